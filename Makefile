@@ -1,0 +1,53 @@
+# SerenaNet: every target sets up what it needs, and a second run sets up nothing.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup test lint demo clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.stamp
+# There while an installation runs; found at the start, it means that the last one was cut off.
+UNFINISHED := $(VENV)/.unfinished
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+# The pinned versions have wheels for these Pythons.
+SUPPORTED := import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
+CANDIDATES := python3 python3.12 python3.11
+works = $(shell $(1) -c "$(SUPPORTED)" >/dev/null 2>&1 && echo $(1))
+PYTHON ?= $(firstword $(foreach name,$(CANDIDATES),$(call works,$(name))) python3)
+
+# Several processes share the cores: one thread each, and waiting threads sleep.
+CALM := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+	@echo "PYTHON=... chooses the interpreter for $(VENV) (3.11 or 3.12)"
+
+setup: $(STAMP)  ## make .venv with the pinned versions and this package, editable
+
+$(STAMP): requirements.txt setup.py
+	@$(PYTHON) -c "$(SUPPORTED)" 2>/dev/null || { echo "$(PYTHON) is not a Python 3.11 or 3.12 \
+	with the venv module (Debian: python3-venv): run 'make $(MAKECMDGOALS) PYTHON=...'"; exit 1; }
+	@if [ -e $(UNFINISHED) ] || ! $(PIP) --version >/dev/null 2>&1; then rm -rf $(VENV); fi
+	@$(PYTHON) -m venv $(VENV)
+	@touch $(UNFINISHED)
+	@echo "installing the pinned versions into $(VENV) (several GB, some minutes)"
+	@$(PIP) install --quiet --retries 10 --timeout 60 -r requirements.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@.ci/system-tools
+	@rm $(UNFINISHED)
+	@touch $@
+
+test: setup lint  ## lint, then the whole suite with its doctests
+	$(CALM) $(BIN)/pytest -n 2 --dist loadfile
+
+lint: setup  ## ruff and yamllint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/yamllint --strict .
+
+demo: setup  ## train, evaluate and transcribe on the embedded corpus
+	$(CALM) $(BIN)/serenanet demo
+
+clean:  ## remove .venv and the caches; results stay
+	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,72 @@
+"""Common Voice, any release and locale: its tsv files and clips/*.mp3 become candidates."""
+
+import csv
+from contextlib import contextmanager
+from pathlib import Path
+
+from serenanet_modules.data.manifest import SPLITS, Candidate
+from serenanet_modules.errors import UserError
+
+COLUMNS = ("client_id", "path", "sentence")  # all releases have these, and some have others
+
+
+def candidates(data_folder, locale):
+    """Yield the clips of an unpacked release.
+
+    Parameters
+    ----------
+    data_folder : str or Path
+        The folder that holds train.tsv, dev.tsv, test.tsv and clips/.
+    locale : str
+        Common Voice's code of the language.
+
+    Yields
+    ------
+    Candidate
+
+    Raises
+    ------
+    UserError
+        Where this is no unpacked release; all of it is checked before the first clip is yielded.
+    """
+    folder = Path(data_folder).absolute()
+    _check(folder, locale)
+    return (clip for split in SPLITS for clip in _split(folder, split, locale))
+
+
+def _check(folder, locale):
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder; data_folder is where Common Voice was unpacked.")
+    for split in SPLITS:
+        path = folder / f"{split}.tsv"
+        if not path.is_file():
+            inner = folder / locale
+            found = (inner / "train.tsv").is_file()
+            hint = f"did you mean {inner}?" if found else "is it an unpacked release?"
+            raise UserError(f"{folder}: there is no {split}.tsv in this data folder; {hint}")
+        with _rows(path) as rows:
+            missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
+        if missing:
+            raise UserError(f"{path}: line 1 lacks the column(s) {', '.join(missing)}.")
+    if not (folder / "clips").is_dir():
+        raise UserError(f"{folder / 'clips'}: there is no such folder; the release's mp3 go there.")
+
+
+def _split(folder, split, locale):
+    with _rows(folder / f"{split}.tsv") as rows:
+        for row in rows:
+            name = row["path"]
+            # The first releases leave the extension out.
+            clip = folder / "clips" / (name if Path(name).suffix else f"{name}.mp3")
+            yield Candidate(clip.stem, clip, row["sentence"], row["client_id"], locale, split)
+
+
+@contextmanager
+def _rows(path):
+    """Open a tsv file; some tools write a byte order mark, and quotation marks are data."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            # A line that is cut short has empty fields, which preparation rejects.
+            yield csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as a UTF-8 tsv file ({error}).") from None

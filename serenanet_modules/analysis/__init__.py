@@ -1,0 +1,1 @@
+"""What the numbers mean: error rates, their intervals, whether two systems differ."""

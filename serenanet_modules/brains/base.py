@@ -1,0 +1,252 @@
+"""The training loop that every model shares, on SpeechBrain's Brain.
+
+What it adds: randomness drawn from (seed, epoch, micro-batch) alone, so that a resumed run, or one on another
+number of processes, draws the same; exact weights for utterances whatever the accumulation and the number of
+processes; a learning rate set before each step; steps with non-finite gradients that change nothing; checkpoints on
+time and on SIGTERM or SIGINT; and losses logged by name.
+"""
+
+import logging
+import signal
+import time
+
+import speechbrain as sb
+import torch
+from speechbrain.core import Stage
+from speechbrain.utils.train_logger import FileTrainLogger
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.tensorboard import SummaryWriter
+
+from serenanet_modules import distributed
+from serenanet_modules.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+LOG_EVERY = 10  # optimizer steps between TensorBoard points
+CHECKPOINT_BEFORE_VALIDATION = 30.0  # seconds of training worth a checkpoint when an epoch's steps are done
+
+
+class RecipeBrain(sb.Brain):
+    """Subclasses give ``compute_forward``, ``compute_objectives``, ``validate_batch`` and ``dev_errors``.
+
+    ``compute_objectives(outputs, batch, Stage.TRAIN)`` returns a dict of named losses, each a mean over the
+    batch's utterances; the entry ``loss`` is what is minimised.
+
+    Parameters
+    ----------
+    progress : Progress
+    sampler : BatchSampler
+        Of the training loader; shared with `fit`.
+    modules, opt_class, hparams, run_opts, checkpointer
+        As in `speechbrain.Brain`.
+    """
+
+    def __init__(self, *args, progress, sampler, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.progress, self.train_sampler = progress, sampler
+        self.checkpointer.add_recoverable("progress", progress)
+        self.signal = None  # the SIGTERM or SIGINT that asked to stop
+        self.nonfinite_steps = 0
+        self._suspects = []  # ids of utterances whose loss was not finite in the step under way
+        self._clock = self._last_checkpoint = time.monotonic()
+        self.train_logger = FileTrainLogger(f"{self.hparams.output_folder}/train_log.txt")
+        self.writer = None
+
+    def fit(self, *args, **kwargs):
+        """Train as the parent does; SIGTERM and SIGINT end it after the step under way, with a checkpoint."""
+        previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            super().fit(self.progress, *args, **kwargs)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            if self.writer is not None:
+                self.writer.close()
+
+    def _on_signal(self, number, frame):
+        self.signal = number
+
+    def on_fit_start(self):
+        """Wrap, make the optimizer, recover."""
+        super().on_fit_start()
+        self.train_sampler.done = self.step
+        self._clock = self._last_checkpoint = time.monotonic()
+        if distributed.is_main():
+            folder = f"{self.hparams.output_folder}/tensorboard"
+            self.writer = SummaryWriter(folder, purge_step=self.optimizer_step + 1)
+        if self.step or self.progress.epoch:
+            logger.info("Resuming in epoch %d after %d batches", max(1, self.progress.epoch), self.step)
+
+    def raw(self, name):
+        """A module without its distributed wrapper."""
+        module = self.modules[name]
+        return module.module if isinstance(module, DistributedDataParallel) else module
+
+    # --- training -------------------------------------------------------------------------------------------------
+
+    def fit_batch(self, batch):
+        """One micro-batch; the optimizer steps where the plan closes a step."""
+        plan = batch.to(self.device).plan
+        torch.manual_seed(_mix(self.hparams.seed, self.progress.epoch, plan.number))
+        with self.no_sync(not plan.closes_step):
+            with self.training_ctx:
+                outputs = self.compute_forward(batch, Stage.TRAIN)
+                losses = self.compute_objectives(outputs, batch, Stage.TRAIN)
+            # DDP averages gradients over processes; this makes each utterance of the step weigh the same
+            share = plan.weight * distributed.world_size() * len(plan.indices) / plan.step_size
+            self.scaler.scale(losses["loss"] * share).backward()
+        if plan.weight:
+            for name, value in losses.items():
+                self.progress.sums[name] = self.progress.sums.get(name, 0.0) + float(value.detach())
+        if plan.closes_step:
+            self.optimizers_step()
+            self._log_step(losses, outputs)
+        return losses["loss"].detach().cpu()
+
+    def suspect(self, ids):
+        """Remember utterances whose loss is not finite."""
+        self._suspects += ids
+
+    def optimizers_step(self):
+        """Clip, set the rate, step; a non-finite gradient changes nothing and names its utterances."""
+        self.scaler.unscale_(self.optimizer)
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.hparams.max_grad_norm)
+        self.optimizer_step += 1
+        rate = self.hparams.lr_schedule(self.optimizer_step, self._share_done())
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if torch.isfinite(norm) or self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        else:
+            self._skip_step()
+        self._suspects = []
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _skip_step(self):
+        names = distributed.gather_objects(self._suspects)
+        self.nonfinite_steps += 1
+        logger.warning(
+            "Step %d changed no weight: its gradient is not finite. Utterances with a non-finite loss: %s",
+            self.optimizer_step,
+            ", ".join(names) or "none, the backward pass overflowed",
+        )
+        if self.nonfinite_steps > self.hparams.nonfinite_patience:
+            raise UserError(
+                f"{self.nonfinite_steps} optimizer steps had a non-finite gradient, more than nonfinite_patience "
+                f"{self.hparams.nonfinite_patience}; look at the utterances named in log.txt, or lower lr"
+            )
+
+    def _share_done(self):
+        """Share of the whole training done when the step under way is finished, 0…1."""
+        epoch = self.progress.epoch - 1 + self.step / len(self.train_sampler)
+        return epoch / self.progress.limit
+
+    def _log_step(self, losses, outputs):
+        if self.writer is None or self.optimizer_step % LOG_EVERY:
+            return
+        for name, value in losses.items():
+            self.writer.add_scalar(f"train/{name}", float(value), self.optimizer_step)
+        self.writer.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], self.optimizer_step)
+        for name, value in self.describe(outputs).items():
+            self.writer.add_scalar(f"train/{name}", value, self.optimizer_step)
+
+    def describe(self, outputs):
+        """Further numbers of a batch for TensorBoard, by name."""
+        return {}
+
+    # --- checkpoints ----------------------------------------------------------------------------------------------
+
+    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
+        if self.step % self.train_sampler.accumulation:
+            return False
+        due = time.monotonic() - self._last_checkpoint > 60 * self.hparams.ckpt_interval_minutes
+        due, self.signal = distributed.broadcast_object((due, self.signal))
+        return due or self.signal is not None
+
+    def _save_intra_epoch_ckpt(self):
+        self._tick()
+        super()._save_intra_epoch_ckpt()
+        self._last_checkpoint = time.monotonic()
+        self._leave_if_asked()
+
+    def _leave_if_asked(self):
+        if self.signal is not None:
+            name = signal.Signals(self.signal).name
+            logger.warning("Stopped by %s; the same command resumes from here", name)
+            raise SystemExit(128 + self.signal)
+
+    def _tick(self):
+        """Add the time since the last call to the training's seconds."""
+        now = time.monotonic()
+        self.progress.seconds += now - self._clock
+        self._clock = now
+
+    # --- stages ---------------------------------------------------------------------------------------------------
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        """Close a stage: a checkpoint before a long validation, scores and a checkpoint after it."""
+        if stage == Stage.TRAIN:
+            self.train_sampler.done = 0
+            elapsed = time.monotonic() - self._last_checkpoint
+            if distributed.broadcast_object(elapsed > CHECKPOINT_BEFORE_VALIDATION):
+                self._save_intra_epoch_ckpt()
+            return
+        errors = self.dev_errors()
+        self.progress.dev_errors.append(float(next(iter(errors.values()))))
+        self._tick()
+        self._log_epoch(epoch, float(stage_loss), errors)
+        self.checkpointer.save_and_keep_only(
+            meta={"epoch": epoch, "error": self.progress.dev_errors[-1]},
+            num_to_keep=self.hparams.checkpoints_to_average,
+            min_keys=["error"],
+            keep_recent=True,
+            verbosity=logging.DEBUG,
+        )
+        self._last_checkpoint = time.monotonic()
+        self._leave_if_asked()
+
+    @torch.no_grad()
+    def evaluate_batch(self, batch, stage):
+        """Validate one batch."""
+        if self.signal is not None and distributed.world_size() == 1:
+            self._leave_if_asked()
+        with self.evaluation_ctx:
+            batch.to(self.device)
+            outputs = self.compute_forward(batch, stage)
+            losses = self.compute_objectives(outputs, batch, stage)
+        self.validate_batch(outputs, batch)
+        return losses["loss"].detach().cpu()
+
+    def _log_epoch(self, epoch, dev_loss, errors):
+        count = max(1, len(self.train_sampler))
+        train = {name: total / count for name, total in self.progress.sums.items()}
+        infeasible = distributed.gather_objects(self.progress.infeasible)
+        if infeasible:
+            shown = ", ".join(infeasible[:5]) + (", …" if len(infeasible) > 5 else "")
+            logger.warning(
+                "%d utterances have fewer frames than labels and were left out: %s",
+                len(infeasible),
+                shown,
+            )
+        if self.writer is None:
+            return
+        stats = {"epoch": epoch, "lr": f"{self.optimizer.param_groups[0]['lr']:.2e}"}
+        self.train_logger.log_stats(
+            {**stats, "seconds": round(self.progress.seconds)},
+            train_stats=train,
+            valid_stats={"loss": dev_loss, **errors},
+        )
+        for name, value in {"loss": dev_loss, **errors}.items():
+            self.writer.add_scalar(f"dev/{name}", value, self.optimizer_step)
+        self.writer.add_scalar("train/infeasible", len(infeasible), self.optimizer_step)
+        self.writer.flush()
+
+
+def _mix(*numbers):
+    """A seed from several integers."""
+    seed = 0
+    for number in numbers:
+        seed = (seed * 1_000_003 + number + 1) % (2**63)
+    return seed

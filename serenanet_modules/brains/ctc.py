@@ -1,0 +1,137 @@
+"""CTC training: SerenaNet's losses, any CTC model without the parts that it lacks."""
+
+import torch
+from speechbrain.core import Stage
+from torch.nn import functional
+
+from serenanet_modules import distributed
+from serenanet_modules.analysis.scoring import score
+from serenanet_modules.brains.base import RecipeBrain
+from serenanet_modules.decoding.greedy import greedy
+from serenanet_modules.lobes.lengths import valid_mask
+
+GATE_PLOT_EVERY = 5  # epochs
+
+
+class CTCBrain(RecipeBrain):
+    """Trains a `CTCModel`.
+
+    Parameters
+    ----------
+    units : Units
+        The tokenizer; decides what dev is scored on (words, or phones for phoneme units).
+    **kwargs
+        As in `RecipeBrain`.
+    """
+
+    def __init__(self, *args, units, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.units = units
+        self._decoded = []  # (id, reference, hypothesis) of this process's dev utterances
+
+    def compute_forward(self, batch, stage):
+        """Batch -> `CTCOutput`; training adds speed perturbation and SpecAugment."""
+        wavs, lengths = batch.wavs, batch.wav_lengths
+        if stage == Stage.TRAIN and self.hparams.speed_perturb is not None:
+            wavs, lengths = self._perturb(wavs, lengths)
+        x, lengths = self.modules.features(wavs, lengths)
+        if stage == Stage.TRAIN and self.hparams.spec_augment is not None:
+            x = self.hparams.spec_augment(x, lengths)
+        return self.modules.model(x, lengths)
+
+    def _perturb(self, wavs, lengths):
+        """Resample the batch to one random speed."""
+        longer = self.hparams.speed_perturb(wavs)
+        return longer, (lengths * (longer.shape[1] / wavs.shape[1])).long().clamp(max=longer.shape[1])
+
+    def compute_objectives(self, outputs, batch, stage):
+        """Named losses, each a mean over the batch's utterances; ``loss`` is their weighted sum."""
+        h = self.hparams
+        feasible = frames_needed(batch.labels, batch.label_lengths) <= outputs.lengths
+        if stage == Stage.TRAIN and batch.plan.weight:
+            left_out = [u.id for u, ok in zip(batch.utterances, feasible.tolist(), strict=True) if not ok]
+            self.progress.infeasible += left_out
+        losses = {"ctc": self._ctc(outputs.decoder, outputs, batch, feasible)}
+        total = h.ctc_weight * losses["ctc"]
+        if outputs.car is not None:
+            losses["car_kl"] = divergence(outputs.decoder.detach(), outputs.car, outputs.lengths)
+            total = total + h.car_weight * losses["car_kl"]
+            if h.car_ctc_weight:
+                losses["car_ctc"] = self._ctc(outputs.car, outputs, batch, feasible)
+                total = total + h.car_ctc_weight * losses["car_ctc"]
+        for name, value in outputs.regularisers.items():
+            losses[name] = value
+            total = total + getattr(h, name) * value
+        return {"loss": total, **losses}
+
+    def _ctc(self, log_probs, outputs, batch, feasible):
+        """Mean over utterances of -log p(labels) per label; infeasible utterances count 0."""
+        per_utterance = ctc_per_utterance(
+            log_probs, outputs.lengths, batch.labels, batch.label_lengths, self.units.blank_id
+        )
+        per_utterance = torch.where(feasible, per_utterance, 0.0)
+        finite = torch.isfinite(per_utterance).tolist()
+        self.suspect([u.id for u, ok in zip(batch.utterances, finite, strict=True) if not ok])
+        return per_utterance.mean()
+
+    def describe(self, outputs):
+        """Mean gate weight per resolution."""
+        frontend = self.raw("model").frontend
+        gate = getattr(frontend, "gate", None)
+        if gate is None:
+            return {}
+        mean = gate.detach().float().mean((0, 1))
+        return {f"gate_{r * 10}ms": float(w) for r, w in zip(frontend.resolutions, mean, strict=True)}
+
+    def validate_batch(self, outputs, batch):
+        """Decode a dev batch greedily."""
+        for utterance, units in zip(
+            batch.utterances,
+            greedy(outputs.log_probs(self.hparams.scoring), outputs.lengths),
+            strict=True,
+        ):
+            reference = utterance.phonemes if self.units.kind == "phoneme" else utterance.text
+            self._decoded.append((utterance.id, reference, self.units.decode(units)))
+
+    def dev_errors(self):
+        """Error rates in percent over the dev set of all processes; the first selects checkpoints."""
+        decoded = distributed.gather_objects(self._decoded)
+        self._decoded = []
+        references = {key: reference for key, reference, _ in decoded}
+        hypotheses = {key: hypothesis for key, _, hypothesis in decoded}
+        levels = {"PER": "phone"} if self.units.kind == "phoneme" else {"WER": "word", "CER": "char"}
+        return {name: 100 * score(references, hypotheses, level).total.rate for name, level in levels.items()}
+
+
+def ctc_per_utterance(log_probs, lengths, labels, label_lengths, blank_id):
+    """-log p(labels | x) / labels per utterance (B,), from log_probs (B, T, V); always in float32."""
+    with torch.autocast(log_probs.device.type, enabled=False):
+        loss = functional.ctc_loss(
+            log_probs.float().transpose(0, 1),
+            labels,
+            lengths,
+            label_lengths,
+            blank=blank_id,
+            reduction="none",
+            zero_infinity=False,
+        )
+    return loss / label_lengths.clamp(min=1)
+
+
+def frames_needed(labels, label_lengths):
+    """Least frames a CTC path needs, (B,): one per label and one blank between equal neighbours.
+
+    Examples
+    --------
+    >>> frames_needed(torch.tensor([[1, 1, 2], [3, 0, 0]]), torch.tensor([3, 1])).tolist()
+    [4, 1]
+    """
+    repeats = (labels[:, 1:] == labels[:, :-1]) & valid_mask(label_lengths - 1, labels.shape[1] - 1)
+    return label_lengths + repeats.sum(1)
+
+
+def divergence(reference, log_probs, lengths):
+    """KL(reference ‖ log_probs), both (B, T, V) log-probabilities, mean over valid frames."""
+    valid = valid_mask(lengths, log_probs.shape[1])
+    kl = (reference.exp() * (reference - log_probs)).sum(-1)
+    return kl.masked_select(valid).mean()

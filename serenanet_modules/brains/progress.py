@@ -1,0 +1,69 @@
+"""How far a training has come: what a resumed run must know besides weights and optimizer."""
+
+import json
+
+from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
+
+
+@register_checkpoint_hooks
+class Progress:
+    """Iterates epochs, remembers dev errors, and stops early.
+
+    Parameters
+    ----------
+    limit : int
+        Number of epochs.
+    patience : int
+        Epochs without a better dev error before stopping; 0 never stops early.
+
+    Examples
+    --------
+    >>> progress = Progress(limit=10, patience=2)
+    >>> for epoch in progress:
+    ...     progress.dev_errors.append([9.0, 5.0, 6.0, 7.0, 1.0][epoch - 1])
+    >>> progress.epoch
+    4
+    """
+
+    def __init__(self, limit, patience=0):
+        self.limit, self.patience = limit, patience
+        self.epoch = 0  # the epoch under way or just finished
+        self.dev_errors = []  # one per finished epoch
+        self.seconds = 0.0  # spent in training and validation, over all runs
+        self.sums = {}  # of each named loss over the epoch's micro-batches of this process
+        self.infeasible = []  # ids of this epoch's utterances with fewer frames than labels
+        self._inside_epoch = False
+
+    def __iter__(self):
+        while self._inside_epoch or not self.finished:
+            if not self._inside_epoch:
+                self.epoch += 1
+                self.sums, self.infeasible = {}, []
+            self._inside_epoch = False
+            yield self.epoch
+
+    @property
+    def finished(self):
+        """Whether the limit is reached or patience has run out."""
+        return self.epoch >= self.limit or self.stopped_early
+
+    @property
+    def stopped_early(self):
+        """Whether the last ``patience`` epochs all failed to improve on the best before them."""
+        if not self.patience or len(self.dev_errors) <= self.patience:
+            return False
+        before, recent = self.dev_errors[: -self.patience], self.dev_errors[-self.patience :]
+        return min(recent) >= min(before)
+
+    @mark_as_saver
+    def _save(self, path):
+        names = ("epoch", "dev_errors", "seconds", "sums", "infeasible")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({name: getattr(self, name) for name in names}, file)
+
+    @mark_as_loader
+    def _load(self, path, end_of_epoch):
+        with open(path, encoding="utf-8") as file:
+            for name, value in json.load(file).items():
+                setattr(self, name, value)
+        self._inside_epoch = not end_of_epoch

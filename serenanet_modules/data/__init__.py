@@ -1,0 +1,1 @@
+"""From a corpus to batches: manifest, preparation, text, phonemes, units, audio, augmentation."""

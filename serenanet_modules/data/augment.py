@@ -1,0 +1,68 @@
+"""SpecAugment whose masks grow with the utterance (Park et al. 2019 and 2020)."""
+
+import torch
+from torch import nn
+
+from serenanet_modules.lobes.lengths import valid_mask
+
+
+class SpecAugment(nn.Module):
+    """Mask mel bands and time spans with zeros, the mean of normalised features.
+
+    Parameters
+    ----------
+    freq_masks, freq_width : int
+        Number and largest width (bins) of frequency masks.
+    time_masks, time_width : int
+        Least number and largest width (frames) of time masks.
+    frames_per_mask : int
+        A longer utterance gets one time mask for each so many frames.
+    max_share : float
+        No time mask covers more than this share of its utterance, so short clips survive.
+
+    Examples
+    --------
+    >>> augment = SpecAugment()
+    >>> x = torch.ones(1, 200, 80)
+    >>> 0 < augment(x, torch.tensor([200])).mean() < 1
+    tensor(True)
+    """
+
+    def __init__(
+        self,
+        freq_masks=2,
+        freq_width=27,
+        time_masks=2,
+        time_width=100,
+        frames_per_mask=400,
+        max_share=0.15,
+    ):
+        super().__init__()
+        self.freq_masks, self.freq_width = freq_masks, freq_width
+        self.time_masks, self.time_width = time_masks, time_width
+        self.frames_per_mask, self.max_share = frames_per_mask, max_share
+
+    def forward(self, x, lengths):
+        """x (B, T, F), lengths (B,) frames -> masked copy."""
+        batch, total, bins = x.shape
+        bands = torch.full((batch,), bins, device=x.device)
+        widest = bands.clamp(max=self.freq_width)
+        keep = _spans(bands, widest, torch.full_like(bands, self.freq_masks), bins).unsqueeze(1)
+        count = (lengths // self.frames_per_mask).clamp(min=self.time_masks)
+        widest = (lengths * self.max_share).long().clamp(max=self.time_width)
+        keep = keep & _spans(lengths, widest, count, total).unsqueeze(2)
+        return x * keep
+
+
+def _spans(lengths, widest, count, total):
+    """Boolean (B, total), false inside ``count`` random spans of up to ``widest`` within each length."""
+    most = int(count.max())
+    if most == 0:
+        return valid_mask(torch.full_like(lengths, total), total)
+    shape = (len(lengths), most)
+    width = (torch.rand(shape) * (widest.cpu().unsqueeze(1) + 1)).long()
+    start = (torch.rand(shape) * (lengths.cpu().unsqueeze(1) - width + 1).clamp(min=1)).long()
+    active = torch.arange(most) < count.cpu().unsqueeze(1)
+    position = torch.arange(total)
+    inside = (position >= start.unsqueeze(-1)) & (position < (start + width).unsqueeze(-1))
+    return ~(inside & active.unsqueeze(-1)).any(1).to(lengths.device)

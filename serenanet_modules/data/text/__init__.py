@@ -1,0 +1,39 @@
+"""Text normalisers: one file per language, found by its name.
+
+To add a language, add ``<locale>.py`` (lower case, ``_`` for ``-``) beside this file with one
+function ``normalise(text: str) -> str``, whose docstring states its rule. Until then its texts
+follow :mod:`serenanet_modules.data.text.default`.
+"""
+
+import importlib
+import importlib.util
+import re
+from collections.abc import Callable
+
+
+def normaliser(locale: str) -> Callable[[str], str]:
+    """Return the rule that turns a sentence of `locale` into what a recogniser should write.
+
+    The file of the whole locale is looked for first, then that of its language, then the default.
+    Every rule is idempotent: normalised text stays as it is.
+
+    Parameters
+    ----------
+    locale : str
+        As Common Voice writes it, such as ``sw``, ``en`` or ``zh-CN``.
+
+    Examples
+    --------
+    >>> normaliser("sw")("Ng’ombe 21, sivyo?")
+    "ng'ombe ishirini na moja sivyo"
+    >>> normaliser("en")("It's 5 o’clock!")
+    "it's five o'clock"
+    >>> normaliser("mdw")("Kyéma yeékirá, sωndω.")
+    'kyéma yeékirá sωndω'
+    """
+    name = locale.lower().replace("-", "_")
+    if re.fullmatch(r"[a-z]{2,3}(_[a-z0-9]+)*", name):
+        for module in (name, name.split("_")[0]):
+            if importlib.util.find_spec(f"{__name__}.{module}"):
+                return importlib.import_module(f"{__name__}.{module}").normalise
+    return importlib.import_module(f"{__name__}.default").normalise

@@ -1,0 +1,59 @@
+"""English."""
+
+import re
+
+from num2words import num2words
+
+from serenanet_modules.data.text.characters import drop_invisible, plain_apostrophes, plain_latin
+
+CURRENCIES = {"$": "dollar", "£": "pound", "€": "euro"}
+NUMBER = r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?"
+
+
+def normalise(text: str) -> str:
+    """Lower-case a to z with apostrophes inside words; numbers in words.
+
+    - Accents are dropped (``café`` → ``cafe``), other scripts are left out.
+    - An apostrophe stays, as ``'``, inside a word only.
+    - Numbers are read by num2words: ``1,234`` and ``3.5`` as such, ``21st`` as an ordinal, four
+      digits from 1100 to 2099 without a comma as a year; numbers that start with 0 or have more
+      than 15 digits digit by digit. ``$5`` is ``five dollars``, ``5%`` ``five percent``,
+      ``&`` ``and``; a sign before a number is not read.
+    - All other punctuation, hyphens too, becomes spaces; spaces are squeezed.
+
+    Examples
+    --------
+    >>> normalise("In 1984 the 2nd café's tea was $1.50.")
+    "in nineteen eighty four the second cafe's tea was one point five zero dollars"
+    """
+    text = plain_latin(plain_apostrophes(drop_invisible(text)))
+    text = re.sub(rf"([$£€])\s?({NUMBER})", _money, text)
+    text = re.sub(r"(\d+)(?:st|nd|rd|th)\b", lambda m: f" {_ordinal(m[1])} ", text)
+    text = re.sub(NUMBER, lambda m: f" {_cardinal(m[0])} ", text)
+    text = text.replace("%", " percent ").replace("&", " and ")
+    words = (word.strip("'") for word in re.sub(r"[^a-z']+", " ", text).split())
+    return " ".join(word for word in words if word)
+
+
+def _money(match):
+    symbol, number = match.groups()
+    return f" {number} {CURRENCIES[symbol]}{'' if number == '1' else 's'} "
+
+
+def _digits(number):
+    return " ".join(num2words(int(digit)) for digit in number)
+
+
+def _ordinal(number):
+    return num2words(int(number), to="ordinal") if len(number) <= 15 else _digits(number)
+
+
+def _cardinal(number):
+    whole, _, fraction = number.replace(",", "").partition(".")
+    if len(whole) > 15 or (len(whole) > 1 and whole[0] == "0"):
+        words = _digits(whole)
+    elif number == whole and 1100 <= int(whole) <= 2099:
+        words = num2words(int(whole), to="year")
+    else:
+        words = num2words(int(whole))
+    return f"{words} point {_digits(fraction)}" if fraction else words

@@ -1,0 +1,74 @@
+"""Swahili."""
+
+import re
+
+from serenanet_modules.data.text.characters import drop_invisible, plain_apostrophes, plain_latin
+
+ONES = "sifuri moja mbili tatu nne tano sita saba nane tisa".split()
+TENS = "kumi ishirini thelathini arobaini hamsini sitini sabini themanini tisini".split()
+POWERS = {10**12: "trilioni", 10**9: "bilioni", 10**6: "milioni", 1000: "elfu", 100: "mia"}
+GROUPED = r"(?<!\d)\d{1,3}(?:([ ,\u00a0\u202f])\d{3})(?:\1\d{3})*(?!\d)"
+NUMBER = r"\d+(?:\.\d+)?"
+
+
+def normalise(text: str) -> str:
+    """Lower-case a to z, with the apostrophe of ``ng'``; numbers in words.
+
+    - ``ng'`` before a vowel or w keeps its apostrophe, as ``'``, in every Unicode spelling; the
+      letter ``ŋ`` is written ``ng'``. Any other apostrophe goes and leaves no gap inside a word.
+    - Accents are dropped, other scripts are left out, zero-width characters go.
+    - Numbers are read as cardinals, as :func:`cardinal` says, even next to letters (``covid19``).
+      Three-digit groups after a comma or one space are thousands (``20 000``, ``1,500``). A point
+      before a digit is a decimal point, ``nukta``, after which every digit is read by itself.
+      ``30%`` is ``asilimia thelathini``, ``$5`` ``dola tano``, ``&`` ``na``; a sign is not read.
+    - All other punctuation, hyphens too, becomes spaces; spaces are squeezed.
+
+    Examples
+    --------
+    >>> normalise("Ng’ombe wa ng‘ambo: 'ghali'? Ndiyo — 20 000!")
+    "ng'ombe wa ng'ambo ghali ndiyo elfu ishirini"
+    >>> normalise("Asilimia ni 3.25, si 30%.")
+    'asilimia ni tatu nukta mbili tano si asilimia thelathini'
+    """
+    text = plain_apostrophes(drop_invisible(text))
+    text = re.sub("ŋ(?=[aeiouw])", "ng'", plain_latin(text)).replace("ŋ", "ng")
+    text = re.sub(GROUPED, lambda m: re.sub(r"\D", "", m[0]), text)
+    text = re.sub(rf"({NUMBER})\s?%", r" asilimia \1 ", text)
+    text = re.sub(rf"\$\s?({NUMBER})", r" dola \1 ", text).replace("&", " na ")
+    text = re.sub(NUMBER, lambda m: f" {_read(m[0])} ", text)
+    text = re.sub(r"(?<=[a-z])(?<!ng)'(?=[a-z])|(?<=ng)'(?=[b-df-hj-np-tvx-z])", "", text)
+    text = re.sub(r"[^a-z']+|(?<!ng)'|'(?![aeiouw])", " ", text)
+    return " ".join(text.split())
+
+
+def cardinal(number: int) -> str:
+    """Spell a whole number from 0 below 10**15 in Swahili.
+
+    The largest part comes first, and *na* stands before the last part only.
+
+    Examples
+    --------
+    >>> [cardinal(n) for n in (21, 105, 1965)]
+    ['ishirini na moja', 'mia moja na tano', 'elfu moja mia tisa sitini na tano']
+    >>> cardinal(2016)
+    'elfu mbili kumi na sita'
+    """
+    parts = []
+    for power, name in POWERS.items():
+        if number >= power:
+            parts.append(f"{name} {cardinal(number // power)}")
+            number %= power
+    if number >= 10:
+        parts.append(TENS[number // 10 - 1])
+        number %= 10
+    if number or not parts:
+        parts.append(ONES[number])
+    return " ".join(parts[:-1]) + (" na " if parts[1:] else "") + parts[-1]
+
+
+def _read(number):
+    """Read digits with at most one point; codes, which start with 0 or are long, digit by digit."""
+    whole, _, fraction = number.partition(".")
+    code = len(whole) > 15 or (len(whole) > 1 and whole[0] == "0")
+    words = " ".join(ONES[int(digit)] for digit in whole) if code else cardinal(int(whole))
+    return words + (" nukta " + " ".join(ONES[int(d)] for d in fraction) if fraction else "")

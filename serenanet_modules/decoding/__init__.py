@@ -1,0 +1,10 @@
+"""From frame log-probabilities to text.
+
+- `greedy`: the best label of every frame, collapsed; with the frame each label starts at.
+- `beam`: CTC prefix beam search with or without an n-gram model, and lexicon beam search from
+  phonemes to words (`fusion` scores hypotheses for flashlight-text, `lexicon` holds spellings).
+- `ngram`: ARPA models from text (with lmplz, IRSTLM or our own `kneser_ney`), and perplexity.
+- `tuning`: language model weight and word score from development data.
+
+Log-probabilities are natural logarithms, float32, (T, V) or (B, T, V); blank is label 0.
+"""

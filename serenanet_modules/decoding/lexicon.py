@@ -1,0 +1,77 @@
+"""The words a lexicon beam search may write, and how each is spelled in units."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from flashlight.lib.text.decoder import SmearingMode, Trie
+
+from serenanet_modules.decoding.ngram import NGram
+from serenanet_modules.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+MAX_HOMOPHONES = 6  # flashlight's Trie keeps no more words at a node
+
+
+class Lexicon:
+    """Words and their spellings.
+
+    Parameters
+    ----------
+    spellings : mapping of str to sequences of unit ids
+        One or more spellings per word, without boundaries; words may share a spelling.
+
+    Raises
+    ------
+    UserError
+        If there is no word, or a word has an empty spelling.
+
+    Examples
+    --------
+    >>> lexicon = Lexicon({"two": [[3, 4]], "too": [[3, 4]], "to": [[3, 4], [3, 5]]})
+    >>> lexicon.words
+    ['to', 'too', 'two']
+    """
+
+    def __init__(self, spellings: Mapping[str, Iterable[Sequence[int]]]):
+        self.spellings = {word: sorted({tuple(spelling) for spelling in spellings[word]}) for word in sorted(spellings)}
+        self.words = list(self.spellings)
+        if not self.words:
+            raise UserError("The lexicon is empty; give it the words of the training text.")
+        for word, variants in self.spellings.items():
+            if not variants or () in variants:
+                raise UserError(f"Lexicon word {word!r} has no spelling; give one or leave it out.")
+
+    @classmethod
+    def from_words(cls, words: Iterable[str], g2p: Callable[[str], Sequence[str]], units) -> "Lexicon":
+        """Spell `words` with a grapheme-to-phoneme function and phoneme `units`."""
+        return cls({word: [units.encode(" ".join(g2p(word)))] for word in set(words)})
+
+    def trie(self, size: int, blank: int, boundary: int, ngram: NGram | None) -> Trie:
+        """Flashlight's prefix tree over ``spelling + [boundary]``, with words by their index.
+
+        Scores are the words' unigram log-probabilities, which let the search tell
+        a likely beginning of a word from an unlikely one.
+        """
+        by_spelling = defaultdict(list)
+        for index, (word, variants) in enumerate(self.spellings.items()):
+            score = ngram.unigram(word) if ngram else 0.0
+            for spelling in variants:
+                bad = [unit for unit in spelling if unit in (blank, boundary) or unit >= size]
+                if bad:
+                    raise UserError(
+                        f"Lexicon word {word!r} is spelled with unit {bad[0]}, which is the "
+                        f"blank, the boundary or not among the {size} units."
+                    )
+                by_spelling[spelling].append((-score, index))
+        trie = Trie(size, boundary)
+        for spelling, homophones in by_spelling.items():
+            likeliest = sorted(homophones)
+            for minus_score, index in likeliest[:MAX_HOMOPHONES]:
+                trie.insert([*spelling, boundary], index, -minus_score)
+            if len(likeliest) > MAX_HOMOPHONES:
+                dropped = ", ".join(self.words[index] for _, index in likeliest[MAX_HOMOPHONES:])
+                logger.warning("Lexicon: too many words spelled alike; left out: %s", dropped)
+        trie.smear(SmearingMode.MAX)
+        return trie

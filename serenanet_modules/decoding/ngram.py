@@ -1,0 +1,291 @@
+"""N-gram language models in ARPA format: estimate, read, measure."""
+
+import contextlib
+import logging
+import math
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flashlight.lib.text.decoder import LMState
+from flashlight.lib.text.decoder.kenlm import KenLM
+from flashlight.lib.text.dictionary import Dictionary
+
+from serenanet_modules.decoding import kneser_ney
+from serenanet_modules.decoding.kneser_ney import SPECIAL, UNK
+from serenanet_modules.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+TOOLS = ("lmplz", "irstlm", "own")  # in the order in which "auto" tries them
+ORDERS = range(2, 7)  # what KenLM reads as it is built into flashlight-text
+LN10 = math.log(10.0)
+
+
+def build_lm(text_files: Sequence[str | Path], order: int, out: str | Path, tool="auto") -> str:
+    """Estimate a model from text files, one sentence a line; see `estimate`."""
+    return estimate(_lines(text_files), order, out, tool)
+
+
+def estimate(texts: Iterable[str], order: int, path: str | Path, tool: str = "auto") -> str:
+    """Write an interpolated modified Kneser-Ney model of `texts` to `path`.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        Normalised sentences, words between white space; empty ones are left out.
+    order : int
+        Longest n-gram, 2 to 6; less where no sentence is that long.
+    path : path
+        The ARPA file; appears only when complete.
+    tool : {"auto", "lmplz", "irstlm", "own"}
+        KenLM's lmplz, IRSTLM (in /usr/lib/irstlm or where the variable IRSTLM says) or our own
+        estimator. "auto" takes the first of them that is installed; one that fails on the text
+        (tiny ones can be too much) gives way to the next with a warning.
+
+    Returns
+    -------
+    str
+        The tool that made the file.
+
+    Raises
+    ------
+    UserError
+        For an order or tool that does not exist, a tool asked for and missing, or unusable text.
+    """
+    if order not in ORDERS:
+        raise UserError(f"n-gram order {order}: must be from {ORDERS[0]} to {ORDERS[-1]}.")
+    candidates = _candidates(tool)
+    sentences = _sentences(texts)
+    path = Path(path).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
+        used, arpa = _run_first(candidates, sentences, order, Path(scratch))
+        with arpa.open("rb") as written:
+            os.fsync(written.fileno())
+        arpa.replace(path)
+    logger.info("%s: order %d, %d sentences, made with %s", path, order, len(sentences), used)
+    return used
+
+
+def _lines(text_files: Sequence[str | Path]) -> Iterator[str]:
+    for name in text_files:
+        try:
+            with open(name, encoding="utf-8") as lines:
+                yield from lines
+        except OSError as error:
+            raise UserError(f"{name}: cannot be read as text ({error.strerror}).") from None
+        except UnicodeDecodeError:
+            raise UserError(f"{name}: is not UTF-8 text; convert it first.") from None
+
+
+def _sentences(texts: Iterable[str]) -> list[list[str]]:
+    sentences = [words for words in map(str.split, texts) if words]
+    if not sentences:
+        raise UserError("The language model's text holds no words; give at least one sentence.")
+    for words in sentences:
+        reserved = set(SPECIAL).intersection(words)
+        if reserved:
+            raise UserError(
+                f"The language model's text holds the reserved word {min(reserved)} in "
+                f"{' '.join(words)[:60]!r}; take it out."
+            )
+    return sentences
+
+
+def _irstlm_root() -> Path | None:
+    root = Path(os.environ.get("IRSTLM", "/usr/lib/irstlm"))
+    needed = ("build-lm.sh", "compile-lm")
+    return root if all((root / "bin" / name).exists() for name in needed) else None
+
+
+def installed_tools() -> list[str]:
+    """The tools that can run here, in the order in which "auto" tries them."""
+    found = {"lmplz": shutil.which("lmplz"), "irstlm": _irstlm_root(), "own": True}
+    return [tool for tool in TOOLS if found[tool]]
+
+
+def _candidates(tool: str) -> list[str]:
+    installed = installed_tools()
+    if tool == "auto":
+        return installed
+    if tool not in TOOLS:
+        raise UserError(f"Language model tool {tool!r}: choose auto, {', '.join(TOOLS)}.")
+    if tool not in installed:
+        raise UserError(f"Language model tool {tool} is not installed here; choose auto or own.")
+    return [tool]
+
+
+def _run_first(candidates: Sequence[str], sentences: list[list[str]], order: int, scratch: Path) -> tuple[str, Path]:
+    """Run the candidates in turn until one succeeds."""
+    run = {"lmplz": _lmplz, "irstlm": _irstlm, "own": _own}
+    for tool in candidates:
+        try:
+            return tool, run[tool](sentences, order, scratch)
+        except UserError as error:
+            if tool == candidates[-1]:
+                raise
+            logger.warning("%s Trying the next tool.", error)
+    raise AssertionError("there is always a candidate")
+
+
+def _own(sentences: list[list[str]], order: int, scratch: Path) -> Path:
+    arpa = scratch / "own.arpa"
+    with arpa.open("w", encoding="utf-8") as out:
+        for line in kneser_ney.arpa_lines(*kneser_ney.estimate(sentences, order)):
+            out.write(line + "\n")
+    return arpa
+
+
+def _lmplz(sentences: list[list[str]], order: int, scratch: Path) -> Path:
+    text, arpa = scratch / "text", scratch / "lmplz.arpa"
+    text.write_text("".join(" ".join(words) + "\n" for words in sentences), encoding="utf-8")
+    _tool_run(
+        ["lmplz", "--order", order, "--discount_fallback", "--memory", "30%", "--temp_prefix",
+         scratch / "tmp", "--text", text, "--arpa", arpa], arpa
+    )  # fmt: skip
+    return arpa
+
+
+def _irstlm(sentences: list[list[str]], order: int, scratch: Path) -> Path:
+    text, merged, arpa = scratch / "text", scratch / "merged.gz", scratch / "irstlm.arpa"
+    bounded = (f"<s> {' '.join(words)} </s>\n" for words in sentences)
+    text.write_text("".join(bounded), encoding="utf-8")
+    root = _irstlm_root()
+    _tool_run(
+        [root / "bin/build-lm.sh", "-i", text, "-n", order, "-o", merged, "-k", 1,
+         "-s", "improved-kneser-ney", "-t", scratch / "statistics"], merged, IRSTLM=str(root)
+    )  # fmt: skip
+    _tool_run([root / "bin/compile-lm", "--text=yes", merged, arpa], arpa, IRSTLM=str(root))
+    return arpa
+
+
+def _tool_run(command: Sequence, product: Path, **environment: str) -> None:
+    """Run a tool; it failed if it says so or leaves no product (IRSTLM's scripts hide failures)."""
+    done = subprocess.run(
+        [str(part) for part in command], env=os.environ | environment, capture_output=True,
+        text=True, errors="replace", stdin=subprocess.DEVNULL, cwd=product.parent,
+    )  # fmt: skip
+    if done.returncode or not product.exists() or not product.stat().st_size:
+        said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+        raise UserError(f"{Path(command[0]).name} could not estimate the language model: {said[:200]}")
+
+
+class NGram:
+    """An ARPA model read by KenLM, speaking words and natural logarithms.
+
+    States are opaque and belong to the sentence begun by the last `start`.
+
+    Parameters
+    ----------
+    path : path
+        The ARPA file.
+    unk_score : float
+        Added to the log-probability of a word that is not in the model.
+
+    Raises
+    ------
+    UserError
+        If there is no such file or KenLM cannot read it.
+    """
+
+    def __init__(self, path: str | Path, unk_score: float = 0.0):
+        self.path = Path(path)
+        self.unk_score = unk_score
+        if not self.path.is_file():
+            raise UserError(f"{path}: no such language model; make one with `serenanet lm`.")
+        try:
+            vocabulary = dict.fromkeys(_arpa_vocabulary(self.path))
+            vocabulary.pop(UNK, None)
+            self._index = {word: i for i, word in enumerate([UNK, *vocabulary])}
+            with _silent_stderr():
+                self._model = KenLM(str(self.path), Dictionary(list(self._index)))
+        except (RuntimeError, ValueError) as error:  # ValueError: not text
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(f"{path}: cannot be read as an ARPA model ({reason}).") from None
+
+    def __reduce__(self):
+        return NGram, (self.path, self.unk_score)
+
+    def __contains__(self, word: str) -> bool:
+        return self._index.get(word, 0) > 0
+
+    def start(self) -> LMState:
+        """The state at the beginning of a sentence."""
+        return self._model.start(False)
+
+    def score(self, state: LMState, word: str) -> tuple[LMState, float]:
+        """The state after `word`, and ln p(word | state)."""
+        index = self._index.get(word, 0)
+        state, log10 = self._model.score(state, index)
+        return state, log10 * LN10 + (0.0 if index else self.unk_score)
+
+    def finish(self, state: LMState) -> float:
+        """Ln p(</s> | state)."""
+        return self._model.finish(state)[1] * LN10
+
+    def unigram(self, word: str) -> float:
+        """Ln p(word) without any context."""
+        return self.score(self._model.start(True), word)[1]
+
+
+def _arpa_vocabulary(path: Path) -> Iterator[str]:
+    """The words of an ARPA file's unigrams."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith("\\1-grams:"):
+                break
+        for line in lines:
+            if line.startswith("\\"):
+                return
+            fields = line.split()
+            if fields:
+                yield fields[1]
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keep KenLM's loading bar, which C++ writes to file descriptor 2, off the terminal."""
+    saved = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as null:
+            os.dup2(null.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """Perplexity over the known words and sentence ends of a text.
+
+    ``words`` counts the text's words, ``oov`` those of them that the model does not know: these
+    are left out of ``value``, but stand in the context of what follows.
+    """
+
+    value: float
+    words: int
+    oov: int
+    sentences: int
+
+
+def perplexity(arpa: str | Path, texts: Iterable[str]) -> Perplexity:
+    """Perplexity of the ARPA model on `texts`; UserError where there is no word in them."""
+    model = NGram(arpa)
+    total, words, oov, count = 0.0, 0, 0, 0
+    for sentence in _sentences(texts):
+        state = model.start()
+        for word in sentence:
+            state, logprob = model.score(state, word)
+            known = word in model
+            total += logprob if known else 0.0
+            oov += not known
+        total += model.finish(state)
+        words += len(sentence)
+        count += 1
+    return Perplexity(math.exp(-total / (words - oov + count)), words, oov, count)

@@ -1,0 +1,59 @@
+"""Language model weight and word score, chosen on development data."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from serenanet_modules.decoding.beam import BeamDecoder, as_array, decode_tasks
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The best weights, their score, and every (lm_weight, word_score, score) tried."""
+
+    lm_weight: float
+    word_score: float
+    score: float
+    trials: tuple[tuple[float, float, float], ...]
+
+
+def tune(
+    decoder: BeamDecoder,
+    log_probs: Sequence,
+    score: Callable[[list[str]], float],
+    lm_weights: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5),
+    word_scores: Sequence[float] = (-1.0, 0.0, 1.0, 2.0),
+    n_jobs: int = 1,
+    progress: bool = True,
+) -> Tuning:
+    """Search the grid ``lm_weights`` × ``word_scores``; for development data, never for test data.
+
+    Parameters
+    ----------
+    decoder : BeamDecoder
+        Its own weights are not used.
+    log_probs : sequence of (T, V)
+        The log-probabilities of each utterance, computed once.
+    score : callable
+        From the texts, in the order of `log_probs`, to a number to be minimised, such as WER.
+    lm_weights, word_scores : sequences of float
+        The values tried. Of equally good pairs the first in this order wins, so list
+        the mildest values first.
+    n_jobs : int
+        Processes.
+
+    Returns
+    -------
+    Tuning
+        Use it as ``decoder.with_weights(tuning.lm_weight, tuning.word_score)``.
+    """
+    grid = list(itertools.product(lm_weights, word_scores))
+    utterances = [as_array(utterance) for utterance in log_probs]
+    tasks = [(weights, utterance) for weights in grid for utterance in utterances]
+    hypotheses = decode_tasks(decoder, tasks, n_jobs, progress)
+    trials = []
+    for lm_weight, word_score in grid:
+        texts = [hypothesis.text for hypothesis in itertools.islice(hypotheses, len(utterances))]
+        trials.append((lm_weight, word_score, score(texts)))
+    best = min(trials, key=lambda trial: trial[2])
+    return Tuning(*best, trials=tuple(trials))

@@ -1,0 +1,330 @@
+"""Several processes: one start for torchrun and for plain ``srun python ...``, and a few helpers.
+
+SpeechBrain's Brain takes a run to be distributed when ``RANK`` and ``LOCAL_RANK`` are set, which
+torchrun does. :func:`start` sets the same five variables from Slurm's for the tasks of an ``srun``
+step, and then lets SpeechBrain make the process group. In a single process every helper does
+nothing, so that callers need no case of their own.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from speechbrain.utils.distributed import ddp_barrier, ddp_init_group, is_distributed_initialized
+from speechbrain.utils.run_opts import RunOptions
+
+from serenanet_modules.errors import UserError
+
+__all__ = [
+    "barrier",
+    "broadcast_object",
+    "gather_objects",
+    "is_main",
+    "main_first",
+    "rank",
+    "start",
+    "stop",
+    "sum_",
+    "world_size",
+]
+
+Item = TypeVar("Item")
+Options = TypeVar("Options", RunOptions, dict)
+
+LAUNCH = ("RANK", "LOCAL_RANK")
+RENDEZVOUS = ("WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+# Ports for the meeting point: below the range that Linux hands out by itself (from 32768).
+FIRST_PORT, PORTS = 15000, 15000
+
+# Preparing a large corpus on the main process takes longer than any collective should.
+PATIENCE = timedelta(days=7)
+
+
+def start(run_opts: Options) -> Options:
+    """Join the process group of a torchrun or srun launch; do nothing in a single process.
+
+    Parameters
+    ----------
+    run_opts : speechbrain.utils.run_opts.RunOptions or dict
+        SpeechBrain's run options; left as they are.
+
+    Returns
+    -------
+    RunOptions or dict
+        The options to give to Brain. In a group, ``distributed_backend`` is ``gloo`` where NCCL,
+        SpeechBrain's default, cannot run (no CUDA, or ``device: cpu``), and a ``device`` that
+        was asked for is this process's own GPU.
+
+    Raises
+    ------
+    UserError
+        When the launch variables are incomplete, when there are more processes than GPUs, or
+        when the processes do not find each other.
+    """
+    if is_distributed_initialized():
+        return run_opts
+    if not all(name in os.environ for name in LAUNCH):
+        os.environ.update(slurm_launch(os.environ))
+    if not all(name in os.environ for name in LAUNCH):
+        return run_opts
+    missing = [name for name in RENDEZVOUS if name not in os.environ]
+    if missing:
+        raise UserError(
+            f"RANK and LOCAL_RANK are set but {', '.join(missing)} not: start with torchrun or "
+            "srun, or unset RANK for a single process"
+        )
+    run_opts = _choose_backend(run_opts)
+    try:
+        ddp_init_group(run_opts)
+    except (ValueError, RuntimeError) as error:
+        address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise UserError(
+            f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} could not join the "
+            f"others at {address} ({_one_line(error)}); set MASTER_ADDR and MASTER_PORT to a host "
+            "and free port that all nodes reach"
+        ) from error
+    return run_opts
+
+
+def stop() -> None:
+    """Leave the process group, if there is one; call it once, at the end of a run."""
+    if is_distributed_initialized():
+        dist.destroy_process_group()
+
+
+def world_size() -> int:
+    """Return the number of processes, 1 without a process group.
+
+    Examples
+    --------
+    >>> world_size(), rank(), is_main()
+    (1, 0, True)
+    """
+    return dist.get_world_size() if is_distributed_initialized() else 1
+
+
+def rank() -> int:
+    """Return this process's number, 0 for the main one."""
+    return dist.get_rank() if is_distributed_initialized() else 0
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes files and prints."""
+    return rank() == 0
+
+
+def barrier() -> None:
+    """Wait until every process is here."""
+    ddp_barrier()
+
+
+def gather_objects(items: list[Item]) -> list[Item]:
+    """Concatenate every process's items, in rank order, on every process.
+
+    Parameters
+    ----------
+    items : list
+        Picklable; the lengths may differ between processes.
+
+    Examples
+    --------
+    >>> gather_objects(["a", "b"])
+    ['a', 'b']
+    """
+    if not is_distributed_initialized():
+        return list(items)
+    parts: list[list[Item]] = [[] for _ in range(world_size())]
+    dist.all_gather_object(parts, list(items))
+    return [item for part in parts for item in part]
+
+
+def broadcast_object(obj: Item) -> Item:
+    """Return the main process's (picklable) object on every process."""
+    return _broadcast(obj, None) if is_distributed_initialized() else obj
+
+
+def sum_(tensor: torch.Tensor) -> torch.Tensor:
+    """Sum a tensor over the processes, in place, and return it.
+
+    The tensor may be on any device: NCCL, which sums on GPUs only, gets a copy of a CPU tensor.
+
+    Examples
+    --------
+    >>> sum_(torch.tensor([1.0, 2.0]))
+    tensor([1., 2.])
+    """
+    if not is_distributed_initialized():
+        return tensor
+    if dist.get_backend() == "nccl" and not tensor.is_cuda:
+        on_gpu = tensor.cuda()
+        dist.all_reduce(on_gpu)
+        return tensor.copy_(on_gpu)
+    dist.all_reduce(tensor)
+    return tensor
+
+
+def main_first(function: Callable[[], Item]) -> Item:
+    """Run a function on the main process while the others wait, and return its result on all.
+
+    The wait may last for days, over a gloo group of its own: the limit of the other collectives
+    (two hours in SpeechBrain) is meant to catch a hang, not the preparation of a large corpus.
+
+    Parameters
+    ----------
+    function : callable
+        Takes nothing; its result must be picklable.
+
+    Raises
+    ------
+    UserError
+        On every process, with the same sentence, when the function raises one.
+    SystemExit
+        On the waiting processes when the function raises anything else, which the main process
+        lets pass: none hangs, and one traceback is printed.
+    """
+    if not is_distributed_initialized():
+        return function()
+    patient = dist.new_group(backend="gloo", timeout=PATIENCE)
+    try:
+        if is_main():
+            return _run_and_tell(function, patient)
+        result, sentence, failed = _broadcast((None, None, True), patient)
+    finally:
+        dist.destroy_process_group(patient)
+    if sentence is not None:
+        raise UserError(sentence)
+    if failed:
+        raise SystemExit(1)
+    return result
+
+
+def _run_and_tell(function: Callable[[], Item], group: dist.ProcessGroup) -> Item:
+    """Run the function and send what came of it: (result, UserError's sentence, failed)."""
+    try:
+        result = function()
+    except UserError as error:
+        _broadcast((None, str(error), True), group)
+        raise
+    except BaseException:
+        _broadcast((None, None, True), group)
+        raise
+    _broadcast((result, None, False), group)
+    return result
+
+
+def _broadcast(obj: Any, group: dist.ProcessGroup | None) -> Any:
+    box = [obj]
+    dist.broadcast_object_list(box, src=0, group=group)
+    return box[0]
+
+
+def slurm_launch(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what torchrun would set, for a task of an srun step; nothing elsewhere.
+
+    Only ``srun`` sets the step's variables. ``SLURM_PROCID`` and ``SLURM_NTASKS`` alone do not
+    tell: a batch script is one process, whatever number of tasks its job asked for.
+
+    Parameters
+    ----------
+    environ : mapping
+        The environment. ``MASTER_ADDR`` and ``MASTER_PORT`` in it win over the derived ones.
+
+    Returns
+    -------
+    dict
+        ``RANK``, ``LOCAL_RANK``, ``WORLD_SIZE``, ``MASTER_ADDR`` and ``MASTER_PORT``, or empty
+        for a single task, a batch script, a terminal (``srun --pty``), or without Slurm.
+
+    Examples
+    --------
+    >>> step = {"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "1", "SLURM_STEP_NUM_TASKS": "4",
+    ...     "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_STEP_NUM_NODES": "2",
+    ...     "SLURM_STEP_NODELIST": "gpu[07-08]"}
+    >>> for name, value in slurm_launch(step).items():
+    ...     print(name, value)
+    RANK 3
+    LOCAL_RANK 1
+    WORLD_SIZE 4
+    MASTER_ADDR gpu07
+    MASTER_PORT 15225
+    """
+    tasks = int(environ.get("SLURM_STEP_NUM_TASKS", 1))
+    if tasks < 2 or "SLURM_PROCID" not in environ or "SLURM_PTY_PORT" in environ:
+        return {}
+    # 32 steps per job before two jobs in a row could share a port.
+    port = 32 * int(environ.get("SLURM_JOB_ID", 0)) + int(environ.get("SLURM_STEP_ID", 0))
+    return {
+        "RANK": environ["SLURM_PROCID"],
+        "LOCAL_RANK": environ["SLURM_LOCALID"],
+        "WORLD_SIZE": str(tasks),
+        "MASTER_ADDR": environ.get("MASTER_ADDR", _slurm_address(environ)),
+        "MASTER_PORT": environ.get("MASTER_PORT", str(FIRST_PORT + port % PORTS)),
+    }
+
+
+def first_host(nodes: str) -> str:
+    """Return the first host of a Slurm node list.
+
+    Rank 0 runs there, so the whole expansion, and ``scontrol`` for it, is not needed.
+
+    Examples
+    --------
+    >>> first_host("node[01-03,07],login2")
+    'node01'
+    >>> first_host("login2,node[01-03]")
+    'login2'
+    >>> first_host("rack[2-4]n[08,11]")
+    'rack2n08'
+    """
+    host = re.split(r",(?![^\[]*\])", nodes, maxsplit=1)[0]
+    return re.sub(r"\[(\w+)[^\]]*\]", r"\1", host)
+
+
+def _slurm_address(environ: Mapping[str, str]) -> str:
+    """Return where rank 0 listens."""
+    if environ.get("SLURM_STEP_NUM_NODES") == "1":
+        return "127.0.0.1"
+    if "SLURM_STEP_NODELIST" in environ:
+        return first_host(environ["SLURM_STEP_NODELIST"])
+    # Where srun was typed: right only if that is rank 0's node, so the last resort.
+    return environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1")
+
+
+def _choose_backend(run_opts: Options) -> Options:
+    """Fall back from NCCL to gloo on CPU, and check that each process has a GPU otherwise."""
+    device = str(run_opts.get("device") or "")
+    if run_opts.get("distributed_backend", "nccl") != "nccl":
+        return run_opts
+    if device.startswith("cpu") or not torch.cuda.is_available():
+        return _with_options(run_opts, distributed_backend="gloo")
+    gpus, local_rank = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
+    if gpus == 1 and "SLURM_STEP_NUM_TASKS" in os.environ:
+        # srun --gpus-per-task=1 shows each task its own GPU only, as number 0.
+        local_rank = 0
+        os.environ["LOCAL_RANK"] = "0"
+    elif local_rank >= gpus:
+        raise UserError(
+            f"process {local_rank} of this node has no GPU, there are {gpus}: start at most "
+            f"{gpus} processes per node, or use --device=cpu"
+        )
+    own = {"device": f"cuda:{local_rank}"} if device else {}
+    return _with_options(run_opts, distributed_backend="nccl", **own)
+
+
+def _with_options(run_opts: Options, **options: str) -> Options:
+    """Return SpeechBrain's run options with some set as if given on the command line."""
+    if isinstance(run_opts, dict):
+        return {**run_opts, **options}
+    overridden = run_opts.overridden_args | options.keys()
+    return replace(run_opts, **options, overridden_args=overridden)
+
+
+def _one_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,360 @@
+"""One experiment: prepare, make units, build, fit, average, evaluate. A recipe's train.py calls `main`."""
+
+import contextlib
+import fcntl
+import importlib.util
+import logging
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import speechbrain as sb
+import torch
+from safetensors.torch import save_file
+from speechbrain.utils.checkpoints import average_checkpoints
+from speechbrain.utils.run_opts import RunOptions
+from torch import nn
+
+from serenanet_modules import distributed
+from serenanet_modules.brains.checkpoints import AtomicCheckpointer
+from serenanet_modules.brains.ctc import CTCBrain
+from serenanet_modules.brains.progress import Progress
+from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader
+from serenanet_modules.data.files import replacing
+from serenanet_modules.data.manifest import SPLITS, read_manifest
+from serenanet_modules.data.preparation import Settings, prepare
+from serenanet_modules.data.text import normaliser
+from serenanet_modules.data.units import load_units, train_units
+from serenanet_modules.errors import UserError
+from serenanet_modules.evaluation import Evaluation, timed, write_result
+from serenanet_modules.hparams import Hparams, read_yaml
+from serenanet_modules.provenance import provenance
+
+logger = logging.getLogger(__name__)
+
+NORMALISATION_UTTERANCES = 2000  # of train, for the features' mean and standard deviation
+PRECISIONS = ("fp32", "bf16", "fp16")
+WEIGHTS = "weights.safetensors"
+UNITS = "units"
+
+
+def main(train_file, argv=None):
+    """Run the recipe whose train.py is ``train_file``; ends the process with a status.
+
+    Parameters
+    ----------
+    train_file : str
+        ``__file__`` of the recipe's train.py; dataset.yaml stands beside it.
+    argv : list of str, optional
+        Hyper-parameter file, then ``--key value`` pairs and SpeechBrain's run options.
+    """
+    try:
+        Experiment.from_command_line(Path(train_file).parent, argv or sys.argv[1:]).run()
+    except UserError as error:
+        sys.exit(f"error: {error}" if distributed.is_main() else 1)
+    finally:
+        distributed.stop()
+
+
+class Experiment:
+    """Data, units, model and result folder of one run.
+
+    Parameters
+    ----------
+    recipe : Path
+        Folder with dataset.yaml.
+    hparams : Hparams
+    run_opts : RunOptions
+    """
+
+    def __init__(self, recipe, hparams, run_opts):
+        self.recipe, self.hparams, self.run_opts = Path(recipe), hparams, run_opts
+        self.plain = hparams.plain()
+        self.folder = Path(self.plain["output_folder"])
+        self.save = Path(self.plain["save_folder"])
+
+    @classmethod
+    def from_command_line(cls, recipe, argv):
+        """Parse ``FILE [--key value …]``."""
+        if not argv or argv[0].startswith("-"):
+            raise UserError("give a hyper-parameter file first, such as hparams/serenanet.yaml")
+        dataset = Path(recipe) / "dataset.yaml"
+        keys = {k: (dataset, v) for k, v in read_yaml(dataset).items() if k != "prepare"}
+        hparams = Hparams.load(argv[0], keys)
+        overrides, options = _split_arguments(argv[1:], hparams)
+        hparams.override(overrides)
+        return cls(recipe, hparams, sb.parse_arguments([argv[0], *options])[1])
+
+    def run(self):
+        """Do all of it; what an earlier run with the same result folder finished is not done again.
+
+        Returns
+        -------
+        dict
+            The content of result.json on the main process, {} on the others.
+        """
+        self._check()
+        self.run_opts = distributed.start(self.run_opts)
+        with self._sole_owner():
+            prepared = distributed.main_first(self._prepare)
+            splits = {name: read_manifest(prepared.manifest, name) for name in SPLITS}
+            self.units = distributed.main_first(lambda: self._make_units(splits["train"]))
+            self.hparams.set("n_units", self.units.size)
+            brain = self._brain(splits, prepared.folder)
+            self._fit(brain, splits, prepared.folder)
+            self._average(brain)
+            evaluation = Evaluation(brain, self.units, prepared.folder, splits, self.folder)
+            results, seconds = timed(evaluation.run)
+            return self._report(brain, results, seconds, prepared)
+
+    # --- before any long work -------------------------------------------------------------------------------------
+
+    def _check(self):
+        where = self.hparams.source
+        if self.plain["precision"] not in PRECISIONS:
+            raise UserError(f"{where}: 'precision' must be one of {', '.join(PRECISIONS)}")
+        device = str(self.run_opts.device or "")
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise UserError(f"--device {device}: this machine has no usable GPU; leave the option out")
+        on_gpu = device.startswith("cuda") or (not device and torch.cuda.is_available())
+        if self.plain["precision"] == "fp16" and not on_gpu:
+            raise UserError(f"{where}: 'precision' fp16 needs a GPU; use bf16 or fp32 on a CPU")
+        if not Path(self.plain["data_folder"]).is_dir():
+            raise UserError(f"data_folder: there is no folder {self.plain['data_folder']}")
+        asked = self.plain["n_units"]
+        self.hparams.set("n_units", asked or 2)
+        self.hparams.build()  # finds wrong classes and arguments now rather than after preparation
+        self.hparams.set("n_units", asked)
+
+    @contextlib.contextmanager
+    def _sole_owner(self):
+        """Refuse a second run in the same result folder while this one lives."""
+        self.save.mkdir(parents=True, exist_ok=True)
+        if not distributed.is_main():
+            yield
+            return
+        with open(self.folder / ".lock", "w", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"{self.folder}: another run is using this result folder; wait for it, or give this "
+                    "one its own --experiment NAME or --seed N"
+                ) from None
+            yield
+
+    # --- data -----------------------------------------------------------------------------------------------------
+
+    def _prepare(self):
+        """Decode and sift the corpus, after a look at whether its text can give the units asked for."""
+        module = self._recipe_module()
+        candidates = list(module.candidates(self.plain["data_folder"], self.plain["locale"]))
+        phonemic = self.plain["units"] == "phoneme"
+        if not phonemic:
+            self._try_units([c.text for c in candidates if c.split == "train"])
+        options = dict(self.plain["preparation"])
+        jobs = options.pop("jobs")
+        settings = Settings(**options, phonemes=phonemic)
+        return prepare(candidates, self.plain["prepared_folder"], settings, jobs)
+
+    def _recipe_module(self):
+        path = self.recipe / read_yaml(self.recipe / "dataset.yaml")["prepare"]
+        spec = importlib.util.spec_from_file_location("recipe_prepare", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    def _try_units(self, texts):
+        normalise = normaliser(self.plain["locale"])
+        with tempfile.TemporaryDirectory() as folder:
+            self._train_units([normalise(text) for text in texts], folder)
+
+    def _make_units(self, train):
+        """Train the units, or load those of an earlier run."""
+        folder = self.save / UNITS
+        kind = self.plain["units"]
+        if not (folder / "units.json").is_file():
+            self._train_units([u.phonemes if kind == "phoneme" else u.text for u in train], folder)
+        units = load_units(folder)
+        if units.kind != kind:
+            raise UserError(f"{folder} holds {units.kind} units, not {kind}: give another --experiment")
+        asked = self.plain["n_units"]
+        if asked not in (None, units.size):
+            raise UserError(
+                f"{self.hparams.source}: 'n_units' is {asked} but the {kind} units are {units.size}; "
+                "set it to null or to that"
+            )
+        return units
+
+    def _train_units(self, texts, folder):
+        kind = self.plain["units"]
+        vocab_size = self.plain["vocab_size"] if kind in ("bpe", "unigram") else None
+        try:
+            train_units(kind, texts, vocab_size, folder)
+        except UserError as error:
+            raise UserError(f"{self.hparams.source}: {error}") from error
+
+    def _encode(self, utterance):
+        phonemic = self.units.kind == "phoneme"
+        return self.units.encode(utterance.phonemes if phonemic else utterance.text)
+
+    # --- model and training ---------------------------------------------------------------------------------------
+
+    def _brain(self, splits, root):
+        """Build everything and open the result folder."""
+        sb.core.create_experiment_directory(str(self.folder))
+        if distributed.is_main():
+            with replacing(self.folder / "hyperparams.yaml") as path:
+                path.write_text(self.hparams.text, encoding="utf-8")
+        torch.manual_seed(self.plain["seed"])
+        built = self.hparams.build()
+        if distributed.is_main():
+            print(parameter_table(built["model"]))
+        self._fit_normaliser(built["features"], splits["train"], root)
+        sampler = BatchSampler(
+            [u.duration for u in splits["train"]],
+            self.plain["max_batch_seconds"],
+            accumulation=self.plain["grad_accumulation_factor"],
+            seed=self.plain["seed"],
+            rank=distributed.rank(),
+            world_size=distributed.world_size(),
+        )
+        recoverables = {"model": built["model"], "features": built["features"]}
+        return CTCBrain(
+            built["modules"],
+            built["opt_class"],
+            built,
+            self.run_opts,
+            AtomicCheckpointer(self.save, recoverables),
+            progress=Progress(self.plain["number_of_epochs"], self.plain["early_stopping_patience"]),
+            sampler=sampler,
+            units=self.units,
+        )
+
+    def _fit_normaliser(self, features, train, root):
+        """Mean and deviation of the features over a seeded sample of train, computed once per result folder."""
+        file = self.save / "features.pt"
+
+        def fit():
+            if not file.is_file():
+                generator = torch.Generator().manual_seed(self.plain["seed"])
+                chosen = torch.randperm(len(train), generator=generator)[:NORMALISATION_UTTERANCES]
+                rows = [train[i] for i in chosen]
+                sampler = BatchSampler([u.duration for u in rows], 100.0, shuffle=False)
+                loader = make_loader(Utterances(rows, root), sampler)
+                features.fit((batch.wavs, batch.wav_lengths) for batch in loader)
+                with replacing(file) as path:
+                    torch.save(features.state_dict(), path)
+
+        distributed.main_first(fit)
+        features.load_state_dict(torch.load(file, weights_only=True))
+
+    def _fit(self, brain, splits, root):
+        dev = BatchSampler(
+            [u.duration for u in splits["dev"]],
+            self.plain["max_batch_seconds"],
+            rank=distributed.rank(),
+            world_size=distributed.world_size(),
+            shuffle=False,
+        )
+        workers = self.plain["num_workers"]
+        brain.fit(
+            make_loader(Utterances(splits["train"], root, self._encode), brain.train_sampler, workers),
+            make_loader(Utterances(splits["dev"], root, self._encode), dev, workers),
+        )
+
+    def _average(self, brain):
+        """Load the mean of the best checkpoints' weights, and write it as the model to be used."""
+        best = brain.checkpointer.find_checkpoints(
+            min_key="error", max_num_checkpoints=self.plain["checkpoints_to_average"]
+        )
+        if not best:
+            raise UserError(f"{self.save} holds no checkpoint of a finished epoch to evaluate")
+        model, features = brain.raw("model"), brain.raw("features")
+        model.load_state_dict(average_checkpoints(best, "model"))
+        features.load_state_dict(torch.load(best[0].paramfiles["features"], weights_only=True))
+        if distributed.is_main():
+            tensors = nn.ModuleDict({"model": model, "features": features}).state_dict()
+            with replacing(self.folder / WEIGHTS) as path:
+                save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path)
+
+    # --- results --------------------------------------------------------------------------------------------------
+
+    def _report(self, brain, results, seconds, prepared):
+        if not distributed.is_main():
+            return {}
+        audio = sum(s["hours"] for name, s in prepared.summary["splits"].items() if name != "train")
+        result = {
+            "dataset": self.plain["dataset"],
+            "experiment": self.plain["experiment"],
+            "seed": self.plain["seed"],
+            "results": results,
+            "units": {"kind": self.units.kind, "size": self.units.size},
+            "parameters": parameters(brain.raw("model")),
+            "epochs": brain.progress.epoch,
+            "steps": brain.optimizer_step,
+            "seconds": {
+                "training": round(brain.progress.seconds, 1),
+                "evaluation": round(seconds, 1),
+                "evaluated_audio": round(3600 * audio, 1),
+            },
+            "data": prepared.summary,
+            **provenance(brain.device),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+        write_result(self.folder / "result.json", result)
+        print(result_table(results))
+        print(f"results: {self.folder}\nTensorBoard: tensorboard --logdir {self.folder / 'tensorboard'}")
+        return result
+
+
+def parameters(model):
+    """Trainable parameters by part, and in all."""
+    parts = {
+        name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children() if part is not None
+    }
+    return {**parts, "total": sum(parts.values())}
+
+
+def parameter_table(model):
+    """The parameters of each part, for people."""
+    counts = parameters(model)
+    rows = [f"{name:<12}{count:>14,}" for name, count in counts.items()]
+    return "\n".join([f"{'part':<12}{'parameters':>14}", *rows])
+
+
+def result_table(results):
+    """Error rates with their intervals, for people."""
+    rows = [f"{'set':<6}{'decoder':<26}{'measure':<9}{'%':>7}   95 % interval"]
+    for split, decoders in results.items():
+        for decoder, measures in decoders.items():
+            for measure, r in measures.items():
+                low, high = r["interval_95"]
+                rows.append(f"{split:<6}{decoder:<26}{measure:<9}{r['percent']:>7.2f}   {low:.2f} … {high:.2f}")
+    return "\n".join(rows)
+
+
+def _split_arguments(arguments, hparams):
+    """Separate ``--key value`` pairs of the file from SpeechBrain's run options.
+
+    A key of the file is the file's, also where SpeechBrain has an option of that name.
+    """
+    known = set(RunOptions().as_dict())
+    overrides, options = [], []
+    waiting = list(arguments)
+    while waiting:
+        first = waiting.pop(0)
+        if not first.startswith("--"):
+            raise UserError(f"the command line: '{first}' does not belong to any --key")
+        key, equals, value = first[2:].partition("=")
+        given = [value] if equals else []
+        while not equals and waiting and not waiting[0].startswith("--"):
+            given.append(waiting.pop(0))
+        if key in known and key not in hparams:
+            options += [f"--{key}", *given]
+        elif len(given) == 1:
+            overrides.append((key, given[0]))
+        else:
+            raise UserError(f"the command line: '--{key}' needs one value, not {len(given)}")
+    return overrides, options

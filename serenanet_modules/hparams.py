@@ -1,0 +1,242 @@
+"""Hyper-parameter files: layers of HyperPyYAML merged into one standalone file.
+
+A file may begin with ``extends: other.yaml`` and then holds only what differs. Layers merge in the order
+base < dataset < extending files < command line:
+
+- a tagged node (``!new:``, ``!name:``, ``!ref``, ``!include:``) or a list replaces what stood there;
+- an untagged mapping merges into what stood there, keeping its class;
+- a key that the base does not know is an error that names the file.
+
+``part: !include:parts/x.yaml`` puts that file's content, merged with the mapping that follows, in the place of the
+node. ``!ref <key>`` always means a key of the whole document, in included files too. Dots reach into mappings on
+the command line: ``--frontend.output_stride 2``.
+"""
+
+import difflib
+import io
+import re
+from pathlib import Path
+
+import ruamel.yaml
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
+from ruamel.yaml.error import YAMLError
+
+from serenanet_modules.errors import UserError
+
+INCLUDE = "!include:"
+PLACEHOLDER = "!PLACEHOLDER"
+
+
+class Hparams:
+    """A merged, standalone document that has not built any object yet.
+
+    Attributes
+    ----------
+    source : Path
+        The file that was asked for; errors name it.
+    tree : CommentedMap
+        The merged nodes.
+    """
+
+    def __init__(self, source, tree):
+        self.source, self.tree = Path(source), tree
+
+    @classmethod
+    def load(cls, file, dataset=None):
+        """Merge ``file``, all it extends, and a dataset's keys.
+
+        Parameters
+        ----------
+        file : str or Path
+        dataset : mapping of str to (str, str), optional
+            Plain keys of the dataset: the file that says so, and the value.
+
+        Raises
+        ------
+        UserError
+            For a missing file, bad yaml, an unknown key or a wrong type.
+        """
+        (_, tree), *above = _chain(Path(file), seen=())
+        for key, (where, value) in (dataset or {}).items():
+            _merge(tree, CommentedMap({key: value}), where)
+        for where, layer in above:
+            _merge(tree, layer, where)
+        return cls(file, tree)
+
+    def override(self, overrides):
+        """Merge the command line: (key with dots, yaml text of the value) pairs.
+
+        Raises
+        ------
+        UserError
+            For an unknown key, a wrong type, or a key that has no value even now.
+        """
+        for key, text in overrides:
+            _merge(self.tree, _nest(key, text), "the command line")
+        for key, node in self.tree.items():
+            if _tag(node) == PLACEHOLDER:
+                raise UserError(f"{self.source}: '{key}' has no value; give it with --{key} VALUE")
+        return self
+
+    def __contains__(self, key):
+        return key in self.tree
+
+    def set(self, key, value):
+        """Give a top-level key its final value."""
+        self.tree[key] = value
+
+    @property
+    def text(self):
+        """The standalone yaml, references resolved."""
+        stream = io.StringIO()
+        _yaml().dump(self.tree, stream)
+        try:
+            return resolve_references(stream.getvalue()).getvalue()
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{self.source}: a !ref cannot be resolved: {error}") from error
+
+    def plain(self):
+        """Top-level scalars, lists and untagged mappings as Python values; tagged nodes are left out."""
+        tree = _yaml("safe").load(_without_tags(_yaml().load(self.text)))
+        return {key: value for key, value in tree.items()}
+
+    def build(self):
+        """Construct every object of the document; the result maps keys to objects and values."""
+        try:
+            return load_hyperpyyaml(self.text)
+        except Exception as error:
+            if isinstance(error, (KeyboardInterrupt, MemoryError)):
+                raise
+            cause = error.__cause__ or error
+            raise UserError(f"{self.source}: {_one_line(cause)}") from error
+
+
+def read_yaml(file):
+    """A plain yaml file as a dict.
+
+    Raises
+    ------
+    UserError
+        Where it is missing or no mapping.
+    """
+    return dict(_read(Path(file)))
+
+
+def _one_line(error):
+    return re.sub(r"\s+", " ", str(error)).strip()
+
+
+def _yaml(kind="rt"):
+    yaml = ruamel.yaml.YAML(typ=kind)
+    if kind == "rt":
+        yaml.width = 10_000
+    return yaml
+
+
+def _chain(file, seen):
+    """(path, tree) of the root of an ``extends`` chain first, ``file`` last."""
+    file = file.resolve() if file.exists() else file
+    if file in seen:
+        raise UserError(f"{file}: extends itself through {seen[-1]}; break the circle")
+    tree = _read(file)
+    parent = tree.pop("extends", None)
+    if parent is None:
+        return [(file, tree)]
+    return [*_chain(file.parent / str(parent), (*seen, file)), (file, tree)]
+
+
+def _read(file):
+    """Parse one file and put included files in their places."""
+    if not file.is_file():
+        raise UserError(f"{file}: no such hyper-parameter file; the ready ones are in hparams/")
+    tree = _parse(file.read_text(encoding="utf-8"), file)
+    if not isinstance(tree, CommentedMap):
+        raise UserError(f"{file}: a hyper-parameter file must be a mapping of keys to values")
+    return _include(tree, file)
+
+
+def _parse(text, where):
+    try:
+        return _yaml().load(text)
+    except YAMLError as error:
+        raise UserError(f"{where}: not valid yaml: {_one_line(error)}") from error
+
+
+def _include(node, file):
+    """Replace every include below ``node``; paths are relative to ``file``."""
+    if isinstance(node, CommentedMap):
+        for key in node:
+            node[key] = _include(node[key], file)
+    tag = _tag(node)
+    if not tag.startswith(INCLUDE):
+        return node
+    target = file.parent / tag[len(INCLUDE) :]
+    if not target.is_file():
+        raise UserError(f"{file}: includes {target}, which does not exist")
+    part = _include(_parse(target.read_text(encoding="utf-8"), target), target)
+    if isinstance(node, CommentedMap):
+        _merge(part, node, file)
+    return part
+
+
+def _nest(key, text):
+    """``a.b``, ``1`` -> {a: {b: 1}}."""
+    node = _include(_parse(text, f"--{key}"), Path("hparams") / "command-line")
+    for part in reversed(key.split(".")):
+        node = CommentedMap({part: node})
+    return node
+
+
+def _merge(base, layer, where, path=()):
+    for key, new in layer.items():
+        dotted = ".".join(map(str, (*path, key)))
+        if key not in base:
+            close = difflib.get_close_matches(str(key), map(str, base), n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            raise UserError(f"{where}: unknown key '{dotted}'{hint}")
+        old = base[key]
+        if isinstance(old, CommentedMap) and isinstance(new, CommentedMap) and not _tag(new):
+            _merge(old, new, where, (*path, key))
+        else:
+            _check_type(old, new, dotted, where)
+            base[key] = new
+
+
+def _check_type(old, new, dotted, where):
+    """Refuse a plain value of another kind than the plain value that it replaces."""
+    if _tag(old) or _tag(new) or old is None or isinstance(old, CommentedMap):
+        return
+    if new is None and isinstance(old, str):
+        return
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    kinds[CommentedSeq] = "a list"
+    for kind, name in kinds.items():
+        if isinstance(old, kind):
+            accepted = (int, float) if kind is float else kind
+            if not isinstance(new, accepted) or (isinstance(new, bool) and kind is not bool):
+                raise UserError(f"{where}: '{dotted}' must be {name}, not {new!r}")
+            return
+
+
+def _tag(node):
+    """A node's own tag, or ''."""
+    if isinstance(node, (CommentedMap, CommentedSeq, TaggedScalar)):
+        tag = node.tag.value
+        return "" if tag is None or tag.startswith("tag:yaml.org") else tag
+    return ""
+
+
+def _without_tags(tree):
+    """Yaml text of the untagged part of a mapping's top level."""
+    stream = io.StringIO()
+    kept = {key: node for key, node in tree.items() if not _tagged_anywhere(node)}
+    _yaml().dump(kept, stream)
+    return stream.getvalue()
+
+
+def _tagged_anywhere(node):
+    if _tag(node):
+        return True
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return any(_tagged_anywhere(child) for child in children)

@@ -1,0 +1,63 @@
+"""CAR, the context-aware refinement: a small Mamba that predicts the units a second time."""
+
+from torch import nn
+
+from serenanet_modules.lobes.lengths import valid_mask, zero_padding
+from serenanet_modules.lobes.mamba import BidirectionalMamba, Mamba
+
+
+class CAR(nn.Module):
+    """Linear, Mamba, Linear from encoder frames to unit logits.
+
+    Parameters
+    ----------
+    input_size : int
+        Encoder size.
+    n_units : int
+        Output units, blank included.
+    d_model : int
+        Size of the Mamba blocks.
+    n_layers : int
+        Number of Mamba blocks in a row.
+    d_state, d_conv, expand : int
+        As in `Mamba`.
+    bidirectional : bool
+        Whether each block also reads backwards.
+
+    Examples
+    --------
+    >>> import torch
+    >>> car = CAR(32, 41, d_model=16)
+    >>> car(torch.randn(2, 6, 32), torch.tensor([6, 2])).shape
+    torch.Size([2, 6, 41])
+    """
+
+    def __init__(
+        self,
+        input_size,
+        n_units,
+        d_model=256,
+        n_layers=1,
+        d_state=16,
+        d_conv=4,
+        expand=1,
+        bidirectional=False,
+    ):
+        super().__init__()
+        block = BidirectionalMamba if bidirectional else Mamba
+        self.bidirectional = bidirectional
+        self.inp = nn.Linear(input_size, d_model)
+        self.blocks = nn.ModuleList(
+            block(d_model, d_state=d_state, d_conv=d_conv, expand=expand) for _ in range(n_layers)
+        )
+        self.out = nn.Linear(d_model, n_units)
+        self.regulariser = None  # mean square of the hidden state over valid frames of the last call
+
+    def forward(self, x, lengths):
+        """x (B, T, input_size), lengths (B,) -> logits (B, T, n_units)."""
+        hidden = self.inp(zero_padding(x, lengths))
+        for block in self.blocks:
+            hidden = block(hidden, lengths) if self.bidirectional else block(hidden)
+        valid = valid_mask(lengths, hidden.shape[1])
+        self.regulariser = hidden.float()[valid].square().mean()
+        return self.out(hidden)

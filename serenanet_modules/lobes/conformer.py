@@ -1,0 +1,93 @@
+"""SpeechBrain's Conformer and its convolutional front end behind this project's encoder contract."""
+
+from speechbrain.lobes.models.convolution import ConvolutionFrontEnd
+from speechbrain.lobes.models.transformer.TransformerASR import TransformerASR
+from torch import nn
+
+from serenanet_modules.lobes.lengths import zero_padding
+
+
+class ConvFrontend(nn.Module):
+    """Two strided 3 × 3 convolution blocks over (time, mel): four times fewer frames.
+
+    Parameters
+    ----------
+    input_size : int
+        Mel bins.
+    d_model : int
+        Output size.
+    channels : tuple of int
+        Channels of the two blocks.
+    dropout : float
+
+    Examples
+    --------
+    >>> import torch
+    >>> frontend = ConvFrontend(80, 16)
+    >>> y, lengths = frontend(torch.randn(2, 101, 80), torch.tensor([101, 50]))
+    >>> y.shape, lengths.tolist()
+    (torch.Size([2, 26, 16]), [26, 13])
+    """
+
+    def __init__(self, input_size, d_model, channels=(64, 32), dropout=0.1):
+        super().__init__()
+        self.convolutions = ConvolutionFrontEnd(
+            (None, None, input_size),
+            num_blocks=2,
+            num_layers_per_block=1,
+            out_channels=list(channels),
+            kernel_sizes=[3, 3],
+            strides=[2, 2],
+            residuals=[False, False],
+        )
+        mels = (input_size + 3) // 4
+        self.project = nn.Sequential(nn.Linear(mels * channels[1], d_model), nn.Dropout(dropout))
+
+    def forward(self, x, lengths):
+        """x (B, T, F), lengths (B,) -> y (B, ceil(T / 4), d_model), lengths."""
+        y = self.convolutions(zero_padding(x, lengths)).flatten(2)
+        lengths = (lengths + 3) // 4
+        return zero_padding(self.project(y), lengths), lengths
+
+
+class ConformerEncoder(nn.Module):
+    """SpeechBrain's Conformer (Gulati et al. 2020) with relative positions (Transformer-XL).
+
+    Parameters
+    ----------
+    d_model, n_heads, n_layers, d_ffn : int
+    kernel_size : int
+        Width of the depthwise convolution.
+    dropout : float
+
+    Examples
+    --------
+    >>> import torch
+    >>> encoder = ConformerEncoder(d_model=16, n_heads=2, n_layers=1, d_ffn=32)
+    >>> encoder(torch.randn(2, 7, 16), torch.tensor([7, 3]))[0].shape
+    torch.Size([2, 7, 16])
+    """
+
+    def __init__(self, d_model, n_heads, n_layers, d_ffn, kernel_size=31, dropout=0.1):
+        super().__init__()
+        self.transformer = TransformerASR(
+            tgt_vocab=1,
+            input_size=d_model,
+            d_model=d_model,
+            nhead=n_heads,
+            num_encoder_layers=n_layers,
+            num_decoder_layers=0,
+            d_ffn=d_ffn,
+            dropout=dropout,
+            kernel_size=kernel_size,
+            encoder_module="conformer",
+            attention_type="RelPosMHAXL",
+            normalize_before=True,
+            causal=False,
+        )
+
+    def forward(self, x, lengths):
+        """x (B, T, d_model), lengths (B,) -> the same shapes."""
+        x = zero_padding(x, lengths)
+        y = self.transformer.encode(x, lengths / x.shape[1])
+        return zero_padding(y, lengths), lengths

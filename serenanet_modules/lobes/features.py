@@ -1,0 +1,87 @@
+"""Log-mel filterbanks with a global normaliser whose statistics travel with the weights."""
+
+import torch
+from speechbrain.processing.features import STFT, Filterbank, spectral_magnitude
+from torch import nn
+
+from serenanet_modules.lobes.lengths import zero_padding
+
+NO_CLIPPING_DB = 1e4  # SpeechBrain's per-utterance floor would make a frame depend on later ones
+
+
+class LogMel(nn.Module):
+    """Waveforms to normalised log-mel features at 10 ms.
+
+    Parameters
+    ----------
+    n_mels : int
+        Number of triangular HTK-mel filters.
+    n_fft : int
+        FFT size. With 128 filters at 16 kHz, 400 leaves four filters empty and 512 one; 1024 none.
+    sample_rate : int
+        Hertz.
+    win_length, hop_length : float
+        Milliseconds.
+
+    Raises
+    ------
+    ValueError
+        If a filter covers no FFT bin.
+
+    Examples
+    --------
+    >>> features = LogMel(n_mels=80, n_fft=512)
+    >>> y, lengths = features(torch.randn(2, 16000), torch.tensor([16000, 8000]))
+    >>> y.shape, lengths.tolist()
+    (torch.Size([2, 101, 80]), [101, 51])
+    """
+
+    def __init__(self, n_mels=128, n_fft=1024, sample_rate=16000, win_length=25, hop_length=10):
+        super().__init__()
+        self.stft = STFT(sample_rate=sample_rate, n_fft=n_fft, win_length=win_length, hop_length=hop_length)
+        self.filterbank = Filterbank(
+            n_mels=n_mels,
+            n_fft=n_fft,
+            sample_rate=sample_rate,
+            f_max=sample_rate / 2,
+            top_db=NO_CLIPPING_DB,
+        )
+        self.hop = round(sample_rate * hop_length / 1000)  # samples
+        self.n_mels = n_mels
+        self.register_buffer("mean", torch.zeros(n_mels))
+        self.register_buffer("std", torch.ones(n_mels))
+        self._refuse_empty_filters(n_fft)
+
+    def _refuse_empty_filters(self, n_fft):
+        flat = torch.ones(1, 1, n_fft // 2 + 1)
+        empty = (self.filterbank(flat) < -90).sum().item()  # dB of a filter that sums to nothing
+        if empty:
+            raise ValueError(
+                f"n_mels {self.n_mels} with n_fft {n_fft} leaves {empty} empty mel filters; raise n_fft or lower n_mels"
+            )
+
+    def forward(self, wavs, lengths):
+        """wavs (B, S), lengths (B,) int64 samples -> features (B, T, n_mels), lengths (B,) frames."""
+        x, lengths = self.raw(wavs, lengths)
+        return zero_padding((x - self.mean) / self.std, lengths), lengths
+
+    def raw(self, wavs, lengths):
+        """The same before normalisation, in dB; what lies past a length is undefined."""
+        wavs = zero_padding(wavs.float().unsqueeze(-1), lengths).squeeze(-1)
+        with torch.autocast(wavs.device.type, enabled=False):
+            x = self.filterbank(spectral_magnitude(self.stft(wavs)))
+        return x, lengths // self.hop + 1
+
+    @torch.no_grad()
+    def fit(self, batches):
+        """Set mean and standard deviation per mel from an iterable of (wavs (B, S), lengths (B,))."""
+        count, total, square = 0, 0.0, 0.0
+        for wavs, lengths in batches:
+            x, frames = self.raw(wavs, lengths)
+            x = zero_padding(x, frames).double()
+            count += int(frames.sum())
+            total = total + x.sum((0, 1))
+            square = square + x.square().sum((0, 1))
+        mean = total / count
+        self.mean.copy_(mean)
+        self.std.copy_((square / count - mean.square()).clamp(min=1e-4).sqrt())

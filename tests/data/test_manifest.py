@@ -1,0 +1,64 @@
+"""A manifest reads back as it was written, and says where it is wrong."""
+
+import dataclasses
+
+import pytest
+
+from serenanet_modules.data.manifest import COLUMNS, Utterance, read_manifest, write_manifest
+from serenanet_modules.errors import UserError
+
+FIRST = Utterance("u1", "audio/u1.flac", 16001 / 16000, 'ng\'ombe, "wa" $x', "", "s", "sw", "train")
+SECOND = Utterance("u2", "audio/u2.flac", 0.7, "", "ŋ o m b e | w a", "s2", "sw", "test")
+
+
+def lines(*rows):
+    return "\n".join([",".join(COLUMNS), *rows]) + "\n"
+
+
+def test_round_trip_is_exact(tmp_path):
+    write_manifest(tmp_path / "m.csv", [FIRST, SECOND])
+    assert read_manifest(tmp_path / "m.csv") == [FIRST, SECOND]
+    assert read_manifest(tmp_path / "m.csv", "test") == [SECOND]
+    assert read_manifest(tmp_path / "m.csv", "dev") == []
+
+
+def test_writing_a_repeated_id_leaves_no_file(tmp_path):
+    with pytest.raises(UserError, match="'u1' is there twice"):
+        write_manifest(tmp_path / "m.csv", [FIRST, FIRST])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("id,path\nu1,a.flac\n", "line 1 lacks the column.*duration, text"),
+        ("", "line 1 lacks"),
+        (lines("u1,a.flac,long,t,,s,sw,train"), "line 2: .*'long'"),
+        (lines("u1,a.flac,1,t,,s,sw,train", "u2,a.flac,-1,t,,s,sw,train"), "line 3: .*positive"),
+        (lines("u1,a.flac,nan,t,,s,sw,train"), "line 2: .*positive"),
+        (lines("u1,a.flac,1,t,,s,sw,valid"), "line 2: split is 'valid'"),
+        (lines("u1,a.flac,1,t,,s,sw"), "line 2: .*too few columns"),
+        (lines(",a.flac,1,t,,s,sw,dev"), "line 2: id is empty"),
+        (lines(*["u1,a.flac,1,t,,s,sw,dev"] * 2), "line 3: the id 'u1' is there twice"),
+    ],
+)
+def test_errors_name_file_and_line(tmp_path, content, message):
+    (tmp_path / "m.csv").write_text(content)
+    with pytest.raises(UserError, match=message) as caught:
+        read_manifest(tmp_path / "m.csv")
+    assert str(tmp_path / "m.csv") in str(caught.value)
+
+
+def test_no_manifest_and_no_text(tmp_path):
+    with pytest.raises(UserError, match="no such manifest"):
+        read_manifest(tmp_path / "m.csv")
+    (tmp_path / "m.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="not a UTF-8"):
+        read_manifest(tmp_path / "m.csv")
+    with pytest.raises(ValueError, match="split"):
+        read_manifest(tmp_path / "m.csv", "valid")
+
+
+def test_an_utterance_checks_itself():
+    with pytest.raises(ValueError, match="path is empty"):
+        dataclasses.replace(FIRST, path="")

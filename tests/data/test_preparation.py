@@ -1,0 +1,257 @@
+"""Preparation keeps, rejects and remembers what its docstrings promise."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from serenanet_modules.data import preparation
+from serenanet_modules.data.manifest import Candidate, read_manifest
+from serenanet_modules.data.preparation import Settings, ctc_frames, prepare
+from serenanet_modules.errors import UserError
+
+
+def write_clip(path, seconds=1.0, rate=16000, level=0.3):
+    noise = np.random.default_rng(len(path.name)).uniform(-level, level, int(seconds * rate))
+    soundfile.write(path, noise, rate)
+
+
+class Corpus:
+    """A folder of clips and the candidates that refer to them."""
+
+    def __init__(self, folder):
+        self.folder, self.candidates = folder, []
+        folder.mkdir()
+
+    def add(self, name, split="train", text="habari", speaker="s1", seconds=1.0, **clip):
+        path = self.folder / f"{name}.mp3"
+        if seconds:
+            write_clip(path, seconds, **clip)
+        self.candidates.append(Candidate(name, path, text, speaker, "sw", split))
+        return path
+
+    def prepare(self, out, **settings):
+        return prepare(self.candidates, out, Settings(**settings), jobs=2, progress=False)
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    corpus = Corpus(tmp_path / "corpus")
+    corpus.add("good", text="Habari yako!", seconds=1.5)
+    corpus.add("held_out", "test", text="Asante sana", speaker="s2")
+    return corpus
+
+
+def rejects(prepared):
+    with open(prepared.folder / "rejects.tsv", encoding="utf-8") as file:
+        return {row["path"].rsplit("/", 1)[1]: row for row in csv.DictReader(file, delimiter="\t")}
+
+
+def test_manifest_and_audio(corpus, tmp_path):
+    corpus.add("fast", rate=48000, seconds=2.0)
+    prepared = corpus.prepare(tmp_path / "out")
+    train = {u.id: u for u in read_manifest(prepared.manifest, "train")}
+    assert train["good"].text == "habari yako" and train["good"].locale == "sw"
+    assert train["good"].phonemes == "" and train["good"].speaker == "s1"
+    assert [u.id for u in read_manifest(prepared.manifest, "test")] == ["held_out"]
+    for utterance in train.values():
+        info = soundfile.info(prepared.folder / utterance.path)
+        assert (info.samplerate, info.channels, info.format) == (16000, 1, "FLAC")
+        assert info.frames / 16000 == utterance.duration
+    assert train["fast"].duration == pytest.approx(2.0, abs=0.15)
+
+
+def test_every_reject_has_its_reason(corpus, tmp_path):
+    corpus.add("missing", seconds=0)
+    corpus.add("undecodable", seconds=0).write_text("not audio " * 100)
+    corpus.add("empty", seconds=0).touch()
+    cut = corpus.add("truncated")
+    cut.write_bytes(cut.read_bytes()[:-300])
+    corpus.add("too short", seconds=0.2)
+    corpus.add("too long", seconds=6.0)
+    corpus.add("too short for its text", text="neno " * 20)
+    corpus.add("empty text", text=" ?! ")
+    corpus.add("silent", level=0.0)
+    not_finite = corpus.add("not finite", seconds=0)
+    soundfile.write(not_finite, np.full(16000, np.nan), 16000, format="WAV", subtype="FLOAT")
+    corpus.candidates.append(corpus.candidates[0])
+    prepared = corpus.prepare(tmp_path / "out", max_duration=5.0)
+    rows = rejects(prepared)
+    assert {name: row["reason"] for name, row in rows.items()} == {
+        **{f"{c.id}.mp3": c.id for c in corpus.candidates[2:-1]},
+        "good.mp3": "duplicate id",
+    }
+    assert all(row["split"] == "train" for row in rows.values())
+    assert [u.id for u in read_manifest(prepared.manifest, "train")] == ["good"]
+    assert sum(prepared.summary["splits"]["train"]["rejected"].values()) == len(rows)
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_held_out_utterances_are_dropped_only_for_being_unreadable(corpus, tmp_path, split):
+    corpus.add("short", split, seconds=0.2)
+    corpus.add("long", split, seconds=6.0)
+    corpus.add("dense", split, text="neno " * 20)
+    corpus.add("wordless", split, text="?")
+    corpus.add("quiet", split, level=0.0)
+    cut = corpus.add("cut", split)
+    cut.write_bytes(cut.read_bytes()[:-300])
+    prepared = corpus.prepare(tmp_path / "out", max_duration=5.0)
+    kept = {u.id for u in read_manifest(prepared.manifest, split)}
+    assert kept - {"held_out"} == {"short", "long", "dense", "wordless", "quiet"}
+    assert {row["reason"] for row in rejects(prepared).values()} == {"truncated"}
+    assert any("have no text" in warning for warning in prepared.summary["warnings"])
+
+
+def test_of_two_with_one_id_the_held_out_one_stays(corpus, tmp_path):
+    corpus.add("held_out", "train")
+    prepared = corpus.prepare(tmp_path / "out")
+    assert [u.split for u in read_manifest(prepared.manifest) if u.id == "held_out"] == ["test"]
+    assert rejects(prepared)["held_out.mp3"]["detail"] == "the one in test is kept"
+
+
+def test_summary_and_its_warnings(corpus, tmp_path, capsys):
+    corpus.add("same", "test", text="habari yako", speaker="s1")
+    corpus.add("foreign", "test", text="xenxa", speaker="s3")
+    prepared = prepare(corpus.candidates, tmp_path / "out", jobs=1)
+    assert json.loads((prepared.folder / "summary.json").read_text()) == prepared.summary
+    test = prepared.summary["splits"]["test"]
+    assert (test["utterances"], test["speakers"], test["rejected"]) == (3, 3, {})
+    assert test["characters"] == len("asante sana" + "habari yako" + "xenxa")
+    assert test["hours"] == pytest.approx(3.2 / 3600, rel=0.1)
+    assert prepared.summary["warnings"] == [
+        "1 test speaker(s) also speak in train",
+        "1 test utterance(s) have a sentence that is in train",
+        "test has character(s) that train lacks: e n s t x",
+    ]
+    printed = capsys.readouterr().out
+    assert str(prepared.folder) in printed and "note: 1 test speaker(s)" in printed
+
+
+def test_nothing_is_done_twice(corpus, tmp_path, monkeypatch):
+    first = corpus.prepare(tmp_path / "out")
+    before = first.manifest.stat().st_mtime_ns
+    monkeypatch.setattr(preparation, "_listen", lambda clip: pytest.fail("listened again"))
+    second = corpus.prepare(tmp_path / "out")
+    assert second == first and second.manifest.stat().st_mtime_ns == before
+
+
+def test_what_decides_the_result_decides_the_key(corpus, tmp_path, monkeypatch):
+    folders = {corpus.prepare(tmp_path / "out").folder}
+    folders.add(corpus.prepare(tmp_path / "out", max_duration=5.0).folder)
+    write_clip(corpus.candidates[0].path, seconds=1.8)
+    newer = corpus.prepare(tmp_path / "out")
+    assert read_manifest(newer.manifest, "train")[0].duration == pytest.approx(1.8, abs=0.15)
+    folders.add(newer.folder)
+    corpus.add("more")
+    folders.add(corpus.prepare(tmp_path / "out").folder)
+    monkeypatch.setattr(preparation, "_source_hash", lambda module: b"another normaliser")
+    folders.add(corpus.prepare(tmp_path / "out").folder)
+    assert len(folders) == 5
+
+
+def test_other_settings_reuse_the_decoded_audio(corpus, tmp_path, monkeypatch):
+    corpus.add("shorter", seconds=0.8)
+    first = corpus.prepare(tmp_path / "out")
+    monkeypatch.setattr(preparation, "load", lambda path: pytest.fail("decoded again"))
+    second = corpus.prepare(tmp_path / "out", max_duration=1.2)
+    assert rejects(second)["good.mp3"]["reason"] == "too long"
+    paths = {u.id: u.path for u in read_manifest(first.manifest)}
+    assert paths.pop("good")
+    assert {u.id: u.path for u in read_manifest(second.manifest)} == paths
+
+
+def test_a_flac_file_that_is_broken_is_made_again(corpus, tmp_path):
+    first = corpus.prepare(tmp_path / "out")
+    flac = first.folder / read_manifest(first.manifest, "train")[0].path
+    whole = flac.read_bytes()
+    flac.write_bytes(whole[:100])
+    corpus.prepare(tmp_path / "out", max_duration=5.0)
+    assert flac.read_bytes() == whole
+
+
+def test_order_does_not_depend_on_threads(corpus, tmp_path):
+    for i in range(50):
+        corpus.add(f"clip{i}", seconds=0.5 + i % 7 / 5)
+    one = prepare(corpus.candidates, tmp_path / "one", jobs=1, progress=False)
+    many = prepare(corpus.candidates, tmp_path / "many", jobs=8, progress=False)
+    assert one.manifest.read_bytes() == many.manifest.read_bytes()
+
+
+def test_phonemes_are_made_or_taken_from_the_corpus(corpus, tmp_path):
+    given = Candidate("given", corpus.candidates[0].path, "baba", "s", "sw", "train", "p a | p a")
+    corpus.candidates.append(given)
+    corpus.add("made", text="mama tano")
+    prepared = corpus.prepare(tmp_path / "out", phonemes=True)
+    phonemes = {u.id: u.phonemes for u in read_manifest(prepared.manifest)}
+    assert phonemes["made"] == "m a m a | t a n o"
+    assert phonemes["given"] == "p a | p a"
+
+
+def test_a_split_without_one_usable_utterance_is_an_error(corpus, tmp_path):
+    corpus.add("gone", "dev", seconds=0)
+    with pytest.raises(UserError, match=r"No dev utterance is usable \(1 missing\); see .*rejects"):
+        corpus.prepare(tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*/manifest.csv"))
+    with pytest.raises(UserError, match="nothing to prepare"):
+        prepare([], tmp_path / "out")
+
+
+def test_ctc_needs_a_blank_between_equal_characters():
+    assert ctc_frames("") == 0
+    assert ctc_frames("aab") == 4
+
+
+INTERRUPTED = """
+    import sys, time
+    from pathlib import Path
+    from serenanet_modules.data import preparation
+    from serenanet_modules.data.manifest import Candidate
+
+    source, out = Path(sys.argv[1]), Path(sys.argv[2])
+    quick = preparation.load
+
+    def slow(path):
+        time.sleep(0.02)
+        return quick(path)
+
+    preparation.load = slow
+    clips = sorted(source.glob("clip*.mp3"))
+    found = [Candidate(c.stem, c, "neno", "s", "sw", "train") for c in clips]
+    preparation.prepare(found, out, jobs=2)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_preparation_leaves_whole_files_and_goes_on(tmp_path, how):
+    corpus = Corpus(tmp_path / "corpus")
+    for i in range(120):
+        corpus.add(f"clip{i:03d}", text="neno", seconds=0.5)
+    out = tmp_path / "out"
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(INTERRUPTED))
+    command = [sys.executable, script, corpus.folder, out]
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": f"{root}:{os.environ.get('PYTHONPATH', '')}"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    while len(list(out.rglob("*.flac"))) < 20 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(how)
+    assert process.wait(10) not in (0, None)
+    flacs = list(out.rglob("*.flac"))
+    assert 20 <= len(flacs) < 120
+    assert all(soundfile.info(flac).frames for flac in flacs)
+    assert not list(out.rglob("*.part")) and not list(out.rglob("manifest.csv"))
+
+    times = {flac: flac.stat().st_mtime_ns for flac in flacs}
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert all(flac.stat().st_mtime_ns == made for flac, made in times.items())
+    assert len(read_manifest(next(out.rglob("manifest.csv")))) == 120

@@ -1,0 +1,138 @@
+"""Text normalisers: the stated rules, and idempotence on any text."""
+
+import random
+import re
+import string
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from serenanet_modules.data.text import characters, default, en, normaliser, sw
+
+
+@pytest.mark.parametrize("apostrophe", characters.APOSTROPHES)
+def test_swahili_keeps_the_apostrophe_of_ng_in_every_spelling(apostrophe):
+    assert sw.normalise(f"Ng{apostrophe}ombe ANANG{apostrophe}OA") == "ng'ombe anang'oa"
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("Je, umefika?", "je umefika"),
+        ("‘Karibu’ alisema “mama”", "karibu alisema mama"),
+        ("alisema 'karibu' na 'mtung'", "alisema karibu na mtung"),
+        ("mji wa N'Djamena", "mji wa ndjamena"),
+        ("ng''ombe", "ng'ombe"),
+        ("ng\u200bombe\ufeff \u00adsana", "ngombe sana"),
+        ("Ŋombe", "ng'ombe"),
+        ("Ng'weng'we", "ng'weng'we"),
+        ("wasi-wasi…  mkubwa/mdogo", "wasi wasi mkubwa mdogo"),
+        ("Café Müller na Łódź", "cafe muller na lodz"),
+        ("Москва ni mji", "ni mji"),
+        ("", ""),
+        (" .,!? ", ""),
+    ],
+)
+def test_swahili_letters(text, normal):
+    assert sw.normalise(text) == normal
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("0", "sifuri"),
+        ("watu 14", "watu kumi na nne"),
+        ("COVID19", "covid kumi na tisa"),
+        ("watu 208 000 na 1,500", "watu elfu mia mbili na nane na elfu moja na mia tano"),
+        ("1 000 000", "milioni moja"),
+        ("Aprili 4 2019", "aprili nne elfu mbili kumi na tisa"),
+        ("2,5 au 12,3456", "mbili tano au kumi na mbili elfu tatu mia nne hamsini na sita"),
+        ("3.14", "tatu nukta moja nne"),
+        ("mwaka 1999.", "mwaka elfu moja mia tisa tisini na tisa"),
+        ("30% au 2.5 %", "asilimia thelathini au asilimia mbili nukta tano"),
+        ("$5", "dola tano"),
+        ("0712", "sifuri saba moja mbili"),
+        ("5-10", "tano kumi"),
+        ("٣", "tatu"),
+        ("saa 3:30", "saa tatu thelathini"),
+        ("A&B", "a na b"),
+        ("1" * 16, " ".join(["moja"] * 16)),
+    ],
+)
+def test_swahili_numbers(text, normal):
+    assert sw.normalise(text) == normal
+
+
+def test_swahili_cardinals_of_neighbours_differ():
+    # 14 000 and 10 004 sound the same in Swahili, so uniqueness holds below ten thousand only.
+    assert len({sw.cardinal(n) for n in range(10000)}) == 10000
+    assert sw.cardinal(10**15 - 1).startswith("trilioni mia tisa tisini na tisa bilioni")
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("It’s the dogs' bone, 'quoted'.", "it's the dogs bone quoted"),
+        ("naïve — café", "naive cafe"),
+        ("1,234 and 1234", "one thousand two hundred and thirty four and twelve thirty four"),
+        ("the 21st and 3rd", "the twenty first and third"),
+        ("3.05%", "three point zero five percent"),
+        ("$1 or £2", "one dollar or two pounds"),
+        ("$1,500", "one thousand five hundred dollars"),
+        ("0800 R&B", "zero eight zero zero r and b"),
+        ("2019", "twenty nineteen"),
+        ("12345678901234567890th", "one two three four five six seven eight nine zero " * 2),
+        ("9" * 400, "nine " * 400),
+    ],
+)
+def test_english(text, normal):
+    assert en.normalise(text) == normal.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("Kyéma YEÉKIRÁ, sωNDΏ; pεngέ!", "kyéma yeékirá sωndώ pεngέ"),
+        ("bo\u0301na e\u0323\u0301", "bóna ẹ\u0301"),
+        ("L’eau d`or 'x' rock'n'roll", "l'eau d'or x rock'n'roll"),
+        ("Hawaiʻi ʼa", "hawaiʻi ʼa"),
+        ("25 km² 𝄞", "25 km"),
+        ("वह हिन्दी", "वह हिन्दी"),
+        ("a\u200bb-c_d", "ab c d"),
+    ],
+)
+def test_default_rule(text, normal):
+    assert default.normalise(text) == normal
+
+
+ALPHABET = st.characters() | st.sampled_from("ng'’ŋaeo0123456789., %$&stndrh\u0301ÀẞİŉΣ")
+
+
+@pytest.mark.parametrize("rule", [sw.normalise, en.normalise, default.normalise])
+@given(text=st.text(ALPHABET, max_size=30))
+@example(text="n'g'ombe ng'' 'ng'a $1% 1,000,00 1.000.000 '\u0301a")
+def test_idempotent_and_clean(rule, text):
+    normal = rule(text)
+    assert rule(normal) == normal
+    assert normal == " ".join(normal.split())
+    if rule is not default.normalise:
+        assert re.fullmatch("[a-z' ]*", normal)
+
+
+@given(text=st.text("ng'aok "))
+def test_swahili_apostrophes_stand_in_ng_only(text):
+    assert re.fullmatch("([a-z ]|(?<=ng)'(?=[aeiouw]))*", sw.normalise(text))
+
+
+def test_whole_locale_then_language_then_default():
+    assert normaliser("sw") is normaliser("sw-KE") is sw.normalise
+    assert normaliser("EN") is en.normalise
+    for locale in ("mdw", "zh-CN", "nan-tw", "__init__", "../sw", "characters", ""):
+        assert normaliser(locale) is default.normalise
+
+
+def test_swahili_text_of_words_is_untouched():
+    random.seed(0)
+    text = " ".join("".join(random.choices(string.ascii_lowercase, k=5)) for _ in range(50))
+    assert sw.normalise(text) == text

@@ -1,0 +1,292 @@
+import itertools
+import math
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from serenanet_modules.decoding import ngram
+from serenanet_modules.decoding.beam import BeamDecoder
+from serenanet_modules.decoding.greedy import collapse
+from serenanet_modules.decoding.lexicon import Lexicon
+from serenanet_modules.errors import UserError
+from tests.decoding.fake_units import FakeUnits, phonemes, pieces
+
+NO_PRUNING = {
+    "beam_size": 100_000,
+    "beam_size_token": 100,
+    "beam_threshold": 1e9,
+    "token_threshold": 1e9,
+}
+WEIGHTS = {"lm_weight": 0.7, "word_score": 0.3, "unk_score": -2.0}
+SPELLINGS = {"ab": [[1, 2]], "a": [[1]], "aa": [[1, 1]], "ba": [[2, 1]], "bar": [[2, 1], [2]]}
+
+
+@pytest.fixture(scope="module")
+def word_lm(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lm") / "words.arpa"
+    ngram.estimate(["a ab abb", "ab a a", "ba a", "ab ab", "aa ba b"], 3, path, "own")
+    return path
+
+
+@pytest.fixture(scope="module")
+def unit_lm(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lm") / "units.arpa"
+    ngram.estimate(["▁a b ▁a", "▁a b b", "▁ b ▁a"], 2, path, "own")
+    return path
+
+
+def posteriors(frames, size=4, seed=0, sharpness=1.0):
+    logits = sharpness * np.random.default_rng(seed).normal(size=(frames, size))
+    log_probs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return log_probs.astype(np.float32)
+
+
+def brute_force(log_probs):
+    """ln p of every label sequence: the sum over all paths that collapse to it."""
+    frames, size = log_probs.shape
+    totals = {}
+    for path in itertools.product(range(size), repeat=frames):
+        labels = tuple(collapse(path)[0])
+        score = sum(float(log_probs[t, label]) for t, label in enumerate(path))
+        totals[labels] = np.logaddexp(totals.get(labels, -np.inf), score)
+    return totals
+
+
+def sentence_logprob(model, words):
+    state, total = model.start(), 0.0
+    for word in words:
+        state, logprob = model.score(state, word)
+        total += logprob
+    return total + model.finish(state)
+
+
+def assert_same(hypotheses, expected):
+    """The same hypotheses with the same scores, best first."""
+    found = {tuple(hypothesis.units): hypothesis.score for hypothesis in hypotheses}
+    assert len(found) == len(hypotheses)
+    assert found == pytest.approx(expected, abs=1e-3)
+    scores = [hypothesis.score for hypothesis in hypotheses]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_without_a_model_every_score_is_the_sum_over_paths(frames):
+    log_probs = posteriors(frames)
+    hypotheses = BeamDecoder(pieces(), **NO_PRUNING).nbest(log_probs, 10_000)
+    assert_same(hypotheses, brute_force(log_probs))
+    assert np.logaddexp.reduce([h.score for h in hypotheses]) == pytest.approx(0.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("units", [pieces(), phonemes()])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_word_model_is_applied_to_whole_words(units, seed, word_lm):
+    log_probs = posteriors(5, seed=seed)
+    decoder = BeamDecoder(units, word_lm, **WEIGHTS, **NO_PRUNING)
+    model = ngram.NGram(word_lm, WEIGHTS["unk_score"])
+    expected = {}
+    for labels, score in brute_force(log_probs).items():
+        words = units.decode(labels).split()
+        expected[labels] = score + 0.7 * sentence_logprob(model, words) + 0.3 * len(words)
+    assert_same(decoder.nbest(log_probs, 10_000), expected)
+
+
+def test_unit_model(unit_lm):
+    units, log_probs = pieces(), posteriors(4)
+    decoder = BeamDecoder(units, unit_lm, lm_level="unit", **WEIGHTS, **NO_PRUNING)
+    model = ngram.NGram(unit_lm, WEIGHTS["unk_score"])
+    expected = {}
+    for labels, score in brute_force(log_probs).items():
+        lm = sentence_logprob(model, [units.pieces[label] for label in labels])
+        expected[labels] = score + 0.7 * lm + 0.3 * len(units.decode(labels).split())
+    assert_same(decoder.nbest(log_probs, 10_000), expected)
+
+
+def lexicon_brute_force(log_probs, score_words):
+    """ln p of every word sequence: over its spellings, and boundaries in any number ≥ 1 between.
+
+    A spelling shared by two words counts for both.
+    """
+    words_of = {}
+    for word, variants in SPELLINGS.items():
+        for spelling in variants:
+            words_of.setdefault(tuple(spelling), []).append(word)
+    totals = {}
+    for labels, score in brute_force(log_probs).items():
+        groups = [tuple(g) for bar, g in itertools.groupby(labels, lambda x: x == 3) if not bar]
+        for words in itertools.product(*(words_of.get(group, []) for group in groups)):
+            totals[words] = np.logaddexp(totals.get(words, -np.inf), score)
+    return {words: score + score_words(words) for words, score in totals.items()}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_lexicon_without_a_model(seed):
+    log_probs = posteriors(5, seed=seed)
+    decoder = BeamDecoder(phonemes(), lexicon=Lexicon(SPELLINGS), word_score=0.3, **NO_PRUNING)
+    found = {tuple(h.text.split()): h.score for h in decoder.nbest(log_probs, 10_000)}
+    expected = lexicon_brute_force(log_probs, lambda words: 0.3 * len(words))
+    assert found == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_lexicon_with_a_word_model(seed, word_lm):
+    log_probs = posteriors(5, seed=seed)
+    decoder = BeamDecoder(phonemes(), word_lm, lexicon=Lexicon(SPELLINGS), **WEIGHTS, **NO_PRUNING)
+    model = ngram.NGram(word_lm, WEIGHTS["unk_score"])
+    found = {tuple(h.text.split()): h.score for h in decoder.nbest(log_probs, 10_000)}
+    expected = lexicon_brute_force(log_probs, lambda words: 0.7 * sentence_logprob(model, words) + 0.3 * len(words))
+    assert found == pytest.approx(expected, abs=1e-3)
+
+
+def test_lexicon_chooses_the_likelier_homophone(tmp_path):
+    ngram.estimate(["two cups", "too much", "too late"], 2, tmp_path / "lm", "own")
+    units = FakeUnits(["<blank>", "t", "u", "m", "k", "|"], "|")
+    lexicon = Lexicon({"two": [[1, 2]], "too": [[1, 2]], "much": [[3]], "cups": [[4]]})
+    decoder = BeamDecoder(units, tmp_path / "lm", lexicon=lexicon, lm_weight=1.0)
+    texts = []
+    for last in (3, 4):
+        path = [1, 1, 2, 2, 2, 0, 5, 5, last, last]
+        texts.append(decoder.decode(np.eye(6, dtype=np.float32)[path] * 9 - 9).text)
+    assert texts == ["too much", "two cups"]
+
+
+def test_the_last_phoneme_may_be_long():
+    decoder = BeamDecoder(phonemes(), lexicon=Lexicon({"ab": [[1, 2]], "a": [[1]]}))
+    log_probs = np.log(np.eye(4, dtype=np.float32)[[0, 1, 1, 2, 2, 2]] + 1e-6)
+    best = decoder.decode(log_probs)
+    assert (best.text, best.units, best.frames) == ("ab", [1, 2], [1, 3])
+    assert best.score == pytest.approx(0.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("lexicon", [None, Lexicon(SPELLINGS)])
+def test_a_weight_of_zero_is_no_model(lexicon, word_lm):
+    log_probs = posteriors(30, seed=3, sharpness=3.0)
+    options = {"lexicon": lexicon, "beam_size": 200, "beam_threshold": 100.0}
+    with_model = BeamDecoder(phonemes(), word_lm, lm_weight=0.0, **options).nbest(log_probs, 3)
+    without = BeamDecoder(phonemes(), lm_weight=0.0, **options).nbest(log_probs, 3)
+    assert [h.text for h in with_model] == [h.text for h in without]
+    assert [h.score for h in with_model] == pytest.approx([h.score for h in without], abs=1e-3)
+
+
+def test_frames_are_where_the_labels_start(word_lm):
+    path = [0, 0, 1, 1, 0, 2, 2, 0, 0, 3, 1, 0]
+    log_probs = np.log(np.eye(4, dtype=np.float32)[path] + 1e-5)
+    best = BeamDecoder(pieces(), word_lm, lm_weight=0.1).decode(log_probs)
+    assert (best.units, best.frames, best.text) == ([1, 2, 3, 1], [2, 5, 9, 10], "ab a")
+
+
+@pytest.mark.parametrize("lexicon", [None, Lexicon(SPELLINGS)])
+def test_frames_rise_and_stay_inside(lexicon, word_lm):
+    decoder = BeamDecoder(phonemes(), word_lm, lexicon=lexicon)
+    for seed in range(20):
+        best = decoder.decode(posteriors(25, seed=seed, sharpness=2.0))
+        assert len(best.frames) == len(best.units) > 0
+        assert all(a < b for a, b in itertools.pairwise([-1, *best.frames, 25]))
+
+
+@pytest.mark.parametrize("lexicon", [None, Lexicon(SPELLINGS)])
+@pytest.mark.parametrize("frames", [0, 1, 40])
+def test_nothing_said(lexicon, frames, word_lm):
+    log_probs = np.full((frames, 4), -np.inf, dtype=np.float32)
+    log_probs[:, 0] = 0.0
+    best = BeamDecoder(phonemes(), word_lm, lexicon=lexicon, lm_weight=1.0).decode(log_probs)
+    assert (best.units, best.text, best.frames) == ([], "", [])
+    model = ngram.NGram(word_lm)
+    assert best.score == pytest.approx(model.finish(model.start()), abs=1e-4)
+
+
+def test_no_whole_word_fits():
+    """Where no word can end, the words before are kept."""
+    decoder = BeamDecoder(phonemes(), lexicon=Lexicon({"ab": [[1, 2]]}))
+    log_probs = np.full((5, 4), -1e9, dtype=np.float32)
+    log_probs[range(5), [1, 2, 3, 1, 1]] = 0.0
+    assert decoder.decode(log_probs).text in ("ab", "ab ab")
+
+
+def test_batch_equals_single_and_ignores_padding(word_lm):
+    decoder = BeamDecoder(pieces(), word_lm)
+    lengths = [40, 0, 13, 1]
+    singles = [posteriors(n, seed=i, sharpness=2.0) for i, n in enumerate(lengths)]
+    batch = torch.full((4, 40, 4), float("nan"))
+    for row, single in zip(batch, singles, strict=True):
+        row[: len(single)] = torch.from_numpy(single)
+    together = decoder(batch, torch.tensor(lengths))
+    assert together == [decoder.decode(single) for single in singles]
+    assert together == decoder.decode_many(singles, progress=False)
+
+
+@pytest.mark.parametrize("lexicon", [None, Lexicon(SPELLINGS)])
+def test_processes_keep_the_order(lexicon, word_lm):
+    decoder = BeamDecoder(phonemes(), word_lm, lexicon=lexicon)
+    utterances = [posteriors(20 + i, seed=i, sharpness=2.0) for i in range(9)]
+    alone = decoder.decode_many(utterances, progress=False)
+    assert decoder.decode_many(map(torch.from_numpy, utterances), 2, progress=False) == alone
+
+
+def test_a_pickled_decoder_decodes_alike(word_lm):
+    decoder = BeamDecoder(phonemes(), word_lm, lexicon=Lexicon(SPELLINGS), **WEIGHTS)
+    log_probs = posteriors(20)
+    decoder.decode(log_probs)
+    assert pickle.loads(pickle.dumps(decoder)).decode(log_probs) == decoder.decode(log_probs)
+
+
+def test_other_weights_leave_the_first_decoder_alone(word_lm):
+    log_probs = posteriors(20)
+    decoder = BeamDecoder(pieces(), word_lm, lm_weight=0.5)
+    before = decoder.decode(log_probs)
+    fresh = BeamDecoder(pieces(), word_lm, lm_weight=3.0, word_score=1.0)
+    assert decoder.with_weights(3.0, 1.0).decode(log_probs) == fresh.decode(log_probs) != before
+    assert decoder.decode(log_probs) == before
+
+
+def test_a_wider_beam_finds_no_worse_score(word_lm):
+    log_probs = posteriors(40, seed=5)
+    scores = [BeamDecoder(pieces(), word_lm, beam_size=size).decode(log_probs).score for size in (1, 8, 1000)]
+    assert scores[0] <= scores[1] + 1e-6 <= scores[2] + 2e-6
+    assert math.isfinite(scores[0])
+
+
+def test_labels_below_the_token_threshold_are_not_tried(word_lm):
+    log_probs = np.log(np.array([[0.1, 0.8, 0.08, 0.02], [0.96, 0.01, 0.02, 0.01]], np.float32))
+    for lm in (None, word_lm):
+        decoder = BeamDecoder(pieces(), lm, token_threshold=3.0)
+        found = {tuple(hypothesis.units) for hypothesis in decoder.nbest(log_probs, 100)}
+        assert found == {(), (1,), (2,)}
+    # Blank alone is left in the second frame, and 0.02 is more than 3 below 0.8 in the first.
+
+
+def test_usual_pruning_loses_little(word_lm):
+    for seed in range(10):
+        log_probs = posteriors(20, seed=seed, sharpness=4.0)
+        best = BeamDecoder(pieces(), word_lm, **WEIGHTS).decode(log_probs)
+        wide = BeamDecoder(pieces(), word_lm, **WEIGHTS, **NO_PRUNING | {"beam_size": 500})
+        assert wide.decode(log_probs).score - 0.5 < best.score < wide.decode(log_probs).score + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"units": pieces(), "lexicon": Lexicon({"a": [[1]]})}, "word boundary of their own"),
+        ({"lexicon": Lexicon({"a": [[1, 3]]})}, "'a' is spelled with unit 3"),
+        ({"lexicon": Lexicon({"a": [[9]]})}, "not among the 4 units"),
+        ({"lm": "missing.arpa"}, "missing.arpa: no such"),
+        ({"lm_level": "letter"}, "'letter'"),
+        ({"lm_level": "unit"}, "needs an lm"),
+        ({"lm": "x", "lm_level": "unit", "lexicon": Lexicon({"a": [[1]]})}, "needs lm_level word"),
+        ({"beam_size": 0}, "beam_size 0"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(UserError, match=message):
+        BeamDecoder(**({"units": phonemes()} | options))
+
+
+def test_bad_log_probs():
+    decoder = BeamDecoder(phonemes())
+    with pytest.raises(ValueError, match="other units"):
+        decoder.decode(np.zeros((3, 5), dtype=np.float32))
+    with pytest.raises(ValueError, match="NaN"):
+        decoder.decode(np.full((3, 4), np.nan, dtype=np.float32))
+    with pytest.raises(UserError, match="n_jobs 0"):
+        decoder.decode_many([], n_jobs=0)

@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from serenanet_modules.decoding.greedy import collapse, greedy, greedy_with_frames
+
+
+def one_hot(paths, size=4):
+    return torch.nn.functional.one_hot(torch.tensor(paths), size).float().log()
+
+
+@pytest.mark.parametrize(
+    ("path", "units", "frames"),
+    [
+        ([], [], []),
+        ([0, 0, 0], [], []),
+        ([1, 1, 1], [1], [0]),
+        ([1, 0, 1], [1, 1], [0, 2]),
+        ([0, 2, 2, 1, 1, 0, 2], [2, 1, 2], [1, 3, 6]),
+    ],
+)
+def test_collapse(path, units, frames):
+    assert collapse(path) == (units, frames)
+
+
+def test_other_blank():
+    assert collapse([3, 0, 0, 3, 0], blank_id=3) == ([0, 0], [1, 4])
+
+
+def test_frames_past_a_length_are_not_read():
+    log_probs = one_hot([[1, 2, 3, 3], [1, 1, 0, 1], [2, 2, 2, 2]])
+    lengths = torch.tensor([2, 4, 0])
+    assert greedy(log_probs, lengths) == [[1, 2], [1, 1], []]
+    assert greedy_with_frames(log_probs, lengths)[1] == ([1, 1], [0, 3])
+
+
+def test_batch_equals_single():
+    log_probs = torch.randn(5, 30, 6, generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([30, 17, 1, 29, 8])
+    single = [greedy(log_probs[i : i + 1, :n], torch.tensor([n]))[0] for i, n in enumerate(lengths)]
+    assert greedy(log_probs, lengths) == single

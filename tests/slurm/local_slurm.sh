@@ -1,0 +1,142 @@
+#!/bin/bash
+# A real Slurm on this machine, from Debian's slurm-wlm and munge, wholly inside one folder.
+#
+#   tests/slurm/local_slurm.sh up [DIR]     start it; prints the path of its slurm.conf
+#   tests/slurm/local_slurm.sh down [DIR]   stop it and remove DIR
+#
+# SLURM_CONF=<that path> then makes srun, sbatch and squeue talk to it. Needs root, as slurmd does.
+# `up` first removes whatever an earlier instance in DIR left behind. A Slurm that the machine
+# already has is not touched: the munge key and socket and the ports are this instance's own.
+set -euo pipefail
+
+export PATH="$PATH:/usr/sbin"
+action="${1:-}"
+dir="${2:-${TMPDIR:-/tmp}/serenanet-slurm}"
+daemons=(slurmd slurmctld munged)  # in the order of stopping
+
+# Ports below the range that Linux hands out by itself, the same for the same folder.
+port=$((30000 + $(cksum <<< "$dir" | cut -d' ' -f1) % 1000 * 2))
+
+die() {
+    echo "local_slurm.sh: $*" >&2
+    exit 1
+}
+
+# Prints the process ids of the daemon of that name that runs from this folder. Not from its pid
+# file: after a crash that may be missing, or name another process.
+pids() {
+    local process
+    for process in /proc/[0-9]*; do
+        if [ "$(cat "$process/comm" 2> /dev/null)" = "$1" ] \
+            && tr '\0' ' ' < "$process/cmdline" 2> /dev/null | grep -qF "$dir/"; then
+            basename "$process"
+        fi
+    done
+}
+
+stop() {
+    local signal
+    for signal in TERM KILL; do
+        # shellcheck disable=SC2046  # one word per process
+        kill -s "$signal" $(pids "$1") 2> /dev/null || return 0
+        for _ in $(seq 50); do
+            [ -n "$(pids "$1")" ] || return 0
+            sleep 0.1
+        done
+    done
+}
+
+down() {
+    local name
+    if [ -n "$(pids slurmctld)" ]; then
+        SLURM_CONF="$dir/slurm.conf" timeout 10 scancel --user=root 2> /dev/null || true
+    fi
+    for name in "${daemons[@]}"; do stop "$name"; done
+    # Only a folder of ours is removed: DIR comes from the command line.
+    if [ -e "$dir/.serenanet-slurm" ]; then rm -rf "$dir"; fi
+}
+
+configure() {
+    local host
+    host="$(hostname -s)"
+    cat > "$dir/slurm.conf" << EOF
+ClusterName=serenanet
+SlurmctldHost=$host(127.0.0.1)
+SlurmctldPort=$port
+SlurmdPort=$((port + 1))
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket=$dir/munge/socket
+CredType=cred/munge
+StateSaveLocation=$dir/state
+SlurmdSpoolDir=$dir/spool
+SlurmctldPidFile=$dir/slurmctld.pid
+SlurmdPidFile=$dir/slurmd.pid
+SlurmctldLogFile=$dir/slurmctld.log
+SlurmdLogFile=$dir/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU
+MpiDefault=none
+ReturnToService=2
+# Two tasks run on a machine with one core, too.
+SlurmdParameters=config_overrides
+NodeName=$host NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
+PartitionName=local Nodes=$host Default=YES MaxTime=INFINITE State=UP
+EOF
+}
+
+# Waits until a command succeeds, or shows the logs and gives up.
+wait_for() {
+    local what="$1"
+    shift
+    for _ in $(seq 150); do
+        if "$@" > /dev/null 2>&1; then return; fi
+        sleep 0.2
+    done
+    tail -n 20 "$dir"/*.log >&2 || true
+    down
+    die "$what did not start within 30 s"
+}
+
+node_is_ready() {
+    sinfo --noheader --format=%T | grep -Eq '^(idle|mixed|allocated)$'
+}
+
+up() {
+    local program
+    [ "$(id -u)" = 0 ] || die "needs root"
+    for program in munged slurmctld slurmd srun; do
+        command -v "$program" > /dev/null || die "$program not found: install slurm-wlm and munge"
+    done
+    down
+    if [ -e "$dir" ]; then die "$dir exists and is not an earlier instance's folder"; fi
+    # munged refuses folders that others may write to, and every user must reach the socket.
+    umask 022
+    mkdir -p "$dir"/{munge,state,spool}
+    touch "$dir/.serenanet-slurm"
+    configure
+
+    head -c 128 /dev/urandom > "$dir/munge/key"
+    chmod 400 "$dir/munge/key"
+    munged --key-file="$dir/munge/key" --socket="$dir/munge/socket" --seed-file="$dir/munge/seed" \
+        --pid-file="$dir/munged.pid" --log-file="$dir/munged.log" > "$dir/munged.out.log" 2>&1 \
+        < /dev/null || true
+    wait_for munged munge --socket="$dir/munge/socket" --no-input
+
+    export SLURM_CONF="$dir/slurm.conf"
+    slurmctld -f "$SLURM_CONF" > "$dir/slurmctld.out.log" 2>&1 < /dev/null || true
+    wait_for slurmctld scontrol ping
+    slurmd -f "$SLURM_CONF" > "$dir/slurmd.out.log" 2>&1 < /dev/null || true
+    wait_for slurmd node_is_ready
+    echo "$SLURM_CONF"
+}
+
+case "$action" in
+    up) up ;;
+    down) down ;;
+    *) die "usage: local_slurm.sh up|down [DIR]" ;;
+esac
