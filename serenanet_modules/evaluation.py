@@ -149,7 +149,7 @@ class Evaluation:
         subset = dev[: max(1, TUNING_UTTERANCES // distributed.world_size())]
         grid = {
             "lm_weights": (0.25, 0.5, 0.75, 1.0, 1.5) if h.lm_weight is None else (h.lm_weight,),
-            "word_scores": (0.0, 1.0, 2.0, 3.0) if h.word_score is None else (h.word_score,),
+            "word_scores": (0.0, 1.5, 3.0, 4.5) if h.word_score is None else (h.word_score,),
         }
         references = [u.text for u, _ in subset]
 

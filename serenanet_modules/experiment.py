@@ -296,6 +296,7 @@ class Experiment:
             "steps": brain.optimizer_step,
             "seconds": {
                 "training": round(brain.progress.seconds, 1),
+                "training_cpu": round(brain.progress.cpu_seconds, 1),
                 "evaluation": round(seconds, 1),
                 "evaluated_audio": round(3600 * audio, 1),
             },

@@ -49,6 +49,7 @@ class RecipeBrain(sb.Brain):
         self.nonfinite_steps = 0
         self._suspects = []  # ids of utterances whose loss was not finite in the step under way
         self._clock = self._last_checkpoint = time.monotonic()
+        self._cpu_clock = time.process_time()
         self.train_logger = FileTrainLogger(f"{self.hparams.output_folder}/train_log.txt")
         self.writer = None
 
@@ -71,6 +72,7 @@ class RecipeBrain(sb.Brain):
         super().on_fit_start()
         self.train_sampler.done = self.step
         self._clock = self._last_checkpoint = time.monotonic()
+        self._cpu_clock = time.process_time()
         if distributed.is_main():
             folder = f"{self.hparams.output_folder}/tensorboard"
             self.writer = SummaryWriter(folder, purge_step=self.optimizer_step + 1)
@@ -179,9 +181,10 @@ class RecipeBrain(sb.Brain):
 
     def _tick(self):
         """Add the time since the last call to the training's seconds."""
-        now = time.monotonic()
+        now, cpu_now = time.monotonic(), time.process_time()
         self.progress.seconds += now - self._clock
-        self._clock = now
+        self.progress.cpu_seconds += cpu_now - self._cpu_clock
+        self._clock, self._cpu_clock = now, cpu_now
 
     # --- stages ---------------------------------------------------------------------------------------------------
 

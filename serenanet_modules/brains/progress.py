@@ -30,6 +30,7 @@ class Progress:
         self.epoch = 0  # the epoch under way or just finished
         self.dev_errors = []  # one per finished epoch
         self.seconds = 0.0  # spent in training and validation, over all runs
+        self.cpu_seconds = 0.0  # of this process's cores in the same time
         self.sums = {}  # of each named loss over the epoch's micro-batches of this process
         self.infeasible = []  # ids of this epoch's utterances with fewer frames than labels
         self._inside_epoch = False
@@ -57,7 +58,7 @@ class Progress:
 
     @mark_as_saver
     def _save(self, path):
-        names = ("epoch", "dev_errors", "seconds", "sums", "infeasible")
+        names = ("epoch", "dev_errors", "seconds", "cpu_seconds", "sums", "infeasible")
         with open(path, "w", encoding="utf-8") as file:
             json.dump({name: getattr(self, name) for name in names}, file)
 

@@ -1,8 +1,13 @@
-"""SpeechBrain's Conformer and its convolutional front end behind this project's encoder contract."""
+"""SpeechBrain's Conformer and its convolutional front end behind this project's encoder contract.
+
+Both let padding into the last frames of an utterance: the front end mirrors the end of the batch and convolves
+biased padding, the Conformer's depthwise convolution reads it too. Here padding is zero wherever a convolution reads.
+"""
 
 from speechbrain.lobes.models.convolution import ConvolutionFrontEnd
 from speechbrain.lobes.models.transformer.TransformerASR import TransformerASR
 from torch import nn
+from torch.nn import functional
 
 from serenanet_modules.lobes.lengths import zero_padding
 
@@ -45,9 +50,14 @@ class ConvFrontend(nn.Module):
 
     def forward(self, x, lengths):
         """x (B, T, F), lengths (B,) -> y (B, ceil(T / 4), d_model), lengths."""
-        y = self.convolutions(zero_padding(x, lengths)).flatten(2)
-        lengths = (lengths + 3) // 4
-        return zero_padding(self.project(y), lengths), lengths
+        frames = (x.shape[1] + 3) // 4
+        x = functional.pad(zero_padding(x, lengths), (0, 0, 0, 4))  # the edges are mirrored: let them mirror zeros
+        for block in self.convolutions.values():
+            y = block(x)  # (B, ceil(T / 2), F / 2, C)
+            lengths = (lengths + 1) // 2
+            x = zero_padding(y.flatten(2), lengths).view_as(y)
+        y = self.project(x.flatten(2)[:, :frames])
+        return zero_padding(y, lengths), lengths
 
 
 class ConformerEncoder(nn.Module):
@@ -85,9 +95,25 @@ class ConformerEncoder(nn.Module):
             normalize_before=True,
             causal=False,
         )
+        for layer in self.transformer.encoder.layers:
+            layer.convolution_module = MaskedConvolution(layer.convolution_module)
 
     def forward(self, x, lengths):
         """x (B, T, d_model), lengths (B,) -> the same shapes."""
         x = zero_padding(x, lengths)
         y = self.transformer.encode(x, lengths / x.shape[1])
         return zero_padding(y, lengths), lengths
+
+
+class MaskedConvolution(nn.Module):
+    """A Conformer convolution module whose depthwise convolution reads zeros past each length."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, x, mask, dynchunktrain_config=None):
+        """x (B, T, d_model), mask (B, T, 1) true on padding -> (B, T, d_model)."""
+        y = self.module.bottleneck(self.module.layer_norm(x).transpose(1, 2))  # (B, d_model, T)
+        y = self.module.conv(y.masked_fill(mask.transpose(1, 2), 0.0))
+        return self.module.after_conv(y.transpose(1, 2))

@@ -1,0 +1,76 @@
+"""Bad input ends in one sentence that names file and key, at once and without a traceback."""
+
+import time
+
+import pytest
+import torch
+
+from tests.integration.hooks import slow
+from tests.integration.tiny import PAIRS
+
+NOT_HERE = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+
+CASES = {
+    "unknown key": (["--learning_rate", "1"], ["learning_rate", "the command line"]),
+    "unknown nested key": (["--encoder.n_layer", "1"], ["'encoder.n_layer'", "did you mean 'n_layers'"]),
+    "unknown run option": (["--devices=cpu"], ["devices"]),
+    "wrong type": (["--number_of_epochs", "many"], ["'number_of_epochs' must be a whole number, not 'many'"]),
+    "wrong nested type": (["--encoder.n_heads", "2.5"], ["'encoder.n_heads' must be a whole number"]),
+    "wrong type of a key without a value": (["--lm_weight", "heavy"], ["lm_weight", "heavy"]),
+    "no value": (["--seed", "--lr", "0.1"], ["--seed", "one value"]),
+    "size that cannot be": (["--d_model", "33"], ["serenanet_small.yaml", "d_model 33"]),
+    "empty mel filters": (["--n_mels", "200"], ["serenanet_small.yaml", "n_mels 200", "empty mel filters"]),
+    "unknown precision": (["--precision", "fp8"], ["'precision' must be one of"]),
+    "unknown scoring": (["--scoring", "both"], ["'scoring' must be one of decoder, car, average"]),
+    "unknown units": (["--units", "syllable"], ["units", "syllable"]),
+    "no step": (["--grad_accumulation_factor", "0"], ["grad_accumulation_factor"]),
+    "missing data folder": (["--data_folder", "/no/such/folder"], ["data_folder", "/no/such/folder"]),
+    "no release": (["--data_folder", "/"], ["there is no train.tsv"]),
+    "missing language model": (["--lm", "missing.arpa"], ["lm: there is no file missing.arpa"]),
+    "vocabulary too large": (
+        ["--units", "bpe", "--vocab_size", "5000"],
+        ["serenanet_small.yaml", "vocab_size is 5000", "at most"],
+    ),
+    "other number of units": (["--n_units", "7"], ["'n_units' is 7", "char units"]),
+    "fp16 without a GPU": (["--precision", "fp16"], ["fp16 needs a GPU"]),
+    "CUDA without a GPU": (["--device=cuda"], ["no usable GPU"]),
+}
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [pytest.param(*case, id=name, marks=[NOT_HERE] if "GPU" in name else []) for name, case in CASES.items()],
+)
+def test_one_sentence(train, tmp_path, arguments, words):
+    """Each is found before preparation: nothing is decoded and no result is begun."""
+    prepared = tmp_path / "prepared"
+    ends_badly(train("--prepared_folder", prepared, *arguments), *words)
+    assert not prepared.exists()
+
+
+def ends_badly(run, *words):
+    """The run ends with status 2 within 15 seconds, and its last line is a sentence with these words."""
+    assert run.wait(15) in (1, 2), run.output
+    assert "Traceback" not in run.output
+    sentence = run.output.splitlines()[-1]
+    assert sentence.startswith("error: ")
+    for word in words:
+        assert word in sentence
+
+
+def test_missing_hparams_file(train):
+    """A file that is not there."""
+    ends_badly(train(hparams="serena.yaml"), "hparams/serena.yaml", "no such hyper-parameter file")
+
+
+def test_used_result_folder(train):
+    """A second run in the result folder of one that lives is refused; one that died leaves no lock."""
+    first = train(*PAIRS, hooks=[slow])
+    first.until((first.folder / "training").exists)
+    ends_badly(train(*PAIRS), str(first.folder), "another run is using this result folder")
+    first.kill()
+    started = time.monotonic()
+    second = train(*PAIRS, hooks=[slow])
+    second.until(lambda: "train" in second.output or second.process.exitcode is not None)
+    assert "another run" not in second.output and time.monotonic() - started < 15
+    second.kill()

@@ -1,0 +1,206 @@
+"""The whole job on a tiny corpus: what it leaves behind, and what it computed."""
+
+import json
+import random
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from serenanet_modules.data.manifest import read_manifest
+from tests.integration.hooks import record, recorded
+from tests.integration.tiny import (
+    PAIRS,
+    ROOT,
+    SIZES,
+    checkpoints,
+    command,
+    decoded,
+    log,
+    make_corpus,
+    train_log,
+    weights,
+)
+
+DECODERS = ["decoder/greedy", "car/greedy", "average/greedy", "average/prefix-beam", "average/prefix-beam+lm"]
+
+
+def test_result_folder_is_complete(reference):
+    """Everything that a figure needs to be believed lies in the result folder."""
+    names = {path.name for path in reference.folder.iterdir()}
+    assert {"hyperparams.yaml", "env.log", "log.txt", "train_log.txt", "result.json", "weights.safetensors"} <= names
+    assert "!ref" not in (reference.folder / "hyperparams.yaml").read_text()
+    assert len(train_log(reference.folder)) == 3
+    for split in ("dev", "test"):
+        for decoder in DECODERS:
+            file = reference.folder / f"wer_{split}_{decoder.replace('/', '_')}.txt"
+            assert all(row["id"] in file.read_text() for row in decoded(reference.folder, split))
+
+
+def test_manifest_holds_the_corpus(corpus, reference):
+    """All clips of the release are prepared, in their splits."""
+    (manifest,) = (corpus / "prepared").glob("*/manifest.csv")
+    assert Counter(u.split for u in read_manifest(manifest)) == SIZES
+    assert reference.result["data"]["splits"]["train"]["utterances"] == SIZES["train"]
+
+
+def length(counts):
+    """Units in the reference."""
+    return counts["hits"] + counts["substitutions"] + counts["deletions"]
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_scores_add_up(reference, split):
+    """Every decoder has WER and CER, whose counts make the percentage, inside its interval."""
+    results = reference.result["results"][split]
+    assert list(results) == DECODERS
+    words = sum(len(row["reference"].split()) for row in decoded(reference.folder, split))
+    for measures in results.values():
+        assert set(measures) == {"WER", "CER"}
+        for r in measures.values():
+            errors = r["substitutions"] + r["deletions"] + r["insertions"]
+            assert r["percent"] == pytest.approx(100 * errors / length(r), abs=1e-3)
+            assert r["interval_95"][0] <= r["percent"] <= r["interval_95"][1]
+        assert length(measures["WER"]) == words
+
+
+def test_tensorboard_holds_the_curves(reference):
+    """Losses by name, error rates, learning rate and gate weights can be plotted."""
+    events = EventAccumulator(str(reference.folder / "tensorboard")).Reload()
+    tags = set(events.Tags()["scalars"])
+    losses = {"loss", "ctc", "car_kl", "gate_l2", "car_l2"}
+    gates = {"gate_10ms", "gate_20ms", "gate_40ms"}
+    assert {f"train/{name}" for name in losses | gates | {"lr"}} | {"dev/loss", "dev/WER", "dev/CER"} <= tags
+    assert sum(events.Scalars(f"train/{gate}")[0].value for gate in gates) == pytest.approx(1, abs=1e-3)
+    assert len(events.Scalars("dev/WER")) == 3
+
+
+def test_doing_it_again_does_nothing(corpus, reference, tmp_path):
+    """The same command trains and prepares nothing again, and says the same."""
+    folder = tmp_path / "copy"
+    shutil.copytree(reference.folder, folder)
+    prepared = {path: path.stat().st_mtime_ns for path in corpus.rglob("*.*")}
+    before = {path: path.stat().st_mtime_ns for path in checkpoints(folder)}
+    finished = subprocess.run(
+        [sys.executable, *command(corpus, folder, *PAIRS)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert {path: path.stat().st_mtime_ns for path in corpus.rglob("*.*")} == prepared
+    assert {path: path.stat().st_mtime_ns for path in checkpoints(folder)} == before
+    assert train_log(folder) == train_log(reference.folder)
+    result = json.loads((folder / "result.json").read_text())
+    assert result["results"] == reference.result["results"]
+    assert str(folder) in finished.stdout and "average/greedy" in finished.stdout
+
+
+def test_accumulation_drops_nothing(corpus, reference):
+    """Each epoch sees every utterance once, in ceil(micro-batches / 2) steps, the first far below the peak rate."""
+    batches, steps = recorded(reference.folder)
+    (manifest,) = (corpus / "prepared").glob("*/manifest.csv")
+    train = Counter(u.id for u in read_manifest(manifest, "train"))
+    counts = []
+    for epoch in (1, 2, 3):
+        inside = [batch["ids"] for batch in batches if batch["epoch"] == epoch]
+        assert Counter(id for ids in inside for id in ids) == train
+        assert sum(step["epoch"] == epoch for step in steps) == -(-len(inside) // 2)
+        counts.append(len(inside))
+    assert any(count % 2 for count in counts), f"no epoch of {counts} micro-batches has a step that runs short"
+    assert reference.result["steps"] == len(steps)
+    assert all(step["changed"] for step in steps)
+    assert 0 < steps[0]["lr"] < 0.003 / 10 < max(step["lr"] for step in steps) <= 0.003
+
+
+def test_batches_differ_between_epochs(reference):
+    """No two epochs have the same batches."""
+    batches, _ = recorded(reference.folder)
+    epochs = [{frozenset(b["ids"]) for b in batches if b["epoch"] == epoch} for epoch in (1, 2, 3)]
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_weights_are_the_mean_of_the_best(reference):
+    """The model to be used is the mean of the best checkpoints (of equals, the newest), its normaliser the run's."""
+    yaml = YAML(typ="safe")
+    metas = {path: yaml.load(path / "CKPT.yaml") for path in checkpoints(reference.folder)}
+    best = sorted(metas, key=lambda path: (metas[path]["error"], -metas[path]["unixtime"]))[:2]
+    models = [torch.load(path / "model.ckpt", weights_only=True) for path in best]
+    kept = weights(reference.folder)
+    for name in models[0]:
+        torch.testing.assert_close(kept[f"model.{name}"], (models[0][name] + models[1][name]) / 2)
+    normaliser = torch.load(reference.folder / "save/features.pt", weights_only=True)
+    for name in ("mean", "std"):
+        torch.testing.assert_close(kept[f"features.{name}"], normaliser[name], rtol=0, atol=0)
+    assert normaliser["std"].min() > 0 and not torch.equal(normaliser["std"], torch.ones(40))
+
+
+def test_early_stopping(train):
+    """A run that does not get better ends after its patience."""
+    arguments = ("--number_of_epochs", 20, "--early_stopping_patience", 1, "--lr", "0.0", "--beam_size", 0)
+    run = train(*arguments).done()
+    assert run.result["epochs"] == 2
+    assert len(train_log(run.folder)) == 2
+
+
+def test_bf16_on_a_cpu(train):
+    """bf16 trains without a GPU: its steps change the weights, which stay fp32 and finite."""
+    run = train("--precision", "bf16", "--number_of_epochs", 1, "--beam_size", 0, hooks=[record]).done()
+    assert all(step["changed"] for step in recorded(run.folder)[1])
+    assert all(t.dtype == torch.float32 and t.isfinite().all() for t in weights(run.folder).values())
+
+
+def test_phoneme_units(train):
+    """Phoneme units give PER, and words through a lexicon."""
+    run = train("--units", "phoneme", "--number_of_epochs", 1).done()
+    assert run.result["units"]["size"] <= 41
+    for results in run.result["results"].values():
+        assert {decoder: set(measures) for decoder, measures in results.items()} == {
+            "decoder/greedy": {"PER"},
+            "car/greedy": {"PER"},
+            "average/greedy": {"PER"},
+            "average/lexicon-beam": {"WER", "CER"},
+            "average/lexicon-beam+lm": {"WER", "CER"},
+        }
+    assert re.search(r"PER: \d", train_log(run.folder)[0])
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_subword_units(train, kind):
+    """Subword units of the size asked for."""
+    run = train("--units", kind, "--vocab_size", 40, "--number_of_epochs", 1, "--n_units", 40).done()
+    assert run.result["units"] == {"kind": kind, "size": 40}
+    assert length(run.result["results"]["test"]["average/prefix-beam+lm"]["WER"]) > 0
+
+
+def test_another_locale(train, tmp_path):
+    """English needs no more than its dataset.yaml and train.py."""
+    words = "the quick brown fox doesn't jump over a lazy dog while rain falls on hills near town".split()
+    rng = random.Random(1)
+    texts = (" ".join(rng.sample(words, 4)).capitalize() + "." for _ in iter(int, 1))
+    english = make_corpus(tmp_path / "release", texts)
+    run = train("--number_of_epochs", 1, "--lm", "null", corpus=english, recipe="en").done()
+    assert run.result["dataset"] == "CommonVoice/en"
+    assert run.result["data"]["locales"] == ["en"]
+    assert any("doesn't" in row["reference"] for row in decoded(run.folder, "test") + decoded(run.folder, "dev"))
+
+
+def test_conformer_for_comparison(train):
+    """SpeechBrain's Conformer runs through the same file of three lines."""
+    model = """--d_model 32 --encoder.n_layers 1 --encoder.n_heads 2 --encoder.d_ffn 64
+               --frontend.channels [8,4] --n_mels 40 --features.n_fft 512""".split()
+    run = train("--number_of_epochs", 1, hparams="conformer_ctc.yaml", model=model).done()
+    assert list(run.result["results"]["test"]) == ["decoder/greedy", "decoder/prefix-beam", "decoder/prefix-beam+lm"]
+    assert "gate" not in log(run.folder)
+    assert run.result["parameters"]["total"] == sum(
+        count for part, count in run.result["parameters"].items() if part != "total"
+    )
+
+
+def test_recipes_are_three_lines():
+    """A recipe holds nothing but its dataset: both train.py are the same."""
+    one, other = (ROOT / f"recipes/CommonVoice/{locale}/train.py" for locale in ("sw", "en"))
+    assert one.read_text() == other.read_text()

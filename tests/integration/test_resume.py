@@ -1,0 +1,75 @@
+"""However a run ends, the same command ends with the weights of a run that was never disturbed."""
+
+import random
+import signal
+
+import pytest
+
+from tests.integration.hooks import slow
+from tests.integration.tiny import PAIRS, checkpoints, decoded, distance, log, train_log
+
+EVERY_STEP = ("--ckpt_interval_minutes", 0.0005)
+
+
+def same(run, reference):
+    """Whether two runs are one: weights, hypotheses, losses as logged, steps."""
+    assert distance(run.folder, reference.folder) == 0
+    for split in ("dev", "test"):
+        assert decoded(run.folder, split) == decoded(reference.folder, split)
+    losses, expected = ([line.split(" - ", 1)[1] for line in train_log(r.folder)] for r in (run, reference))
+    assert losses == expected
+    assert run.result["steps"] == reference.result["steps"]
+    return True
+
+
+def test_killed_again_and_again(train, reference):
+    """SIGKILL mid-epoch, at moments that nobody chose, costs no exactness."""
+    for _ in range(4):
+        run = train(*PAIRS, *EVERY_STEP)
+        seen = set(checkpoints(run.folder))
+        run.until(lambda seen=seen, run=run: len(set(checkpoints(run.folder)) - seen) > 0)
+        signal.sigtimedwait([], random.uniform(0, 0.05))
+        run.kill()
+    run = train(*PAIRS, *EVERY_STEP).done()
+    assert "Resuming in epoch" in log(run.folder)
+    assert same(run, reference)
+
+
+def test_killed_in_validation(train, reference):
+    """SIGKILL during validation: the epoch's end is done again, not skipped."""
+    run = train(*PAIRS, *EVERY_STEP, hooks=[slow])
+    run.until((run.folder / "validating").exists)
+    run.kill()
+    assert same(train(*PAIRS).done(), reference)
+
+
+@pytest.mark.parametrize("stage", ["training", "validating"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_save_and_exit(train, reference, number, stage):
+    """SIGTERM and SIGINT end a run with 128 + their number; in training nothing is lost."""
+    run = train(*PAIRS, hooks=[slow])
+    run.until((run.folder / stage).exists)
+    run.send(number)
+    assert run.wait() == 128 + number, run.output
+    assert "Traceback" not in run.output
+    assert signal.Signals(number).name in log(run.folder)
+    if stage == "training":
+        assert len(checkpoints(run.folder)) == 1
+    assert same(train(*PAIRS).done(), reference)
+
+
+def test_broken_newest_checkpoint(train, reference):
+    """A truncated newest checkpoint is named in a warning, and the one before it is used."""
+    run = train(*PAIRS, *EVERY_STEP, hooks=[slow])
+    run.until((run.folder / "validating").exists)
+    run.kill()
+    sound = checkpoints(run.folder)
+    run = train(*PAIRS, *EVERY_STEP, hooks=[slow])
+    run.until(lambda: set(checkpoints(run.folder)) - set(sound))
+    run.kill()
+    newest = checkpoints(run.folder)[-1]
+    with open(newest / "model.ckpt", "r+b") as file:
+        file.truncate(100)
+    run = train(*PAIRS).done()
+    assert f"{newest} is broken (model.ckpt is damaged) and is skipped" in log(run.folder)
+    assert same(run, reference)
