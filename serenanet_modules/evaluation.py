@@ -43,6 +43,11 @@ class Evaluation:
         ``train`` for the lexicon and the language model; the others are decoded.
     folder : Path
         Result folder.
+
+    Attributes
+    ----------
+    decoding : dict of str to float
+        ``lm_weight`` and ``word_score`` of the beam search with a language model, once `run` has chosen them.
     """
 
     def __init__(self, brain, units, root, splits, folder):
@@ -50,6 +55,7 @@ class Evaluation:
         self.hparams, self.train = brain.hparams, splits["train"]
         self.splits = {name: rows for name, rows in splits.items() if name != "train" and rows}
         self.phonemic = units.kind == "phoneme"
+        self.decoding = {}
 
     def run(self):
         """Evaluate all splits; the main process writes the files.
@@ -122,22 +128,30 @@ class Evaluation:
         beams = {name: BeamDecoder(self.units, **options)}
         path = self._language_model()
         if path is not None:
-            beams[f"{name}+lm"] = self._tuned(BeamDecoder(self.units, lm=path, **options), dev)
+            tuned = self._tuned(BeamDecoder(self.units, lm=path, **options), dev)
+            self.decoding = {"lm_weight": tuned.lm_weight, "word_score": tuned.word_score}
+            beams[f"{name}+lm"] = tuned
         return beams
 
     def _lexicon(self):
         words = sorted({word for u in self.train for word in u.text.split()})
-        return Lexicon.from_words(words, g2p(self.hparams.locale), self.units)
+        lexicon = Lexicon.from_words(words, g2p(self.hparams.locale), self.units)
+        if distributed.is_main():
+            with replacing(self.folder / "save" / "lexicon.tsv") as path:
+                path.write_text("".join(f"{line}\n" for line in self._spelled(lexicon)), encoding="utf-8")
+        return lexicon
+
+    def _spelled(self, lexicon):
+        """``word<TAB>phones`` for every spelling."""
+        for word, spellings in lexicon.spellings.items():
+            for spelling in spellings:
+                yield f"{word}\t{self.units.decode(spelling)}"
 
     def _language_model(self):
         """Path of the ARPA file, or None."""
         lm = self.hparams.lm
-        if lm is None:
-            return None
         if lm != "auto":
-            if not Path(lm).is_file():
-                raise UserError(f"lm: there is no file {lm}; give an ARPA file, auto or null")
-            return Path(lm)
+            return given_language_model(lm)
         path = self.folder / "save" / "lm.arpa"
         texts = [u.text for u in self.train]
         return distributed.main_first(lambda: ngram.estimate(texts, self.hparams.lm_order, path) and path)
@@ -218,6 +232,15 @@ class Evaluation:
             writer.writerow(["id", "duration", "reference", *decoded])
             for u in rows:
                 writer.writerow([u.id, u.duration, u.text, *(texts[u.id] for texts in decoded.values())])
+
+
+def given_language_model(lm):
+    """Path of the ARPA file that the hyper-parameter ``lm`` names; None where it is null or auto."""
+    if lm in (None, "auto"):
+        return None
+    if not Path(lm).is_file():
+        raise UserError(f"lm: there is no file {lm}; give an ARPA file, auto or null")
+    return Path(lm)
 
 
 def chosen_weights(tuning):

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import importlib.util
 import logging
+import signal
 import sys
 import tempfile
 import time
@@ -27,14 +28,20 @@ from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.data.units import load_units, train_units
 from serenanet_modules.errors import UserError
-from serenanet_modules.evaluation import Evaluation, timed, write_result
+from serenanet_modules.evaluation import Evaluation, given_language_model, timed, write_result
 from serenanet_modules.hparams import Hparams, read_yaml
 from serenanet_modules.provenance import provenance
 
 logger = logging.getLogger(__name__)
 
 NORMALISATION_UTTERANCES = 2000  # of train, for the features' mean and standard deviation
-PRECISIONS = ("fp32", "bf16", "fp16")
+CHOICES = (
+    ("precision", ("fp32", "bf16", "fp16")),
+    ("scoring", ("decoder", "car", "average")),
+    ("units", ("char", "bpe", "unigram", "phoneme")),
+)
+COUNTS = ("number_of_epochs", "grad_accumulation_factor", "checkpoints_to_average")  # at least 1
+NUMBERS = ("n_units", "lm_weight", "word_score")  # or null
 WEIGHTS = "weights.safetensors"
 UNITS = "units"
 
@@ -52,7 +59,11 @@ def main(train_file, argv=None):
     try:
         Experiment.from_command_line(Path(train_file).parent, argv or sys.argv[1:]).run()
     except UserError as error:
-        sys.exit(f"error: {error}" if distributed.is_main() else 1)
+        if distributed.is_main():
+            print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     finally:
         distributed.stop()
 
@@ -94,8 +105,8 @@ class Experiment:
         dict
             The content of result.json on the main process, {} on the others.
         """
-        self._check()
         self.run_opts = distributed.start(self.run_opts)
+        self._check()
         with self._sole_owner():
             prepared = distributed.main_first(self._prepare)
             splits = {name: read_manifest(prepared.manifest, name) for name in SPLITS}
@@ -106,14 +117,14 @@ class Experiment:
             self._average(brain)
             evaluation = Evaluation(brain, self.units, prepared.folder, splits, self.folder)
             results, seconds = timed(evaluation.run)
-            return self._report(brain, results, seconds, prepared)
+            return self._report(brain, results, evaluation.decoding, seconds, prepared)
 
     # --- before any long work -------------------------------------------------------------------------------------
 
     def _check(self):
         where = self.hparams.source
-        if self.plain["precision"] not in PRECISIONS:
-            raise UserError(f"{where}: 'precision' must be one of {', '.join(PRECISIONS)}")
+        self._check_values(where)
+        given_language_model(self.plain["lm"])
         device = str(self.run_opts.device or "")
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise UserError(f"--device {device}: this machine has no usable GPU; leave the option out")
@@ -127,22 +138,35 @@ class Experiment:
         self.hparams.build()  # finds wrong classes and arguments now rather than after preparation
         self.hparams.set("n_units", asked)
 
+    def _check_values(self, where):
+        """What a type alone does not tell."""
+        for key, choices in CHOICES:
+            if self.plain[key] not in choices:
+                raise UserError(f"{where}: '{key}' must be one of {', '.join(choices)}, not {self.plain[key]}")
+        for key in COUNTS:
+            if self.plain[key] < 1:
+                raise UserError(f"{where}: '{key}' must be at least 1, not {self.plain[key]}")
+        for key in NUMBERS:
+            if not isinstance(self.plain[key], int | float | None):
+                raise UserError(f"{where}: '{key}' must be a number or null, not {self.plain[key]!r}")
+
     @contextlib.contextmanager
     def _sole_owner(self):
         """Refuse a second run in the same result folder while this one lives."""
+        with contextlib.ExitStack() as stack:
+            distributed.main_first(lambda: self._lock(stack))
+            yield
+
+    def _lock(self, stack):
         self.save.mkdir(parents=True, exist_ok=True)
-        if not distributed.is_main():
-            yield
-            return
-        with open(self.folder / ".lock", "w", encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f"{self.folder}: another run is using this result folder; wait for it, or give this "
-                    "one its own --experiment NAME or --seed N"
-                ) from None
-            yield
+        lock = stack.enter_context(open(self.folder / ".lock", "w", encoding="utf-8"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{self.folder}: another run is using this result folder; wait for it, or give this "
+                "one its own --experiment NAME or --seed N"
+            ) from None
 
     # --- data -----------------------------------------------------------------------------------------------------
 
@@ -169,6 +193,7 @@ class Experiment:
         normalise = normaliser(self.plain["locale"])
         with tempfile.TemporaryDirectory() as folder:
             self._train_units([normalise(text) for text in texts], folder)
+            self._check_size(load_units(folder))
 
     def _make_units(self, train):
         """Train the units, or load those of an earlier run."""
@@ -179,13 +204,16 @@ class Experiment:
         units = load_units(folder)
         if units.kind != kind:
             raise UserError(f"{folder} holds {units.kind} units, not {kind}: give another --experiment")
+        self._check_size(units)
+        return units
+
+    def _check_size(self, units):
         asked = self.plain["n_units"]
         if asked not in (None, units.size):
             raise UserError(
-                f"{self.hparams.source}: 'n_units' is {asked} but the {kind} units are {units.size}; "
+                f"{self.hparams.source}: 'n_units' is {asked} but the {units.kind} units are {units.size}; "
                 "set it to null or to that"
             )
-        return units
 
     def _train_units(self, texts, folder):
         kind = self.plain["units"]
@@ -196,8 +224,10 @@ class Experiment:
             raise UserError(f"{self.hparams.source}: {error}") from error
 
     def _encode(self, utterance):
-        phonemic = self.units.kind == "phoneme"
-        return self.units.encode(utterance.phonemes if phonemic else utterance.text)
+        """Unit ids; phonemes that only dev has are left out, as the model cannot say them."""
+        if self.units.kind != "phoneme":
+            return self.units.encode(utterance.text)
+        return self.units.encode(" ".join(p for p in utterance.phonemes.split() if p in self.units.pieces))
 
     # --- model and training ---------------------------------------------------------------------------------------
 
@@ -281,7 +311,7 @@ class Experiment:
 
     # --- results --------------------------------------------------------------------------------------------------
 
-    def _report(self, brain, results, seconds, prepared):
+    def _report(self, brain, results, decoding, seconds, prepared):
         if not distributed.is_main():
             return {}
         audio = sum(s["hours"] for name, s in prepared.summary["splits"].items() if name != "train")
@@ -290,6 +320,7 @@ class Experiment:
             "experiment": self.plain["experiment"],
             "seed": self.plain["seed"],
             "results": results,
+            "decoding": decoding,
             "units": {"kind": self.units.kind, "size": self.units.size},
             "parameters": parameters(brain.raw("model")),
             "epochs": brain.progress.epoch,

@@ -9,7 +9,7 @@ base < dataset < extending files < command line:
 
 ``part: !include:parts/x.yaml`` puts that file's content, merged with the mapping that follows, in the place of the
 node. ``!ref <key>`` always means a key of the whole document, in included files too. Dots reach into mappings on
-the command line: ``--frontend.output_stride 2``.
+the command line: ``--frontend.output_stride 2``; an include there stands as if in the file that was asked for.
 """
 
 import difflib
@@ -73,7 +73,7 @@ class Hparams:
             For an unknown key, a wrong type, or a key that has no value even now.
         """
         for key, text in overrides:
-            _merge(self.tree, _nest(key, text), "the command line")
+            _merge(self.tree, _nest(key, text, self.source), "the command line")
         for key, node in self.tree.items():
             if _tag(node) == PLACEHOLDER:
                 raise UserError(f"{self.source}: '{key}' has no value; give it with --{key} VALUE")
@@ -124,7 +124,8 @@ def read_yaml(file):
 
 
 def _one_line(error):
-    return re.sub(r"\s+", " ", str(error)).strip()
+    said = error.args if isinstance(error, TypeError) else (error,)
+    return re.sub(r"\s+", " ", ": ".join(map(str, said))).strip()
 
 
 def _yaml(kind="rt"):
@@ -163,26 +164,33 @@ def _parse(text, where):
         raise UserError(f"{where}: not valid yaml: {_one_line(error)}") from error
 
 
-def _include(node, file):
-    """Replace every include below ``node``; paths are relative to ``file``."""
-    if isinstance(node, CommentedMap):
-        for key in node:
-            node[key] = _include(node[key], file)
+def _include(node, file, seen=()):
+    """Replace every include below ``node``; paths are relative to ``file``, which ``seen`` include."""
+    if isinstance(node, (CommentedMap, CommentedSeq)):
+        for key in node if isinstance(node, CommentedMap) else range(len(node)):
+            node[key] = _include(node[key], file, seen)
     tag = _tag(node)
     if not tag.startswith(INCLUDE):
         return node
     target = file.parent / tag[len(INCLUDE) :]
     if not target.is_file():
         raise UserError(f"{file}: includes {target}, which does not exist")
-    part = _include(_parse(target.read_text(encoding="utf-8"), target), target)
+    if target.resolve() in seen:
+        raise UserError(f"{file}: includes {target}, which includes it; break the circle")
+    part = _parse(target.read_text(encoding="utf-8"), target)
+    part = _include(part, target, (*seen, target.resolve()))
+    if isinstance(part, CommentedMap):
+        part.ca.comment = None  # a heading between a list's dash and a tag would tear them apart
     if isinstance(node, CommentedMap):
         _merge(part, node, file)
     return part
 
 
-def _nest(key, text):
-    """``a.b``, ``1`` -> {a: {b: 1}}."""
-    node = _include(_parse(text, f"--{key}"), Path("hparams") / "command-line")
+def _nest(key, text, file):
+    """``a.b``, ``1`` -> {a: {b: 1}}; an unquoted text is taken whole, ``#`` and all."""
+    node = _include(_parse(text, f"--{key}"), file)
+    if isinstance(node, str) and text.strip()[0] not in "'\"|>":
+        node = text.strip()
     for part in reversed(key.split(".")):
         node = CommentedMap({part: node})
     return node
@@ -204,7 +212,11 @@ def _merge(base, layer, where, path=()):
 
 
 def _check_type(old, new, dotted, where):
-    """Refuse a plain value of another kind than the plain value that it replaces."""
+    """Refuse a plain value of another kind than the one that it replaces."""
+    if isinstance(new, CommentedMap) and not _tag(new):
+        raise UserError(f"{where}: '{dotted}' has no keys of its own here; give it one value")
+    if isinstance(old, CommentedMap) and not _tag(new) and (new is not None or not _tag(old)):
+        raise UserError(f"{where}: '{dotted}' must be a mapping of keys to values, not {new!r}")
     if _tag(old) or _tag(new) or old is None or isinstance(old, CommentedMap):
         return
     if new is None and isinstance(old, str):

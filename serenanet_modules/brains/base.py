@@ -97,9 +97,8 @@ class RecipeBrain(sb.Brain):
             # DDP averages gradients over processes; this makes each utterance of the step weigh the same
             share = plan.weight * distributed.world_size() * len(plan.indices) / plan.step_size
             self.scaler.scale(losses["loss"] * share).backward()
-        if plan.weight:
-            for name, value in losses.items():
-                self.progress.sums[name] = self.progress.sums.get(name, 0.0) + float(value.detach())
+        if plan.weight and torch.isfinite(losses["loss"]):
+            self.progress.add(losses)
         if plan.closes_step:
             self.optimizers_step()
             self._log_step(losses, outputs)
@@ -118,16 +117,19 @@ class RecipeBrain(sb.Brain):
         rate = self.hparams.lr_schedule(self.optimizer_step, self._share_done())
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        if torch.isfinite(norm) or self.scaler.is_enabled():
+        finite = bool(torch.isfinite(norm))
+        if finite or self.scaler.is_enabled():
             self.scaler.step(self.optimizer)
             self.scaler.update()
-        else:
-            self._skip_step()
+        if not finite:
+            self._report_skipped()
         self._suspects = []
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _skip_step(self):
+    def _report_skipped(self):
         names = distributed.gather_objects(self._suspects)
+        if self.scaler.is_enabled() and not names:
+            return  # fp16 overflowed; the scaler has lowered its scale
         self.nonfinite_steps += 1
         logger.warning(
             "Step %d changed no weight: its gradient is not finite. Utterances with a non-finite loss: %s",
@@ -149,7 +151,7 @@ class RecipeBrain(sb.Brain):
         if self.writer is None or self.optimizer_step % LOG_EVERY:
             return
         for name, value in losses.items():
-            self.writer.add_scalar(f"train/{name}", float(value), self.optimizer_step)
+            self.writer.add_scalar(f"train/{name}", float(value.detach()), self.optimizer_step)
         self.writer.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], self.optimizer_step)
         for name, value in self.describe(outputs).items():
             self.writer.add_scalar(f"train/{name}", value, self.optimizer_step)
@@ -164,20 +166,26 @@ class RecipeBrain(sb.Brain):
         if self.step % self.train_sampler.accumulation:
             return False
         due = time.monotonic() - self._last_checkpoint > 60 * self.hparams.ckpt_interval_minutes
-        due, self.signal = distributed.broadcast_object((due, self.signal))
-        return due or self.signal is not None
+        return distributed.broadcast_object(due or self.signal is not None)
 
     def _save_intra_epoch_ckpt(self):
         self._tick()
+        self._share_infeasible()
         super()._save_intra_epoch_ckpt()
         self._last_checkpoint = time.monotonic()
         self._leave_if_asked()
 
     def _leave_if_asked(self):
-        if self.signal is not None:
-            name = signal.Signals(self.signal).name
+        """Exit if the main process was asked to; all processes call this at the same place."""
+        number = distributed.broadcast_object(self.signal)
+        if number is not None:
+            name = signal.Signals(number).name
             logger.warning("Stopped by %s; the same command resumes from here", name)
-            raise SystemExit(128 + self.signal)
+            raise SystemExit(128 + number)
+
+    def _share_infeasible(self):
+        """Let each process know those of all, so that any checkpoint holds all."""
+        self.progress.infeasible = sorted(set(distributed.gather_objects(self.progress.infeasible)))
 
     def _tick(self):
         """Add the time since the last call to the training's seconds."""
@@ -213,7 +221,7 @@ class RecipeBrain(sb.Brain):
     @torch.no_grad()
     def evaluate_batch(self, batch, stage):
         """Validate one batch."""
-        if self.signal is not None and distributed.world_size() == 1:
+        if distributed.world_size() == 1:
             self._leave_if_asked()
         with self.evaluation_ctx:
             batch.to(self.device)
@@ -223,9 +231,8 @@ class RecipeBrain(sb.Brain):
         return losses["loss"].detach().cpu()
 
     def _log_epoch(self, epoch, dev_loss, errors):
-        count = max(1, len(self.train_sampler))
-        train = {name: total / count for name, total in self.progress.sums.items()}
-        infeasible = distributed.gather_objects(self.progress.infeasible)
+        self._share_infeasible()
+        infeasible = self.progress.infeasible
         if infeasible:
             shown = ", ".join(infeasible[:5]) + (", …" if len(infeasible) > 5 else "")
             logger.warning(
@@ -238,7 +245,7 @@ class RecipeBrain(sb.Brain):
         stats = {"epoch": epoch, "lr": f"{self.optimizer.param_groups[0]['lr']:.2e}"}
         self.train_logger.log_stats(
             {**stats, "seconds": round(self.progress.seconds)},
-            train_stats=train,
+            train_stats=self.progress.means,
             valid_stats={"loss": dev_loss, **errors},
         )
         for name, value in {"loss": dev_loss, **errors}.items():

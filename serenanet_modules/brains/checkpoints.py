@@ -1,8 +1,8 @@
 """SpeechBrain's Checkpointer made atomic and suspicious of what it finds.
 
 A checkpoint is written under a hidden name, its files' SHA-256 sums beside them, flushed to disk and renamed: a
-process killed at any moment leaves either a whole checkpoint or none. A checkpoint whose sums do not match is
-skipped with a warning, and the one before it is used.
+process killed at any moment leaves either a whole checkpoint or none. A checkpoint whose sums do not match (a file
+damaged, or a deletion cut short) is skipped with a warning, and the one before it is used.
 """
 
 import hashlib
@@ -11,14 +11,13 @@ import logging
 import os
 import shutil
 
-from speechbrain.utils.checkpoints import Checkpoint, Checkpointer
-from speechbrain.utils.distributed import ddp_barrier, if_main_process
+from speechbrain.utils.checkpoints import CKPT_PREFIX, Checkpoint, Checkpointer, ckpt_recency
+from speechbrain.utils.distributed import main_process_only
 
 logger = logging.getLogger(__name__)
 
 SUMS = "SHA256SUMS.json"
 PARTIAL = "partial"
-DELETED = ".deleted"
 
 
 class AtomicCheckpointer(Checkpointer):
@@ -28,26 +27,27 @@ class AtomicCheckpointer(Checkpointer):
         super().__init__(*args, **kwargs)
         self._verified, self._refused = set(), set()
 
+    @main_process_only  # the parent would let all processes write some of the files at the same time
     def save_checkpoint(self, meta=None, end_of_epoch=True, name=None, verbosity=logging.INFO):
-        """Save as the parent does, but all or nothing."""
-        if if_main_process():
-            shutil.rmtree(self._custom_checkpoint_dirpath(PARTIAL), ignore_errors=True)
-            final = super()._custom_checkpoint_dirpath(name) if name else self._new_checkpoint_dirpath()
+        """Save as the parent does, but all or nothing; processes other than the main one wait."""
+        shutil.rmtree(self._custom_checkpoint_dirpath(PARTIAL), ignore_errors=True)
+        final = super()._custom_checkpoint_dirpath(name) if name else self._new_checkpoint_dirpath()
         saved = super().save_checkpoint(meta or {}, end_of_epoch, PARTIAL, verbosity)
-        if if_main_process():
-            _seal(saved.path)
-            os.rename(saved.path, final)
-            _flush(final.parent)
-            self._verified.add(final)
-            files = {key: final / path.name for key, path in saved.paramfiles.items()}
-            saved = Checkpoint(final, saved.meta, files)
-        ddp_barrier()
-        return saved
+        _seal(saved.path)
+        os.rename(saved.path, final)
+        _flush(final.parent)
+        self._verified.add(final)
+        files = {key: final / path.name for key, path in saved.paramfiles.items()}
+        return Checkpoint(final, saved.meta, files)
+
+    def save_and_keep_only(self, *args, importance_keys=(), **kwargs):
+        """As the parent's, whose own default for ``importance_keys`` is a list that grows with every call."""
+        super().save_and_keep_only(*args, importance_keys=list(importance_keys), **kwargs)
 
     def list_checkpoints(self):
-        """All sound checkpoints; broken ones are named in a warning, once."""
-        sound = [path for path in self._list_checkpoint_dirs() if self._is_sound(path)]
-        return self._construct_checkpoint_objects(sound)
+        """All sound checkpoints, newest first, which decides between equals; a warning names broken ones, once."""
+        sound = [path for path in self.checkpoints_dir.glob(f"{CKPT_PREFIX}+*") if self._is_sound(path)]
+        return sorted(self._construct_checkpoint_objects(sound), key=ckpt_recency, reverse=True)
 
     def _is_sound(self, path):
         if path in self._verified:
@@ -63,14 +63,6 @@ class AtomicCheckpointer(Checkpointer):
     def _custom_checkpoint_dirpath(self, name):
         """Where the parent writes: never a name that counts as a checkpoint."""
         return self.checkpoints_dir / f".{name}"
-
-    @staticmethod
-    def _delete_checkpoint(checkpoint, verbosity=logging.INFO):
-        doomed = checkpoint.path.with_name(DELETED)
-        shutil.rmtree(doomed, ignore_errors=True)
-        os.rename(checkpoint.path, doomed)
-        shutil.rmtree(doomed)
-        logger.log(verbosity, f"Deleted checkpoint in {checkpoint.path}")
 
 
 def _seal(folder):

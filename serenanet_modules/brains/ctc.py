@@ -66,9 +66,9 @@ class CTCBrain(RecipeBrain):
 
     def _ctc(self, log_probs, outputs, batch, feasible):
         """Mean over utterances of -log p(labels) per label; infeasible utterances count 0."""
-        per_utterance = ctc_per_utterance(
-            log_probs, outputs.lengths, batch.labels, batch.label_lengths, self.units.blank_id
-        )
+        # without labels its loss is finite: the gradient of an infinite one is not a number, even times 0
+        label_lengths = torch.where(feasible, batch.label_lengths, 0)
+        per_utterance = ctc_per_utterance(log_probs, outputs.lengths, batch.labels, label_lengths, self.units.blank_id)
         per_utterance = torch.where(feasible, per_utterance, 0.0)
         finite = torch.isfinite(per_utterance).tolist()
         self.suspect([u.id for u, ok in zip(batch.utterances, finite, strict=True) if not ok])

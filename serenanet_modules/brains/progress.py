@@ -31,7 +31,8 @@ class Progress:
         self.dev_errors = []  # one per finished epoch
         self.seconds = 0.0  # spent in training and validation, over all runs
         self.cpu_seconds = 0.0  # of this process's cores in the same time
-        self.sums = {}  # of each named loss over the epoch's micro-batches of this process
+        self.sums = {}  # of each named loss over this process's micro-batches of the epoch, where they are finite,
+        self.batches = 0  # and the number of those
         self.infeasible = []  # ids of this epoch's utterances with fewer frames than labels
         self._inside_epoch = False
 
@@ -39,9 +40,20 @@ class Progress:
         while self._inside_epoch or not self.finished:
             if not self._inside_epoch:
                 self.epoch += 1
-                self.sums, self.infeasible = {}, []
+                self.sums, self.batches, self.infeasible = {}, 0, []
             self._inside_epoch = False
             yield self.epoch
+
+    def add(self, losses):
+        """Count a micro-batch's named losses."""
+        self.batches += 1
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
+
+    @property
+    def means(self):
+        """Mean of each named loss over the epoch so far."""
+        return {name: total / self.batches for name, total in self.sums.items()}
 
     @property
     def finished(self):
@@ -58,7 +70,7 @@ class Progress:
 
     @mark_as_saver
     def _save(self, path):
-        names = ("epoch", "dev_errors", "seconds", "cpu_seconds", "sums", "infeasible")
+        names = ("epoch", "dev_errors", "seconds", "cpu_seconds", "sums", "batches", "infeasible")
         with open(path, "w", encoding="utf-8") as file:
             json.dump({name: getattr(self, name) for name in names}, file)
 

@@ -28,14 +28,8 @@ def assert_padding_is_harmless(run, lobe, features, lengths=(1, 5, 12, 23, 40)):
             total = max(map(len, [x, *others])) + extra
             batch, _ = _outputs_and_gradients(run, lobe, [x, *others], total, content, direction)
             for name, expected in alone.items():
-                torch.testing.assert_close(
-                    batch[name],
-                    expected,
-                    **TOLERANCE,
-                    msg=lambda m, name=name, n=len(x), c=content, k=len(others): (
-                        f"{name} of {n} frames, padding of {c}, {k} mates: {m}"
-                    ),
-                )
+                where = f"{name} of {len(x)} frames, padding {content}, {len(others)} mates: "
+                torch.testing.assert_close(batch[name], expected, **TOLERANCE, msg=where.__add__)
 
 
 def _outputs_and_gradients(run, lobe, utterances, total, content, direction):

@@ -1,0 +1,184 @@
+"""The command ``serenanet``.
+
+What a command needs is imported when it runs: help must not wait for torch.
+"""
+
+import argparse
+import difflib
+import os
+import runpy
+import sys
+from pathlib import Path
+
+from serenanet_modules.errors import UserError
+
+COMMANDS = ("train", "transcribe", "lm", "demo")
+INTERRUPTED = 130  # what shells report for Ctrl-C
+BROKEN_PIPE = 141
+
+
+def main(argv=None):
+    """Run a command line.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Without the program's name; by default the process's own.
+
+    Returns
+    -------
+    int
+        The exit status: 0, 1 where some files could not be transcribed, 2 for a `UserError`, 130 for Ctrl-C.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        _check_command(argv)
+        arguments = _parser().parse_args(argv)
+        return arguments.run(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _check_command(argv):
+    """Refuse a command that does not exist, and guess which was meant."""
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        close = difflib.get_close_matches(argv[0], COMMANDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(COMMANDS)}"
+        raise UserError(f"there is no command {argv[0]!r}; {hint}")
+
+
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose complaints are one sentence."""
+
+    def error(self, message):
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def _parser():
+    parser = _Parser(prog="serenanet", description="Train and use speech recognisers with state-space parts.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
+    for name, add in zip(COMMANDS, (_add_train, _add_transcribe, _add_lm, _add_demo), strict=True):
+        add(commands, name)
+    return parser
+
+
+# --- train ------------------------------------------------------------------------------------------------------------
+
+
+def _add_train(commands, name):
+    command = commands.add_parser(name, help="train and evaluate; the same as python RECIPE/train.py …")
+    command.add_argument("recipe", metavar="RECIPE", type=Path, help="folder such as recipes/CommonVoice/sw")
+    command.add_argument(
+        "arguments", nargs=argparse.REMAINDER, metavar="HPARAMS --key value …", help="what train.py takes"
+    )
+    command.set_defaults(run=_train)
+
+
+def _train(arguments):
+    script = arguments.recipe / "train.py"
+    if not script.is_file():
+        raise UserError(f"{arguments.recipe}: has no train.py; give a recipe's folder such as recipes/CommonVoice/sw")
+    sys.argv = [str(script), *arguments.arguments]
+    runpy.run_path(str(script), run_name="__main__")
+    return 0
+
+
+# --- transcribe -------------------------------------------------------------------------------------------------------
+
+
+def _add_transcribe(commands, name):
+    command = commands.add_parser(name, help="print the text of audio files")
+    command.add_argument("folder", metavar="RESULT_DIR", help="results/<dataset>/<experiment>/<seed> of a finished run")
+    command.add_argument("files", metavar="FILE", nargs="+", help="audio of any rate, channel count, format, length")
+    command.add_argument(
+        "--lm", metavar="PATH|auto", help="beam search with this ARPA model, or with the one of the run (auto)"
+    )
+    command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
+    command.add_argument(
+        "--batch-seconds", type=float, default=120.0, metavar="S", help="padded audio read at a time (120)"
+    )
+    command.set_defaults(run=_transcribe)
+
+
+def _transcribe(arguments):
+    """Print texts as they come; a file that cannot be read is reported, and the others go on."""
+    import torch
+
+    from serenanet_modules.inference.recognizer import Recognizer
+
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    recognizer = Recognizer.from_folder(arguments.folder, device)
+    files, status = arguments.files, 0
+    texts = recognizer.transcripts(files, arguments.batch_seconds, arguments.lm, progress=sys.stderr.isatty())
+    for file, text in zip(files, texts, strict=True):
+        if isinstance(text, UserError):
+            print(f"error: {text}", file=sys.stderr)
+            status = 1
+        else:
+            print(f"{file}\t{text}" if len(files) > 1 else text, flush=True)
+    return status
+
+
+# --- lm ---------------------------------------------------------------------------------------------------------------
+
+
+def _add_lm(commands, name):
+    command = commands.add_parser(name, help="estimate an n-gram language model from text")
+    command.add_argument("texts", metavar="TEXT_FILE", nargs="+", help="UTF-8, one sentence a line")
+    command.add_argument("--locale", required=True, help="whose text normaliser is used, such as sw")
+    command.add_argument("--out", required=True, metavar="FILE", help="the ARPA file to write")
+    command.add_argument("--order", type=int, default=3, help="longest n-gram (3)")
+    command.add_argument("--tool", default="auto", metavar="auto|lmplz|irstlm|own", help="what estimates it (auto)")
+    command.add_argument("--held-out", metavar="FILE", help="text to report the perplexity of")
+    command.set_defaults(run=_lm)
+
+
+def _lm(arguments):
+    from serenanet_modules.data.text import normaliser
+    from serenanet_modules.decoding import ngram
+
+    normalise = normaliser(arguments.locale)
+    held_out = None if arguments.held_out is None else list(_sentences([arguments.held_out], normalise))
+    tool = ngram.estimate(_sentences(arguments.texts, normalise), arguments.order, arguments.out, arguments.tool)
+    print(f"{arguments.out}: order {arguments.order}, made with {tool}")
+    if held_out is not None:
+        p = ngram.perplexity(arguments.out, held_out)
+        print(f"{arguments.held_out}: perplexity {p.value:.2f}, {p.oov} of {p.words} words unknown")
+    return 0
+
+
+def _sentences(files, normalise):
+    """Normalised lines of text files."""
+    for file in files:
+        try:
+            with open(file, encoding="utf-8-sig") as lines:
+                yield from map(normalise, lines)
+        except OSError as error:
+            raise UserError(f"{file}: cannot be read as text ({error.strerror})") from None
+        except UnicodeDecodeError:
+            raise UserError(f"{file}: is not UTF-8 text; convert it first") from None
+
+
+# --- demo -------------------------------------------------------------------------------------------------------------
+
+
+def _add_demo(commands, name):
+    command = commands.add_parser(name, help="train, evaluate and transcribe on the embedded corpus")
+    command.set_defaults(run=_demo)
+
+
+def _demo(_):
+    from serenanet_modules import demo
+
+    demo.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

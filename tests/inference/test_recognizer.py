@@ -1,0 +1,246 @@
+"""A result folder transcribes any audio, whatever stands beside it in the batch."""
+
+import json
+import random
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+import torch
+from safetensors.torch import save_file
+
+from serenanet_modules.data.audio import SAMPLE_RATE, load
+from serenanet_modules.data.manifest import read_manifest
+from serenanet_modules.decoding import ngram
+from serenanet_modules.errors import UserError
+from serenanet_modules.inference.recognizer import Recognizer
+from tests.inference.results import copy_without
+from tests.integration.tiny import decoded
+
+
+@pytest.fixture(scope="session")
+def alone(recognizer, clips):
+    """Every clip's text when nothing stands beside it."""
+    texts = [recognizer.transcribe([clip])[0] for clip in clips]
+    assert all(texts) and len(set(texts)) > len(texts) / 2  # else the tests below prove nothing
+    return texts
+
+
+# --- the same as in training ------------------------------------------------------------------------------------------
+
+
+def test_equals_the_evaluation(tiny, recognizer):
+    """Texts are those that the evaluation wrote, greedy and with the language model."""
+    corpus, result = tiny
+    (manifest,) = (corpus / "prepared").glob("*/manifest.csv")
+    paths = {u.id: manifest.parent / u.path for u in read_manifest(manifest, "test")}
+    rows = decoded(result, "test")
+    for lm, column in ((None, "decoder/greedy"), ("auto", "decoder/prefix-beam+lm")):
+        texts = recognizer.transcribe([paths[row["id"]] for row in rows], lm=lm)
+        assert all(texts) and texts == [row[column] for row in rows]
+
+
+def test_the_tuned_weights_are_used(tiny):
+    """result.json holds what dev chose, and the beam search with a language model reads it."""
+    weights = json.loads((tiny[1] / "result.json").read_text(encoding="utf-8"))["decoding"]
+    assert set(weights) == {"lm_weight", "word_score"}
+    assert Recognizer.from_folder(tiny[1]).settings["decoding"] == weights
+
+
+def test_a_language_model_changes_the_text(recognizer, clips, alone, tmp_path):
+    """An ARPA file from anywhere can be given."""
+    ngram.estimate(["wa na ya", "na wa wa ya"], 2, tmp_path / "lm.arpa", "own")
+    texts = recognizer.transcribe(clips[:3], lm=tmp_path / "lm.arpa")
+    assert texts != alone[:3]
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_seconds", [0.01, 7, 1000])
+def test_neighbours_change_nothing_and_order_stays(recognizer, clips, alone, batch_seconds):
+    """Texts are each clip's own, whatever the order and the batches."""
+    order = list(range(len(clips)))
+    random.Random(batch_seconds).shuffle(order)
+    texts = recognizer.transcribe([clips[i] for i in order], batch_seconds=batch_seconds)
+    assert texts == [alone[i] for i in order]
+
+
+def test_posteriors_do_not_depend_on_padding(recognizer, clips):
+    """Log-probabilities are equal to rounding, alone and beside longer audio."""
+    samples = sorted(map(load, clips), key=len)
+    together, lengths = recognizer._posteriors(samples)
+    for row, piece in enumerate(samples):
+        own, (length,) = recognizer._posteriors([piece])
+        assert length == lengths[row]
+        torch.testing.assert_close(together[row, :length], own[0, :length], atol=1e-4, rtol=0)
+
+
+def test_more_audio_than_one_window(recognizer, clips, alone):
+    """Sources are loaded a few at a time; nothing gets lost between."""
+    assert recognizer.transcribe(iter(clips * 2), batch_seconds=1) == alone * 2
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+
+def test_samples_and_files_are_equal(recognizer, clips, alone):
+    """Arrays, of single or double precision, give what the file gives."""
+    samples = [load(clips[0]), load(clips[1]).astype(np.float64), torch.from_numpy(load(clips[2]))]
+    assert recognizer.transcribe(samples) == alone[:3]
+
+
+@pytest.mark.parametrize(
+    "name, rate, channels",
+    [("a.wav", 8000, 2), ("a.wav", 16000, 1), ("a.wav", 44100, 1), ("a.flac", 48000, 6), ("a.mp3", 44100, 2)],
+)
+def test_rates_channels_and_formats(recognizer, clips, tmp_path, name, rate, channels):
+    """The text is that of the samples which `load` gives; at 16 kHz or above it resembles the original's."""
+    samples = soxr.resample(load(clips[0]), SAMPLE_RATE, rate)
+    soundfile.write(tmp_path / name, np.stack([samples] * channels, axis=1), rate)
+    text = recognizer.transcribe([tmp_path / name])
+    assert text == recognizer.transcribe([load(tmp_path / name)]) and text[0]
+
+
+def test_the_same_samples_in_two_channels_of_wav(recognizer, clips, alone, tmp_path):
+    """Nothing but the container differs, so the text does not."""
+    samples = load(clips[0])
+    soundfile.write(tmp_path / "a.wav", np.stack([samples] * 2, axis=1), SAMPLE_RATE, subtype="FLOAT")
+    assert recognizer.transcribe([tmp_path / "a.wav"]) == alone[:1]
+
+
+def test_long_audio_is_its_pieces(recognizer):
+    """Three minutes are read in pieces of at most 30 s, and their texts joined."""
+    rng = np.random.default_rng(0)
+    samples = (0.1 * rng.standard_normal(180 * SAMPLE_RATE)).astype(np.float32)
+    seen = []
+    original = recognizer._posteriors
+    recognizer._posteriors = lambda pieces: seen.extend(map(len, pieces)) or original(pieces)
+    try:
+        (text,) = recognizer.transcribe([samples])
+    finally:
+        del recognizer._posteriors
+    assert sum(seen) == len(samples) and max(seen) <= 30 * SAMPLE_RATE
+    assert text
+
+
+@pytest.mark.parametrize("length", [1, 159, 400, 1000])
+def test_very_short_audio(recognizer, length):
+    """A single sample is audio too."""
+    (text,) = recognizer.transcribe([np.zeros(length, np.float32)])
+    assert isinstance(text, str)
+
+
+def test_no_sources(recognizer):
+    assert recognizer.transcribe([]) == []
+
+
+def test_bad_sources_stand_in_their_place(recognizer, clips, alone, tmp_path):
+    """`transcripts` gives an error for each bad source and the text of all others; `transcribe` raises it."""
+    (tmp_path / "empty.wav").touch()
+    soundfile.write(tmp_path / "silent.wav", np.zeros((0, 1)), 16000)
+    bad = [tmp_path / "no.wav", tmp_path / "empty.wav", tmp_path / "silent.wav", np.zeros((2, 5)), np.full(9, np.nan)]
+    bad += [np.zeros(0, np.float32), np.zeros(9, np.int16)]
+    results = list(recognizer.transcripts([clips[0], *bad, clips[1]]))
+    assert (results[0], results[-1]) == (alone[0], alone[1])
+    words = ["no such file", "0 bytes", "0 samples", "one channel", "not a number", "of shape (0,)", "int16"]
+    for error, word in zip(results[1:-1], words, strict=True):
+        assert isinstance(error, UserError) and word in str(error)
+    with pytest.raises(UserError, match="no such file"):
+        recognizer.transcribe([clips[0], *bad])
+
+
+# --- phonemes ---------------------------------------------------------------------------------------------------------
+
+
+def test_phonemes_become_training_words(phonemic, clips, tmp_path):
+    """The lexicon written by the evaluation makes words of phones; without it the text is phones."""
+    corpus, result = phonemic
+    (manifest,) = (corpus / "prepared").glob("*/manifest.csv")
+    words = {word for u in read_manifest(manifest, "train") for word in u.text.split()}
+    with_lexicon = Recognizer.from_folder(result)
+    texts = with_lexicon.transcribe(clips[:3]) + with_lexicon.transcribe(clips[:3], lm="auto")
+    assert any(texts) and {word for text in texts for word in text.split()} <= words
+
+    phones = Recognizer.from_folder(copy_without(result, tmp_path / "run", "save/lexicon.tsv"))
+    (text,) = phones.transcribe(clips[:1])
+    assert text and set(text.split()) <= set(phones.units.pieces)
+    with pytest.raises(UserError, match="save/lexicon.tsv is missing"):
+        phones.transcribe(clips[:1], lm="auto")
+
+
+# --- folders ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["hyperparams.yaml", "weights.safetensors", "save/units/units.json"])
+def test_an_incomplete_folder(tiny, tmp_path, name):
+    """The missing file is named."""
+    folder = copy_without(tiny[1], tmp_path / "run", name)
+    with pytest.raises(UserError, match=f"{name} is missing"):
+        Recognizer.from_folder(folder)
+
+
+def test_a_folder_needs_no_checkpoint_nor_scores(tiny, clips, alone, tmp_path):
+    """What is handed on can be small."""
+    folder = tmp_path / "handed_on"
+    for name in ("hyperparams.yaml", "weights.safetensors", "save/units/units.json", "save/units/units.model"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(tiny[1] / name, folder / name)
+    recognizer = Recognizer.from_folder(folder)
+    assert recognizer.transcribe(clips[:1]) == alone[:1]
+    with pytest.raises(UserError, match="holds no language model"):
+        recognizer.transcribe(clips[:1], lm="auto")
+
+
+def _spoil_yaml(folder):
+    (folder / "hyperparams.yaml").write_text("a: 1\n")
+
+
+def _spoil_weights(folder):
+    (folder / "weights.safetensors").write_bytes(b"no weights")
+
+
+def _swap_weights(folder):
+    save_file({"model.decoder.bias": torch.zeros(3)}, folder / "weights.safetensors")
+
+
+def _swap_units(folder):
+    index = {"kind": "phoneme", "size": 4, "phonemes": ["a", "b"]}
+    (folder / "save/units/units.json").write_text(json.dumps(index))
+
+
+def _spoil_result(folder):
+    (folder / "result.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (_spoil_yaml, "has no 'model'; is this a result folder"),
+        (_spoil_weights, "cannot be read as weights"),
+        (_swap_weights, "does not fit the model"),
+        (_swap_units, "but save/units holds 4"),
+        (_spoil_result, "is not valid JSON"),
+    ],
+)
+def test_a_spoilt_folder(tiny, tmp_path, spoil, words):
+    """What does not fit is named."""
+    folder = copy_without(tiny[1], tmp_path / "run")
+    spoil(folder)
+    with pytest.raises(UserError, match=words):
+        Recognizer.from_folder(folder)
+
+
+@pytest.mark.parametrize("device", ["quantum", "cuda"])
+def test_devices_that_are_not_there(tiny, device):
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(UserError, match=f"device {device}"):
+        Recognizer.from_folder(tiny[1], device)
+
+
+def test_bad_batch_seconds(recognizer, clips):
+    with pytest.raises(UserError, match="batch_seconds is 0"):
+        recognizer.transcribe(clips, batch_seconds=0)

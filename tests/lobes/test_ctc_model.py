@@ -1,0 +1,83 @@
+"""A model's outputs are distributions, its parts optional."""
+
+import pytest
+import torch
+from torch import nn
+
+from serenanet_modules.lobes.athm import ATHM
+from serenanet_modules.lobes.car import CAR
+from serenanet_modules.lobes.ctc_model import CTCModel
+from serenanet_modules.lobes.rotary import RotaryTransformerEncoder
+
+
+def model(car=True):
+    refinement = CAR(8, 5, d_model=8) if car else None
+    return CTCModel(
+        ATHM(16, 8, gate_size=8, output_stride=4), RotaryTransformerEncoder(8, 2, 1, 16), 8, 5, refinement
+    ).eval()
+
+
+def run(net):
+    return net(torch.randn(2, 21, 16), torch.tensor([21, 9]))
+
+
+@pytest.mark.parametrize("scoring", ["decoder", "car", "average"])
+def test_log_probs_are_distributions(scoring):
+    output = run(model())
+    log_probs = output.log_probs(scoring)
+    assert log_probs.shape == (2, 6, 5) and log_probs.dtype == torch.float32
+    torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(2, 6))
+    assert output.lengths.tolist() == [6, 3] and output.hidden.shape == (2, 6, 8)
+
+
+def test_average_is_the_mean_of_probabilities():
+    output = run(model())
+    mean = (output.decoder.exp() + output.car.exp()) / 2
+    torch.testing.assert_close(output.log_probs("average").exp(), mean)
+
+
+def test_average_of_certain_distributions_is_finite():
+    output = run(model())
+    sure = torch.tensor([0.0, -1e4, -1e4, -1e4, -1e4]).expand_as(output.decoder)
+    averaged = output._replace(decoder=sure, car=sure.roll(1, -1)).log_probs("average")
+    torch.testing.assert_close(averaged[0, 0, :2].exp(), torch.tensor([0.5, 0.5]))
+
+
+def test_without_car_only_the_decoder_scores():
+    net = model(car=False)
+    output = run(net)
+    assert net.scorings == ("decoder",) and output.car is None
+    assert output.log_probs("average") is output.decoder
+    assert set(output.regularisers) == {"gate_l2"}
+
+
+def test_scorings_and_regularisers():
+    net = model()
+    assert net.scorings == ("decoder", "car", "average")
+    assert set(run(net).regularisers) == {"gate_l2", "car_l2"}
+
+
+def test_a_front_end_without_a_regulariser():
+    class Plain(nn.Module):
+        def forward(self, x, lengths):
+            return x, lengths
+
+    net = CTCModel(Plain(), Plain(), 16, 5)
+    assert run(net).regularisers == {}
+
+
+def test_bf16_autocast_gives_float32_distributions():
+    net = model()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = run(net)
+    for scoring in net.scorings:
+        log_probs = output.log_probs(scoring)
+        assert log_probs.dtype == torch.float32
+        torch.testing.assert_close(log_probs.exp().sum(-1), torch.ones(2, 6))
+
+
+def test_everything_learns():
+    net = model()
+    output = run(net)
+    (output.log_probs("average")[..., 0].mean() + sum(output.regularisers.values())).backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())

@@ -1,0 +1,125 @@
+"""Log-mel features against torchaudio, and their normaliser."""
+
+import pytest
+import torch
+import torchaudio
+
+from serenanet_modules.lobes.features import LogMel
+
+
+def noise(*shape):
+    return torch.randn(*shape) * 0.1
+
+
+def reference(wavs, n_mels, n_fft):
+    """Power mel spectrogram (HTK, no area normalisation) of torchaudio in dB, (B, T, n_mels)."""
+    mel = torchaudio.transforms.MelSpectrogram(
+        sample_rate=16000,
+        n_fft=n_fft,
+        win_length=400,
+        hop_length=160,
+        window_fn=torch.hamming_window,
+        power=2.0,
+        n_mels=n_mels,
+        mel_scale="htk",
+        norm=None,
+        pad_mode="constant",
+    )
+    return 10 * mel(wavs).clamp(min=1e-10).log10().transpose(1, 2)
+
+
+@pytest.mark.parametrize(("n_mels", "n_fft"), [(80, 1024), (128, 1024), (40, 512)])
+def test_against_torchaudio(n_mels, n_fft):
+    wavs = noise(2, 8000)
+    got, _ = LogMel(n_mels, n_fft).raw(wavs, torch.tensor([8000, 8000]))
+    want = reference(wavs, n_mels, n_fft)
+    assert got.shape == want.shape
+    # the triangles differ: torchaudio's have two slopes, SpeechBrain's are as wide on the right as on the left
+    assert (got - want).abs().mean() < 0.3
+    assert (got - want).mean().abs() < 0.3
+
+
+def test_a_tone_lights_its_own_filter():
+    features = LogMel(n_mels=80, n_fft=1024)
+    seconds = torch.arange(16000) / 16000
+    for hertz in (300.0, 1000.0, 4000.0):
+        x, _ = features.raw(torch.sin(2 * torch.pi * hertz * seconds)[None], torch.tensor([16000]))
+        peak = int(x[0, 50].argmax())
+        assert abs(features.filterbank.f_central[peak] - hertz) <= features.filterbank.band[peak]
+
+
+def test_doubling_the_amplitude_adds_six_decibel():
+    wavs, lengths = noise(1, 4000), torch.tensor([4000])
+    features = LogMel(80, 1024)
+    difference = features.raw(2 * wavs, lengths)[0] - features.raw(wavs, lengths)[0]
+    torch.testing.assert_close(difference, torch.full_like(difference, 6.0206), rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize(("samples", "frames"), [(1, 1), (159, 1), (160, 2), (161, 2), (16000, 101)])
+def test_frame_count(samples, frames):
+    features = LogMel(80, 1024)
+    x, lengths = features(noise(1, samples), torch.tensor([samples]))
+    assert x.shape == (1, frames, 80) and lengths.tolist() == [frames]
+
+
+@pytest.mark.parametrize(("n_mels", "n_fft", "empty"), [(128, 400, 4), (128, 512, 1)])
+def test_empty_filters_are_refused(n_mels, n_fft, empty):
+    with pytest.raises(ValueError, match=f"leaves {empty} empty mel filters"):
+        LogMel(n_mels, n_fft)
+
+
+@pytest.mark.parametrize(("n_mels", "n_fft"), [(128, 1024), (80, 512), (80, 1024)])
+def test_no_filter_is_empty(n_mels, n_fft):
+    x, _ = LogMel(n_mels, n_fft).raw(noise(1, 16000), torch.tensor([16000]))
+    assert x.mean((0, 1)).min() > -60
+
+
+def test_silence_is_finite():
+    x, _ = LogMel(80, 1024)(torch.zeros(1, 3200), torch.tensor([3200]))
+    assert x.isfinite().all()
+
+
+def test_a_loud_end_leaves_the_start_alone():
+    wavs, lengths = noise(1, 16000), torch.tensor([16000])
+    features = LogMel(80, 1024)
+    before = features.raw(wavs, lengths)[0][:, :40]
+    wavs[:, 8000:] *= 1e5
+    torch.testing.assert_close(features.raw(wavs, lengths)[0][:, :40], before)
+
+
+def test_fit_gives_zero_mean_and_unit_variance():
+    features = LogMel(n_mels=30, n_fft=512)
+    batches = []
+    for scale, lengths in ((1.0, [4000, 1600]), (20.0, [2400, 800])):
+        wavs = noise(2, 4000) * scale
+        wavs[1, lengths[1] :] = float("nan")
+        batches.append((wavs, torch.tensor(lengths)))
+    features.fit(batches)
+    frames = []
+    for wavs, lengths in batches:
+        x, count = features(wavs, lengths)
+        frames += [row[:n] for row, n in zip(x, count, strict=True)]
+    frames = torch.cat(frames)
+    torch.testing.assert_close(frames.mean(0), torch.zeros(30), rtol=0, atol=1e-4)
+    torch.testing.assert_close(frames.std(0, correction=0), torch.ones(30), rtol=0, atol=1e-4)
+
+
+def test_statistics_travel_with_the_weights():
+    fitted, other = LogMel(20, 512), LogMel(20, 512)
+    fitted.fit([(noise(1, 4000), torch.tensor([4000]))])
+    other.load_state_dict(fitted.state_dict())
+    assert torch.equal(other.mean, fitted.mean) and torch.equal(other.std, fitted.std)
+    assert set(fitted.state_dict()) == {"mean", "std"}
+
+
+def test_constant_input_does_not_divide_by_zero():
+    features = LogMel(20, 512)
+    features.fit([(torch.zeros(1, 4000), torch.tensor([4000]))])
+    assert features(noise(1, 4000), torch.tensor([4000]))[0].isfinite().all()
+
+
+def test_autocast_does_not_touch_the_spectrum():
+    features, wavs, lengths = LogMel(20, 512), noise(1, 1600), torch.tensor([1600])
+    plain = features(wavs, lengths)[0]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(features(wavs, lengths)[0], plain)

@@ -1,0 +1,30 @@
+"""Masks, padding and reversal."""
+
+import torch
+
+from serenanet_modules.lobes.lengths import reverse, to_frames, valid_mask, zero_padding
+
+
+def test_to_frames_survives_float32():
+    for total in (1, 7, 1000, 99_999, 960_001):
+        frames = torch.tensor([1, total // 3 + 1, total])
+        assert to_frames(frames / total, total).tolist() == frames.tolist()
+
+
+def test_valid_mask():
+    assert valid_mask(torch.tensor([0, 2, 3]), 3).tolist() == [[False] * 3, [True, True, False], [True] * 3]
+
+
+def test_zero_padding_stops_nan_and_its_gradient():
+    x = torch.tensor([[[1.0], [float("nan")]]], requires_grad=True)
+    y = zero_padding(x, torch.tensor([1]))
+    assert y.flatten().tolist() == [1.0, 0.0]
+    (y**2).sum().backward()
+    assert x.grad.flatten().tolist() == [2.0, 0.0]
+
+
+def test_reverse():
+    x = torch.arange(1.0, 11.0).view(2, 5, 1)
+    y = reverse(x, torch.tensor([5, 3]))
+    assert y.squeeze(-1).tolist() == [[5, 4, 3, 2, 1], [8, 7, 6, 9, 10]]
+    assert torch.equal(reverse(y, torch.tensor([5, 3])), x)

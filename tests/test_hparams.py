@@ -1,0 +1,400 @@
+"""Layers of yaml become one standalone document, and every slip one sentence that names file and key."""
+
+import io
+from pathlib import Path
+
+import pytest
+from hyperpyyaml import load_hyperpyyaml
+from torch import nn
+
+from serenanet_modules.errors import UserError
+from serenanet_modules.hparams import Hparams, read_yaml
+
+SHIPPED = Path(__file__).parents[1] / "hparams"
+DATASET = {"dataset": ("dataset.yaml", "CommonVoice/sw"), "locale": ("dataset.yaml", "sw")}
+
+BASE = """
+experiment: base
+lr: 0.1
+epochs: 10
+flag: false
+lm: auto
+limit: null
+sizes: [1, 2]
+folder: !ref results/<experiment>
+settings:
+    depth: 3
+    inner:
+        rate: 0.5
+d_model: 8
+encoder: !include:parts/linear.yaml
+optimizer: !name:torch.optim.SGD
+    lr: !ref <lr>
+"""
+LINEAR = """
+# a comment at the top
+!new:torch.nn.Linear
+in_features: !ref <d_model>
+out_features: 4
+bias: true
+"""
+
+
+@pytest.fixture(name="write")
+def _write(tmp_path):
+    """A function that writes files under one folder and returns the last; base.yaml and its part are there."""
+
+    def write(**files):
+        for name, text in files.items():
+            path = tmp_path / (name.replace("__", "/") + ".yaml")
+            path.parent.mkdir(exist_ok=True, parents=True)
+            path.write_text(text, encoding="utf-8")
+        return path
+
+    write(base=BASE, parts__linear=LINEAR)
+    return write
+
+
+def load(file, *overrides, dataset=None):
+    return Hparams.load(file, dataset).override(overrides)
+
+
+def built(file, *overrides, dataset=None):
+    return load(file, *overrides, dataset=dataset).build()
+
+
+def error(file, *overrides, dataset=None):
+    """The sentence a user sees."""
+    with pytest.raises(UserError) as caught:
+        built(file, *overrides, dataset=dataset)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# --- layers -----------------------------------------------------------------------------------------------------------
+
+
+def test_base_alone(write):
+    made = built(write(base=BASE))
+    assert made["folder"] == "results/base" and made["settings"]["inner"]["rate"] == 0.5
+    assert made["encoder"].in_features == 8 and made["optimizer"].keywords == {"lr": 0.1}
+
+
+def test_extends_chain(write):
+    file = write(
+        middle="extends: base.yaml\nlr: 0.2\nsettings:\n    inner:\n        rate: 0.7\n",
+        deep__last="extends: ../middle.yaml\nexperiment: last\nsettings:\n    depth: 4\nsizes: [3]\n",
+    )
+    made = built(file)
+    assert (made["lr"], made["experiment"], made["sizes"]) == (0.2, "last", [3])
+    assert made["settings"] == {"depth": 4, "inner": {"rate": 0.7}}
+    assert made["folder"] == "results/last" and made["optimizer"].keywords == {"lr": 0.2}
+    assert "extends" not in made
+
+
+def test_order_of_layers(write):
+    file = write(child="extends: base.yaml\nepochs: 3\n")
+    dataset = {"epochs": ("dataset.yaml", 2), "lr": ("dataset.yaml", 0.5)}
+    assert built(file)["epochs"] == 3
+    made = built(file, dataset=dataset)
+    assert (made["epochs"], made["lr"]) == (3, 0.5)  # base < dataset < extending file
+    assert built(file, ("epochs", "4"), ("epochs", "5"), dataset=dataset)["epochs"] == 5
+
+
+def test_include_with_overrides(write):
+    part = "encoder: !include:parts/linear.yaml\n    out_features: 5\n    bias: false\n"
+    file = write(child=f"extends: base.yaml\n{part}")
+    encoder = built(file)["encoder"]
+    assert (encoder.in_features, encoder.out_features, encoder.bias) == (8, 5, None)
+
+
+def test_merging_into_a_part_keeps_its_class(write):
+    encoder = built(write(child="extends: base.yaml\nencoder:\n    out_features: 7\n"))["encoder"]
+    assert isinstance(encoder, nn.Linear) and (encoder.in_features, encoder.out_features) == (8, 7)
+
+
+def test_a_tagged_node_replaces(write):
+    encoder = built(write(child="extends: base.yaml\nencoder: !new:torch.nn.LayerNorm\n    normalized_shape: 3\n"))
+    assert isinstance(encoder["encoder"], nn.LayerNorm)
+
+
+def test_nested_includes_and_includes_in_lists(write):
+    file = write(
+        parts__deep__pair="!new:torch.nn.ModuleList\nmodules:\n- !include:../linear.yaml\n"
+        "- !include:../linear.yaml\n  out_features: 2\n",
+        child="extends: base.yaml\nencoder: !include:parts/deep/pair.yaml\n",
+    )
+    pair = built(file)["encoder"]
+    assert [m.out_features for m in pair] == [4, 2] and all(m.in_features == 8 for m in pair)
+
+
+# --- the command line -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [
+        ("lr", "1e-4", 1e-4),
+        ("lr", "1E-4", 1e-4),
+        ("lr", "3", 3),
+        ("lr", "-2.5e+3", -2500.0),
+        ("epochs", "7", 7),
+        ("flag", "true", True),
+        ("lm", "null", None),
+        ("lm", "", None),
+        ("limit", "null", None),
+        ("limit", "3.5", 3.5),
+        ("limit", "text", "text"),
+        ("sizes", "[4, 5, 6]", [4, 5, 6]),
+        ("sizes", "[]", []),
+        ("experiment", "a=b", "a=b"),
+        ("experiment", "two words", "two words"),
+        ("experiment", "sw #2 / x#y", "sw #2 / x#y"),
+        ("experiment", "ng'ombe", "ng'ombe"),
+        ("experiment", "'12'", "12"),
+        ("experiment", '"quoted # too"', "quoted # too"),
+        ("experiment", "yes", "yes"),
+        ("experiment", "None", "None"),
+        ("experiment", "mãe 語", "mãe 語"),
+    ],
+)
+def test_values(write, key, text, value):
+    hparams = load(write(base=BASE), (key, text))
+    for found in (hparams.plain()[key], hparams.build()[key], load_hyperpyyaml(hparams.text)[key]):
+        assert found == value and type(found) is type(value)
+    if key == "experiment":
+        assert hparams.build()["folder"] == f"results/{value}"
+
+
+def test_dots_reach_into_mappings_and_parts(write):
+    made = built(write(base=BASE), ("settings.inner.rate", "2"), ("encoder.out_features", "9"))
+    assert made["settings"] == {"depth": 3, "inner": {"rate": 2}} and made["encoder"].out_features == 9
+
+
+def test_swapping_a_part(write, tmp_path, monkeypatch):
+    file = write(
+        parts__norm="!new:torch.nn.LayerNorm\nnormalized_shape: !ref <d_model>\neps: 0.1\n",
+        deep__child="extends: ../base.yaml\nexperiment: child\n",
+    )
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")  # relative to the file asked for, not to where the user stands
+    base = file.parent.parent / "base.yaml"
+    assert isinstance(built(base, ("encoder", "!include:parts/norm.yaml"))["encoder"], nn.LayerNorm)
+    made = built(file, ("encoder", "!include:../parts/norm.yaml"), ("encoder.eps", "0.25"))
+    assert made["encoder"].eps == 0.25 and made["encoder"].normalized_shape == (8,)
+    assert isinstance(built(base, ("encoder", "!new:torch.nn.ReLU {inplace: true}"))["encoder"], nn.ReLU)
+    assert built(base, ("encoder", "null"))["encoder"] is None
+
+
+# --- the resolved document --------------------------------------------------------------------------------------------
+
+
+def test_text_stands_alone(write, tmp_path):
+    file = write(child="extends: base.yaml\nexperiment: child\nencoder:\n    out_features: 5\n")
+    hparams = load(file, ("lr", "1e-3"))
+    for word in ("!include", "!ref", "extends"):
+        assert word not in hparams.text
+    alone = load_hyperpyyaml(hparams.text)
+    assert alone["encoder"].out_features == 5 and alone["optimizer"].keywords == {"lr": 1e-3}
+    again = tmp_path / "again.yaml"
+    again.write_text(hparams.text, encoding="utf-8")
+    assert load(again).plain() == hparams.plain()
+
+
+def test_plain_leaves_objects_out(write):
+    plain = load(write(base=BASE)).plain()
+    assert "encoder" not in plain and "optimizer" not in plain
+    assert plain["folder"] == "results/base" and plain["limit"] is None and plain["sizes"] == [1, 2]
+    assert type(plain) is dict and type(plain["settings"]) is dict
+
+
+def test_set_and_contains(write):
+    hparams = load(write(base=BASE))
+    hparams.set("d_model", 6)
+    assert "d_model" in hparams and "d_modle" not in hparams
+    assert hparams.build()["encoder"].in_features == 6
+
+
+def test_a_reference_is_one_object(write):
+    made = built(write(base=BASE + "twin: !ref <encoder>\n"))
+    assert made["twin"] is made["encoder"]
+
+
+# --- slips ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layer", "key", "suggestion"),
+    [
+        ("epoch: 1\n", "epoch", "epochs"),
+        ("settings:\n    dept: 1\n", "settings.dept", "depth"),
+        ("settings:\n    inner:\n        rat: 1\n", "settings.inner.rat", "rate"),
+        ("encoder:\n    out_feature: 1\n", "encoder.out_feature", "out_features"),
+        ("encoder: !include:parts/linear.yaml\n    biass: true\n", "biass", "bias"),
+    ],
+)
+def test_unknown_keys(write, layer, key, suggestion):
+    said = error(write(child=f"extends: base.yaml\n{layer}"))
+    assert "child.yaml" in said and f"'{key}'" in said and f"did you mean '{suggestion}'?" in said
+
+
+def test_unknown_keys_elsewhere(write):
+    base = write(base=BASE)
+    assert error(base, ("learning.rate", "1")) == "the command line: unknown key 'learning'"
+    assert "the command line: unknown key 'encoder.in_feature'" in error(base, ("encoder.in_feature", "1"))
+    assert error(base, dataset={"locale": ("d/dataset.yaml", "sw")}) == "d/dataset.yaml: unknown key 'locale'"
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "kind"),
+    [
+        ("lr", "high", "a number"),
+        ("lr", "true", "a number"),
+        ("lr", "[1]", "a number"),
+        ("lr", "null", "a number"),
+        ("epochs", "2.5", "a whole number"),
+        ("epochs", "false", "a whole number"),
+        ("flag", "1", "true or false"),
+        ("flag", "yes", "true or false"),
+        ("experiment", "12", "a text"),
+        ("experiment", "true", "a text"),
+        ("sizes", "3", "a list"),
+        ("settings", "3", "a mapping"),
+        ("settings", "null", "a mapping"),
+        ("encoder", "3", "a mapping"),
+        ("settings.inner.rate", "fast", "a number"),
+    ],
+)
+def test_wrong_types(write, key, text, kind):
+    base = write(base=BASE)
+    said = error(base, (key, text))
+    assert said.startswith("the command line: ") and f"'{key}' must be {kind}" in said
+    nested = ""
+    for depth, part in enumerate(key.split(".")):
+        nested += "\n" + "    " * depth + part + ":"
+    said = error(write(child=f"extends: base.yaml{nested} {text}\n"))
+    assert "child.yaml" in said and f"'{key}' must be {kind}" in said
+
+
+@pytest.mark.parametrize("key", ["lr", "limit", "folder", "optimizer.lr"])
+def test_keys_below_a_value(write, key):
+    assert f"'{key}' has no keys of its own" in error(write(base=BASE), (f"{key}.x", "1"))
+
+
+@pytest.mark.parametrize("text", ["lr: [1\n", "lr: 1\nlr: 2\n", "lr: 1\n  x: 2\n", "\tlr: 1\n", "lr: *nowhere\n"])
+def test_bad_yaml(write, text):
+    assert "bad.yaml: not valid yaml" in error(write(bad=text))
+    assert "linear.yaml: not valid yaml" in error(write(parts__linear=text, base=BASE))
+
+
+@pytest.mark.parametrize("text", ["", "just words\n", "- a\n- b\n"])
+def test_no_mapping(write, text):
+    file = write(bad=text)
+    assert "must be a mapping" in error(file)
+    with pytest.raises(UserError, match="must be a mapping"):
+        read_yaml(file)
+
+
+def test_bad_yaml_on_the_command_line(write):
+    assert error(write(base=BASE), ("sizes", "[1")).startswith("--sizes: not valid yaml")
+
+
+def test_missing_files(write, tmp_path):
+    assert "nowhere.yaml: no such hyper-parameter file" in error(tmp_path / "nowhere.yaml")
+    assert "no such hyper-parameter file" in error(tmp_path)  # a folder
+    assert "nowhere.yaml: no such" in error(write(child="extends: nowhere.yaml\n"))
+    said = error(write(child="extends: base.yaml\nencoder: !include:parts/nowhere.yaml\n"))
+    assert "child.yaml: includes" in said and "parts/nowhere.yaml, which does not exist" in said
+    assert "which does not exist" in error(write(base=BASE), ("encoder", "!include:parts/nowhere.yaml"))
+
+
+def test_circles(write):
+    write(a="extends: b.yaml\n", b="extends: c.yaml\n")
+    assert "extends itself" in error(write(c="extends: a.yaml\n"))
+    assert "extends itself" in error(write(own="extends: ./own.yaml\n"))
+    write(parts__linear="!new:torch.nn.Identity\nx: !include:other.yaml\n")
+    assert "break the circle" in error(write(parts__other="x: !include:linear.yaml\n", base=BASE))
+
+
+def test_placeholders(write):
+    file = write(child=BASE + "data_folder: !PLACEHOLDER\nsave: !ref <data_folder>/save\n")
+    said = error(file)
+    assert "child.yaml: 'data_folder' has no value; give it with --data_folder VALUE" in said
+    assert built(file, ("data_folder", "/x y"))["save"] == "/x y/save"
+    assert "needs" in error(write(child=BASE + "nested:\n    needs: !PLACEHOLDER\n"))
+
+
+def test_dangling_reference(write):
+    said = error(write(child=BASE + "other: !ref <nothing>\n"))
+    assert "child.yaml" in said and "nothing" in said
+
+
+def test_constructor_errors_are_sentences(write):
+    base = write(base=BASE)
+    said = error(base, ("encoder", "!new:torch.nn.Linear {in_featurs: 3}"))
+    assert "base.yaml" in said and "torch.nn.Linear" in said and "in_featurs" in said and "('" not in said
+    assert "NoSuchLayer" in error(base, ("encoder", "!new:torch.nn.NoSuchLayer {}"))
+
+
+def test_read_yaml(write):
+    assert read_yaml(write(dataset="dataset: CV/sw\nlocale: sw\n")) == {"dataset": "CV/sw", "locale": "sw"}
+
+
+# --- what is shipped --------------------------------------------------------------------------------------------------
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.fixture(name="shipped", scope="module", params=sorted(p.name for p in SHIPPED.glob("*.yaml")))
+def _shipped(request):
+    hparams = load(SHIPPED / request.param, ("data_folder", "/data"), ("n_units", "40"), dataset=DATASET)
+    return request.param, hparams, hparams.build()
+
+
+MILLIONS = {  # of the model and of its encoder, least and most
+    "serenanet.yaml": ((20, 24), (18.8, 19.0)),
+    "serenanet_large.yaml": ((78, 90), (75, 77)),
+    "serenanet_small.yaml": ((1, 5), (1, 5)),
+    "serenanet_demo.yaml": ((0.3, 3), (0.3, 3)),
+    "conformer_ctc.yaml": ((1, 5), (1, 5)),
+}
+
+
+def test_shipped_sizes(shipped):
+    name, _, made = shipped
+    for module, (low, high) in zip((made["model"], made["encoder"]), MILLIONS[name], strict=True):
+        assert low * 1e6 <= count(module) <= high * 1e6
+    assert made["model"].encoder is made["encoder"] and made["modules"]["model"] is made["model"]
+
+
+def test_shipped_text_stands_alone(shipped):
+    name, hparams, made = shipped
+    again = load_hyperpyyaml(io.StringIO(hparams.text))
+    assert again.keys() == made.keys()
+    shapes = [{k: v.shape for k, v in m["model"].state_dict().items()} for m in (again, made)]
+    assert shapes[0] == shapes[1]
+    assert hparams.plain()["output_folder"] == f"results/CommonVoice/sw/{made['experiment']}/{made['seed']}"
+    assert {"lr", "preparation", "locale", "n_units", "lm"} <= hparams.plain().keys()
+
+
+def test_shipped_needs_its_data(shipped):
+    name = shipped[0]
+    assert error(SHIPPED / name, dataset=DATASET) == (
+        f"{SHIPPED / name}: 'data_folder' has no value; give it with --data_folder VALUE"
+    )
+
+
+def test_the_comparison_model_is_as_large_as_ours():
+    sizes = [
+        count(built(SHIPPED / name, ("data_folder", "/d"), ("n_units", "40"), dataset=DATASET)["model"])
+        for name in ("serenanet_small.yaml", "conformer_ctc.yaml")
+    ]
+    assert 0.85 < sizes[0] / sizes[1] < 1.15
+
+
+def test_a_shipped_part_can_be_swapped_from_the_command_line():
+    swaps = [("frontend", "!include:frontends/conv2d.yaml"), ("car", "null")]
+    made = built(SHIPPED / "serenanet_small.yaml", ("data_folder", "/d"), ("n_units", "40"), *swaps, dataset=DATASET)
+    assert type(made["model"].frontend).__name__ == "ConvFrontend" and made["model"].car is None
