@@ -207,6 +207,8 @@ def _merge(base, layer, where, path=()):
         if isinstance(old, CommentedMap) and isinstance(new, CommentedMap) and not _tag(new):
             _merge(old, new, where, (*path, key))
         else:
+            if isinstance(old, str) and isinstance(new, (int, float)) and not isinstance(new, bool):
+                new = str(new)  # a name such as 7 is a text too
             _check_type(old, new, dotted, where)
             base[key] = new
 

@@ -256,7 +256,7 @@ def test_unknown_keys_elsewhere(write):
         ("epochs", "false", "a whole number"),
         ("flag", "1", "true or false"),
         ("flag", "yes", "true or false"),
-        ("experiment", "12", "a text"),
+        ("experiment", "[12]", "a text"),
         ("experiment", "true", "a text"),
         ("sizes", "3", "a list"),
         ("settings", "3", "a mapping"),
@@ -398,3 +398,10 @@ def test_a_shipped_part_can_be_swapped_from_the_command_line():
     swaps = [("frontend", "!include:frontends/conv2d.yaml"), ("car", "null")]
     made = built(SHIPPED / "serenanet_small.yaml", ("data_folder", "/d"), ("n_units", "40"), *swaps, dataset=DATASET)
     assert type(made["model"].frontend).__name__ == "ConvFrontend" and made["model"].car is None
+
+
+def test_a_number_is_a_text_where_a_text_is_due(tmp_path):
+    """``--experiment 7`` names an experiment "7"."""
+    (tmp_path / "base.yaml").write_text("experiment: base\n", encoding="utf-8")
+    hparams = Hparams.load(tmp_path / "base.yaml").override([("experiment", "7")])
+    assert hparams.plain()["experiment"] == "7"
