@@ -240,14 +240,14 @@ class RecipeBrain(sb.Brain):
                 len(infeasible),
                 shown,
             )
-        if self.writer is None:
-            return
         stats = {"epoch": epoch, "lr": f"{self.optimizer.param_groups[0]['lr']:.2e}"}
-        self.train_logger.log_stats(
+        self.train_logger.log_stats(  # on all processes: only the main one writes, and the others wait for it
             {**stats, "seconds": round(self.progress.seconds)},
             train_stats=self.progress.means,
             valid_stats={"loss": dev_loss, **errors},
         )
+        if self.writer is None:
+            return
         for name, value in {"loss": dev_loss, **errors}.items():
             self.writer.add_scalar(f"dev/{name}", value, self.optimizer_step)
         self.writer.add_scalar("train/infeasible", len(infeasible), self.optimizer_step)

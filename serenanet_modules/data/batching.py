@@ -7,6 +7,7 @@ weight 0, so nothing is dropped or counted twice.
 """
 
 import random
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,4 +182,11 @@ def make_loader(dataset, sampler, num_workers=0, pin_memory=False):
         num_workers=num_workers,
         pin_memory=pin_memory,
         persistent_workers=False,
+        worker_init_fn=_leave_signals_to_main,
     )
+
+
+def _leave_signals_to_main(worker):
+    """Outlive a signal to the whole process group, so that the main process can finish its step and save."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

@@ -63,6 +63,18 @@ def test_signals_save_and_exit(train, reference, number, stage):
     assert same(train(*PAIRS).done(), reference)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_to_a_group(train, reference, number):
+    """Slurm, timeout and Ctrl-C signal all processes: the data loaders' workers leave it to the main one."""
+    run = train(*PAIRS, "--num_workers", 2, hooks=[slow])
+    run.until((run.folder / "training").exists)
+    run.send(number, group=True)
+    assert run.wait() == 128 + number, run.output
+    assert "Traceback" not in run.output
+    assert len(checkpoints(run.folder)) == 1
+    assert same(train(*PAIRS).done(), reference)
+
+
 def test_broken_newest_checkpoint(train, reference):
     """A truncated newest checkpoint is named in a warning, and the one before it is used."""
     run = train(*PAIRS, *EVERY_STEP, hooks=[slow])

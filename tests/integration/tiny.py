@@ -116,9 +116,9 @@ class Run:
         assert self.wait() == 0, self.output
         return self
 
-    def send(self, number):
-        """Send a signal to the process."""
-        os.kill(self.process.pid, number)
+    def send(self, number, group=False):
+        """Send a signal to the process, or to all processes of its group, its data loaders' workers too."""
+        (os.killpg if group else os.kill)(self.process.pid, number)
 
     def kill(self):
         """SIGKILL a process that must not have ended by itself."""
@@ -144,6 +144,8 @@ class Run:
 
 
 def _child(arguments, folder, log, hooks, environment):
+    os.setsid()
+    multiprocessing.set_start_method(None, force=True)  # the usual one again, for data loaders' workers
     with open(log, "w", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
