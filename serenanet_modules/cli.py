@@ -144,25 +144,14 @@ def _lm(arguments):
     from serenanet_modules.decoding import ngram
 
     normalise = normaliser(arguments.locale)
-    held_out = None if arguments.held_out is None else list(_sentences([arguments.held_out], normalise))
-    tool = ngram.estimate(_sentences(arguments.texts, normalise), arguments.order, arguments.out, arguments.tool)
+    held_out = None if arguments.held_out is None else [*map(normalise, ngram.read_lines([arguments.held_out]))]
+    lines = map(normalise, ngram.read_lines(arguments.texts))
+    tool = ngram.estimate(lines, arguments.order, arguments.out, arguments.tool)
     print(f"{arguments.out}: order {arguments.order}, made with {tool}")
     if held_out is not None:
         p = ngram.perplexity(arguments.out, held_out)
         print(f"{arguments.held_out}: perplexity {p.value:.2f}, {p.oov} of {p.words} words unknown")
     return 0
-
-
-def _sentences(files, normalise):
-    """Normalised lines of text files."""
-    for file in files:
-        try:
-            with open(file, encoding="utf-8-sig") as lines:
-                yield from map(normalise, lines)
-        except OSError as error:
-            raise UserError(f"{file}: cannot be read as text ({error.strerror})") from None
-        except UnicodeDecodeError:
-            raise UserError(f"{file}: is not UTF-8 text; convert it first") from None
 
 
 # --- demo -------------------------------------------------------------------------------------------------------------

@@ -1,9 +1,9 @@
 """Decode dev and test with every decoder a model has, score, and write what a reader needs to believe it."""
 
 import csv
-import json
 import logging
-import time
+import os
+import random
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,6 +26,9 @@ from serenanet_modules.errors import UserError
 logger = logging.getLogger(__name__)
 
 TUNING_UTTERANCES = 500  # of dev, at most
+LM_WEIGHTS, WORD_SCORES = (0.25, 0.5, 0.75, 1.0, 1.5), (0.0, 1.5, 3.0, 4.5)  # tried on dev
+TRIALS = len(LM_WEIGHTS) * len(WORD_SCORES)
+WORTH_PROCESSES = 400  # beam searches that take longer than starting processes
 LEVELS = {"WER": "word", "CER": "char", "PER": "phone"}
 
 
@@ -46,8 +49,9 @@ class Evaluation:
 
     Attributes
     ----------
-    decoding : dict of str to float
-        ``lm_weight`` and ``word_score`` of the beam search with a language model, once `run` has chosen them.
+    decoding : dict
+        ``lm_weight`` and ``word_score`` of the beam search with a language model, and ``lm_tool`` that estimated it,
+        once `run` has chosen them.
     """
 
     def __init__(self, brain, units, root, splits, folder):
@@ -55,6 +59,8 @@ class Evaluation:
         self.hparams, self.train = brain.hparams, splits["train"]
         self.splits = {name: rows for name, rows in splits.items() if name != "train" and rows}
         self.phonemic = units.kind == "phoneme"
+        # a model without CAR has the decoder's log-probabilities only
+        self.scoring = self.hparams.scoring if len(brain.raw("model").scorings) > 1 else "decoder"
         self.decoding = {}
 
     def run(self):
@@ -65,11 +71,12 @@ class Evaluation:
         dict
             split -> decoder -> measure -> rate, counts and interval.
         """
-        posteriors = {name: self._posteriors(rows, name) for name, rows in self.splits.items()}
-        beams = self._beams(posteriors.get("dev", []))
-        results = {}
-        for name, rows in self.splits.items():
-            decoded = self._greedy(posteriors[name]) | self._beam(posteriors[name], beams, name)
+        results, beams = {}, None
+        for name in ("dev", *(self.splits.keys() - {"dev"})):  # dev first: it tunes the language model
+            rows = self.splits[name]
+            decoded, posteriors = self._network(rows, name)
+            beams = self._beams(posteriors, rows) if beams is None else beams
+            decoded |= self._beam(posteriors, beams)
             gathered = {
                 decoder: dict(distributed.gather_objects(list(texts.items()))) for decoder, texts in decoded.items()
             }
@@ -79,8 +86,15 @@ class Evaluation:
 
     # --- decoding -------------------------------------------------------------------------------------------------
 
-    def _posteriors(self, rows, name):
-        """This process's share of a split: (utterance, log-probabilities by source) pairs."""
+    def _network(self, rows, name):
+        """Run the network over this process's share of a split.
+
+        Returns
+        -------
+        dict, list
+            ``source/greedy`` -> utterance id -> text (phones for phoneme units), and (utterance, log-probabilities
+            (T, units) of the source that the beam search reads) pairs.
+        """
         sampler = BatchSampler(
             [u.duration for u in rows],
             self.hparams.max_batch_seconds,
@@ -91,32 +105,23 @@ class Evaluation:
         loader = make_loader(Utterances(rows, self.root), sampler, self.hparams.num_workers)
         self.brain.modules.eval()
         model = self.brain.raw("model")
-        found = []
+        decoded, posteriors = {f"{scoring}/greedy": {} for scoring in model.scorings}, []
         with torch.no_grad(), self.brain.evaluation_ctx:
             for batch in tqdm(loader, desc=f"{name}: network", disable=not distributed.is_main()):
                 if not batch.plan.weight:
                     continue
                 batch.to(self.brain.device)
-                features, lengths = self.brain.modules.features(batch.wavs, batch.wav_lengths)
-                output = model(features, lengths)
-                for i, utterance in enumerate(batch.utterances):
-                    kept = {s: output.log_probs(s)[i, : output.lengths[i]].cpu() for s in model.scorings}
-                    found.append((utterance, kept))
-        return found
+                output = model(*self.brain.modules.features(batch.wavs, batch.wav_lengths))
+                ids = [u.id for u in batch.utterances]
+                for scoring in model.scorings:
+                    texts = map(self.units.decode, greedy(output.log_probs(scoring), output.lengths))
+                    decoded[f"{scoring}/greedy"].update(zip(ids, texts, strict=True))
+                chosen = output.log_probs(self.hparams.scoring).cpu()
+                frames = output.lengths.tolist()
+                posteriors += [(u, chosen[i, : frames[i]].clone()) for i, u in enumerate(batch.utterances)]
+        return decoded, posteriors
 
-    def _greedy(self, posteriors):
-        """``source/greedy`` -> utterance id -> text (phones for phoneme units)."""
-        decoded = {}
-        for scoring in self.brain.raw("model").scorings:
-            texts = {}
-            for utterance, sources in posteriors:
-                log_probs = sources[scoring].unsqueeze(0)
-                units = greedy(log_probs, torch.tensor([log_probs.shape[1]]))[0]
-                texts[utterance.id] = self.units.decode(units)
-            decoded[f"{scoring}/greedy"] = texts
-        return decoded
-
-    def _beams(self, dev):
+    def _beams(self, posteriors, dev):
         """Beam decoders by name, the language model's weights tuned on dev."""
         h = self.hparams
         if not h.beam_size:
@@ -128,8 +133,8 @@ class Evaluation:
         beams = {name: BeamDecoder(self.units, **options)}
         path = self._language_model()
         if path is not None:
-            tuned = self._tuned(BeamDecoder(self.units, lm=path, **options), dev)
-            self.decoding = {"lm_weight": tuned.lm_weight, "word_score": tuned.word_score}
+            tuned = self._tuned(BeamDecoder(self.units, lm=path, **options), posteriors, dev)
+            self.decoding |= {"lm_weight": tuned.lm_weight, "word_score": tuned.word_score}
             beams[f"{name}+lm"] = tuned
         return beams
 
@@ -154,16 +159,20 @@ class Evaluation:
             return given_language_model(lm)
         path = self.folder / "save" / "lm.arpa"
         texts = [u.text for u in self.train]
-        return distributed.main_first(lambda: ngram.estimate(texts, self.hparams.lm_order, path) and path)
+        self.decoding["lm_tool"] = distributed.main_first(lambda: ngram.estimate(texts, self.hparams.lm_order, path))
+        return path
 
-    def _tuned(self, decoder, dev):
+    def _tuned(self, decoder, posteriors, dev):
+        """The decoder with the weights given, or those best on a sample of dev."""
         h = self.hparams
         if h.lm_weight is not None and h.word_score is not None:
             return decoder.with_weights(h.lm_weight, h.word_score)
-        subset = dev[: max(1, TUNING_UTTERANCES // distributed.world_size())]
+        rows = random.Random(h.seed).sample(dev, min(TUNING_UTTERANCES, len(dev)))
+        sample = {u.id for u in rows}  # the same whatever the number of processes
+        subset = [(u, log_probs) for u, log_probs in posteriors if u.id in sample]
         grid = {
-            "lm_weights": (0.25, 0.5, 0.75, 1.0, 1.5) if h.lm_weight is None else (h.lm_weight,),
-            "word_scores": (0.0, 1.5, 3.0, 4.5) if h.word_score is None else (h.word_score,),
+            "lm_weights": LM_WEIGHTS if h.lm_weight is None else (h.lm_weight,),
+            "word_scores": WORD_SCORES if h.word_score is None else (h.word_score,),
         }
         references = [u.text for u, _ in subset]
 
@@ -173,29 +182,30 @@ class Evaluation:
 
         chosen = tune(
             decoder,
-            [self._chosen(sources) for _, sources in subset],
+            [log_probs for _, log_probs in subset],
             dev_wer,
             **grid,
+            n_jobs=self._jobs(len(subset) * TRIALS),
             progress=distributed.is_main(),
         )
         logger.info("lm_weight %g, word_score %g: dev WER %.2f", *chosen_weights(chosen))
         return decoder.with_weights(chosen.lm_weight, chosen.word_score)
 
-    def _chosen(self, sources):
-        """The log-probabilities that the beam search reads; a model without CAR has the decoder's only."""
-        return sources.get(self.hparams.scoring, sources["decoder"])
-
-    def _beam(self, posteriors, beams, name):
+    def _beam(self, posteriors, beams):
         decoded = {}
-        for beam_name, decoder in beams.items():
+        for name, decoder in beams.items():
             hypotheses = decoder.decode_many(
-                [self._chosen(sources) for _, sources in posteriors],
+                [log_probs for _, log_probs in posteriors],
+                n_jobs=self._jobs(len(posteriors)),
                 progress=distributed.is_main(),
             )
-            decoded[f"{self.hparams.scoring}/{beam_name}"] = {
-                u.id: h.text for (u, _), h in zip(posteriors, hypotheses, strict=True)
-            }
+            decoded[f"{self.scoring}/{name}"] = {u.id: h.text for (u, _), h in zip(posteriors, hypotheses, strict=True)}
         return decoded
+
+    def _jobs(self, count):
+        """Processes for ``count`` utterances: this process's share of the cores, where starting them pays."""
+        cores = len(os.sched_getaffinity(0)) // distributed.world_size()
+        return max(1, cores) if count >= WORTH_PROCESSES else 1
 
     # --- scoring --------------------------------------------------------------------------------------------------
 
@@ -246,15 +256,3 @@ def given_language_model(lm):
 def chosen_weights(tuning):
     """(lm_weight, word_score, score in percent) of a `Tuning`."""
     return tuning.lm_weight, tuning.word_score, 100 * tuning.score
-
-
-def timed(function):
-    """(result, seconds) of a call."""
-    start = time.monotonic()
-    return function(), time.monotonic() - start
-
-
-def write_result(path, result):
-    """result.json, whole or not at all."""
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -24,13 +24,15 @@ from serenanet_modules.brains.progress import Progress
 from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader
 from serenanet_modules.data.files import replacing
 from serenanet_modules.data.manifest import SPLITS, read_manifest
+from serenanet_modules.data.phonemes import g2p
 from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.data.units import load_units, train_units
 from serenanet_modules.errors import UserError
-from serenanet_modules.evaluation import Evaluation, given_language_model, timed, write_result
+from serenanet_modules.evaluation import Evaluation, given_language_model
 from serenanet_modules.hparams import Hparams, read_yaml
 from serenanet_modules.provenance import provenance
+from serenanet_modules.results import parameter_table, parameters, result_table, write_result
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +42,27 @@ CHOICES = (
     ("scoring", ("decoder", "car", "average")),
     ("units", ("char", "bpe", "unigram", "phoneme")),
 )
-COUNTS = ("number_of_epochs", "grad_accumulation_factor", "checkpoints_to_average")  # at least 1
-NUMBERS = ("n_units", "lm_weight", "word_score")  # or null
+LEAST = {  # smallest value that makes sense
+    "number_of_epochs": 1,
+    "grad_accumulation_factor": 1,
+    "checkpoints_to_average": 1,
+    "max_batch_seconds": 1,
+    "num_workers": 0,
+    "early_stopping_patience": 0,
+    "nonfinite_patience": 0,
+    "warmup_steps": 0,
+    "weight_decay": 0,
+    "beam_size": 0,
+    "lm_order": 2,
+    "lr": 0,
+}
+NUMBERS = ("lm_weight", "word_score")  # or null
+RUN_OPTIONS = ("device", "distributed_backend", "eval_precision", "noprogressbar", "tqdm_colored_bar")
+FREE_TO_CHANGE = (  # when a run goes on in a result folder; data and units are compared by what they hold
+    *("number_of_epochs", "early_stopping_patience", "checkpoints_to_average", "nonfinite_patience"),
+    *("num_workers", "ckpt_interval_minutes", "output_folder", "data_folder", "prepared_folder", "preparation"),
+    *("beam_size", "lm", "lm_order", "lm_weight", "word_score"),
+)
 WEIGHTS = "weights.safetensors"
 UNITS = "units"
 
@@ -83,7 +104,7 @@ class Experiment:
         self.recipe, self.hparams, self.run_opts = Path(recipe), hparams, run_opts
         self.plain = hparams.plain()
         self.folder = Path(self.plain["output_folder"])
-        self.save = Path(self.plain["save_folder"])
+        self.save = self.folder / "save"
 
     @classmethod
     def from_command_line(cls, recipe, argv):
@@ -112,12 +133,14 @@ class Experiment:
             splits = {name: read_manifest(prepared.manifest, name) for name in SPLITS}
             self.units = distributed.main_first(lambda: self._make_units(splits["train"]))
             self.hparams.set("n_units", self.units.size)
+            distributed.main_first(lambda: self._claim(prepared))
             brain = self._brain(splits, prepared.folder)
             self._fit(brain, splits, prepared.folder)
             self._average(brain)
             evaluation = Evaluation(brain, self.units, prepared.folder, splits, self.folder)
-            results, seconds = timed(evaluation.run)
-            return self._report(brain, results, evaluation.decoding, seconds, prepared)
+            start = time.monotonic()
+            results = evaluation.run()
+            return self._report(brain, results, evaluation.decoding, time.monotonic() - start, prepared)
 
     # --- before any long work -------------------------------------------------------------------------------------
 
@@ -143,12 +166,21 @@ class Experiment:
         for key, choices in CHOICES:
             if self.plain[key] not in choices:
                 raise UserError(f"{where}: '{key}' must be one of {', '.join(choices)}, not {self.plain[key]}")
-        for key in COUNTS:
-            if self.plain[key] < 1:
-                raise UserError(f"{where}: '{key}' must be at least 1, not {self.plain[key]}")
+        for key, least in LEAST.items():
+            if self.plain[key] < least:
+                raise UserError(f"{where}: '{key}' must be at least {least}, not {self.plain[key]}")
+        if not self.plain["max_grad_norm"] > 0:  # a negative one would turn every gradient round
+            raise UserError(f"{where}: 'max_grad_norm' must be more than 0; a large number switches clipping off")
         for key in NUMBERS:
             if not isinstance(self.plain[key], int | float | None):
                 raise UserError(f"{where}: '{key}' must be a number or null, not {self.plain[key]!r}")
+        for key, value in self.plain["preparation"].items():
+            if not (isinstance(value, int | float) or (key == "jobs" and value is None)):
+                raise UserError(f"{where}: 'preparation.{key}' must be a number, not {value!r}")
+        if not isinstance(self.plain["n_units"], int | None):
+            raise UserError(f"{where}: 'n_units' must be a whole number or null, not {self.plain['n_units']!r}")
+        if self.plain["units"] == "phoneme":
+            g2p(self.plain["locale"])  # refuses a locale without one
 
     @contextlib.contextmanager
     def _sole_owner(self):
@@ -175,7 +207,7 @@ class Experiment:
         module = self._recipe_module()
         candidates = list(module.candidates(self.plain["data_folder"], self.plain["locale"]))
         phonemic = self.plain["units"] == "phoneme"
-        if not phonemic:
+        if not phonemic and not (self.save / UNITS / "units.json").is_file():
             self._try_units([c.text for c in candidates if c.split == "train"])
         options = dict(self.plain["preparation"])
         jobs = options.pop("jobs")
@@ -231,12 +263,26 @@ class Experiment:
 
     # --- model and training ---------------------------------------------------------------------------------------
 
+    def _claim(self, prepared):
+        """Write what this run is into its folder; refuse a folder whose run was another one."""
+        file, data = self.folder / "hyperparams.yaml", self.save / "data.txt"
+        if file.is_file():
+            changed = self.hparams.differences(file, FREE_TO_CHANGE)
+            if data.is_file() and data.read_text(encoding="utf-8") != prepared.folder.name:
+                changed.append("the data")
+            if changed:
+                raise UserError(
+                    f"{self.folder} holds a run with other settings ({', '.join(changed)}); give this one its own "
+                    "--experiment NAME, or delete that folder"
+                )
+        with replacing(file) as path:
+            path.write_text(self.hparams.text, encoding="utf-8")
+        with replacing(data) as path:
+            path.write_text(prepared.folder.name, encoding="utf-8")
+
     def _brain(self, splits, root):
         """Build everything and open the result folder."""
         sb.core.create_experiment_directory(str(self.folder))
-        if distributed.is_main():
-            with replacing(self.folder / "hyperparams.yaml") as path:
-                path.write_text(self.hparams.text, encoding="utf-8")
         torch.manual_seed(self.plain["seed"])
         built = self.hparams.build()
         if distributed.is_main():
@@ -312,13 +358,12 @@ class Experiment:
     # --- results --------------------------------------------------------------------------------------------------
 
     def _report(self, brain, results, decoding, seconds, prepared):
+        """Write result.json and print its table."""
         if not distributed.is_main():
             return {}
-        audio = sum(s["hours"] for name, s in prepared.summary["splits"].items() if name != "train")
+        audio = 3600 * sum(s["hours"] for name, s in prepared.summary["splits"].items() if name != "train")
         result = {
-            "dataset": self.plain["dataset"],
-            "experiment": self.plain["experiment"],
-            "seed": self.plain["seed"],
+            **{key: self.plain[key] for key in ("dataset", "experiment", "seed")},
             "results": results,
             "decoding": decoding,
             "units": {"kind": self.units.kind, "size": self.units.size},
@@ -329,7 +374,7 @@ class Experiment:
                 "training": round(brain.progress.seconds, 1),
                 "training_cpu": round(brain.progress.cpu_seconds, 1),
                 "evaluation": round(seconds, 1),
-                "evaluated_audio": round(3600 * audio, 1),
+                "evaluated_audio": round(audio, 1),
             },
             "data": prepared.summary,
             **provenance(brain.device),
@@ -339,32 +384,6 @@ class Experiment:
         print(result_table(results))
         print(f"results: {self.folder}\nTensorBoard: tensorboard --logdir {self.folder / 'tensorboard'}")
         return result
-
-
-def parameters(model):
-    """Trainable parameters by part, and in all."""
-    parts = {
-        name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children() if part is not None
-    }
-    return {**parts, "total": sum(parts.values())}
-
-
-def parameter_table(model):
-    """The parameters of each part, for people."""
-    counts = parameters(model)
-    rows = [f"{name:<12}{count:>14,}" for name, count in counts.items()]
-    return "\n".join([f"{'part':<12}{'parameters':>14}", *rows])
-
-
-def result_table(results):
-    """Error rates with their intervals, for people."""
-    rows = [f"{'set':<6}{'decoder':<26}{'measure':<9}{'%':>7}   95 % interval"]
-    for split, decoders in results.items():
-        for decoder, measures in decoders.items():
-            for measure, r in measures.items():
-                low, high = r["interval_95"]
-                rows.append(f"{split:<6}{decoder:<26}{measure:<9}{r['percent']:>7.2f}   {low:.2f} … {high:.2f}")
-    return "\n".join(rows)
 
 
 def _split_arguments(arguments, hparams):
@@ -384,6 +403,10 @@ def _split_arguments(arguments, hparams):
         while not equals and waiting and not waiting[0].startswith("--"):
             given.append(waiting.pop(0))
         if key in known and key not in hparams:
+            if key not in RUN_OPTIONS:
+                raise UserError(
+                    f"the command line: '--{key}' of SpeechBrain is not supported here; {', '.join(RUN_OPTIONS)} are"
+                )
             options += [f"--{key}", *given]
         elif len(given) == 1:
             overrides.append((key, given[0]))

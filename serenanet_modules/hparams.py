@@ -86,6 +86,12 @@ class Hparams:
         """Give a top-level key its final value."""
         self.tree[key] = value
 
+    def differences(self, file, free=()):
+        """Top-level keys, ``free`` ones aside, that have another value in another standalone file."""
+        mine, other = (_parse(text, file) for text in (self.text, Path(file).read_text(encoding="utf-8")))
+        common = [key for key in mine if key in other and key not in free]
+        return [key for key in common if _bare(mine[key]) != _bare(other[key])]
+
     @property
     def text(self):
         """The standalone yaml, references resolved."""
@@ -239,6 +245,15 @@ def _tag(node):
         tag = node.tag.value
         return "" if tag is None or tag.startswith("tag:yaml.org") else tag
     return ""
+
+
+def _bare(node):
+    """A node as comparable Python values: its tag, and what it holds."""
+    if isinstance(node, dict):
+        return _tag(node), {key: _bare(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return _tag(node), [_bare(value) for value in node]
+    return _tag(node), node.value if isinstance(node, TaggedScalar) else node
 
 
 def _without_tags(tree):

@@ -46,7 +46,6 @@ class RecipeBrain(sb.Brain):
         self.progress, self.train_sampler = progress, sampler
         self.checkpointer.add_recoverable("progress", progress)
         self.signal = None  # the SIGTERM or SIGINT that asked to stop
-        self.nonfinite_steps = 0
         self._suspects = []  # ids of utterances whose loss was not finite in the step under way
         self._clock = self._last_checkpoint = time.monotonic()
         self._cpu_clock = time.process_time()
@@ -97,7 +96,9 @@ class RecipeBrain(sb.Brain):
             # DDP averages gradients over processes; this makes each utterance of the step weigh the same
             share = plan.weight * distributed.world_size() * len(plan.indices) / plan.step_size
             self.scaler.scale(losses["loss"] * share).backward()
-        if plan.weight and torch.isfinite(losses["loss"]):
+        if not torch.isfinite(losses["loss"]):
+            self._suspects = self._suspects or [u.id for u in batch.utterances]
+        elif plan.weight:
             self.progress.add(losses)
         if plan.closes_step:
             self.optimizers_step()
@@ -121,6 +122,7 @@ class RecipeBrain(sb.Brain):
         if finite or self.scaler.is_enabled():
             self.scaler.step(self.optimizer)
             self.scaler.update()
+        self.progress.skipped = 0 if finite else self.progress.skipped + 1
         if not finite:
             self._report_skipped()
         self._suspects = []
@@ -128,18 +130,16 @@ class RecipeBrain(sb.Brain):
 
     def _report_skipped(self):
         names = distributed.gather_objects(self._suspects)
-        if self.scaler.is_enabled() and not names:
-            return  # fp16 overflowed; the scaler has lowered its scale
-        self.nonfinite_steps += 1
         logger.warning(
             "Step %d changed no weight: its gradient is not finite. Utterances with a non-finite loss: %s",
             self.optimizer_step,
             ", ".join(names) or "none, the backward pass overflowed",
         )
-        if self.nonfinite_steps > self.hparams.nonfinite_patience:
+        if self.progress.skipped > self.hparams.nonfinite_patience:
             raise UserError(
-                f"{self.nonfinite_steps} optimizer steps had a non-finite gradient, more than nonfinite_patience "
-                f"{self.hparams.nonfinite_patience}; look at the utterances named in log.txt, or lower lr"
+                f"{self.progress.skipped} optimizer steps in a row had a non-finite gradient, more than "
+                f"nonfinite_patience {self.hparams.nonfinite_patience}; look at the utterances named in log.txt, or "
+                "lower lr"
             )
 
     def _share_done(self):
@@ -165,7 +165,8 @@ class RecipeBrain(sb.Brain):
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
         if self.step % self.train_sampler.accumulation:
             return False
-        due = time.monotonic() - self._last_checkpoint > 60 * self.hparams.ckpt_interval_minutes
+        interval = 60 * self.hparams.ckpt_interval_minutes  # 0: none on time
+        due = 0 < interval < time.monotonic() - self._last_checkpoint
         return distributed.broadcast_object(due or self.signal is not None)
 
     def _save_intra_epoch_ckpt(self):
@@ -205,9 +206,11 @@ class RecipeBrain(sb.Brain):
                 self._save_intra_epoch_ckpt()
             return
         errors = self.dev_errors()
-        self.progress.dev_errors.append(float(next(iter(errors.values()))))
+        losses = distributed.gather_objects([float(stage_loss)])
+        dev_loss = sum(losses) / len(losses)
+        self.progress.judge(float(next(iter(errors.values()))), dev_loss)
         self._tick()
-        self._log_epoch(epoch, float(stage_loss), errors)
+        self._log_epoch(epoch, dev_loss, errors)
         self.checkpointer.save_and_keep_only(
             meta={"epoch": epoch, "error": self.progress.dev_errors[-1]},
             num_to_keep=self.hparams.checkpoints_to_average,
@@ -234,11 +237,10 @@ class RecipeBrain(sb.Brain):
         self._share_infeasible()
         infeasible = self.progress.infeasible
         if infeasible:
-            shown = ", ".join(infeasible[:5]) + (", …" if len(infeasible) > 5 else "")
             logger.warning(
                 "%d utterances have fewer frames than labels and were left out: %s",
                 len(infeasible),
-                shown,
+                ", ".join(infeasible),
             )
         stats = {"epoch": epoch, "lr": f"{self.optimizer.param_groups[0]['lr']:.2e}"}
         self.train_logger.log_stats(  # on all processes: only the main one writes, and the others wait for it

@@ -10,8 +10,6 @@ from serenanet_modules.brains.base import RecipeBrain
 from serenanet_modules.decoding.greedy import greedy
 from serenanet_modules.lobes.lengths import valid_mask
 
-GATE_PLOT_EVERY = 5  # epochs
-
 
 class CTCBrain(RecipeBrain):
     """Trains a `CTCModel`.
@@ -80,7 +78,8 @@ class CTCBrain(RecipeBrain):
         gate = getattr(frontend, "gate", None)
         if gate is None:
             return {}
-        mean = gate.detach().float().mean((0, 1))
+        total = gate.detach().float().sum((0, 1))  # zero in the padding, and 1 per frame elsewhere
+        mean = total / total.sum()
         return {f"gate_{r * 10}ms": float(w) for r, w in zip(frontend.resolutions, mean, strict=True)}
 
     def validate_batch(self, outputs, batch):

@@ -7,20 +7,21 @@ from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, registe
 
 @register_checkpoint_hooks
 class Progress:
-    """Iterates epochs, remembers dev errors, and stops early.
+    """Iterates epochs, remembers how dev went, and stops early.
 
     Parameters
     ----------
     limit : int
         Number of epochs.
     patience : int
-        Epochs without a better dev error before stopping; 0 never stops early.
+        Epochs with neither a better dev error nor a better dev loss before stopping; 0 never stops early. The loss
+        counts too because a CTC model's error stays at 100 % for many epochs before it says its first word.
 
     Examples
     --------
     >>> progress = Progress(limit=10, patience=2)
     >>> for epoch in progress:
-    ...     progress.dev_errors.append([9.0, 5.0, 6.0, 7.0, 1.0][epoch - 1])
+    ...     progress.judge(error=[9.0, 5.0, 6.0, 7.0, 1.0][epoch - 1], loss=1.0)
     >>> progress.epoch
     4
     """
@@ -29,6 +30,8 @@ class Progress:
         self.limit, self.patience = limit, patience
         self.epoch = 0  # the epoch under way or just finished
         self.dev_errors = []  # one per finished epoch
+        self.dev_losses = []
+        self.skipped = 0  # optimizer steps in a row that changed nothing for a non-finite gradient
         self.seconds = 0.0  # spent in training and validation, over all runs
         self.cpu_seconds = 0.0  # of this process's cores in the same time
         self.sums = {}  # of each named loss over this process's micro-batches of the epoch, where they are finite,
@@ -43,6 +46,11 @@ class Progress:
                 self.sums, self.batches, self.infeasible = {}, 0, []
             self._inside_epoch = False
             yield self.epoch
+
+    def judge(self, error, loss):
+        """Remember a finished epoch's dev error and loss."""
+        self.dev_errors.append(error)
+        self.dev_losses.append(loss)
 
     def add(self, losses):
         """Count a micro-batch's named losses."""
@@ -65,12 +73,24 @@ class Progress:
         """Whether the last ``patience`` epochs all failed to improve on the best before them."""
         if not self.patience or len(self.dev_errors) <= self.patience:
             return False
-        before, recent = self.dev_errors[: -self.patience], self.dev_errors[-self.patience :]
-        return min(recent) >= min(before)
+        return not any(
+            min(values[-self.patience :]) < min(values[: -self.patience])
+            for values in (self.dev_errors, self.dev_losses)
+        )
 
     @mark_as_saver
     def _save(self, path):
-        names = ("epoch", "dev_errors", "seconds", "cpu_seconds", "sums", "batches", "infeasible")
+        names = (
+            "epoch",
+            "dev_errors",
+            "dev_losses",
+            "skipped",
+            "seconds",
+            "cpu_seconds",
+            "sums",
+            "batches",
+            "infeasible",
+        )
         with open(path, "w", encoding="utf-8") as file:
             json.dump({name: getattr(self, name) for name in names}, file)
 

@@ -2,16 +2,18 @@
 
 import math
 
+LONGEST_WARMUP = 0.2  # of the whole training
+
 
 class WarmupCosine:
-    """Linear from 0 to ``peak`` over ``warmup_steps``, then a cosine down to ``final_share × peak``.
+    """A linear warm-up times a cosine that falls from ``peak`` to ``final_share × peak`` over the whole training.
 
     Parameters
     ----------
     peak : float
-        Highest rate.
+        The cosine's start; the rate itself comes close to it at the end of the warm-up.
     warmup_steps : int
-        Optimizer steps until the peak.
+        Optimizer steps of the warm-up, which never takes more than the first fifth of the training.
     final_share : float
         Rate at the end of training over ``peak``.
 
@@ -27,6 +29,6 @@ class WarmupCosine:
 
     def __call__(self, step, progress):
         """Rate for optimizer step ``step`` (from 1) at ``progress`` (0…1) of the whole training."""
-        warm = min(1.0, step / max(1, self.warmup_steps))
+        warm = min(1.0, max(step / max(1, self.warmup_steps), progress / LONGEST_WARMUP))
         cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
         return self.peak * warm * (self.final_share + (1 - self.final_share) * cosine)

@@ -49,12 +49,6 @@ class Batch:
             setattr(self, name, getattr(self, name).to(device, non_blocking=True))
         return self
 
-    def pin_memory(self):
-        """Called by DataLoader workers."""
-        for name in ("wavs", "labels"):
-            setattr(self, name, getattr(self, name).pin_memory())
-        return self
-
 
 class BatchSampler:
     """Yield this process's `MicroBatch` plans of one epoch.
@@ -173,14 +167,13 @@ def _pad(sequences):
     return torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True), lengths
 
 
-def make_loader(dataset, sampler, num_workers=0, pin_memory=False):
+def make_loader(dataset, sampler, num_workers=0):
     """DataLoader over a sampler of `MicroBatch` plans."""
     return DataLoader(
         dataset,
         batch_size=None,
         sampler=sampler,
         num_workers=num_workers,
-        pin_memory=pin_memory,
         persistent_workers=False,
         worker_init_fn=_leave_signals_to_main,
     )

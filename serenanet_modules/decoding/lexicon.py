@@ -45,8 +45,9 @@ class Lexicon:
 
     @classmethod
     def from_words(cls, words: Iterable[str], g2p: Callable[[str], Sequence[str]], units) -> "Lexicon":
-        """Spell `words` with a grapheme-to-phoneme function and phoneme `units`."""
-        return cls({word: [units.encode(" ".join(g2p(word)))] for word in set(words)})
+        """Spell `words` with a grapheme-to-phoneme function and phoneme `units`; words without a sound are left out."""
+        spellings = {word: units.encode(" ".join(g2p(word))) for word in set(words)}
+        return cls({word: [spelling] for word, spelling in spellings.items() if spelling})
 
     def trie(self, size: int, blank: int, boundary: int, ngram: NGram | None) -> Trie:
         """Flashlight's prefix tree over ``spelling + [boundary]``, with words by their index.

@@ -26,11 +26,6 @@ ORDERS = range(2, 7)  # what KenLM reads as it is built into flashlight-text
 LN10 = math.log(10.0)
 
 
-def build_lm(text_files: Sequence[str | Path], order: int, out: str | Path, tool="auto") -> str:
-    """Estimate a model from text files, one sentence a line; see `estimate`."""
-    return estimate(_lines(text_files), order, out, tool)
-
-
 def estimate(texts: Iterable[str], order: int, path: str | Path, tool: str = "auto") -> str:
     """Write an interpolated modified Kneser-Ney model of `texts` to `path`.
 
@@ -72,10 +67,11 @@ def estimate(texts: Iterable[str], order: int, path: str | Path, tool: str = "au
     return used
 
 
-def _lines(text_files: Sequence[str | Path]) -> Iterator[str]:
+def read_lines(text_files: Sequence[str | Path]) -> Iterator[str]:
+    """The lines of UTF-8 text files, one sentence each."""
     for name in text_files:
         try:
-            with open(name, encoding="utf-8") as lines:
+            with open(name, encoding="utf-8-sig") as lines:
                 yield from lines
         except OSError as error:
             raise UserError(f"{name}: cannot be read as text ({error.strerror}).") from None

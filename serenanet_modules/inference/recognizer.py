@@ -232,7 +232,8 @@ def _tuned_weights(folder):
     if not path.is_file():
         return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get("decoding", {})
+        decoding = json.loads(path.read_text(encoding="utf-8")).get("decoding", {})
+        return {name: decoding[name] for name in ("lm_weight", "word_score") if name in decoding}
     except ValueError as error:
         raise UserError(f"{path}: is not valid JSON ({error})") from None
 

@@ -61,14 +61,14 @@ class ATHM(nn.Module):
             nn.Conv1d(d_model, d_model, kernel_size=output_stride, stride=output_stride) if output_stride > 1 else None
         )
         self.dropout = nn.Dropout(dropout)
-        self.gate = None  # (B, T, resolutions) of the last call, for plots
+        self.gate = None  # (B, T, resolutions) of the last call, zero in the padding, for plots
         self.regulariser = None  # mean ||gate||^2 over valid frames of the last call
 
     def forward(self, x, lengths):
         """x (B, T, F), lengths (B,) -> y (B, ceil(T / output_stride), d_model), lengths."""
         x = zero_padding(x, lengths)
         ups = [self._branch(i, x) for i in range(len(self.resolutions))]
-        self.gate = self._weights(ups)
+        self.gate = zero_padding(self._weights(ups), lengths)
         y = sum(self.gate[..., i : i + 1] * up for i, up in enumerate(ups))
         self.regulariser = _mean_square(self.gate, lengths)
         if self.reduce is not None:

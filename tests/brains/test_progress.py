@@ -71,7 +71,7 @@ def test_a_higher_limit_goes_on(tmp_path):
 def test_stops_early_and_stays_stopped(tmp_path):
     progress = Progress(limit=9, patience=2)
     for epoch in progress:
-        progress.dev_errors.append([5.0, 4.0, 4.0, 4.5, 0.0][epoch - 1])
+        progress.judge([5.0, 4.0, 4.0, 4.5, 0.0][epoch - 1], loss=1.0)
     assert progress.epoch == 4 and progress.stopped_early
     assert list(resumed(progress, tmp_path, end_of_epoch=True)) == []
 
@@ -90,5 +90,5 @@ def test_stops_early_and_stays_stopped(tmp_path):
 )
 def test_stopping_rule(errors, patience, stopped):
     progress = Progress(limit=100, patience=patience)
-    progress.dev_errors = errors
+    progress.dev_errors, progress.dev_losses = errors, [1.0] * len(errors)
     assert progress.stopped_early is stopped

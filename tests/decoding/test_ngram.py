@@ -156,10 +156,10 @@ def test_nothing_is_left_beside_the_file(tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["lm.arpa"]
 
 
-def test_build_lm_reads_files(tmp_path):
+def test_reads_files(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).write_text(f"habari {name}\n\nng'ombe {name}\n", encoding="utf-8")
-    ngram.build_lm([tmp_path / "one", tmp_path / "two"], 2, tmp_path / "lm.arpa", "own")
+    ngram.estimate(ngram.read_lines([tmp_path / "one", tmp_path / "two"]), 2, tmp_path / "lm.arpa", "own")
     model = ngram.NGram(tmp_path / "lm.arpa")
     assert all(word in model for word in ("habari", "one", "two", "ng'ombe"))
 
@@ -212,9 +212,9 @@ def test_bad_files(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "text").write_text("no model")
     with pytest.raises(UserError, match="missing: cannot be read"):
-        ngram.build_lm([tmp_path / "missing"], 2, tmp_path / "lm")
+        ngram.estimate(ngram.read_lines([tmp_path / "missing"]), 2, tmp_path / "lm")
     with pytest.raises(UserError, match="UTF-8"):
-        ngram.build_lm([tmp_path / "binary"], 2, tmp_path / "lm")
+        ngram.estimate(ngram.read_lines([tmp_path / "binary"]), 2, tmp_path / "lm")
     with pytest.raises(UserError, match="no such language model"):
         ngram.NGram(tmp_path / "missing")
     for name in ("binary", "text"):
