@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from serenanet_modules.data.units import PhonemeUnits, load_units, train_units
 from serenanet_modules.errors import UserError
 
-TEXTS = ["ng'ombe wangu anakula nyasi", "watoto wanacheza mpira", "lépo gωlώ umáá"] * 5
+TEXTS = ["ng'ombe wangu anakula nyasi", "watoto wanacheza mpira", "lépo gωlώ umáá dεzí"] * 5
 PHONEMES = ["k a | b a", "ŋ o m b e | tʃ u i"]
 SENTENCEPIECE = [("char", None), ("bpe", 40), ("unigram", 36)]
 
