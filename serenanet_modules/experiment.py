@@ -31,7 +31,7 @@ from serenanet_modules.data.units import load_units, train_units
 from serenanet_modules.errors import UserError
 from serenanet_modules.evaluation import Evaluation, given_language_model
 from serenanet_modules.hparams import Hparams, read_yaml
-from serenanet_modules.provenance import provenance
+from serenanet_modules.provenance import device_name, provenance
 from serenanet_modules.results import parameter_table, parameters, result_table, write_result
 
 logger = logging.getLogger(__name__)
@@ -127,6 +127,7 @@ class Experiment:
             The content of result.json on the main process, {} on the others.
         """
         self.run_opts = distributed.start(self.run_opts)
+        self.provenance = provenance()
         self._check()
         with self._sole_owner():
             prepared = distributed.main_first(self._prepare)
@@ -377,7 +378,8 @@ class Experiment:
                 "evaluated_audio": round(audio, 1),
             },
             "data": prepared.summary,
-            **provenance(brain.device),
+            **self.provenance,
+            "device": device_name(brain.device),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         write_result(self.folder / "result.json", result)

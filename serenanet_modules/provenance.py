@@ -21,13 +21,8 @@ PACKAGES = (
 )
 
 
-def provenance(device):
-    """Describe this run.
-
-    Parameters
-    ----------
-    device : str
-        Where the network runs.
+def provenance():
+    """Describe this run; call it at the start, before the checkout can change.
 
     Returns
     -------
@@ -35,7 +30,6 @@ def provenance(device):
         command, commit (with ``+`` where files differ from it), python, packages, platform, processor, threads,
         device.
     """
-    on_gpu = str(device).startswith("cuda")
     return {
         "command": " ".join(shlex.quote(part) for part in ["python", *sys.argv]),
         "commit": commit(),
@@ -45,8 +39,12 @@ def provenance(device):
         "processor": processor(),
         "threads": torch.get_num_threads(),
         "processes": int(os.environ.get("WORLD_SIZE", 1)),
-        "device": torch.cuda.get_device_name(device) if on_gpu else str(device),
     }
+
+
+def device_name(device):
+    """The GPU's name, or ``cpu``."""
+    return torch.cuda.get_device_name(device) if str(device).startswith("cuda") else str(device)
 
 
 def commit():
