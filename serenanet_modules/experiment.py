@@ -141,7 +141,9 @@ class Experiment:
             evaluation = Evaluation(brain, self.units, prepared.folder, splits, self.folder)
             start = time.monotonic()
             results = evaluation.run()
-            return self._report(brain, results, evaluation.decoding, time.monotonic() - start, prepared)
+            result = self._report(brain, results, evaluation.decoding, time.monotonic() - start, prepared)
+            distributed.barrier()  # no process leaves the group while another still uses it
+            return result
 
     # --- before any long work -------------------------------------------------------------------------------------
 
@@ -210,6 +212,10 @@ class Experiment:
         phonemic = self.plain["units"] == "phoneme"
         if not phonemic and not (self.save / UNITS / "units.json").is_file():
             self._try_units([c.text for c in candidates if c.split == "train"])
+        for split in {"train", "dev"} - {c.split for c in candidates}:
+            raise UserError(
+                f"{self.plain['data_folder']}: the list of {split} is empty; a training needs train and dev"
+            )
         options = dict(self.plain["preparation"])
         jobs = options.pop("jobs")
         settings = Settings(**options, phonemes=phonemic)

@@ -164,9 +164,9 @@ def test_waiting_for_main_outlasts_the_limit_of_collectives():
     import torch.distributed as dist
     from datetime import timedelta
     distributed.stop()
-    dist.init_process_group("gloo", timeout=timedelta(seconds=2))
+    dist.init_process_group("gloo", timeout=timedelta(seconds=6))
     def slow():
-        time.sleep(4)
+        time.sleep(8)
         return "done"
     print(distributed.main_first(slow))
     """

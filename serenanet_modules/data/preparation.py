@@ -259,8 +259,8 @@ def _write(clips, target, key, settings, progress):
         for clip in clips:
             if clip.reason:
                 rows.writerow((clip.candidate.path, clip.candidate.split, clip.reason, clip.detail))
-    for split in {"train", "dev", *(clip.candidate.split for clip in clips)} - {u.split for u in utterances}:
-        reasons = _counts(_rejected(clips, split)) or "its list is empty"
+    for split in {clip.candidate.split for clip in clips} - {u.split for u in utterances}:
+        reasons = _counts(_rejected(clips, split))
         raise UserError(f"No {split} utterance is usable ({reasons}); see {target / 'rejects.tsv'}.")
     summary = {"key": key, "settings": asdict(settings), **_summary(clips, utterances)}
     with replacing(target / "summary.json") as partial:

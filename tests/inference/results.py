@@ -25,7 +25,7 @@ def babble(folder):
 def make_corpus_and_result(folder, *more):
     """Run the job on a tiny corpus for an epoch; return (corpus, result folder)."""
     corpus = make_corpus(folder / "sw", sizes={"train": 12, "dev": 3, "test": 3})
-    arguments = command(corpus, folder / "run", "--number_of_epochs", 1, "--scoring", "decoder", *more)
+    arguments = command(corpus, folder / "run", "--number_of_epochs", 1, "--lr", 1e-5, "--scoring", "decoder", *more)
     return corpus, Run(arguments, folder / "run", [babble]).done().folder
 
 

@@ -45,7 +45,7 @@ def test_equals_the_evaluation(tiny, recognizer):
 def test_the_tuned_weights_are_used(tiny):
     """result.json holds what dev chose, and the beam search with a language model reads it."""
     weights = json.loads((tiny[1] / "result.json").read_text(encoding="utf-8"))["decoding"]
-    assert set(weights) == {"lm_weight", "word_score"}
+    assert set(weights) == {"lm_weight", "word_score", "lm_tool"}
     assert weights.pop("lm_tool") in ("lmplz", "irstlm", "own")
     assert Recognizer.from_folder(tiny[1]).settings["decoding"] == weights
 
