@@ -92,3 +92,11 @@ def test_stopping_rule(errors, patience, stopped):
     progress = Progress(limit=100, patience=patience)
     progress.dev_errors, progress.dev_losses = errors, [1.0] * len(errors)
     assert progress.stopped_early is stopped
+
+
+def test_a_falling_loss_is_patient():
+    """On the all-blank plateau, where the error stays at 100 %, a falling loss keeps a training alive."""
+    progress = Progress(limit=6, patience=2)
+    for epoch in progress:
+        progress.judge(error=100.0, loss=[5.0, 4.0, 3.0, 3.1, 3.2, 3.3][epoch - 1])
+    assert progress.epoch == 5

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.integration.hooks import slow
-from tests.integration.tiny import PAIRS
+from tests.integration.tiny import PAIRS, make_corpus
 
 NOT_HERE = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
@@ -24,6 +24,11 @@ CASES = {
     "unknown scoring": (["--scoring", "both"], ["'scoring' must be one of decoder, car, average"]),
     "unknown units": (["--units", "syllable"], ["units", "syllable"]),
     "no step": (["--grad_accumulation_factor", "0"], ["grad_accumulation_factor"]),
+    "gradient turned round": (["--max_grad_norm", "-1"], ["'max_grad_norm' must be more than 0"]),
+    "negative rate": (["--lr", "-0.1"], ["'lr' must be at least 0"]),
+    "unsupported run option": (["--debug"], ["'--debug' of SpeechBrain is not supported"]),
+    "wrong type in preparation": (["--preparation.frame_rate", "fast"], ["'preparation.frame_rate' must be a number"]),
+    "phonemes of an unknown language": (["--units", "phoneme", "--locale", "xx"], ["xx"]),
     "missing data folder": (["--data_folder", "/no/such/folder"], ["data_folder", "/no/such/folder"]),
     "no release": (["--data_folder", "/"], ["there is no train.tsv"]),
     "missing language model": (["--lm", "missing.arpa"], ["lm: there is no file missing.arpa"]),
@@ -61,6 +66,23 @@ def ends_badly(run, *words):
 def test_missing_hparams_file(train):
     """A file that is not there."""
     ends_badly(train(hparams="serena.yaml"), "hparams/serena.yaml", "no such hyper-parameter file")
+
+
+def test_no_dev_list(train, tmp_path):
+    """A release whose dev.tsv holds only the header cannot choose a checkpoint."""
+    release = make_corpus(tmp_path / "release")
+    header = (release / "dev.tsv").read_text(encoding="utf-8").splitlines()[0]
+    (release / "dev.tsv").write_text(header + "\n", encoding="utf-8")
+    ends_badly(train(corpus=release), "the list of dev is empty")
+
+
+def test_other_settings(train, reference):
+    """A result folder keeps its settings: others are refused by name, and what is there still stands."""
+    before = (reference.folder / "hyperparams.yaml").read_bytes()
+    folder = reference.folder
+    ends_badly(train(*PAIRS, "--weight_decay", "0.5", folder=folder), str(folder), "(weight_decay, opt_class)")
+    ends_badly(train(*PAIRS, "--d_model", "16", folder=folder), "d_model")
+    assert (reference.folder / "hyperparams.yaml").read_bytes() == before
 
 
 def test_used_result_folder(train):
