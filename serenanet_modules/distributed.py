@@ -109,6 +109,14 @@ def world_size() -> int:
     return dist.get_world_size() if is_distributed_initialized() else 1
 
 
+def local_world_size() -> int:
+    """Number of processes of this run on this machine, as torchrun or Slurm tells it; 1 where neither does."""
+    if world_size() == 1:
+        return 1
+    told = os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("SLURM_STEP_TASKS_PER_NODE", "1")
+    return int(re.match(r"\d+", told)[0])  # Slurm writes 4(x2),3 for nodes with 4, 4 and 3 tasks
+
+
 def rank() -> int:
     """Return this process's number, 0 for the main one."""
     return dist.get_rank() if is_distributed_initialized() else 0

@@ -2,7 +2,6 @@
 
 import csv
 import logging
-import os
 import random
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +21,7 @@ from serenanet_modules.decoding.greedy import greedy
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.decoding.tuning import tune
 from serenanet_modules.errors import UserError
+from serenanet_modules.threads import available_cores
 
 logger = logging.getLogger(__name__)
 
@@ -204,7 +204,7 @@ class Evaluation:
 
     def _jobs(self, count):
         """Processes for ``count`` utterances: this process's share of the cores, where starting them pays."""
-        cores = len(os.sched_getaffinity(0)) // distributed.world_size()
+        cores = available_cores() // distributed.local_world_size()
         return max(1, cores) if count >= WORTH_PROCESSES else 1
 
     # --- scoring --------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from serenanet_modules.evaluation import Evaluation, given_language_model
 from serenanet_modules.hparams import Hparams, read_yaml
 from serenanet_modules.provenance import device_name, provenance
 from serenanet_modules.results import parameter_table, parameters, result_table, write_result
+from serenanet_modules.threads import share_cores
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +128,7 @@ class Experiment:
             The content of result.json on the main process, {} on the others.
         """
         self.run_opts = distributed.start(self.run_opts)
+        share_cores(distributed.local_world_size())
         self.provenance = provenance()
         self._check()
         with self._sole_owner():

@@ -39,6 +39,7 @@ from serenanet_modules.data.files import replacing
 from serenanet_modules.data.manifest import SPLITS, Utterance, write_manifest
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.errors import UserError
+from serenanet_modules.threads import available_cores
 
 PREPARATION_VERSION = 1  # raise it when the rules below, or what the FLAC files hold, change
 SILENCE = 1e-4  # peak amplitude (-80 dBFS) below which a clip is silent
@@ -125,7 +126,7 @@ def prepare(candidates, folder, settings=None, jobs=None, progress=True):
     if prepared is None:
         with _sigterm_as_exit():
             clips = _normalised(candidates, tags, target.parent / "audio")
-            clips = _heard(clips, jobs or len(os.sched_getaffinity(0)), progress)
+            clips = _heard(clips, jobs or available_cores(), progress)
             clips = [clip if clip.reason else _judged(clip, settings) for clip in clips]
             prepared = _write(clips, target, key, settings, progress)
     if progress:

@@ -1,10 +1,13 @@
 """ATHM, the adaptive temporal hierarchy: several frame rates side by side, weighted by a gate per frame."""
 
-import torch
+import math
+
 from torch import nn
 from torch.nn import functional
 
+from serenanet_modules.lobes.layers import Dropout, Linear
 from serenanet_modules.lobes.lengths import valid_mask, zero_padding
+from serenanet_modules.ops import linear
 
 
 class ATHM(nn.Module):
@@ -31,6 +34,7 @@ class ATHM(nn.Module):
 
     Examples
     --------
+    >>> import torch
     >>> athm = ATHM(80, 32, output_stride=4)
     >>> y, lengths = athm(torch.randn(2, 101, 80), torch.tensor([101, 50]))
     >>> y.shape, lengths.tolist(), athm.gate.shape
@@ -49,49 +53,74 @@ class ATHM(nn.Module):
         super().__init__()
         self.resolutions = list(resolutions)
         self.output_stride = output_stride
+        self.period = math.lcm(*self.resolutions, output_stride)  # input frames after which all branches meet
         self.branches = nn.ModuleList(nn.Conv1d(input_size, d_model, kernel_size=r, stride=r) for r in self.resolutions)
-        self.residuals = nn.ModuleList(nn.Linear(d_model, d_model) for _ in self.resolutions)
+        self.residuals = nn.ModuleList(Linear(d_model, d_model) for _ in self.resolutions)
         count = len(self.resolutions)
         self.gate_mlp = (
-            nn.Sequential(nn.Linear(count * d_model, gate_size), nn.GELU(), nn.Linear(gate_size, count))
+            nn.Sequential(Linear(count * d_model, gate_size), nn.GELU(), Linear(gate_size, count))
             if count > 1
             else None
         )
         self.reduce = (
             nn.Conv1d(d_model, d_model, kernel_size=output_stride, stride=output_stride) if output_stride > 1 else None
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.gate = None  # (B, T, resolutions) of the last call, zero in the padding, for plots
         self.regulariser = None  # mean ||gate||^2 over valid frames of the last call
 
     def forward(self, x, lengths):
         """x (B, T, F), lengths (B,) -> y (B, ceil(T / output_stride), d_model), lengths."""
-        x = zero_padding(x, lengths)
-        ups = [self._branch(i, x) for i in range(len(self.resolutions))]
-        self.gate = zero_padding(self._weights(ups), lengths)
-        y = sum(self.gate[..., i : i + 1] * up for i, up in enumerate(ups))
+        total = x.shape[1]
+        x = functional.pad(zero_padding(x, lengths), (0, 0, 0, -total % self.period))
+        branches = [self._branch(i, x) for i in range(len(self.resolutions))]
+        gate = zero_padding(self._weights(branches, x.shape[1]), lengths)
+        y = self._mix(gate, branches)  # zero in the padding, as the gate is
+        self.gate = gate[:, :total]
         self.regulariser = _mean_square(self.gate, lengths)
         if self.reduce is not None:
-            y = _strided(self.reduce, zero_padding(y, lengths))
+            y = _strided(self.reduce, y)
             lengths = -(-lengths // self.output_stride)
-        return zero_padding(self.dropout(y), lengths), lengths
+            total = -(-total // self.output_stride)
+        return zero_padding(self.dropout(y[:, :total]), lengths), lengths
 
     def _branch(self, i, x):
+        """x (B, T, F) -> (B, T / r, d_model); upsampling is left to broadcasting over r."""
         f = _strided(self.branches[i], x)
-        f = f + self.residuals[i](f)
-        return f.repeat_interleave(self.resolutions[i], dim=1)[:, : x.shape[1]]
+        return f + self.residuals[i](f)
 
-    def _weights(self, ups):
+    def _weights(self, branches, total):
+        """Softmax over resolutions (B, T, R) of the MLP on all branches side by side.
+
+        The MLP's first layer is linear in each branch, so each is projected at its own frame rate and only then
+        upsampled and added.
+        """
         if self.gate_mlp is None:
-            return ups[0].new_ones(*ups[0].shape[:2], 1)
-        return self.gate_mlp(torch.cat(ups, dim=-1)).softmax(-1)
+            return branches[0].new_ones(len(branches[0]), total, 1)
+        first, rest = self.gate_mlp[0], self.gate_mlp[1:]
+        parts = first.weight.chunk(len(branches), dim=1)
+        hidden = sum(_per_frame(linear(f, w), r) for f, w, r in zip(branches, parts, self.resolutions, strict=True))
+        return rest(hidden + first.bias).softmax(-1)
+
+    def _mix(self, gate, branches):
+        """gate (B, T, R), branches (B, T / r, d_model) -> (B, T, d_model)."""
+        weighted = (
+            (gate[..., i].unflatten(1, (-1, r)).unsqueeze(-1) * f.unsqueeze(2)).flatten(1, 2)
+            for i, (r, f) in enumerate(zip(self.resolutions, branches, strict=True))
+        )
+        return sum(weighted)
+
+
+def _per_frame(f, r):
+    """Repeat each frame of f (B, T / r, H) r times."""
+    return f.unsqueeze(2).expand(-1, -1, r, -1).flatten(1, 2)
 
 
 def _strided(conv, x):
-    """Apply a convolution of kernel = stride to x (B, T, F), a ragged tail padded with zeros."""
+    """A convolution of kernel = stride on x (B, T, F), T a multiple of it: a linear map of stacked frames."""
     stride = conv.stride[0]
-    x = functional.pad(x, (0, 0, 0, -x.shape[1] % stride))
-    return conv(x.transpose(1, 2)).transpose(1, 2)
+    stacked = x.unflatten(1, (-1, stride)).flatten(2)  # (B, T / stride, stride * F)
+    return linear(stacked, conv.weight.transpose(1, 2).flatten(1), conv.bias)
 
 
 def _mean_square(gate, lengths):

@@ -2,8 +2,9 @@
 
 from torch import nn
 
+from serenanet_modules.lobes.layers import Linear
 from serenanet_modules.lobes.lengths import valid_mask, zero_padding
-from serenanet_modules.lobes.mamba import BidirectionalMamba, Mamba
+from serenanet_modules.lobes.mamba import Bidirectional, Mamba
 
 
 class CAR(nn.Module):
@@ -44,13 +45,14 @@ class CAR(nn.Module):
         bidirectional=False,
     ):
         super().__init__()
-        block = BidirectionalMamba if bidirectional else Mamba
+
+        def block():
+            return Mamba(d_model, d_state=d_state, d_conv=d_conv, expand=expand)
+
         self.bidirectional = bidirectional
-        self.inp = nn.Linear(input_size, d_model)
-        self.blocks = nn.ModuleList(
-            block(d_model, d_state=d_state, d_conv=d_conv, expand=expand) for _ in range(n_layers)
-        )
-        self.out = nn.Linear(d_model, n_units)
+        self.inp = Linear(input_size, d_model)
+        self.blocks = nn.ModuleList(Bidirectional(block) if bidirectional else block() for _ in range(n_layers))
+        self.out = Linear(d_model, n_units)
         self.regulariser = None  # mean square of the hidden state over valid frames of the last call
 
     def forward(self, x, lengths):

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from serenanet_modules.lobes.layers import Linear
+
 
 class CTCOutput(NamedTuple):
     """What a `CTCModel` gives for a batch."""
@@ -43,7 +45,7 @@ class CTCModel(nn.Module):
         super().__init__()
         self.frontend = frontend
         self.encoder = encoder
-        self.decoder = nn.Linear(d_model, n_units)
+        self.decoder = Linear(d_model, n_units)
         self.car = car
 
     @property

@@ -1,7 +1,7 @@
 """Log-mel filterbanks with a global normaliser whose statistics travel with the weights."""
 
 import torch
-from speechbrain.processing.features import STFT, Filterbank, spectral_magnitude
+from speechbrain.processing.features import STFT, Filterbank
 from torch import nn
 
 from serenanet_modules.lobes.lengths import zero_padding
@@ -69,7 +69,8 @@ class LogMel(nn.Module):
         """The same before normalisation, in dB; what lies past a length is undefined."""
         wavs = zero_padding(wavs.float().unsqueeze(-1), lengths).squeeze(-1)
         with torch.autocast(wavs.device.type, enabled=False):
-            x = self.filterbank(spectral_magnitude(self.stft(wavs)))
+            real, imaginary = self.stft(wavs).unbind(-1)
+            x = self.filterbank(real.square() + imaginary.square())
         return x, lengths // self.hop + 1
 
     @torch.no_grad()

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from serenanet_modules.lobes.layers import Dropout, Linear
 from serenanet_modules.lobes.lengths import valid_mask, zero_padding
 
 ROTARY_BASE = 10000.0
@@ -50,16 +51,16 @@ class RotaryTransformerLayer(nn.Module):
         super().__init__()
         self.n_heads, self.head_size = n_heads, d_model // n_heads
         self.norm_attention = nn.LayerNorm(d_model)
-        self.qkv = nn.Linear(d_model, 3 * d_model)
-        self.out = nn.Linear(d_model, d_model)
+        self.qkv = Linear(d_model, 3 * d_model)
+        self.out = Linear(d_model, d_model)
         self.norm_ffn = nn.LayerNorm(d_model)
         self.ffn = nn.Sequential(
-            nn.Linear(d_model, d_ffn),
+            Linear(d_model, d_ffn),
             nn.GELU(),
-            nn.Dropout(dropout),
-            nn.Linear(d_ffn, d_model),
+            Dropout(dropout),
+            Linear(d_ffn, d_model),
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x, mask, rotation):
         """x (B, T, d_model), mask (B, 1, 1, T), rotation from `rotary_angles` -> (B, T, d_model)."""
@@ -69,9 +70,10 @@ class RotaryTransformerLayer(nn.Module):
     def _attend(self, x, mask, rotation):
         batch, length, d_model = x.shape
         qkv = self.qkv(x).view(batch, length, 3, self.n_heads, self.head_size)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, H, T, head_size)
+        qkv = qkv.permute(2, 0, 3, 1, 4)  # (3, B, H, T, head_size)
+        q, k = rotate(qkv[:2], rotation)
         # no dropout on attention weights: it would cost the fused kernel, on a CPU half of the layer's time
-        y = functional.scaled_dot_product_attention(rotate(q, rotation), rotate(k, rotation), v, attn_mask=mask)
+        y = functional.scaled_dot_product_attention(q, k, qkv[2], attn_mask=mask)
         return self.out(y.transpose(1, 2).reshape(batch, length, d_model))
 
 

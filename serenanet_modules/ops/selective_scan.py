@@ -1,18 +1,12 @@
-"""The selective scan of Mamba in plain PyTorch: blocked, linear in time, with a backward of its own.
-
-    h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t        y_t = C_t . h_t + D u_t
-
-(Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023.) The scan walks in
-blocks of ``BLOCK`` steps: decays and inputs of a block are formed at once, each step is one in-place
-``addcmul``, and the read-out with C is one batched product. The forward pass keeps only the state at the
-start of each block; the backward pass recomputes a block from it. No decay is ever divided by, so large
-``delta`` cannot overflow, and memory is O((L / BLOCK + BLOCK) B D N).
-"""
+"""The selective scan of Mamba: mamba_ssm's function on any machine."""
 
 import torch
-from torch.nn import functional
 
-BLOCK = 16
+from serenanet_modules.ops import cpp
+from serenanet_modules.ops.backends import choose
+from serenanet_modules.ops.cpp import scan as cpp_scan
+from serenanet_modules.ops.fused import scan as fused_scan
+from serenanet_modules.ops.plain import scan as plain_scan
 
 
 def selective_scan_fn(
@@ -26,121 +20,177 @@ def selective_scan_fn(
     delta_bias=None,
     delta_softplus=False,
     return_last_state=False,
+    *,
+    initial_state=None,
+    backend=None,
 ):
-    """Selective scan with mamba_ssm's argument order and meaning.
+    """Selective scan over time, with the arguments, meaning and results of mamba_ssm's ``selective_scan_fn``.
+
+    ::
+
+        delta_t = softplus(delta_t + delta_bias)
+        h_t = exp(delta_t A) h_{t-1} + delta_t B_t u_t
+        y_t = (C_t . h_t + D u_t) silu(z_t)
+
+    Every floating-point argument has a gradient, ``initial_state`` too, and so has the last state. Arithmetic is in
+    float32, or in float64 where ``u`` is float64, whatever the dtypes of the others; autocast does not touch it. Time
+    and memory are linear in L: the backward pass keeps one state for every 16 steps. ``delta = 0`` leaves the state as
+    it is, so zeros there (without bias and softplus) freeze it over padding.
 
     Parameters
     ----------
     u, delta : Tensor
-        Input and step size (B, D, L).
+        Input and step size (B, D, L), in any memory layout. Channels that lie next to each other, as in the transpose
+        of a linear layer's output (B, L, D), are the fastest on a CPU.
     A : Tensor
-        Decay rates (D, N), negative.
+        Decay rates (D, N), negative for a stable scan. Complex rates make B, C and the state complex, and y twice the
+        real part of the read-out.
     B, C : Tensor
-        Input and output projections (B, N, L), or (B, G, N, L) with D divisible by G.
+        Input and output projections (B, N, L); or (B, G, N, L) with D divisible by G, where D / G neighbouring
+        channels share a group; or (D, N), constant in time. Beside a complex A those with an L are real and have
+        2 L numbers in place of L: real and imaginary parts in turns.
     D : Tensor, optional
         Skip weight (D,).
     z : Tensor, optional
-        Gate (B, D, L); the output is multiplied by ``silu(z)``.
+        Gate (B, D, L).
     delta_bias : Tensor, optional
-        (D,), added to ``delta`` before the softplus.
+        (D,), added to ``delta``.
     delta_softplus : bool
-        Whether ``delta`` passes through a softplus.
+        Whether the sum passes through a softplus.
     return_last_state : bool
         Whether to return the state after the last step too.
+    initial_state : Tensor, optional
+        State before the first step (B, D, N), by default zeros. The last state of one piece of a sequence is the
+        initial state of the next.
+    backend : {"fused", "cpp", "torch"}, optional
+        By default the environment variable ``SERENANET_OPS_BACKEND``, else the fastest that can run.
 
     Returns
     -------
     Tensor or (Tensor, Tensor)
-        Output (B, D, L) in the dtype of ``u``; with ``return_last_state`` also (B, D, N) in float32 or float64.
+        y (B, D, L) in the dtype of ``u``; with ``return_last_state`` also h_L (B, D, N) in float32, or float64 where
+        ``u`` is.
+
+    Raises
+    ------
+    ValueError
+        If shapes or devices do not fit together.
+    BackendError
+        If the backend asked for cannot run this call; the message says why.
+
+    References
+    ----------
+    Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023, arXiv 2312.00752.
 
     Examples
     --------
-    >>> u = torch.ones(1, 1, 3)
+    >>> u = torch.ones(1, 1, 4)
     >>> selective_scan_fn(u, u, torch.zeros(1, 1), u, u)  # no decay: a running sum
-    tensor([[[1., 2., 3.]]])
+    tensor([[[1., 2., 3., 4.]]])
+
+    In two pieces:
+
+    >>> half = torch.ones(1, 1, 2)
+    >>> y, state = selective_scan_fn(half, half, torch.zeros(1, 1), half, half, return_last_state=True)
+    >>> selective_scan_fn(half, half, torch.zeros(1, 1), half, half, initial_state=state)
+    tensor([[[3., 4.]]])
     """
-    compute = torch.promote_types(u.dtype, torch.float32)
-    x = u.to(compute)
-    step = delta.to(compute)
-    if delta_bias is not None:
-        step = step + delta_bias.to(compute)[:, None]
-    if delta_softplus:
-        step = functional.softplus(step)
-    channels = u.shape[1]
-    y, last = _Scan.apply(
-        x.permute(2, 0, 1),
-        step.permute(2, 0, 1),
-        A.to(compute),
-        _per_channel_group(B.to(compute), channels),
-        _per_channel_group(C.to(compute), channels),
+    _check(u, delta, A, B, C, D, z, delta_bias, initial_state)
+    groups = max(p.shape[1] if p.dim() == 4 else 1 for p in (B, C))
+    B, C = (_grouped(p, groups, A.is_complex()) for p in (B, C))
+    core = (u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state)
+    name = choose(
+        "selective_scan_fn",
+        backend,
+        {
+            "fused": lambda: fused_scan.why_not(u, A, B, C, return_last_state and _wants_gradients(*core)),
+            "cpp": lambda: _cpp_why_not(u, A),
+            "torch": lambda: None,
+        },
     )
-    y = y.permute(1, 2, 0)
-    if D is not None:
-        y = y + x * D.to(compute)[:, None]
-    if z is not None:
-        y = y * functional.silu(z.to(compute))
+    if name == "fused":
+        y, last = fused_scan.scan(*core, return_last_state)
+    else:
+        y, last = (cpp_scan if name == "cpp" else plain_scan).scan(*_in_one_precision(*core))
     y = y.to(u.dtype)
     return (y, last) if return_last_state else y
 
 
-def _per_channel_group(projection, channels):
-    """(B, N, L) -> (L, B, 1, N), shared by all channels; (B, G, N, L) -> (L, B, D, N)."""
+def _check(u, delta, A, B, C, D, z, delta_bias, initial_state):
+    if u.dim() != 3 or not u.is_floating_point():
+        raise ValueError(f"u must be real and of shape (batch, channels, length); got {_describe(u)}.")
+    if A.dim() != 2 or A.shape[0] != u.shape[1] or A.shape[1] < 1:
+        raise ValueError(f"A must be of shape (channels, states) with {u.shape[1]} channels; got {_describe(A)}.")
+    (batch, channels, length), states = u.shape, A.shape[1]
+    wanted = {
+        "delta": (delta, u.shape),
+        "z": (z, u.shape),
+        "D": (D, (channels,)),
+        "delta_bias": (delta_bias, (channels,)),
+    }
+    wanted["initial_state"] = (initial_state, (batch, channels, states))
+    for name, (tensor, shape) in wanted.items():
+        if tensor is not None and tensor.shape != shape:
+            raise ValueError(f"{name} must be of shape {tuple(shape)}; got {_describe(tensor)}.")
+    length = 2 * length if A.is_complex() else length
+    for name, projection in (("B", B), ("C", C)):
+        _check_projection(name, projection, (batch, states, length), channels)
+    if B.dim() == C.dim() == 4 and B.shape[1] != C.shape[1] and 1 not in (B.shape[1], C.shape[1]):
+        raise ValueError(f"B and C must have the same number of groups; got {B.shape[1]} and {C.shape[1]}.")
+    for name, (tensor, _) in {**wanted, "A": (A, 0), "B": (B, 0), "C": (C, 0)}.items():
+        if tensor is not None and tensor.device != u.device:
+            raise ValueError(f"{name} must be on the device of u, {u.device}; it is on {tensor.device}.")
+
+
+def _check_projection(name, projection, varying, channels):
+    batch, states, length = varying
+    fits = {
+        2: projection.shape == (channels, states),
+        3: projection.shape == varying,
+        4: (projection.shape[0], *projection.shape[2:]) == varying
+        and projection.shape[1] > 0
+        and channels % projection.shape[1] == 0
+        if projection.dim() == 4
+        else False,
+    }
+    if not fits.get(projection.dim(), False):
+        raise ValueError(
+            f"{name} must be of shape {varying}, or ({batch}, groups, {states}, {length}) with groups that divide "
+            f"{channels} channels, or ({channels}, {states}); got {_describe(projection)}."
+        )
+
+
+def _describe(tensor):
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+
+
+def _grouped(projection, groups, is_complex):
+    """(B, N, L) as (B, G, N, L), complex beside a complex A; (D, N) stays as it is."""
+    if projection.dim() == 2:
+        return projection
     if projection.dim() == 3:
-        return projection.permute(2, 0, 1).unsqueeze(2)
-    groups = projection.shape[1]
-    return projection.permute(3, 0, 1, 2).repeat_interleave(channels // groups, dim=2)
+        projection = projection.unsqueeze(1)
+    if is_complex and not projection.is_complex():
+        wide = torch.promote_types(projection.dtype, torch.float32)
+        projection = torch.view_as_complex(projection.to(wide).unflatten(-1, (-1, 2)).contiguous())
+    return projection.expand(-1, groups, -1, -1)
 
 
-class _Scan(torch.autograd.Function):
-    """u, delta (L, B, D); A (D, N); B, C (L, B, D or 1, N) -> y (L, B, D), last state (B, D, N)."""
-
-    @staticmethod
-    def forward(ctx, u, delta, A, B, C):
-        length, batch, channels = u.shape
-        state = u.new_zeros(batch, channels, A.shape[1])
-        y = torch.empty_like(u, memory_format=torch.contiguous_format)
-        starts = []
-        for block in _blocks(length):
-            starts.append(state)
-            _, states = _run_block(u[block], delta[block], A, B[block], state)
-            y[block] = (states * C[block]).sum(-1)
-            state = states[-1].clone()
-        ctx.save_for_backward(u, delta, A, B, C, *starts)
-        return y, state
-
-    @staticmethod
-    def backward(ctx, grad_y, grad_last):
-        u, delta, A, B, C, *starts = ctx.saved_tensors
-        grad_u, grad_delta = torch.empty_like(u), torch.empty_like(delta)
-        grad_A, grad_B, grad_C = torch.zeros_like(A), torch.empty_like(B), torch.empty_like(C)
-        carry = grad_last  # gradient of the state that leaves the block, (B, D, N)
-        for block, start in zip(reversed(list(_blocks(len(u)))), reversed(starts), strict=True):
-            decay, states = _run_block(u[block], delta[block], A, B[block], start)
-            grad_C[block] = (states * grad_y[block].unsqueeze(-1)).sum_to_size(C[block].shape)
-            grad_state = grad_y[block].unsqueeze(-1) * C[block]  # (K, B, D, N)
-            for k in range(len(grad_state) - 1, -1, -1):
-                grad_state[k] += carry
-                carry = decay[k] * grad_state[k]
-            before = torch.cat([start.unsqueeze(0), states[:-1]])
-            grad_exponent = grad_state * before * decay  # with respect to delta_t A
-            weighted_u = (delta[block] * u[block]).unsqueeze(-1)
-            grad_B[block] = (grad_state * weighted_u).sum_to_size(B[block].shape)
-            grad_product = (grad_state * B[block]).sum(-1)  # with respect to delta_t u_t
-            grad_u[block] = grad_product * delta[block]
-            grad_delta[block] = grad_product * u[block] + (grad_exponent * A).sum(-1)
-            grad_A += (grad_exponent * delta[block].unsqueeze(-1)).sum((0, 1))
-        return grad_u, grad_delta, grad_A, grad_B, grad_C
+def _wants_gradients(*arguments):
+    return torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in arguments)
 
 
-def _blocks(length):
-    return (slice(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK))
+def _cpp_why_not(u, A):
+    if u.device.type != "cpu":
+        return f"it runs on the CPU, and the tensors are on {u.device}"
+    if A.is_complex():
+        return "it has no complex numbers"
+    return cpp.why_not()
 
 
-def _run_block(u, delta, A, B, state):
-    """Decays and states of one block, both (K, B, D, N)."""
-    decay = torch.exp(delta.unsqueeze(-1) * A)
-    states = (delta * u).unsqueeze(-1) * B
-    for k in range(len(states)):
-        states[k].addcmul_(decay[k], state)
-        state = states[k]
-    return decay, states
+def _in_one_precision(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state):
+    real = torch.float64 if u.dtype == torch.float64 else torch.float32
+    state = real.to_complex() if A.is_complex() else real
+    u, delta, D, z, delta_bias = (None if x is None else x.to(real) for x in (u, delta, D, z, delta_bias))
+    A, B, C, initial_state = (None if x is None else x.to(state) for x in (A, B, C, initial_state))
+    return u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state

@@ -37,8 +37,11 @@ def test_every_branch_is_weighted_and_trained():
             athm.gate_mlp[-1].weight.zero_()
             athm.gate_mlp[-1].bias.copy_(torch.eye(3)[i] * 200)
         y, _ = athm(x, lengths)
-        up = athm._branch(i, torch.cat([x[:1], torch.nn.functional.pad(x[1:, :10], (0, 0, 0, 3))]))
-        torch.testing.assert_close(y[0], up[0])
+        padded = torch.stack(
+            [torch.nn.functional.pad(u[:n], (0, 0, 0, 16 - n)) for u, n in zip(x, lengths, strict=True)]
+        )
+        up = athm._branch(i, padded).repeat_interleave(athm.resolutions[i], dim=1)
+        torch.testing.assert_close(y[0], up[0, :13])
         torch.testing.assert_close(y[1, :10], up[1, :10])
     torch.nn.init.normal_(athm.gate_mlp[-1].weight, std=0.1)
     torch.nn.init.zeros_(athm.gate_mlp[-1].bias)

@@ -9,7 +9,7 @@ from serenanet_modules.lobes.conformer import ConformerEncoder, ConvFrontend
 from serenanet_modules.lobes.ctc_model import CTCModel
 from serenanet_modules.lobes.features import LogMel
 from serenanet_modules.lobes.lengths import valid_mask
-from serenanet_modules.lobes.mamba import BidirectionalMamba, Mamba
+from serenanet_modules.lobes.mamba import Bidirectional, Mamba
 from serenanet_modules.lobes.rotary import RotaryTransformerEncoder
 
 D = 16
@@ -63,7 +63,7 @@ def test_regularisers_see_valid_frames_only(bidirectional):
 
 
 def test_bidirectional_mamba(assert_padding_is_harmless):
-    lobe = BidirectionalMamba(D, d_state=4)
+    lobe = Bidirectional(lambda: Mamba(D, d_state=4))
     assert_padding_is_harmless(lambda x, lengths: [lobe(x, lengths)], lobe, D)
 
 

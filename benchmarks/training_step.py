@@ -1,0 +1,225 @@
+"""Where a training step's time goes, here and at another commit, in paired runs on the same batches.
+
+    python benchmarks/training_step.py hparams/serenanet_small.yaml --data_folder DIR --against COMMIT
+
+The other commit is checked out into a temporary work tree. The two take turns, a fresh process each; every process
+trains on the same micro-batches, timed after a warm-up. Medians over steps, then over rounds.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+WARM_UP = 5  # steps
+PARTS = (
+    *("loading", "speed perturbation", "features", "SpecAugment", "front end", "encoder", "CAR"),
+    *("losses", "backward", "optimizer", "other"),
+)
+
+
+def main():
+    options = parse()
+    if options.worker:
+        print(json.dumps(measure(options)))
+        return
+    with trees(options.against) as checkouts:
+        rounds = {name: [] for name in checkouts}
+        for i in range(options.rounds):
+            for name, folder in checkouts.items():
+                rounds[name].append(in_process(folder, options))
+                print(f"round {i + 1}/{options.rounds}, {name}: {rounds[name][-1]['step'] * 1e3:.0f} ms per step")
+    medians = {
+        name: {part: statistics.median(run.get(part, 0.0) for run in runs) for part in (*PARTS, "step")}
+        for name, runs in rounds.items()
+    }
+    report(medians, options)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("hparams")
+    parser.add_argument("--data_folder", required=True)
+    parser.add_argument("--recipe", default="recipes/CommonVoice/sw")
+    parser.add_argument("--against", help="commit to compare with")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--out", help="folder for training_step.json, .md and .png")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)  # folder for the run's files
+    return parser.parse_args()
+
+
+@contextmanager
+def trees(commit):
+    """The checkouts to measure, by name."""
+    if not commit:
+        yield {"here": ROOT}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        git = ["git", "-C", str(ROOT), "worktree"]
+        subprocess.run([*git, "add", "--quiet", "--detach", str(tree), commit], check=True)
+        try:
+            yield {commit[:12]: tree, "here": ROOT}
+        finally:
+            subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+
+
+def in_process(folder, options):
+    """`measure` with the package and recipe of another checkout."""
+    environment = os.environ | {
+        "PYTHONPATH": str(folder),
+        "OMP_NUM_THREADS": str(options.threads),
+        "OMP_WAIT_POLICY": "PASSIVE",
+    }
+    with tempfile.TemporaryDirectory() as work:
+        command = [sys.executable, str(Path(__file__).resolve()), *sys.argv[1:], "--worker", work]
+        done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(options):
+    """Median seconds per step and part."""
+    clock = Clock(options.device)
+    brain, loader = trainer(options)
+    model, h = brain.raw("model"), brain.hparams
+    clock.watch(h.speed_perturb, "forward", "speed perturbation")
+    clock.watch(brain.modules.features, "forward", "features")
+    clock.watch(h.spec_augment, "forward", "SpecAugment")
+    clock.watch(model.frontend, "forward", "front end")
+    clock.watch(model.encoder, "forward", "encoder")
+    if model.car is not None:
+        clock.watch(model.car, "forward", "CAR")
+    clock.watch(brain, "compute_objectives", "losses")
+    clock.watch(brain, "optimizers_step", "optimizer")
+    import torch
+
+    clock.watch(torch.Tensor, "backward", "backward")
+    batches = iter(loader)
+    for step in range(1, WARM_UP + options.steps + 1):
+        clock.start()
+        batch = clock.timed("loading", lambda: next(batches))
+        brain.step = step
+        brain.fit_batch(batch)
+        clock.stop()
+    return clock.medians(WARM_UP)
+
+
+def trainer(options):
+    """A brain ready to train, and its loader; as `Experiment.run` makes them."""
+    from serenanet_modules import distributed
+    from serenanet_modules.data.batching import Utterances, make_loader
+    from serenanet_modules.data.manifest import SPLITS, read_manifest
+    from serenanet_modules.experiment import Experiment
+
+    prepared = Path(tempfile.gettempdir()) / "serenanet_training_step"  # decoded once for all rounds
+    arguments = {"data_folder": options.data_folder, "precision": options.precision, "num_workers": 0, "lm": "null"}
+    arguments |= {"output_folder": options.worker, "prepared_folder": prepared, "device": options.device}
+    line = [options.hparams, *(str(x) for key, value in arguments.items() for x in (f"--{key}", value))]
+    stdout, sys.stdout = sys.stdout, sys.stderr
+    try:
+        experiment = Experiment.from_command_line(options.recipe, line)
+        experiment.run_opts = distributed.start(experiment.run_opts)
+        experiment._check()
+        experiment.save.mkdir(parents=True, exist_ok=True)
+        data = experiment._prepare()
+        splits = {name: read_manifest(data.manifest, name) for name in SPLITS}
+        experiment.units = experiment._make_units(splits["train"])
+        experiment.hparams.set("n_units", experiment.units.size)
+        brain = experiment._brain(splits, data.folder)
+        brain.on_fit_start()
+        brain.progress.epoch = 1
+    finally:
+        sys.stdout = stdout
+    return brain, make_loader(Utterances(splits["train"], data.folder, experiment._encode), brain.train_sampler)
+
+
+class Clock:
+    """Seconds by part and step."""
+
+    def __init__(self, device):
+        self.device, self.steps = device, []
+
+    def now(self):
+        if self.device.startswith("cuda"):
+            import torch
+
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def start(self):
+        self.steps.append(defaultdict(float))
+        self.began = self.now()
+
+    def stop(self):
+        step = self.steps[-1]
+        total = self.now() - self.began
+        step["other"] = total - sum(step.values())
+        step["step"] = total
+
+    def timed(self, part, function):
+        began = self.now()
+        result = function()
+        self.steps[-1][part] += self.now() - began
+        return result
+
+    def watch(self, owner, name, part):
+        """Time every call of a method."""
+        method = getattr(owner, name)
+        setattr(owner, name, lambda *a, **k: self.timed(part, lambda: method(*a, **k)))
+
+    def medians(self, skip):
+        kept = self.steps[skip:]
+        return {part: statistics.median(step[part] for step in kept) for part in (*PARTS, "step")}
+
+
+def report(medians, options):
+    """Print the table; write it, the numbers and a plot where asked."""
+    names = list(medians)
+    lines = [f"| ms per step | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
+    for part in (*PARTS, "step"):
+        lines.append(f"| {part} | " + " | ".join(f"{1e3 * medians[name][part]:.1f}" for name in names) + " |")
+    if len(names) == 2:
+        lines.append(f"\n{medians[names[0]]['step'] / medians[names[1]]['step']:.2f} times as fast.")
+    table = "\n".join(lines)
+    print(table)
+    if options.out:
+        folder = Path(options.out)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "training_step.md").write_text(table + "\n", encoding="utf-8")
+        (folder / "training_step.json").write_text(json.dumps(medians, indent=1), encoding="utf-8")
+        plot(medians, folder / "training_step.png")
+
+
+def plot(medians, path):
+    """Stacked bars: one per checkout."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.8 * len(medians)), layout="constrained")
+    left, colours = [0.0] * len(medians), pyplot.get_cmap("tab20").colors
+    for part, colour in zip(PARTS, colours, strict=False):
+        widths = [1e3 * run[part] for run in medians.values()]
+        axes.barh(list(medians), widths, left=left, label=part, color=colour)
+        left = [a + b for a, b in zip(left, widths, strict=True)]
+    axes.set_xlabel("milliseconds per step")
+    axes.invert_yaxis()
+    figure.legend(loc="outside right center", frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()

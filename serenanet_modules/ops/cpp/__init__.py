@@ -1,0 +1,158 @@
+"""C++ kernels for the CPU: compiled once by torch's extension loader, kept in its cache, called through ctypes.
+
+The sources know no PyTorch header: they compile in seconds and the result outlives an update of PyTorch.
+"""
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shlex
+import shutil
+import sysconfig
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+FOLDER = Path(__file__).parent
+FLAGS = [
+    "-O3",
+    "-std=c++17",
+    "-fopenmp",
+    "-march=native",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=fast",
+]
+
+
+class CompileError(RuntimeError):
+    """The kernels could not be built or loaded; the message says why, in one line."""
+
+
+@torch.compiler.assume_constant_result
+def why_not() -> str | None:
+    """None where the kernels can run, else the reason; the first call builds them if the cache has none."""
+    return _why_not()
+
+
+@functools.cache
+def _why_not():
+    try:
+        _load()
+    except CompileError as error:
+        logger.warning("Without C++ kernels, plain PyTorch takes their place: %s", error)
+        return str(error)
+    return None
+
+
+def kernel(name: str, dtype: torch.dtype):
+    """The C function ``serena_<name>_<f32 or f64>``; `why_not` must be None."""
+    return getattr(_load(), f"serena_{name}_{'f64' if dtype == torch.float64 else 'f32'}")
+
+
+def pointer(tensor: torch.Tensor | None) -> ctypes.c_void_p:
+    """Address of a tensor's first element; null for None."""
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+
+
+def library_path() -> Path:
+    """Where the built library lies: one file per source text, flags, and kind of processor."""
+    cache = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or Path.home() / ".cache" / "torch_extensions")
+    return cache / "serenanet" / f"kernels-{_key()}.so"
+
+
+def _key():
+    digest = hashlib.sha256(" ".join([*FLAGS, platform.machine(), _processor()]).encode())
+    for source in sorted(FOLDER.glob("*.[ch]*")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _processor():
+    """What -march=native depends on; a cache may be shared by machines with different processors."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    wanted = ("vendor_id", "cpu family", "model", "flags", "Features", "CPU part")
+    return "\n".join(dict.fromkeys(line for line in lines if line.split("\t")[0].strip() in wanted))
+
+
+@functools.cache
+def _load():
+    path = library_path()
+    try:
+        if not path.exists():
+            _build(path)
+        return ctypes.CDLL(str(path))
+    except OSError as error:
+        raise CompileError(f"{path}: {error}") from None
+
+
+def _build(path):
+    """Build in a folder of our own and rename: no lock to be left behind, no half-written library to be loaded."""
+    compiler = (shlex.split(os.environ.get("CXX", "")) or ["c++"])[0]  # "ccache g++" is allowed
+    with _own_tools():
+        for tool, package in ((compiler, "a C++ compiler (Debian: g++)"), ("ninja", "ninja")):
+            if shutil.which(tool) is None:
+                raise CompileError(f"there is no {tool!r} on the path; install {package}")
+        _compile(path)
+
+
+def _compile(path):
+    logger.warning("Compiling the C++ kernels, once on this machine (some seconds)")
+    began = time.monotonic()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix="build-") as folder, _quiet_loader():
+        from torch.utils import cpp_extension  # slow to import, needed only here
+
+        try:
+            cpp_extension.load(
+                name="serenanet_kernels",
+                sources=[str(source) for source in sorted(FOLDER.glob("*.cpp"))],
+                extra_cflags=FLAGS,
+                extra_ldflags=["-fopenmp"],
+                build_directory=folder,
+                is_python_module=False,
+            )
+        except Exception as error:  # the loader raises whatever its own checks of the compiler raise
+            raise CompileError(_first_error(str(error))) from None
+        built = next(Path(folder).glob("*.so"))
+        os.replace(built, path)
+    logger.warning("Compiled into %s in %.0f s", path, time.monotonic() - began)
+
+
+@contextlib.contextmanager
+def _own_tools():
+    """Find ninja beside a Python that was started without its virtual environment being activated."""
+    path = os.environ.get("PATH", os.defpath)
+    os.environ["PATH"] = os.pathsep.join([path, sysconfig.get_path("scripts")])
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = path
+
+
+@contextlib.contextmanager
+def _quiet_loader():
+    """Without the loader's warnings about CUDA and about compilers other than PyTorch's own: neither matters here."""
+    chatter = logging.getLogger("torch.utils.cpp_extension")
+    level = chatter.level
+    chatter.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        chatter.setLevel(level)
+
+
+def _first_error(text):
+    lines = text.splitlines()
+    return next((line.strip() for line in lines if "error:" in line), lines[0] if lines else "the build failed")[:300]

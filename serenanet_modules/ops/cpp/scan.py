@@ -1,0 +1,298 @@
+"""Selective scan and its single step through the C++ kernels."""
+
+import ctypes
+
+import torch
+
+from serenanet_modules.ops import cpp
+
+BLOCK = 16  # steps between kept states, as in scan.cpp
+WIDEST = 16  # at least the lanes of any processor's vectors
+CHUNK, MOST_CHUNKS = 64, 16  # channels that share sums for the gradients of B and C; chunks run side by side
+
+
+class _Signal(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_void_p), ("strides", ctypes.c_int64 * 3)]
+
+
+def scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state):
+    """Scan on the CPU, all tensors in one dtype, float32 or float64.
+
+    Parameters
+    ----------
+    u, delta, z : Tensor
+        (B, D, L); z may be None.
+    A : Tensor
+        (D, N).
+    B, C : Tensor
+        (B, G, N, L), or (D, N) for projections that are constant in time.
+    D, delta_bias : Tensor or None
+        (D,).
+    delta_softplus : bool
+        Whether ``delta + delta_bias`` passes through a softplus.
+    initial_state : Tensor or None
+        (B, D, N).
+
+    Returns
+    -------
+    (Tensor, Tensor)
+        y (B, D, L) and the last state (B, D, N).
+    """
+    tensors = (u, delta, A, B, C, D, z, delta_bias, initial_state)
+    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
+    y, last, _ = _forward(*tensors, delta_softplus, save)
+    return y, last
+
+
+@torch.library.custom_op("serenanet::scan_cpp", mutates_args=())
+def _forward(
+    u: torch.Tensor,
+    delta: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None,
+    z: torch.Tensor | None,
+    delta_bias: torch.Tensor | None,
+    initial_state: torch.Tensor | None,
+    delta_softplus: bool,
+    save: bool,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """y (B, D, L), last state (B, D, N), and with ``save`` the states at block starts (L / BLOCK + 2, B, N, D)."""
+    inputs = _Inputs(u, delta, A, B, C, D, z, delta_bias, initial_state)
+    shape = inputs.shape(delta_softplus)
+    y, last, saved = _forward_outputs(u, A, save)
+    scratch = u.new_empty(shape.threads * 4 * A.shape[1] * WIDEST)
+    cpp.kernel("scan_forward", u.dtype)(
+        ctypes.byref(shape),
+        _signals(*inputs.signals, y),
+        _pointers(*inputs.plain, last, saved if save else None),
+        cpp.pointer(scratch),
+    )
+    saved[-(-u.shape[2] // BLOCK) :] = 0
+    return y, last, saved
+
+
+@_forward.register_fake
+def _(u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, save):
+    return _forward_outputs(u, A, save)
+
+
+def _forward_outputs(u, A, save):
+    (batch, channels, length), states = u.shape, A.shape[1]
+    blocks = length // BLOCK + 2 if save else 0  # at least 2: compilers and export treat sizes 0 and 1 apart
+    return (
+        torch.empty_like(u),
+        u.new_empty(batch, channels, states),
+        u.new_empty(blocks, batch, states, channels),
+    )
+
+
+@torch.library.custom_op("serenanet::scan_cpp_backward", mutates_args=())
+def _backward(
+    grad_y: torch.Tensor,
+    grad_last: torch.Tensor | None,
+    saved: torch.Tensor,
+    u: torch.Tensor,
+    delta: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None,
+    z: torch.Tensor | None,
+    delta_bias: torch.Tensor | None,
+    initial_state: torch.Tensor | None,
+    delta_softplus: bool,
+) -> list[torch.Tensor]:
+    """Gradients of u, delta, A, B, C, D, z, delta_bias and initial_state; empty ones for what is None."""
+    inputs = _Inputs(u, delta, A, B, C, D, z, delta_bias, initial_state)
+    shape = inputs.shape(delta_softplus)
+    (batch, channels, length), states = u.shape, A.shape[1]
+    per_sequence = u.new_empty(batch, channels, states)
+    grad_u, grad_delta = torch.empty_like(u), torch.empty_like(delta)
+    grad_z = None if z is None else torch.empty_like(z)
+    parts_A, parts_D, parts_bias = per_sequence, u.new_empty(batch, channels), u.new_empty(batch, channels)
+    parts_B, parts_C = (
+        torch.empty_like(per_sequence) if p.dim() == 2 else u.new_empty(shape.chunks, batch, p.shape[1], length, states)
+        for p in (B, C)
+    )
+    grad_start = None if initial_state is None else torch.empty_like(per_sequence)
+    if grad_last is not None:
+        grad_last = grad_last.contiguous()
+    working = states * (4 * shape.chunk + (2 * BLOCK + 3) * WIDEST) + 2 * shape.chunk
+    scratch = u.new_empty(shape.threads * working)
+    cpp.kernel("scan_backward", u.dtype)(
+        ctypes.byref(shape),
+        _signals(*inputs.signals, grad_y, grad_u, grad_delta, grad_z),
+        _pointers(*inputs.plain, grad_last, saved, parts_A, parts_B, parts_C, parts_D, parts_bias, grad_start),
+        cpp.pointer(scratch),
+    )
+    grads = [
+        grad_u,
+        grad_delta,
+        _sum_rows(parts_A),
+        *(_sum_rows(part) if part.dim() == 3 else _sum_rows(part).transpose(2, 3) for part in (parts_B, parts_C)),
+        None if D is None else _sum_rows(parts_D),
+        grad_z,
+        None if delta_bias is None else _sum_rows(parts_bias),
+        grad_start,
+    ]
+    return [u.new_empty(0) if grad is None else grad for grad in grads]
+
+
+@_backward.register_fake
+def _(grad_y, grad_last, saved, u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus):
+    def like(x):
+        if x is None:
+            return u.new_empty(0)
+        if x.dim() == 4:
+            return x.new_empty(x.shape[0], x.shape[1], x.shape[3], x.shape[2]).transpose(2, 3)
+        return torch.empty_like(x) if x.dim() == 3 and x is not initial_state else x.new_empty(x.shape)
+
+    return [like(x) for x in (u, delta, A, B, C, D, z, delta_bias, initial_state)]
+
+
+def _keep(ctx, inputs, output):
+    *tensors, ctx.delta_softplus, _ = inputs
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(output[2], *tensors)
+
+
+def _differentiate(ctx, grad_y, grad_last, _):
+    saved, *tensors = ctx.saved_tensors
+    if grad_y is None:
+        grad_y = torch.zeros_like(tensors[0])
+    grads = _backward(grad_y, grad_last, saved, *tensors, ctx.delta_softplus)
+    return *(None if x is None else grad for x, grad in zip(tensors, grads, strict=True)), None, None
+
+
+_forward.register_autograd(_differentiate, setup_context=_keep)
+
+
+class _Shape(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_int64)
+        for name in "batch groups channels length states chunk softplus constant_B constant_C threads".split()
+    ]
+
+    @property
+    def chunks(self):
+        return -(-self.channels // self.chunk)
+
+
+class _Inputs:
+    """What both directions read, alive for as long as the kernel runs."""
+
+    def __init__(self, u, delta, A, B, C, D, z, delta_bias, initial_state):
+        self.signals = (u, delta, z, _states_last(B), _states_last(C))
+        self.plain = tuple(None if x is None else x.contiguous() for x in (A, D, delta_bias, initial_state))
+
+    def shape(self, delta_softplus):
+        u, B, C = self.signals[0], *self.signals[3:]
+        batch, channels, length = u.shape
+        groups = next((p.shape[1] for p in (B, C) if p.dim() == 4), 1)
+        per_group = channels // groups
+        pieces = -(-per_group // CHUNK)
+        return _Shape(
+            batch,
+            groups,
+            per_group,
+            length,
+            self.plain[0].shape[1],
+            CHUNK * max(1, -(-pieces // MOST_CHUNKS)),
+            delta_softplus,
+            B.dim() == 2,
+            C.dim() == 2,
+            torch.get_num_threads(),
+        )
+
+
+def _states_last(projection):
+    """(B, G, N, L) with the states of one time next to each other in memory; (D, N) contiguous."""
+    if projection.dim() == 2:
+        return projection.contiguous()
+    if projection.stride(2) == 1:
+        return projection
+    return projection.transpose(2, 3).contiguous().transpose(2, 3)
+
+
+def _signals(*tensors):
+    """Addresses and strides over (batch, channel or group, time)."""
+    return (_Signal * len(tensors))(*(_signal(t) for t in tensors))
+
+
+def _signal(tensor):
+    if tensor is None:
+        return _Signal()
+    strides = tensor.stride()
+    return _Signal(tensor.data_ptr(), (strides[0], strides[1], strides[-1]) if tensor.dim() > 2 else (0, 0, 0))
+
+
+def _pointers(*tensors):
+    return (ctypes.c_void_p * len(tensors))(*(None if t is None else t.data_ptr() for t in tensors))
+
+
+def _sum_rows(parts):
+    """Sum over the first dimension in a fixed order, whatever the number of threads."""
+    if len(parts) < 2:
+        return parts[0] if len(parts) else parts.new_zeros(parts.shape[1:])
+    total = parts.new_empty(parts.shape[1:])
+    cpp.kernel("sum_rows", parts.dtype)(
+        cpp.pointer(parts),
+        cpp.pointer(total),
+        ctypes.c_int64(len(parts)),
+        ctypes.c_int64(total.numel()),
+        ctypes.c_int(torch.get_num_threads()),
+    )
+    return total
+
+
+def update(state, x, dt, A, B, C, D, z, dt_bias, dt_softplus, state_batch_indices):
+    """One step, with heads: ``state`` (B or pool, H, P, N) changes in place, y (B, H, P) is returned."""
+    run = _update_op if torch.compiler.is_compiling() else _update  # the op's own cost exceeds that of a small step
+    return run(state, x, dt, A, B, C, D, z, dt_bias, dt_softplus, state_batch_indices)
+
+
+class _Step(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int64) for name in "batch heads channels states groups softplus threads".split()]
+
+
+def _update(
+    state: torch.Tensor,
+    x: torch.Tensor,
+    dt: torch.Tensor,
+    A: torch.Tensor,
+    B: torch.Tensor,
+    C: torch.Tensor,
+    D: torch.Tensor | None,
+    z: torch.Tensor | None,
+    dt_bias: torch.Tensor | None,
+    dt_softplus: bool,
+    state_batch_indices: torch.Tensor | None,
+) -> torch.Tensor:
+    compute = torch.float64 if torch.float64 in (state.dtype, x.dtype) else torch.float32
+    own = state.detach().to(compute).contiguous()  # the state itself where it can be written to
+    rows = None if state_batch_indices is None else state_batch_indices.long().contiguous()
+    if rows is not None and rows.numel() and int(rows.max()) >= len(state):
+        raise ValueError(
+            f"state_batch_indices must be below {len(state)}, the rows of the state; got {int(rows.max())}."
+        )
+    plain = [None if t is None else t.detach().to(compute).contiguous() for t in (x, dt, A, B, C, D, z, dt_bias)]
+    y = x.new_empty(x.shape, dtype=compute)
+    step = _Step(len(x), *state.shape[1:], B.shape[1], dt_softplus, torch.get_num_threads())
+    pointers = (cpp.pointer(t) for t in (own, rows, *plain, y))
+    cpp.kernel("state_update", compute)(ctypes.byref(step), *pointers)
+    if own.data_ptr() != state.data_ptr():
+        state.copy_(own)
+    else:
+        torch.autograd.graph.increment_version(state)
+    return y
+
+
+_update_op = torch.library.custom_op("serenanet::state_update_cpp", _update, mutates_args=("state",))
+
+
+@_update_op.register_fake
+def _(state, x, dt, A, B, C, D, z, dt_bias, dt_softplus, state_batch_indices):
+    compute = torch.float64 if torch.float64 in (state.dtype, x.dtype) else torch.float32
+    return x.new_empty(x.shape, dtype=compute)

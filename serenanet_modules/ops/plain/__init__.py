@@ -1,0 +1,1 @@
+"""Plain PyTorch: runs on any device, with backward passes of bounded memory."""
