@@ -10,6 +10,8 @@ import torch
 from torch.nn import functional
 
 BLOCK = 16
+SERIAL = 2**15 - 1  # elements up to which PyTorch gives an elementwise operation to one thread
+SHARED = 2**18  # elements of a state from which on several threads pay
 
 
 def scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state):
@@ -169,16 +171,29 @@ def _run_block(u, delta, A, B, state):
     """Decays and states of one block, both (B, K, D, N)."""
     decay = (delta.unsqueeze(-1) * A).exp_()
     states = _spread(delta * u, B)
-    for a, h in zip(decay.unbind(1), states.unbind(1), strict=True):
-        state = h.addcmul_(a, state)
+    for a, h, h0 in zip(*_pieces(decay, states), *_pieces(state, dim=1), strict=True):
+        for a_t, h_t in zip(a.unbind(1), h.unbind(1), strict=True):
+            h0 = h_t.addcmul_(a_t, h0)
     return decay, states
 
 
 def _carry_back(grad_states, decay, carry):
     """Adds to the gradient of each state (B, K, D, N) what comes through the next one; ``carry`` moves to the start."""
-    for a, grad in zip(reversed(decay.unbind(1)), reversed(grad_states.unbind(1)), strict=True):
-        torch.mul(grad.add_(carry), a, out=carry)
+    for a, g, c in zip(*_pieces(decay, grad_states), *_pieces(carry, dim=1), strict=True):
+        for a_t, g_t in zip(reversed(a.unbind(1)), reversed(g.unbind(1)), strict=True):
+            torch.mul(g_t.add_(c), a_t, out=c)
     return grad_states
+
+
+def _pieces(*tensors, dim=2):
+    """Cut (B, …, D, N) along its channels, small enough on a CPU that a step is not shared out to threads.
+
+    Waking a thread takes longer than a step of a middling state; a large one is worth it.
+    """
+    shape = tensors[0].shape
+    step = shape[0] * shape[-2] * shape[-1]
+    count = max(1, -(-step // SERIAL)) if tensors[0].device.type == "cpu" and step < SHARED else 1
+    return (x.chunk(count, dim) for x in tensors)
 
 
 def _spread(x, projection):
