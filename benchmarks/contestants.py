@@ -228,21 +228,19 @@ def torch_conv(padding):
 # ---- layers -------------------------------------------------------------------------------------------------------
 
 
-def mamba_layer(module, name, backend, **sizes):
-    """A Mamba block of the lobes on one backend."""
+def mamba_layer(kind, backend, bidirectional=False):
+    """A block of the lobes on one backend."""
 
     def build():
-        import importlib
+        from serenanet_modules.lobes.mamba import Bidirectional, Mamba
+        from serenanet_modules.lobes.mamba2 import Mamba2
 
-        try:
-            block = getattr(importlib.import_module(f"serenanet_modules.lobes.{module}"), name)
-        except (ImportError, AttributeError) as error:
-            raise Absent(f"no such layer ({error})") from None
-        layer = _seeded(lambda: block(WIDTH, **sizes))
+        block = {"Mamba": Mamba, "Mamba-2": Mamba2}[kind]
+        layer = _seeded(lambda: Bidirectional(lambda: block(WIDTH)) if bidirectional else block(WIDTH))
 
         def run(x):
             with _backend(backend):
-                if name.startswith("Bidirectional"):
+                if bidirectional:
                     return layer(x, torch.full((len(x),), x.shape[1], device=x.device))
                 return layer(x)
 
@@ -332,9 +330,9 @@ def groups(device):
         pair("mamba_chunk_scan_combined", chunk_size=64, dt_softplus=True),
     )
     layers = {
-        **{f"Mamba, {b}": mamba_layer("mamba", "Mamba", b) for b in (fast, "torch")},
-        **{f"BiMamba, {b}": mamba_layer("mamba", "BidirectionalMamba", b) for b in (fast, "torch")},
-        **{f"Mamba-2, {b}": mamba_layer("mamba2", "Mamba2", b) for b in (fast, "torch")},
+        **{f"Mamba, {b}": mamba_layer("Mamba", b) for b in (fast, "torch")},
+        **{f"BiMamba, {b}": mamba_layer("Mamba", b, bidirectional=True) for b in (fast, "torch")},
+        **{f"Mamba-2, {b}": mamba_layer("Mamba-2", b) for b in (fast, "torch")},
         "transformer": transformer_layer,
         "LSTM": lstm_layer(),
         "BiLSTM": lstm_layer(bidirectional=True),

@@ -207,17 +207,3 @@ class Bidirectional(nn.Module):
         else:
             y, other = self.forwards(x), self.backwards(mirrored)
         return zero_padding(y + reverse(other, lengths), lengths)
-
-
-class BidirectionalMamba(Bidirectional):
-    """`Bidirectional` of a `Mamba` block given by its sizes.
-
-    Examples
-    --------
-    >>> block = BidirectionalMamba(16, d_state=4, shared=True)
-    >>> block(torch.randn(2, 5, 16), torch.tensor([5, 3])).shape
-    torch.Size([2, 5, 16])
-    """
-
-    def __init__(self, d_model, shared=False, **sizes):
-        super().__init__(lambda: Mamba(d_model, **sizes), shared)

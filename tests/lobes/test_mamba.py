@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from serenanet_modules.lobes.lengths import reverse
-from serenanet_modules.lobes.mamba import Bidirectional, BidirectionalMamba, Mamba
+from serenanet_modules.lobes.mamba import Bidirectional, Mamba
 from serenanet_modules.lobes.mamba2 import Mamba2
 from serenanet_modules.ops import selective_scan_fn
 
@@ -146,12 +146,12 @@ def test_sharing_halves_the_parameters_and_mirrors(block):
 
 
 def test_names_in_checkpoints():
-    names = {name.split(".")[0] for name in BidirectionalMamba(16, d_state=4).state_dict()}
+    names = {name.split(".")[0] for name in Bidirectional(lambda: Mamba(16, d_state=4)).state_dict()}
     assert names == {"forwards", "backwards"}
 
 
 def test_swapping_directions_mirrors_the_output():
-    block, swapped = BidirectionalMamba(16, d_state=4), BidirectionalMamba(16, d_state=4)
+    block, swapped = Bidirectional(lambda: Mamba(16, d_state=4)), Bidirectional(lambda: Mamba(16, d_state=4))
     swapped.forwards.load_state_dict(block.backwards.state_dict())
     swapped.backwards.load_state_dict(block.forwards.state_dict())
     x, lengths = torch.randn(2, 8, 16), torch.tensor([8, 5])
