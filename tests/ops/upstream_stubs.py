@@ -30,8 +30,6 @@ THEIR_ROUNDING = (
     "test_selective_state_update[4096-64-True-itype2]",
     "test_selective_state_update_with_batch_indices[4096-64-True-itype2]",
 )
-if not hasattr(ops, "causal_conv1d_varlen_states"):
-    NOT_OURS["test_causal_conv1d_get_states"] = "causal_conv1d_varlen_states is not among our operations"
 
 
 def translate(source):
@@ -54,8 +52,7 @@ def pytest_configure(config):
         _package("causal_conv1d", Path(conv) / "causal_conv1d")
         sys.modules["causal_conv1d_cuda"] = types.ModuleType("causal_conv1d_cuda")
         _replace("causal_conv1d.causal_conv1d_interface", "causal_conv1d_fn", "causal_conv1d_update")
-        if hasattr(ops, "causal_conv1d_varlen_states"):
-            _replace("causal_conv1d.causal_conv1d_varlen", "causal_conv1d_varlen_states")
+        _replace("causal_conv1d.causal_conv1d_varlen", "causal_conv1d_varlen_states")
     else:
         sys.modules["causal_conv1d"] = None  # an installed one would be another version
     if mamba:
