@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 BLOCK = 16
-SERIAL = 2**15 - 1  # elements up to which PyTorch gives an elementwise operation to one thread
+SERIAL = 2**15  # elements up to which PyTorch gives an elementwise operation to one thread
 SHARED = 2**18  # elements of a state from which on several threads pay
 
 
