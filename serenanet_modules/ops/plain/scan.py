@@ -65,13 +65,16 @@ def _forward(
     y, last, saved = _forward_outputs(u, A, save)
     state = torch.zeros_like(last) if initial_state is None else initial_state
     with torch.autocast(u.device.type, enabled=False):
+        values, deltas, inward, outward = map(_time_major, (u, delta, B, C))
+        read = torch.empty_like(values)
         for i, steps in enumerate(_blocks(u)):
             if save:
                 saved[i] = state
-            _, states = _run_block(_rows(u, steps), _rows(delta, steps), A, _rows(B, steps), state)
-            _rows(y, steps, copy=False).copy_(_real(_contract(states, _rows(C, steps))))
+            _, states = _run_block(values[:, steps], deltas[:, steps], A, _rows(inward, steps), state)
+            read[:, steps] = _real(_contract(states, _rows(outward, steps)))
             state = states[:, -1]
         last.copy_(state)
+        y.copy_(read.mT)
     saved[-(-u.shape[2] // BLOCK) :] = 0
     return y, last, saved
 
@@ -106,9 +109,11 @@ def _backward(
     if grad_last is not None:
         carry += grad_last
     with torch.autocast(u.device.type, enabled=False):
+        deltas, values, outers, inward, outward = map(_time_major, (delta, u, grad_y, B, C))
+        grad_deltas, grad_values = torch.empty_like(deltas), torch.empty_like(values)
         for i, steps in reversed(list(enumerate(_blocks(u)))):
-            step, value, outer = _rows(delta, steps), _rows(u, steps), _rows(grad_y, steps)
-            Bs, Cs = _rows(B, steps), _rows(C, steps)
+            step, value, outer = deltas[:, steps], values[:, steps], outers[:, steps]
+            Bs, Cs = _rows(inward, steps), _rows(outward, steps)
             decay, states = _run_block(value, step, A, Bs, saved[i])
             if A.is_complex():
                 outer = 2 * outer  # y is twice the real part
@@ -120,8 +125,10 @@ def _backward(
             exponent[:, 1:].mul_(states[:, :-1].conj())
             exponent[:, 0].mul_(saved[i].conj())  # now with respect to delta_t A
             _add_gradient(grad_A, steps, step, exponent)
-            _rows(grad_u, steps, copy=False).copy_(product * step)
-            _rows(grad_delta, steps, copy=False).copy_(product * value + _contract(exponent, A.conj()).real)
+            grad_values[:, steps] = product * step
+            grad_deltas[:, steps] = product * value + _contract(exponent, A.conj()).real
+        grad_u.copy_(grad_values.mT)
+        grad_delta.copy_(grad_deltas.mT)
     return grad_u, grad_delta, grad_A, grad_B, grad_C, carry
 
 
@@ -159,12 +166,14 @@ def _blocks(u):
     return (slice(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK))
 
 
-def _rows(signal, steps, copy=True):
-    """(B, D, L) -> (B, K, D); (B, G, N, L) -> (B, K, G, N); (D, N) as it is, constant in time."""
-    if signal.dim() == 2:
-        return signal
-    rows = signal[..., steps].movedim(-1, 1)
-    return rows.contiguous() if copy else rows
+def _time_major(signal):
+    """(B, D, L) -> (B, L, D), (B, G, N, L) -> (B, L, G, N), contiguous; (D, N) as it is, constant in time."""
+    return signal if signal.dim() == 2 else signal.movedim(-1, 1).contiguous()
+
+
+def _rows(projection, steps):
+    """Some steps of what `_time_major` gave."""
+    return projection if projection.dim() == 2 else projection[:, steps]
 
 
 def _run_block(u, delta, A, B, state):
@@ -225,8 +234,8 @@ def _add_gradient(grad, steps, x, states):
     if grad.dim() == 2:
         grad += (x.unsqueeze(-1) * states).sum((0, 1))
         return
-    rows = _rows(grad, steps, copy=False)
-    x = x.to(states.dtype).view(rows[..., 0].numel(), 1, x.shape[2] // grad.shape[1])
+    rows = grad[..., steps].movedim(-1, 1)
+    x = x.to(states.dtype).reshape(rows[..., 0].numel(), 1, x.shape[2] // grad.shape[1])
     rows.copy_(torch.bmm(x, _by_group(states, grad.shape[1])).view(rows.shape))
 
 
