@@ -1,9 +1,11 @@
-"""Where a training step's time goes, here and at another commit, in paired runs on the same batches.
+"""Where a training step's time goes, in paired runs on the same batches: here and at another commit, compiled or not.
 
     python benchmarks/training_step.py hparams/serenanet_small.yaml --data_folder DIR --against COMMIT
+    python benchmarks/training_step.py hparams/serenanet_small.yaml --data_folder DIR --compile none default
 
-The other commit is checked out into a temporary work tree. The two take turns, a fresh process each; every process
-trains on the same micro-batches, timed after a warm-up. Medians over steps, then over rounds.
+The other commit is checked out into a temporary work tree. All contestants take turns, a fresh process each; every
+process trains on the same micro-batches, over and over, timed after each was seen once. Medians over steps, then over
+rounds. ``--compile reduce-overhead`` is torch.compile with CUDA graphs.
 """
 
 import argparse
@@ -16,14 +18,16 @@ import tempfile
 import time
 from collections import defaultdict
 from contextlib import contextmanager
+from itertools import cycle, islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-WARM_UP = 5  # steps
+WARM_UP = 5  # steps, at least
 PARTS = (
-    *("loading", "speed perturbation", "features", "SpecAugment", "front end", "encoder", "CAR"),
+    *("loading", "speed perturbation", "features", "SpecAugment", "front end", "encoder", "CAR", "compiled model"),
     *("losses", "backward", "optimizer", "other"),
 )
+MODES = ("none", "default", "reduce-overhead", "max-autotune")
 
 
 def main():
@@ -31,11 +35,11 @@ def main():
     if options.worker:
         print(json.dumps(measure(options)))
         return
-    with trees(options.against) as checkouts:
-        rounds = {name: [] for name in checkouts}
+    with contestants(options) as runs:
+        rounds = {name: [] for name in runs}
         for i in range(options.rounds):
-            for name, folder in checkouts.items():
-                rounds[name].append(in_process(folder, options))
+            for name, (folder, mode) in runs.items():
+                rounds[name].append(in_process(folder, mode, options))
                 print(f"round {i + 1}/{options.rounds}, {name}: {rounds[name][-1]['step'] * 1e3:.0f} ms per step")
     medians = {
         name: {part: statistics.median(run.get(part, 0.0) for run in runs) for part in (*PARTS, "step")}
@@ -50,6 +54,8 @@ def parse():
     parser.add_argument("--data_folder", required=True)
     parser.add_argument("--recipe", default="recipes/CommonVoice/sw")
     parser.add_argument("--against", help="commit to compare with")
+    parser.add_argument("--compile", nargs="+", choices=MODES, default=["none"], help="of torch.compile, each a run")
+    parser.add_argument("--batches", type=int, default=30, help="different micro-batches, the first of the epoch")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
@@ -61,59 +67,74 @@ def parse():
 
 
 @contextmanager
-def trees(commit):
-    """The checkouts to measure, by name."""
+def contestants(options):
+    """Checkout and way of compiling by name."""
+    modes = {("" if mode == "none" else f", compiled ({mode})"): mode for mode in options.compile}
+    with checkout(options.against) as other:
+        trees = {"here": ROOT} if other is None else {options.against[:12]: other, "here": ROOT}
+        yield {tree + told: (folder, mode) for tree, folder in trees.items() for told, mode in modes.items()}
+
+
+@contextmanager
+def checkout(commit):
+    """A temporary work tree of a commit, or None."""
     if not commit:
-        yield {"here": ROOT}
+        yield None
         return
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree"
         git = ["git", "-C", str(ROOT), "worktree"]
         subprocess.run([*git, "add", "--quiet", "--detach", str(tree), commit], check=True)
         try:
-            yield {commit[:12]: tree, "here": ROOT}
+            yield tree
         finally:
             subprocess.run([*git, "remove", "--force", str(tree)], check=True)
 
 
-def in_process(folder, options):
-    """`measure` with the package and recipe of another checkout."""
+def in_process(folder, mode, options):
+    """`measure` with the package and recipe of a checkout."""
     environment = os.environ | {
         "PYTHONPATH": str(folder),
         "OMP_NUM_THREADS": str(options.threads),
         "OMP_WAIT_POLICY": "PASSIVE",
     }
     with tempfile.TemporaryDirectory() as work:
-        command = [sys.executable, str(Path(__file__).resolve()), *sys.argv[1:], "--worker", work]
+        script = str(Path(__file__).resolve())
+        command = [sys.executable, script, *sys.argv[1:], "--compile", mode, "--worker", work]
         done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def measure(options):
     """Median seconds per step and part."""
+    import torch
+
     clock = Clock(options.device)
     brain, loader = trainer(options)
     model, h = brain.raw("model"), brain.hparams
     clock.watch(h.speed_perturb, "forward", "speed perturbation")
     clock.watch(brain.modules.features, "forward", "features")
     clock.watch(h.spec_augment, "forward", "SpecAugment")
-    clock.watch(model.frontend, "forward", "front end")
-    clock.watch(model.encoder, "forward", "encoder")
-    if model.car is not None:
-        clock.watch(model.car, "forward", "CAR")
+    mode = options.compile[-1]
+    if mode == "none":
+        clock.watch(model.frontend, "forward", "front end")
+        clock.watch(model.encoder, "forward", "encoder")
+        if model.car is not None:
+            clock.watch(model.car, "forward", "CAR")
+    else:
+        model.forward = torch.compile(model.forward, mode=mode)
+        clock.watch(model, "forward", "compiled model")
     clock.watch(brain, "compute_objectives", "losses")
     clock.watch(brain, "optimizers_step", "optimizer")
-    import torch
-
     clock.watch(torch.Tensor, "backward", "backward")
-    batches = iter(loader)
-    for step in range(1, WARM_UP + options.steps + 1):
+    batches, warm_up = iter(loader), max(WARM_UP, options.batches)
+    for step in range(1, warm_up + options.steps + 1):
         clock.start()
         batch = clock.timed("loading", lambda: next(batches))
         brain.step = step
         brain.fit_batch(batch)
         clock.stop()
-    return clock.medians(WARM_UP)
+    return clock.medians(warm_up)
 
 
 def trainer(options):
@@ -142,7 +163,9 @@ def trainer(options):
         brain.progress.epoch = 1
     finally:
         sys.stdout = stdout
-    return brain, make_loader(Utterances(splits["train"], data.folder, experiment._encode), brain.train_sampler)
+    plans = list(islice(brain.train_sampler, options.batches))
+    order = islice(cycle(plans), 1 + max(WARM_UP, options.batches) + options.steps)
+    return brain, make_loader(Utterances(splits["train"], data.folder, experiment._encode), list(order))
 
 
 class Clock:

@@ -6,10 +6,13 @@ block; the backward pass recomputes a block from it. No decay is ever divided by
 memory is O((L / BLOCK + BLOCK) B D N).
 """
 
+import math
+
 import torch
 from torch.nn import functional
 
 BLOCK = 16
+LOG2_E = math.log2(math.e)
 SERIAL = 2**15  # elements up to which PyTorch gives an elementwise operation to one thread
 SHARED = 2**18  # elements of a state from which on several threads pay
 
@@ -178,12 +181,19 @@ def _rows(projection, steps):
 
 def _run_block(u, delta, A, B, state):
     """Decays and states of one block, both (B, K, D, N)."""
-    decay = (delta.unsqueeze(-1) * A).exp_()
+    decay = _decay(delta, A)
     states = _spread(delta * u, B)
     for a, h, h0 in zip(*_pieces(decay, states), *_pieces(state, dim=1), strict=True):
         for a_t, h_t in zip(a.unbind(1), h.unbind(1), strict=True):
             h0 = h_t.addcmul_(a_t, h0)
     return decay, states
+
+
+def _decay(delta, A):
+    """exp(delta A), (B, K, D, N); PyTorch's exp2 takes less than half the time of its exp on a CPU."""
+    if A.is_complex():
+        return (delta.unsqueeze(-1) * A).exp_()
+    return (delta.unsqueeze(-1) * (A * LOG2_E)).exp2_()
 
 
 def _carry_back(grad_states, decay, carry):
