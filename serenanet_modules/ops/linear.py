@@ -1,8 +1,9 @@
 """Matrix products on CPUs whose vector units PyTorch's default BLAS leaves half idle.
 
-PyTorch computes float32 products with Intel's MKL, which runs 256-bit code on AMD processors that have 512-bit
-units; oneDNN, also part of PyTorch, uses them. On an AMD EPYC with AVX-512 that halves the time of a linear layer's
-forward and backward (``benchmarks/training_step.py``). Everywhere else this is `torch.nn.functional.linear`.
+PyTorch computes float32 products with Intel's MKL, which runs 256-bit code on AMD processors; oneDNN, also part of
+PyTorch, uses AVX-512. Where the units really are 512 bits wide that nearly halves the time of a linear layer's forward
+and backward; on Zen 4, which has AVX-512 on 256-bit units, both take the same (``benchmarks/README.md``). Everywhere
+else this is `torch.nn.functional.linear`.
 """
 
 import functools
