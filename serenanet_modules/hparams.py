@@ -1,7 +1,8 @@
 """Hyper-parameter files: layers of HyperPyYAML merged into one standalone file.
 
-A file may begin with ``extends: other.yaml`` and then holds only what differs. Layers merge in the order
-base < dataset < extending files < command line:
+A file may begin with ``extends: other.yaml`` and then holds only what differs. It may extend several,
+``extends: [small.yaml, task.yaml]``: of their chains each file counts once, a later one over an earlier one. Layers
+merge in the order base < dataset < extending files < command line:
 
 - a tagged node (``!new:``, ``!name:``, ``!ref``, ``!include:``) or a list replaces what stood there;
 - an untagged mapping merges into what stood there, keeping its class;
@@ -147,10 +148,12 @@ def _chain(file, seen):
     if file in seen:
         raise UserError(f"{file}: extends itself through {seen[-1]}; break the circle")
     tree = _read(file)
-    parent = tree.pop("extends", None)
-    if parent is None:
-        return [(file, tree)]
-    return [*_chain(file.parent / str(parent), (*seen, file)), (file, tree)]
+    parents = tree.pop("extends", [])
+    layers = {}
+    for parent in parents if isinstance(parents, list) else [parents]:
+        above = dict(_chain(file.parent / str(parent), (*seen, file)))
+        layers |= {path: layer for path, layer in above.items() if path not in layers}
+    return [*layers.items(), (file, tree)]
 
 
 def _read(file):

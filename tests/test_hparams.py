@@ -92,6 +92,21 @@ def test_extends_chain(write):
     assert "extends" not in made
 
 
+def test_extending_two_files(write):
+    """A common ancestor counts once, so the second file overrides only what it says itself."""
+    write(
+        small="extends: base.yaml\nlr: 0.2\nepochs: 3\nencoder:\n    out_features: 2\n",
+        task="extends: base.yaml\nexperiment: task\nepochs: 5\n",
+    )
+    made = built(write(both="extends: [small.yaml, task.yaml]\nflag: true\n"))
+    assert (made["lr"], made["epochs"], made["experiment"], made["flag"]) == (0.2, 5, "task", True)
+    assert made["encoder"].out_features == 2
+    made = built(write(other="extends: [task.yaml, small.yaml]\n"))
+    assert (made["epochs"], made["experiment"]) == (3, "task")
+    write(task="extends: both.yaml\n")
+    assert "extends itself" in error(write(both="extends: [small.yaml, task.yaml]\n"))
+
+
 def test_order_of_layers(write):
     file = write(child="extends: base.yaml\nepochs: 3\n")
     dataset = {"epochs": ("dataset.yaml", 2), "lr": ("dataset.yaml", 0.5)}
