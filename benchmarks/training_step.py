@@ -152,20 +152,18 @@ def trainer(options):
     try:
         experiment = Experiment.from_command_line(options.recipe, line)
         experiment.run_opts = distributed.start(experiment.run_opts)
-        experiment._check()
-        experiment.save.mkdir(parents=True, exist_ok=True)
+        model = experiment._check()["model"]
+        experiment._open(model)
         data = experiment._prepare()
         splits = {name: read_manifest(data.manifest, name) for name in SPLITS}
-        experiment.units = experiment._make_units(splits["train"])
-        experiment.hparams.set("n_units", experiment.units.size)
-        brain = experiment._brain(splits, data.folder)
+        brain = experiment._brain(splits, data.folder, experiment._outputs(splits["train"]))
         brain.on_fit_start()
         brain.progress.epoch = 1
     finally:
         sys.stdout = stdout
     plans = list(islice(brain.train_sampler, options.batches))
     order = islice(cycle(plans), 1 + max(WARM_UP, options.batches) + options.steps)
-    return brain, make_loader(Utterances(splits["train"], data.folder, experiment._encode), list(order))
+    return brain, make_loader(Utterances(splits["train"], data.folder, brain.encode), list(order))
 
 
 class Clock:

@@ -1,12 +1,17 @@
-"""One experiment: prepare, make units, build, fit, average, evaluate. A recipe's train.py calls `main`."""
+"""One experiment: prepare, build, fit, average, evaluate. A recipe's train.py calls `main`.
+
+What is special about a kind of model (its units, losses, evaluation and report) is its Brain's, which the
+hyper-parameter ``brain`` names.
+"""
 
 import contextlib
 import fcntl
 import importlib.util
+import inspect
+import json
 import logging
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -14,58 +19,36 @@ import speechbrain as sb
 import torch
 from safetensors.torch import save_file
 from speechbrain.utils.checkpoints import average_checkpoints
-from speechbrain.utils.run_opts import RunOptions
 from torch import nn
 
 from serenanet_modules import distributed
+from serenanet_modules.brains.base import RecipeBrain
 from serenanet_modules.brains.checkpoints import AtomicCheckpointer
-from serenanet_modules.brains.ctc import CTCBrain
+from serenanet_modules.brains.masking import Masker
 from serenanet_modules.brains.progress import Progress
-from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader
+from serenanet_modules.data.batching import BatchSampler, Utterances, loader_of, make_loader
 from serenanet_modules.data.files import replacing
 from serenanet_modules.data.manifest import SPLITS, read_manifest
-from serenanet_modules.data.phonemes import g2p
 from serenanet_modules.data.preparation import Settings, prepare
-from serenanet_modules.data.text import normaliser
-from serenanet_modules.data.units import load_units, train_units
 from serenanet_modules.errors import UserError
-from serenanet_modules.evaluation import Evaluation, given_language_model
 from serenanet_modules.hparams import Hparams, read_yaml
+from serenanet_modules.pretrained import PretrainedRun
 from serenanet_modules.provenance import device_name, provenance
-from serenanet_modules.results import parameter_table, parameters, result_table, write_result
+from serenanet_modules.results import parameter_table, parameters, write_result
+from serenanet_modules.settings import check_data_folder, check_machine, check_values, split_arguments
+from serenanet_modules.targets import Targets
 from serenanet_modules.threads import share_cores
 
 logger = logging.getLogger(__name__)
 
 NORMALISATION_UTTERANCES = 2000  # of train, for the features' mean and standard deviation
-CHOICES = (
-    ("precision", ("fp32", "bf16", "fp16")),
-    ("scoring", ("decoder", "car", "average")),
-    ("units", ("char", "bpe", "unigram", "phoneme")),
-)
-LEAST = {  # smallest value that makes sense
-    "number_of_epochs": 1,
-    "grad_accumulation_factor": 1,
-    "checkpoints_to_average": 1,
-    "max_batch_seconds": 1,
-    "num_workers": 0,
-    "early_stopping_patience": 0,
-    "nonfinite_patience": 0,
-    "warmup_steps": 0,
-    "weight_decay": 0,
-    "beam_size": 0,
-    "lm_order": 2,
-    "lr": 0,
-}
-NUMBERS = ("lm_weight", "word_score")  # or null
-RUN_OPTIONS = ("device", "distributed_backend", "eval_precision", "noprogressbar", "tqdm_colored_bar")
 FREE_TO_CHANGE = (  # when a run goes on in a result folder; data and units are compared by what they hold
     *("number_of_epochs", "early_stopping_patience", "checkpoints_to_average", "nonfinite_patience"),
     *("num_workers", "ckpt_interval_minutes", "output_folder", "data_folder", "prepared_folder", "preparation"),
     *("beam_size", "lm", "lm_order", "lm_weight", "word_score"),
 )
 WEIGHTS = "weights.safetensors"
-UNITS = "units"
+PRETRAINED = "pretrained.json"
 
 
 def main(train_file, argv=None):
@@ -115,7 +98,7 @@ class Experiment:
         dataset = Path(recipe) / "dataset.yaml"
         keys = {k: (dataset, v) for k, v in read_yaml(dataset).items() if k != "prepare"}
         hparams = Hparams.load(argv[0], keys)
-        overrides, options = _split_arguments(argv[1:], hparams)
+        overrides, options = split_arguments(argv[1:], hparams)
         hparams.override(overrides)
         return cls(recipe, hparams, sb.parse_arguments([argv[0], *options])[1])
 
@@ -130,62 +113,51 @@ class Experiment:
         self.run_opts = distributed.start(self.run_opts)
         share_cores(distributed.local_world_size())
         self.provenance = provenance()
-        self._check()
+        probe = self._check()
         with self._sole_owner():
+            self._open(probe["model"])
             prepared = distributed.main_first(self._prepare)
             splits = {name: read_manifest(prepared.manifest, name) for name in SPLITS}
-            self.units = distributed.main_first(lambda: self._make_units(splits["train"]))
-            self.hparams.set("n_units", self.units.size)
+            arguments = self._outputs(splits["train"])
             distributed.main_first(lambda: self._claim(prepared))
-            brain = self._brain(splits, prepared.folder)
+            brain = self._brain(splits, prepared.folder, arguments)
             self._fit(brain, splits, prepared.folder)
             self._average(brain)
-            evaluation = Evaluation(brain, self.units, prepared.folder, splits, self.folder)
             start = time.monotonic()
-            results = evaluation.run()
-            result = self._report(brain, results, evaluation.decoding, time.monotonic() - start, prepared)
+            measures = brain.evaluate_splits(prepared.folder, splits)
+            result = self._report(brain, measures, time.monotonic() - start, prepared)
             distributed.barrier()  # no process leaves the group while another still uses it
             return result
 
     # --- before any long work -------------------------------------------------------------------------------------
 
     def _check(self):
+        """Refuse what cannot be; returns the objects that the file makes."""
         where = self.hparams.source
-        self._check_values(where)
-        given_language_model(self.plain["lm"])
-        device = str(self.run_opts.device or "")
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise UserError(f"--device {device}: this machine has no usable GPU; leave the option out")
-        on_gpu = device.startswith("cuda") or (not device and torch.cuda.is_available())
-        if self.plain["precision"] == "fp16" and not on_gpu:
-            raise UserError(f"{where}: 'precision' fp16 needs a GPU; use bf16 or fp32 on a CPU")
-        if not Path(self.plain["data_folder"]).is_dir():
-            raise UserError(f"data_folder: there is no folder {self.plain['data_folder']}")
+        check_values(self.plain, where)
+        check_machine(self.plain, str(self.run_opts.device or ""), where)
+        check_data_folder(self.plain["data_folder"])
         asked = self.plain["n_units"]
         self.hparams.set("n_units", asked or 2)
-        self.hparams.build()  # finds wrong classes and arguments now rather than after preparation
+        built = self.hparams.build()  # finds wrong classes and arguments now rather than after preparation
         self.hparams.set("n_units", asked)
+        self.kind = built["brain"]
+        if not (inspect.isclass(self.kind) and issubclass(self.kind, RecipeBrain)):
+            raise UserError(f"{where}: 'brain' must be !name: and a class of serenanet_modules.brains")
+        self.kind.check(self.plain, where)
+        if built["pessl"] is not None and self.plain["iteration"] > 1 and self.plain["pretrained"] is None:
+            raise UserError(
+                f"{where}: 'iteration' {self.plain['iteration']} needs --pretrained RESULT_DIR of the one before"
+            )
+        return built
 
-    def _check_values(self, where):
-        """What a type alone does not tell."""
-        for key, choices in CHOICES:
-            if self.plain[key] not in choices:
-                raise UserError(f"{where}: '{key}' must be one of {', '.join(choices)}, not {self.plain[key]}")
-        for key, least in LEAST.items():
-            if self.plain[key] < least:
-                raise UserError(f"{where}: '{key}' must be at least {least}, not {self.plain[key]}")
-        if not self.plain["max_grad_norm"] > 0:  # a negative one would turn every gradient round
-            raise UserError(f"{where}: 'max_grad_norm' must be more than 0; a large number switches clipping off")
-        for key in NUMBERS:
-            if not isinstance(self.plain[key], int | float | None):
-                raise UserError(f"{where}: '{key}' must be a number or null, not {self.plain[key]!r}")
-        for key, value in self.plain["preparation"].items():
-            if not (isinstance(value, int | float) or (key == "jobs" and value is None)):
-                raise UserError(f"{where}: 'preparation.{key}' must be a number, not {value!r}")
-        if not isinstance(self.plain["n_units"], int | None):
-            raise UserError(f"{where}: 'n_units' must be a whole number or null, not {self.plain['n_units']!r}")
-        if self.plain["units"] == "phoneme":
-            g2p(self.plain["locale"])  # refuses a locale without one
+    def _open(self, model):
+        """Find where the run starts: at a checkpoint of its own, else at a pre-training run, else anew."""
+        self.checkpointer, self.pretrained = AtomicCheckpointer(self.save), None
+        if self.plain["pretrained"] is not None and self.checkpointer.find_checkpoint() is None:
+            self.pretrained = PretrainedRun(self.plain["pretrained"])
+            teaches = self.pretrained.teaches(self.plain["iteration"])
+            self.pretrained.check(self.hparams, None if teaches else model)
 
     @contextlib.contextmanager
     def _sole_owner(self):
@@ -211,16 +183,15 @@ class Experiment:
         """Decode and sift the corpus, after a look at whether its text can give the units asked for."""
         module = self._recipe_module()
         candidates = list(module.candidates(self.plain["data_folder"], self.plain["locale"]))
-        phonemic = self.plain["units"] == "phoneme"
-        if not phonemic and not (self.save / UNITS / "units.json").is_file():
-            self._try_units([c.text for c in candidates if c.split == "train"])
+        train = [c for c in candidates if c.split == "train"]
+        self.kind.try_texts(self.plain, self.hparams.source, train, self.save)
         for split in {"train", "dev"} - {c.split for c in candidates}:
             raise UserError(
                 f"{self.plain['data_folder']}: the list of {split} is empty; a training needs train and dev"
             )
         options = dict(self.plain["preparation"])
         jobs = options.pop("jobs")
-        settings = Settings(**options, phonemes=phonemic)
+        settings = Settings(**options, phonemes=self.kind.needs_phonemes(self.plain), needs_text=self.kind.needs_text)
         return prepare(candidates, self.plain["prepared_folder"], settings, jobs)
 
     def _recipe_module(self):
@@ -230,45 +201,14 @@ class Experiment:
         spec.loader.exec_module(module)
         return module
 
-    def _try_units(self, texts):
-        normalise = normaliser(self.plain["locale"])
-        with tempfile.TemporaryDirectory() as folder:
-            self._train_units([normalise(text) for text in texts], folder)
-            self._check_size(load_units(folder))
-
-    def _make_units(self, train):
-        """Train the units, or load those of an earlier run."""
-        folder = self.save / UNITS
-        kind = self.plain["units"]
-        if not (folder / "units.json").is_file():
-            self._train_units([u.phonemes if kind == "phoneme" else u.text for u in train], folder)
-        units = load_units(folder)
-        if units.kind != kind:
-            raise UserError(f"{folder} holds {units.kind} units, not {kind}: give another --experiment")
-        self._check_size(units)
-        return units
-
-    def _check_size(self, units):
-        asked = self.plain["n_units"]
-        if asked not in (None, units.size):
-            raise UserError(
-                f"{self.hparams.source}: 'n_units' is {asked} but the {units.kind} units are {units.size}; "
-                "set it to null or to that"
-            )
-
-    def _train_units(self, texts, folder):
-        kind = self.plain["units"]
-        vocab_size = self.plain["vocab_size"] if kind in ("bpe", "unigram") else None
-        try:
-            train_units(kind, texts, vocab_size, folder)
-        except UserError as error:
-            raise UserError(f"{self.hparams.source}: {error}") from error
-
-    def _encode(self, utterance):
-        """Unit ids; phonemes that only dev has are left out, as the model cannot say them."""
-        if self.units.kind != "phoneme":
-            return self.units.encode(utterance.text)
-        return self.units.encode(" ".join(p for p in utterance.phonemes.split() if p in self.units.pieces))
+    def _outputs(self, train):
+        """Let the Brain say what the outputs stand for; returns its arguments."""
+        arguments, sizes = distributed.main_first(
+            lambda: self.kind.outputs(self.plain, self.hparams.source, train, self.save)
+        )
+        for key, value in sizes.items():
+            self.hparams.set(key, value)
+        return arguments
 
     # --- model and training ---------------------------------------------------------------------------------------
 
@@ -289,7 +229,7 @@ class Experiment:
         with replacing(data) as path:
             path.write_text(prepared.folder.name, encoding="utf-8")
 
-    def _brain(self, splits, root):
+    def _brain(self, splits, root, arguments):
         """Build everything and open the result folder."""
         sb.core.create_experiment_directory(str(self.folder))
         torch.manual_seed(self.plain["seed"])
@@ -297,6 +237,7 @@ class Experiment:
         if distributed.is_main():
             print(parameter_table(built["model"]))
         self._fit_normaliser(built["features"], splits["train"], root)
+        self._take_weights(built["model"])
         sampler = BatchSampler(
             [u.duration for u in splits["train"]],
             self.plain["max_batch_seconds"],
@@ -305,35 +246,54 @@ class Experiment:
             rank=distributed.rank(),
             world_size=distributed.world_size(),
         )
-        recoverables = {"model": built["model"], "features": built["features"]}
-        return CTCBrain(
+        self.checkpointer.add_recoverables({"model": built["model"], "features": built["features"]})
+        brain = self.kind(
             built["modules"],
             built["opt_class"],
             built,
             self.run_opts,
-            AtomicCheckpointer(self.save, recoverables),
+            self.checkpointer,
             progress=Progress(self.plain["number_of_epochs"], self.plain["early_stopping_patience"]),
             sampler=sampler,
-            units=self.units,
+            **arguments,
         )
+        if built["pessl"] is not None:
+            targets = Targets(self.plain, splits["train"], root, self.save, brain.modules.features, brain.device)
+            brain.masker = Masker(targets.clusters(self.pretrained), brain.raw("model"), self.plain["seed"])
+        return brain
 
     def _fit_normaliser(self, features, train, root):
-        """Mean and deviation of the features over a seeded sample of train, computed once per result folder."""
+        """Mean and deviation of the features, once per result folder.
+
+        They are those of the pre-training run where there is one (see `PretrainedRun`), else those of a seeded sample
+        of train.
+        """
         file = self.save / "features.pt"
 
         def fit():
-            if not file.is_file():
+            if self.pretrained is not None:
+                features.load_state_dict(self.pretrained.statistics)
+            else:
                 generator = torch.Generator().manual_seed(self.plain["seed"])
                 chosen = torch.randperm(len(train), generator=generator)[:NORMALISATION_UTTERANCES]
-                rows = [train[i] for i in chosen]
-                sampler = BatchSampler([u.duration for u in rows], 100.0, shuffle=False)
-                loader = make_loader(Utterances(rows, root), sampler)
-                features.fit((batch.wavs, batch.wav_lengths) for batch in loader)
-                with replacing(file) as path:
-                    torch.save(features.state_dict(), path)
+                features.fit((batch.wavs, batch.wav_lengths) for batch in loader_of([train[i] for i in chosen], root))
+            with replacing(file) as path:
+                torch.save(features.state_dict(), path)
 
-        distributed.main_first(fit)
+        distributed.main_first(lambda: None if file.is_file() else fit())
         features.load_state_dict(torch.load(file, weights_only=True))
+
+    def _take_weights(self, model):
+        """Start from the pre-trained weights, unless they only teach; say what was taken."""
+        if self.pretrained is None:
+            return
+        teaches = self.pretrained.teaches(self.plain["iteration"])
+        taken = None if teaches else self.pretrained.load_into(model)
+        if distributed.is_main():
+            print(taken or f"targets from the encoder in {self.pretrained.folder}; the weights start anew")
+            about = {**self.pretrained.summary, "gave": "targets" if teaches else "weights"}
+            with replacing(self.save / PRETRAINED) as path:
+                path.write_text(json.dumps(about, indent=1), encoding="utf-8")
 
     def _fit(self, brain, splits, root):
         dev = BatchSampler(
@@ -345,8 +305,8 @@ class Experiment:
         )
         workers = self.plain["num_workers"]
         brain.fit(
-            make_loader(Utterances(splits["train"], root, self._encode), brain.train_sampler, workers),
-            make_loader(Utterances(splits["dev"], root, self._encode), dev, workers),
+            make_loader(Utterances(splits["train"], root, brain.encode), brain.train_sampler, workers),
+            make_loader(Utterances(splits["dev"], root, brain.encode), dev, workers),
         )
 
     def _average(self, brain):
@@ -366,16 +326,15 @@ class Experiment:
 
     # --- results --------------------------------------------------------------------------------------------------
 
-    def _report(self, brain, results, decoding, seconds, prepared):
+    def _report(self, brain, measures, seconds, prepared):
         """Write result.json and print its table."""
         if not distributed.is_main():
             return {}
         audio = 3600 * sum(s["hours"] for name, s in prepared.summary["splits"].items() if name != "train")
         result = {
             **{key: self.plain[key] for key in ("dataset", "experiment", "seed")},
-            "results": results,
-            "decoding": decoding,
-            "units": {"kind": self.units.kind, "size": self.units.size},
+            **measures,
+            "pretrained": self._read_pretrained(),
             "parameters": parameters(brain.raw("model")),
             "epochs": brain.progress.epoch,
             "steps": brain.optimizer_step,
@@ -391,35 +350,11 @@ class Experiment:
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         write_result(self.folder / "result.json", result)
-        print(result_table(results))
+        print(brain.table(result))
         print(f"results: {self.folder}\nTensorBoard: tensorboard --logdir {self.folder / 'tensorboard'}")
         return result
 
-
-def _split_arguments(arguments, hparams):
-    """Separate ``--key value`` pairs of the file from SpeechBrain's run options.
-
-    A key of the file is the file's, also where SpeechBrain has an option of that name.
-    """
-    known = set(RunOptions().as_dict())
-    overrides, options = [], []
-    waiting = list(arguments)
-    while waiting:
-        first = waiting.pop(0)
-        if not first.startswith("--"):
-            raise UserError(f"the command line: '{first}' does not belong to any --key")
-        key, equals, value = first[2:].partition("=")
-        given = [value] if equals else []
-        while not equals and waiting and not waiting[0].startswith("--"):
-            given.append(waiting.pop(0))
-        if key in known and key not in hparams:
-            if key not in RUN_OPTIONS:
-                raise UserError(
-                    f"the command line: '--{key}' of SpeechBrain is not supported here; {', '.join(RUN_OPTIONS)} are"
-                )
-            options += [f"--{key}", *given]
-        elif len(given) == 1:
-            overrides.append((key, given[0]))
-        else:
-            raise UserError(f"the command line: '--{key}' needs one value, not {len(given)}")
-    return overrides, options
+    def _read_pretrained(self):
+        """What this run started from, None for one that did not."""
+        path = self.save / PRETRAINED
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

@@ -65,6 +65,11 @@ class Hparams:
             _merge(tree, layer, where)
         return cls(file, tree)
 
+    @classmethod
+    def from_text(cls, text, source):
+        """Parse a standalone document (`text` of another) that was found in the file ``source``."""
+        return cls(source, _parse(text, source))
+
     def override(self, overrides):
         """Merge the command line: (key with dots, yaml text of the value) pairs.
 

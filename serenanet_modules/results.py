@@ -31,6 +31,33 @@ def result_table(results):
     return "\n".join(rows)
 
 
+def pretraining_table(splits):
+    """Measures of masked prediction and its clusters, for people."""
+    heading = (
+        "set",
+        "masked acc. %",
+        "always the same %",
+        "dead",
+        "perplexity",
+        "phone purity",
+        "cluster purity",
+        "PNMI",
+    )
+    rows = []
+    for split, m in splits.items():
+        phones = m.get("phones", {})
+        agreement = [f"{phones[name]:.3f}" if phones else "-" for name in ("phone_purity", "cluster_purity", "pnmi")]
+        guess = f"{100 * m['usage']['most_frequent']:.2f}"
+        rows.append(
+            (split, f"{m['masked_accuracy']:.2f}", guess, m["usage"]["dead"], m["usage"]["perplexity"], *agreement)
+        )
+    widths = [len(name) + 2 for name in heading[1:]]
+    return "\n".join(
+        f"{first:<6}" + "".join(f"{value!s:>{width}}" for value, width in zip(rest, widths, strict=True))
+        for first, *rest in [heading, *rows]
+    )
+
+
 def write_result(path, result):
     """result.json, whole or not at all."""
     with replacing(path) as partial:

@@ -27,7 +27,8 @@ CHECKPOINT_BEFORE_VALIDATION = 30.0  # seconds of training worth a checkpoint wh
 
 
 class RecipeBrain(sb.Brain):
-    """Subclasses give ``compute_forward``, ``compute_objectives``, ``validate_batch`` and ``dev_errors``.
+    """Subclasses give ``compute_forward``, ``compute_objectives``, ``validate_batch``, ``dev_errors`` and
+    ``evaluate_splits``, and say what they ask of the data.
 
     ``compute_objectives(outputs, batch, Stage.TRAIN)`` returns a dict of named losses, each a mean over the
     batch's utterances; the entry ``loss`` is what is minimised.
@@ -39,7 +40,43 @@ class RecipeBrain(sb.Brain):
         Of the training loader; shared with `fit`.
     modules, opt_class, hparams, run_opts, checkpointer
         As in `speechbrain.Brain`.
+
+    Attributes
+    ----------
+    needs_text : bool
+        Whether training utterances without text are of no use.
+    masker : Masker or None
+        Makes the masked prediction of models that have one; set before `fit`.
     """
+
+    needs_text = False
+    masker = None
+
+    # --- what an experiment asks before the network is there --------------------------------------------------------
+
+    @classmethod
+    def check(cls, plain, where):
+        """Refuse settings (`Hparams.plain` of the file ``where``) that cannot be, before any long work."""
+
+    @classmethod
+    def needs_phonemes(cls, plain):
+        """Whether the manifest's phonemes are to be filled in."""
+        return False
+
+    @classmethod
+    def try_texts(cls, plain, where, candidates, save):
+        """Refuse training candidates whose texts cannot be used; ``save`` holds what an earlier run made of them."""
+
+    @classmethod
+    def outputs(cls, plain, where, train, save):
+        """What the network's outputs stand for, made of the training utterances or found in the folder ``save``.
+
+        Returns
+        -------
+        tuple of dict
+            Picklable arguments of the constructor, and hyper-parameters that follow from them.
+        """
+        return {}, {}
 
     def __init__(self, *args, progress, sampler, **kwargs):
         super().__init__(*args, **kwargs)
@@ -83,7 +120,41 @@ class RecipeBrain(sb.Brain):
         module = self.modules[name]
         return module.module if isinstance(module, DistributedDataParallel) else module
 
+    # --- what an experiment asks of the trained network -------------------------------------------------------------
+
+    encode = None  # utterance -> list of label ids, where there are labels
+
+    def evaluate_splits(self, root, splits):
+        """Measure the trained network; the main process writes files into the result folder.
+
+        Parameters
+        ----------
+        root : Path
+            Folder of the manifest.
+        splits : dict of str to list of Utterance
+
+        Returns
+        -------
+        dict
+            Entries of result.json.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def table(result):
+        """The measures in a result, for people."""
+        raise NotImplementedError
+
     # --- training -------------------------------------------------------------------------------------------------
+
+    def inputs(self, batch, stage):
+        """Normalised features (B, T, F) and lengths (B,) of a batch; training changes its speed at random."""
+        wavs, lengths = batch.wavs, batch.wav_lengths
+        if stage == Stage.TRAIN and self.hparams.speed_perturb is not None:
+            longer = self.hparams.speed_perturb(wavs)
+            lengths = (lengths * (longer.shape[1] / wavs.shape[1])).long().clamp(max=longer.shape[1])
+            wavs = longer
+        return self.modules.features(wavs, lengths)
 
     def fit_batch(self, batch):
         """One micro-batch; the optimizer steps where the plan closes a step."""
@@ -157,8 +228,14 @@ class RecipeBrain(sb.Brain):
             self.writer.add_scalar(f"train/{name}", value, self.optimizer_step)
 
     def describe(self, outputs):
-        """Further numbers of a batch for TensorBoard, by name."""
-        return {}
+        """Further numbers of a batch for TensorBoard, by name: the mean gate weight of each resolution."""
+        frontend = getattr(self.raw("model"), "frontend", None)
+        gate = getattr(frontend, "gate", None)
+        if gate is None:
+            return {}
+        total = gate.detach().float().sum((0, 1))  # zero in the padding, and 1 per frame elsewhere
+        mean = total / total.sum()
+        return {f"gate_{r * 10}ms": float(w) for r, w in zip(frontend.resolutions, mean, strict=True)}
 
     # --- checkpoints ----------------------------------------------------------------------------------------------
 

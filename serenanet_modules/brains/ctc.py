@@ -6,41 +6,27 @@ from torch.nn import functional
 
 from serenanet_modules import distributed
 from serenanet_modules.analysis.scoring import score
-from serenanet_modules.brains.base import RecipeBrain
+from serenanet_modules.brains.text import TextBrain
 from serenanet_modules.decoding.greedy import greedy
 from serenanet_modules.lobes.lengths import valid_mask
 
 
-class CTCBrain(RecipeBrain):
-    """Trains a `CTCModel`.
+class CTCBrain(TextBrain):
+    """Trains a `CTCModel`; parameters as in `TextBrain`."""
 
-    Parameters
-    ----------
-    units : Units
-        The tokenizer; decides what dev is scored on (words, or phones for phoneme units).
-    **kwargs
-        As in `RecipeBrain`.
-    """
-
-    def __init__(self, *args, units, **kwargs):
+    def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.units = units
         self._decoded = []  # (id, reference, hypothesis) of this process's dev utterances
 
     def compute_forward(self, batch, stage):
-        """Batch -> `CTCOutput`; training adds speed perturbation and SpecAugment."""
-        wavs, lengths = batch.wavs, batch.wav_lengths
-        if stage == Stage.TRAIN and self.hparams.speed_perturb is not None:
-            wavs, lengths = self._perturb(wavs, lengths)
-        x, lengths = self.modules.features(wavs, lengths)
-        if stage == Stage.TRAIN and self.hparams.spec_augment is not None:
+        """Batch -> `CTCOutput`; training adds speed perturbation, SpecAugment and PESSL's masks."""
+        x, lengths = self.inputs(batch, stage)
+        if stage != Stage.TRAIN:
+            return self.modules.model(x, lengths)
+        masking = None if self.masker is None else self.masker(x, lengths)
+        if self.hparams.spec_augment is not None:
             x = self.hparams.spec_augment(x, lengths)
-        return self.modules.model(x, lengths)
-
-    def _perturb(self, wavs, lengths):
-        """Resample the batch to one random speed."""
-        longer = self.hparams.speed_perturb(wavs)
-        return longer, (lengths * (longer.shape[1] / wavs.shape[1])).long().clamp(max=longer.shape[1])
+        return self.modules.model(x, lengths, masking)
 
     def compute_objectives(self, outputs, batch, stage):
         """Named losses, each a mean over the batch's utterances; ``loss`` is their weighted sum."""
@@ -51,6 +37,9 @@ class CTCBrain(RecipeBrain):
             self.progress.infeasible += left_out
         losses = {"ctc": self._ctc(outputs.decoder, outputs, batch, feasible)}
         total = h.ctc_weight * losses["ctc"]
+        if outputs.prediction is not None:
+            losses["pessl"] = outputs.prediction.loss.mean()
+            total = total + h.pessl_weight * losses["pessl"]
         if outputs.car is not None:
             losses["car_kl"] = divergence(outputs.decoder.detach(), outputs.car, outputs.lengths)
             total = total + h.car_weight * losses["car_kl"]
@@ -71,16 +60,6 @@ class CTCBrain(RecipeBrain):
         finite = torch.isfinite(per_utterance).tolist()
         self.suspect([u.id for u, ok in zip(batch.utterances, finite, strict=True) if not ok])
         return per_utterance.mean()
-
-    def describe(self, outputs):
-        """Mean gate weight per resolution."""
-        frontend = self.raw("model").frontend
-        gate = getattr(frontend, "gate", None)
-        if gate is None:
-            return {}
-        total = gate.detach().float().sum((0, 1))  # zero in the padding, and 1 per frame elsewhere
-        mean = total / total.sum()
-        return {f"gate_{r * 10}ms": float(w) for r, w in zip(frontend.resolutions, mean, strict=True)}
 
     def validate_batch(self, outputs, batch):
         """Decode a dev batch greedily."""

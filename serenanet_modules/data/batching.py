@@ -179,6 +179,12 @@ def make_loader(dataset, sampler, num_workers=0):
     )
 
 
+def loader_of(utterances, root, num_workers=0, batch_seconds=100.0):
+    """A loader of each utterance once, without labels, in an order and batches that depend on nothing else."""
+    sampler = BatchSampler([u.duration for u in utterances], batch_seconds, shuffle=False)
+    return make_loader(Utterances(utterances, root), sampler, num_workers)
+
+
 def _leave_signals_to_main(worker):
     """Outlive a signal to the whole process group, so that the main process can finish its step and save."""
     for number in (signal.SIGTERM, signal.SIGINT):

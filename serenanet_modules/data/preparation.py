@@ -61,6 +61,7 @@ class Settings:
     frame_rate: float = 25.0  # Hz
     frames_per_character: float = 1.0
     phonemes: bool = False  # fill the phonemes column
+    needs_text: bool = True  # False keeps training clips whatever their text; pre-training reads none
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def prepare(candidates, folder, settings=None, jobs=None, progress=True):
     prepared = _existing(target)
     if prepared is None:
         with _sigterm_as_exit():
-            clips = _normalised(candidates, tags, target.parent / "audio")
+            clips = _normalised(candidates, tags, target.parent / "audio", settings)
             clips = _heard(clips, jobs or available_cores(), progress)
             clips = [clip if clip.reason else _judged(clip, settings) for clip in clips]
             prepared = _write(clips, target, key, settings, progress)
@@ -168,7 +169,7 @@ def _existing(target):
     return Prepared(target, target / "manifest.csv", summary)
 
 
-def _normalised(candidates, tags, audio):
+def _normalised(candidates, tags, audio, settings):
     """Normalise the texts, and reject what needs no listening."""
     rules = {locale: normaliser(locale) for locale in {c.locale for c in candidates}}
     kept = {c.id: i for i, c in reversed(list(enumerate(candidates)))}
@@ -179,7 +180,7 @@ def _normalised(candidates, tags, audio):
         if kept[c.id] != i:
             detail = f"the one in {candidates[kept[c.id]].split} is kept"
             clip = replace(clip, reason="duplicate id", detail=detail)
-        elif c.split == "train" and not clip.text:
+        elif settings.needs_text and c.split == "train" and not clip.text:
             clip = replace(clip, reason="empty text", detail=f"the sentence is {c.text!r}")
         clips.append(clip)
     return clips
@@ -234,7 +235,7 @@ def _judged(clip, settings):
         return replace(clip, reason="too short", detail=f"{clip.duration:.2f} s")
     if clip.duration > settings.max_duration:
         return replace(clip, reason="too long", detail=f"{clip.duration:.2f} s")
-    if frames < need:
+    if settings.needs_text and frames < need:
         detail = f"{frames:.0f} frames at {settings.frame_rate:g} Hz, {need:.0f} needed"
         return replace(clip, reason="too short for its text", detail=detail)
     return clip

@@ -34,6 +34,8 @@ class ConvFrontend(nn.Module):
     (torch.Size([2, 26, 16]), [26, 13])
     """
 
+    output_stride = 4  # input frames per output frame
+
     def __init__(self, input_size, d_model, channels=(64, 32), dropout=0.1):
         super().__init__()
         self.convolutions = ConvolutionFrontEnd(

@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from serenanet_modules.lobes.layers import Linear
+from serenanet_modules.lobes.pessl import Prediction
+from serenanet_modules.lobes.trunk import Trunk
 
 
 class CTCOutput(NamedTuple):
@@ -15,6 +17,7 @@ class CTCOutput(NamedTuple):
     car: Tensor | None  # the refinement's log-probabilities (B, T, units)
     lengths: Tensor  # (B,) int64 frames
     hidden: Tensor  # encoder output (B, T, d_model)
+    prediction: Prediction | None  # of the frames that PESSL hid, where it hid some
     regularisers: dict[str, Tensor]  # scalars by the name of their weight
 
     def log_probs(self, scoring):
@@ -26,25 +29,24 @@ class CTCOutput(NamedTuple):
         return torch.logaddexp(self.decoder, self.car) - torch.log(self.decoder.new_tensor(2.0))
 
 
-class CTCModel(nn.Module):
-    """SerenaNet when its parts are ATHM, the rotary transformer and CAR; any CTC model with other parts.
+class CTCModel(Trunk):
+    """SerenaNet when its parts are ATHM, the rotary transformer, PESSL and CAR; any CTC model with other parts.
 
     Parameters
     ----------
     frontend, encoder : Module
-        ``(x, lengths) -> (y, lengths)``.
+        As in `Trunk`.
     d_model : int
         Encoder size.
     n_units : int
         Output units, blank included.
     car : Module, optional
         ``(hidden, lengths) -> logits (B, T, n_units)``.
+    pessl : PESSL, optional
     """
 
-    def __init__(self, frontend, encoder, d_model, n_units, car=None):
-        super().__init__()
-        self.frontend = frontend
-        self.encoder = encoder
+    def __init__(self, frontend, encoder, d_model, n_units, car=None, pessl=None):
+        super().__init__(frontend, encoder, pessl)
         self.decoder = Linear(d_model, n_units)
         self.car = car
 
@@ -53,17 +55,14 @@ class CTCModel(nn.Module):
         """The sources of log-probabilities that this model has."""
         return ("decoder",) if self.car is None else ("decoder", "car", "average")
 
-    def forward(self, x, lengths):
+    def forward(self, x, lengths, masking=None):
         """x (B, T, F), lengths (B,) int64 -> `CTCOutput`."""
-        x, lengths = self.frontend(x, lengths)
-        hidden, lengths = self.encoder(x, lengths)
+        hidden, lengths = self.encode(x, lengths, masking)
         decoder = self.decoder(hidden).float().log_softmax(-1)
         car = None if self.car is None else self.car(hidden, lengths).float().log_softmax(-1)
-        return CTCOutput(decoder, car, lengths, hidden, self._regularisers())
+        return CTCOutput(decoder, car, lengths, hidden, self.predict(hidden, masking), self.regularisers())
 
-    def _regularisers(self):
-        found = {
-            "gate_l2": getattr(self.frontend, "regulariser", None),
-            "car_l2": getattr(self.car, "regulariser", None),
-        }
-        return {name: value for name, value in found.items() if value is not None}
+    def regularisers(self):
+        """Those of the front end and of the refinement."""
+        value = getattr(self.car, "regulariser", None)
+        return super().regularisers() | ({} if value is None else {"car_l2": value})

@@ -36,12 +36,16 @@ class RotaryTransformerEncoder(nn.Module):
 
     def forward(self, x, lengths):
         """x (B, T, d_model), lengths (B,) -> the same shapes."""
+        return zero_padding(self.norm(self.hidden(x, lengths)), lengths), lengths
+
+    def hidden(self, x, lengths):
+        """Output of the last layer (B, T, d_model) before the norm; undefined in the padding."""
         x = zero_padding(x, lengths)
         mask = valid_mask(lengths, x.shape[1])[:, None, None, :]  # (B, 1, 1, T) over keys
         rotation = rotary_angles(x.shape[1], self.layers[0].head_size, x.device)
         for layer in self.layers:
             x = layer(x, mask, rotation)
-        return zero_padding(self.norm(x), lengths), lengths
+        return x
 
 
 class RotaryTransformerLayer(nn.Module):

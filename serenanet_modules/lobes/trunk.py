@@ -1,0 +1,70 @@
+"""What recognisers and pre-training share: a front end, an encoder, and frames that can be hidden in between."""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from serenanet_modules.lobes.pessl import Prediction
+
+
+class Trunk(nn.Module):
+    """Front end and encoder; with a `PESSL` part, frames can be hidden from the encoder.
+
+    Parameters
+    ----------
+    frontend, encoder : Module
+        ``(x, lengths) -> (y, lengths)``. The front end's ``output_stride`` is the number of input frames per output
+        frame: T frames become ceil(T / output_stride).
+    pessl : PESSL, optional
+    """
+
+    def __init__(self, frontend, encoder, pessl=None):
+        super().__init__()
+        self.frontend = frontend
+        self.encoder = encoder
+        self.pessl = pessl
+
+    @property
+    def stride(self):
+        """10 ms frames per encoder frame."""
+        return self.frontend.output_stride
+
+    def encode(self, x, lengths, masking=None):
+        """x (B, T, F), lengths (B,) int64 -> encoder output (B, ceil(T / stride), d_model), lengths.
+
+        ``masking`` says what is hidden from the encoder.
+        """
+        x, lengths = self.frontend(x, lengths)
+        if masking is not None:
+            x = self.pessl.hide(x, masking.mask)
+        return self.encoder(x, lengths)
+
+    def predict(self, hidden, masking):
+        """The `Prediction` of what ``masking`` hid, None where nothing is asked for."""
+        return None if masking is None else self.pessl(hidden, masking)
+
+    def regularisers(self):
+        """Scalars of the last call by the name of their weight."""
+        value = getattr(self.frontend, "regulariser", None)
+        return {} if value is None else {"gate_l2": value}
+
+
+class PretrainingOutput(NamedTuple):
+    """What a `PretrainingModel` gives for a batch."""
+
+    prediction: Prediction | None
+    lengths: Tensor  # (B,) int64 frames
+    hidden: Tensor  # encoder output (B, T, d_model)
+    regularisers: dict[str, Tensor]  # scalars by the name of their weight
+
+
+class PretrainingModel(Trunk):
+    """A `Trunk` that learns from sound alone; parameters are those of `Trunk`, ``pessl`` required."""
+
+    def __init__(self, frontend, encoder, pessl):
+        super().__init__(frontend, encoder, pessl)
+
+    def forward(self, x, lengths, masking=None):
+        """x (B, T, F), lengths (B,) int64 -> `PretrainingOutput`."""
+        hidden, lengths = self.encode(x, lengths, masking)
+        return PretrainingOutput(self.predict(hidden, masking), lengths, hidden, self.regularisers())

@@ -1,0 +1,173 @@
+"""The targets of a run's masked prediction, made once per result folder: its clusters, and the phones behind them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from serenanet_modules import distributed
+from serenanet_modules.data.alignment import PhoneAligner, cepstra, spelling
+from serenanet_modules.data.batching import loader_of
+from serenanet_modules.data.clustering import fit_centroids, frames_of, sample_frames
+from serenanet_modules.data.files import replacing
+from serenanet_modules.errors import UserError
+from serenanet_modules.hparams import Hparams
+from serenanet_modules.lobes.clusters import Clusters, EncoderLayer, Spectrum, middle
+
+CLUSTERS, ALIGNER = "clusters.safetensors", "aligner.safetensors"
+ALIGNED_UTTERANCES = 1000  # of train, at most, that the phones are estimated on
+
+
+class Targets:
+    """Makes what a run needs, or finds what it made before, in ``save``; processes other than the main one wait.
+
+    Parameters
+    ----------
+    plain : dict
+        The run's settings: n_clusters, cluster_frames, cluster_layer, targets, iteration, seed, num_workers.
+    train : list of Utterance
+    root : Path
+        Folder of the manifest.
+    save : Path
+    features : LogMel
+        With its statistics, on ``device``.
+    device : torch.device
+    """
+
+    def __init__(self, plain, train, root, save, features, device):
+        self.plain, self.train, self.root, self.save = plain, train, root, Path(save)
+        self.features, self.device = features, device
+
+    def clusters(self, pretrained=None):
+        """The `Clusters`: those of a `PretrainedRun`, or fitted here.
+
+        Raises
+        ------
+        UserError
+            Where they cannot be made as the settings say.
+        """
+        file = self.save / CLUSTERS
+        distributed.main_first(lambda: None if file.is_file() else self._make_clusters(file, pretrained))
+        return load_clusters(file).to(self.device)
+
+    def aligner(self):
+        """The `PhoneAligner` of the training transcripts; None where there are none."""
+        file = self.save / ALIGNER
+        if not any(u.text for u in self.train):
+            return None
+        distributed.main_first(lambda: None if file.is_file() else self._make_aligner(file))
+        with safe_open(file, "pt") as tensors:
+            phones = json.loads(tensors.metadata()["phones"])
+            return PhoneAligner(phones, tensors.get_tensor("mean"), tensors.get_tensor("variance"))
+
+    # --- clusters -------------------------------------------------------------------------------------------------
+
+    def _make_clusters(self, file, pretrained):
+        if pretrained is not None and not pretrained.teaches(self.plain["iteration"]):
+            with replacing(file) as path:
+                shutil.copyfile(pretrained.clusters, path)
+            return
+        teacher, layer = {}, None
+        about = {"targets": self.plain["targets"], "iteration": self.plain["iteration"]}
+        if pretrained is not None:
+            layer = self.plain["cluster_layer"]
+            representation, layer = encoder_layer(pretrained.hparams, pretrained.tensors, layer)
+            teacher = {f"teacher.{name}": t for name, t in representation.state_dict().items()}
+        else:
+            representation = Spectrum()
+        representation.to(self.device).eval()
+        sample = sample_frames(
+            self.train,
+            self.root,
+            self.features,
+            representation,
+            self.plain["cluster_frames"],
+            self.plain["seed"],
+            self.device,
+            self.plain["num_workers"],
+        )
+        seeds = self._phone_means(representation) if self.plain["targets"] == "phoneme_seeded" else None
+        centroids = torch.from_numpy(fit_centroids(sample, self.plain["n_clusters"], self.plain["seed"], seeds))
+        about |= {"layer": layer, "hyperparams": pretrained.hparams.text if teacher else None}
+        with replacing(file) as path:
+            save_file({"centroids": centroids, **teacher}, path, {"clusters": json.dumps(about)})
+
+    def _phone_means(self, representation):
+        """Mean frame of each phone and of silence, (phones, D)."""
+        aligner = self.aligner()
+        if aligner is None:
+            raise UserError("'targets' phoneme_seeded needs transcripts, and no training utterance has one")
+        sums, counts = 0.0, torch.zeros(len(aligner.phones))
+        spell = spelling()
+        for utterance, x, y in self._transcribed(representation):
+            path = aligner.align(cepstra(x.cpu()), spell(utterance))
+            if path is not None:
+                place = middle(torch.tensor([len(x)]), representation.stride, len(x))[0]
+                chosen = torch.nn.functional.one_hot(path[place], len(aligner.phones)).float()  # (T, phones)
+                sums = sums + chosen.T @ y.float().cpu()
+                counts += chosen.sum(0)
+        heard = counts > 0
+        return (sums[heard] / counts[heard].unsqueeze(1)).numpy()
+
+    # --- phones -----------------------------------------------------------------------------------------------------
+
+    def _make_aligner(self, file):
+        spell = spelling()
+        heard = [(cepstra(x.cpu()), spell(u)) for u, x, _ in self._transcribed(Spectrum())]
+        aligner = PhoneAligner.fit(heard)
+        with replacing(file) as path:
+            tensors = {"mean": aligner.mean, "variance": aligner.variance}
+            save_file(tensors, path, {"phones": json.dumps(aligner.phones)})
+
+    def _transcribed(self, representation):
+        """`frames_of` a seeded sample of the transcribed utterances."""
+        rows = [u for u in self.train if u.text]
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(self.plain["seed"]))
+        rows = [rows[i] for i in order[:ALIGNED_UTTERANCES]]
+        return frames_of(loader_of(rows, self.root), self.features, representation, self.device)
+
+
+def encoder_layer(hparams, tensors, layer):
+    """An `EncoderLayer` of a pre-trained model, and its number; null is the middle layer."""
+    model = hparams.build()["model"]
+    model.load_state_dict(tensors)
+    layer = layer or -(-len(getattr(model.encoder, "layers", ())) // 2)
+    try:
+        return EncoderLayer(model, layer), layer
+    except ValueError as error:
+        raise UserError(f"cluster_layer: {error}; see {hparams.source}") from None
+
+
+def describe_clusters(path):
+    """What is known of a clusters file: ``targets``, ``iteration``, ``layer``, and the teacher's ``hyperparams``.
+
+    Raises
+    ------
+    UserError
+        Where it cannot be read.
+    """
+    return _open(path)[0]
+
+
+def load_clusters(path):
+    """The `Clusters` of a file."""
+    about, tensors = _open(path)
+    representation = Spectrum()
+    if about["hyperparams"] is not None:
+        model = Hparams.from_text(about["hyperparams"], path).build()["model"]
+        representation = EncoderLayer(model, about["layer"])
+        prefix = "teacher."
+        representation.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+    return Clusters(representation, tensors["centroids"])
+
+
+def _open(path):
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads(file.metadata()["clusters"])
+            return about, {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as clusters ({error}); delete it to fit them again") from None
