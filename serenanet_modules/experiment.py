@@ -156,8 +156,7 @@ class Experiment:
         self.checkpointer, self.pretrained = AtomicCheckpointer(self.save), None
         if self.plain["pretrained"] is not None and self.checkpointer.find_checkpoint() is None:
             self.pretrained = PretrainedRun(self.plain["pretrained"])
-            teaches = self.pretrained.teaches(self.plain["iteration"])
-            self.pretrained.check(self.hparams, None if teaches else model)
+            self.pretrained.check(self.hparams, model, self.plain["iteration"])
 
     @contextlib.contextmanager
     def _sole_owner(self):

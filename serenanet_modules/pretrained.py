@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.hparams import Hparams
-from serenanet_modules.targets import CLUSTERS, describe_clusters
+from serenanet_modules.targets import CLUSTERS, describe_clusters, load_clusters
 
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "result.json", f"save/{CLUSTERS}")
 
@@ -101,39 +101,53 @@ class PretrainedRun:
             )
         return iteration == self.iteration + 1
 
-    def check(self, hparams, model):
+    def check(self, hparams, model, iteration):
         """Refuse a run that cannot start from here.
 
         Parameters
         ----------
         hparams : Hparams
             Of that run.
-        model : Module or None
-            Its model, where it takes the weights.
+        model : Trunk
+            Its model.
+        iteration : int
+            Asked for.
 
         Raises
         ------
         UserError
-            For other features, a tensor of another shape (named, with both shapes), or nothing in common.
+            For other features, frame rates of which neither is a multiple of the other, and, where the weights are
+            taken, a tensor of another shape (named, with both shapes) or an encoder with nothing in common.
         """
         if "features" in hparams.differences(self.hparams.source):
             raise UserError(
                 f"{hparams.source}: 'features' differ from those in {self.hparams.source}, which the clusters and "
                 "weights in that folder were made for; use the same"
             )
-        if model is None:
-            return
-        own = model.state_dict()
+        teaches = self.teaches(iteration)
+        if model.pessl is not None:
+            self._check_rates(model.stride, hparams.source, teaches)
+        if not teaches:
+            self._check_weights(model.state_dict(), hparams.source)
+
+    def _check_rates(self, stride, where, teaches):
+        """Refuse frames that do not fall on the frames that the targets are made of."""
+        trunk = self.hparams.build()["model"] if teaches else load_clusters(self.clusters).representation
+        if stride % trunk.stride and trunk.stride % stride:
+            raise UserError(
+                f"{where}: an encoder frame is {10 * stride} ms, but the targets of {self.folder} come in frames of "
+                f"{10 * trunk.stride} ms; one must be a multiple of the other"
+            )
+
+    def _check_weights(self, own, where):
         for name, tensor in self.tensors.items():
             if name in own and own[name].shape != tensor.shape:
                 raise UserError(
                     f"pretrained: {name} is {_shape(tensor)} in {self.folder}, but {_shape(own[name])} in the model of "
-                    f"{hparams.source}; give both the same sizes"
+                    f"{where}; give both the same sizes"
                 )
         if not any(name.startswith("encoder.") and name in own for name in self.tensors):
-            raise UserError(
-                f"pretrained: the encoder in {self.folder} is of another kind than that of {hparams.source}"
-            )
+            raise UserError(f"pretrained: the encoder in {self.folder} is of another kind than that of {where}")
 
     def load_into(self, model):
         """Copy the weights whose names match.

@@ -210,6 +210,11 @@ def _device(name):
 def _check_folder(folder):
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; give results/<dataset>/<experiment>/<seed> of a run")
+    if (folder / "save/clusters.safetensors").is_file() and not (folder / "save/units").is_dir():
+        raise UserError(
+            f"{folder}: is the result of a pre-training, which is no recogniser yet; train one from it with "
+            f"--pretrained {folder}"
+        )
     missing = [name for name in NEEDED if not (folder / name).is_file()]
     if missing:
         raise UserError(

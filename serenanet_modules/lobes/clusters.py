@@ -21,12 +21,14 @@ class Spectrum(nn.Module):
 
     def forward(self, x, lengths):
         """x (B, T, F), lengths (B,) -> (B, T, 3 F)."""
+        delta = self._delta(x, lengths)
+        return zero_padding(torch.cat([x, delta, self._delta(delta, lengths)], dim=-1), lengths)
+
+    def _delta(self, x, lengths):
+        """Differences of x (B, T, F) over time, the last valid frame repeated to the end as if nothing followed."""
         last = (lengths - 1).clamp(min=0)[:, None, None]
         position = torch.arange(x.shape[1], device=x.device)[None, :, None].minimum(last)
-        x = x.gather(1, position.expand_as(x)).transpose(1, 2)  # (B, F, T), the last valid frame repeated to the end
-        delta = compute_deltas(x)
-        y = torch.cat([x, delta, compute_deltas(delta)], dim=1).transpose(1, 2)
-        return zero_padding(y, lengths)
+        return compute_deltas(x.gather(1, position.expand_as(x)).transpose(1, 2)).transpose(1, 2)
 
 
 class EncoderLayer(nn.Module):
@@ -85,11 +87,6 @@ class Clusters(nn.Module):
     def train(self, mode=True):
         """Stay as it is: targets must not depend on dropout."""
         return super().train(False)
-
-    def fits(self, stride):
-        """Whether each frame of ``stride`` falls on frames of the representation."""
-        own = self.representation.stride
-        return stride % own == 0 or own % stride == 0
 
     @torch.no_grad()
     def forward(self, x, lengths, stride):

@@ -96,7 +96,9 @@ class Run:
         self.folder = Path(folder)
         self.log = Path(f"{folder}.{time.monotonic_ns()}.out")
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["serenanet_modules.experiment"])
+        context.set_forkserver_preload(
+            [f"serenanet_modules.{name}" for name in ("experiment", "brains.ctc", "brains.pessl")]
+        )
         self.process = context.Process(
             target=_child, args=(arguments, self.folder, str(self.log), hooks, environment or {})
         )
