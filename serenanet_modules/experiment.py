@@ -4,8 +4,6 @@ What is special about a kind of model (its units, losses, evaluation and report)
 hyper-parameter ``brain`` names.
 """
 
-import contextlib
-import fcntl
 import importlib.util
 import inspect
 import json
@@ -34,6 +32,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.hparams import Hparams, read_yaml
 from serenanet_modules.pretrained import PretrainedRun
 from serenanet_modules.provenance import device_name, provenance
+from serenanet_modules.result_folder import claim, sole_owner
 from serenanet_modules.results import parameter_table, parameters, write_result
 from serenanet_modules.settings import check_data_folder, check_machine, check_values, split_arguments
 from serenanet_modules.targets import Targets
@@ -42,11 +41,6 @@ from serenanet_modules.threads import share_cores
 logger = logging.getLogger(__name__)
 
 NORMALISATION_UTTERANCES = 2000  # of train, for the features' mean and standard deviation
-FREE_TO_CHANGE = (  # when a run goes on in a result folder; data and units are compared by what they hold
-    *("number_of_epochs", "early_stopping_patience", "checkpoints_to_average", "nonfinite_patience"),
-    *("num_workers", "ckpt_interval_minutes", "output_folder", "data_folder", "prepared_folder", "preparation"),
-    *("beam_size", "lm", "lm_order", "lm_weight", "word_score"),
-)
 WEIGHTS = "weights.safetensors"
 PRETRAINED = "pretrained.json"
 
@@ -114,12 +108,12 @@ class Experiment:
         share_cores(distributed.local_world_size())
         self.provenance = provenance()
         probe = self._check()
-        with self._sole_owner():
+        with sole_owner(self.folder):
             self._open(probe["model"])
             prepared = distributed.main_first(self._prepare)
             splits = {name: read_manifest(prepared.manifest, name) for name in SPLITS}
             arguments = self._outputs(splits["train"])
-            distributed.main_first(lambda: self._claim(prepared))
+            distributed.main_first(lambda: claim(self.folder, self.hparams, prepared.folder.name))
             brain = self._brain(splits, prepared.folder, arguments)
             self._fit(brain, splits, prepared.folder)
             self._average(brain)
@@ -145,9 +139,10 @@ class Experiment:
         if not (inspect.isclass(self.kind) and issubclass(self.kind, RecipeBrain)):
             raise UserError(f"{where}: 'brain' must be !name: and a class of serenanet_modules.brains")
         self.kind.check(self.plain, where)
-        if built["pessl"] is not None and self.plain["iteration"] > 1 and self.plain["pretrained"] is None:
+        if self.plain["iteration"] > 1 and (built["pessl"] is None or self.plain["pretrained"] is None):
             raise UserError(
-                f"{where}: 'iteration' {self.plain['iteration']} needs --pretrained RESULT_DIR of the one before"
+                f"{where}: 'iteration' {self.plain['iteration']} needs 'pessl', and --pretrained RESULT_DIR of the one "
+                "before"
             )
         return built
 
@@ -157,24 +152,6 @@ class Experiment:
         if self.plain["pretrained"] is not None and self.checkpointer.find_checkpoint() is None:
             self.pretrained = PretrainedRun(self.plain["pretrained"])
             self.pretrained.check(self.hparams, model, self.plain["iteration"])
-
-    @contextlib.contextmanager
-    def _sole_owner(self):
-        """Refuse a second run in the same result folder while this one lives."""
-        with contextlib.ExitStack() as stack:
-            distributed.main_first(lambda: self._lock(stack))
-            yield
-
-    def _lock(self, stack):
-        self.save.mkdir(parents=True, exist_ok=True)
-        lock = stack.enter_context(open(self.folder / ".lock", "w", encoding="utf-8"))
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{self.folder}: another run is using this result folder; wait for it, or give this "
-                "one its own --experiment NAME or --seed N"
-            ) from None
 
     # --- data -----------------------------------------------------------------------------------------------------
 
@@ -210,23 +187,6 @@ class Experiment:
         return arguments
 
     # --- model and training ---------------------------------------------------------------------------------------
-
-    def _claim(self, prepared):
-        """Write what this run is into its folder; refuse a folder whose run was another one."""
-        file, data = self.folder / "hyperparams.yaml", self.save / "data.txt"
-        if file.is_file():
-            changed = self.hparams.differences(file, FREE_TO_CHANGE)
-            if data.is_file() and data.read_text(encoding="utf-8") != prepared.folder.name:
-                changed.append("the data")
-            if changed:
-                raise UserError(
-                    f"{self.folder} holds a run with other settings ({', '.join(changed)}); give this one its own "
-                    "--experiment NAME, or delete that folder"
-                )
-        with replacing(file) as path:
-            path.write_text(self.hparams.text, encoding="utf-8")
-        with replacing(data) as path:
-            path.write_text(prepared.folder.name, encoding="utf-8")
 
     def _brain(self, splits, root, arguments):
         """Build everything and open the result folder."""
@@ -330,6 +290,13 @@ class Experiment:
         if not distributed.is_main():
             return {}
         audio = 3600 * sum(s["hours"] for name, s in prepared.summary["splits"].items() if name != "train")
+        seconds = {
+            "training": round(brain.progress.seconds, 1),
+            "training_cpu": round(brain.progress.cpu_seconds, 1),
+            "evaluation": round(seconds, 1),
+            "evaluated_audio": round(audio, 1),
+            **measures.pop("seconds", {}),
+        }
         result = {
             **{key: self.plain[key] for key in ("dataset", "experiment", "seed")},
             **measures,
@@ -337,12 +304,7 @@ class Experiment:
             "parameters": parameters(brain.raw("model")),
             "epochs": brain.progress.epoch,
             "steps": brain.optimizer_step,
-            "seconds": {
-                "training": round(brain.progress.seconds, 1),
-                "training_cpu": round(brain.progress.cpu_seconds, 1),
-                "evaluation": round(seconds, 1),
-                "evaluated_audio": round(audio, 1),
-            },
+            "seconds": seconds,
             "data": prepared.summary,
             **self.provenance,
             "device": device_name(brain.device),

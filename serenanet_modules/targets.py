@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from tqdm import tqdm
 
 from serenanet_modules import distributed
 from serenanet_modules.data.alignment import PhoneAligner, cepstra, spelling
@@ -55,10 +56,14 @@ class Targets:
 
     def aligner(self):
         """The `PhoneAligner` of the training transcripts; None where there are none."""
+        return distributed.main_first(self._made_aligner)
+
+    def _made_aligner(self):
         file = self.save / ALIGNER
         if not any(u.text for u in self.train):
             return None
-        distributed.main_first(lambda: None if file.is_file() else self._make_aligner(file))
+        if not file.is_file():
+            self._make_aligner(file)
         with safe_open(file, "pt") as tensors:
             phones = json.loads(tensors.metadata()["phones"])
             return PhoneAligner(phones, tensors.get_tensor("mean"), tensors.get_tensor("variance"))
@@ -97,12 +102,12 @@ class Targets:
 
     def _phone_means(self, representation):
         """Mean frame of each phone and of silence, (phones, D)."""
-        aligner = self.aligner()
+        aligner = self._made_aligner()
         if aligner is None:
             raise UserError("'targets' phoneme_seeded needs transcripts, and no training utterance has one")
         sums, counts = 0.0, torch.zeros(len(aligner.phones))
         spell = spelling()
-        for utterance, x, y in self._transcribed(representation):
+        for utterance, x, y in self._transcribed(representation, "phones: means"):
             path = aligner.align(cepstra(x.cpu()), spell(utterance))
             if path is not None:
                 place = middle(torch.tensor([len(x)]), representation.stride, len(x))[0]
@@ -116,18 +121,19 @@ class Targets:
 
     def _make_aligner(self, file):
         spell = spelling()
-        heard = [(cepstra(x.cpu()), spell(u)) for u, x, _ in self._transcribed(Spectrum())]
-        aligner = PhoneAligner.fit(heard)
+        heard = [(cepstra(x.cpu()), spell(u)) for u, x, _ in self._transcribed(Spectrum(), "phones: cepstra")]
+        aligner = PhoneAligner.fit(heard, progress=True)
         with replacing(file) as path:
             tensors = {"mean": aligner.mean, "variance": aligner.variance}
             save_file(tensors, path, {"phones": json.dumps(aligner.phones)})
 
-    def _transcribed(self, representation):
+    def _transcribed(self, representation, title):
         """`frames_of` a seeded sample of the transcribed utterances."""
         rows = [u for u in self.train if u.text]
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(self.plain["seed"]))
         rows = [rows[i] for i in order[:ALIGNED_UTTERANCES]]
-        return frames_of(loader_of(rows, self.root), self.features, representation, self.device)
+        found = frames_of(loader_of(rows, self.root), self.features, representation, self.device)
+        return tqdm(found, desc=title, total=len(rows), unit="clip")
 
 
 def encoder_layer(hparams, tensors, layer):

@@ -374,6 +374,8 @@ MILLIONS = {  # of the model and of its encoder, least and most
     "serenanet_small.yaml": ((1, 5), (1, 5)),
     "serenanet_demo.yaml": ((0.3, 3), (0.3, 3)),
     "conformer_ctc.yaml": ((1, 5), (1, 5)),
+    "pessl.yaml": ((20, 24), (18.8, 19.0)),
+    "pessl_small.yaml": ((1, 5), (1, 5)),
 }
 
 
@@ -407,6 +409,30 @@ def test_the_comparison_model_is_as_large_as_ours():
         for name in ("serenanet_small.yaml", "conformer_ctc.yaml")
     ]
     assert 0.85 < sizes[0] / sizes[1] < 1.15
+
+
+@pytest.mark.parametrize(
+    ("pretraining", "recogniser", "options"),
+    [
+        ("pessl.yaml", "serenanet.yaml", []),
+        ("pessl_small.yaml", "serenanet_small.yaml", [("pessl", "!include:pretraining/pessl.yaml")]),
+    ],
+)
+def test_pretraining_fits_its_recogniser(pretraining, recogniser, options, tmp_path):
+    """Each pre-trained tensor has its place in the recogniser, whose masks are milder; all else is one file's."""
+    made = [
+        load(SHIPPED / name, ("data_folder", "/d"), ("n_units", "40"), *more, dataset=DATASET)
+        for name, more in ((pretraining, []), (recogniser, options))
+    ]
+    models = [hparams.build()["model"] for hparams in made]
+    shapes = [{name: t.shape for name, t in model.state_dict().items()} for model in models]
+    assert shapes[0].items() <= shapes[1].items()
+    assert {name.partition(".")[0] for name in shapes[1].keys() - shapes[0].keys()} == {"decoder", "car"}
+    hidden = [1 - (1 - model.pessl.mask_start) ** model.pessl.mask_length for model in models]
+    assert 0.5 < hidden[0] < 0.65 and 0.1 < hidden[1] < 0.25
+    (tmp_path / "other.yaml").write_text(made[1].text)
+    changed = made[0].differences(tmp_path / "other.yaml")
+    assert set(changed) == {"experiment", "brain", "output_folder", "pessl", "car", "model", "modules", "spec_augment"}
 
 
 def test_a_shipped_part_can_be_swapped_from_the_command_line():

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 
 from serenanet_modules import distributed
+from serenanet_modules.brains.task import Task
 from serenanet_modules.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -26,9 +27,9 @@ LOG_EVERY = 10  # optimizer steps between TensorBoard points
 CHECKPOINT_BEFORE_VALIDATION = 30.0  # seconds of training worth a checkpoint when an epoch's steps are done
 
 
-class RecipeBrain(sb.Brain):
-    """Subclasses give ``compute_forward``, ``compute_objectives``, ``validate_batch``, ``dev_errors`` and
-    ``evaluate_splits``, and say what they ask of the data.
+class RecipeBrain(Task, sb.Brain):
+    """Subclasses give ``compute_forward``, ``compute_objectives``, ``validate_batch`` and ``dev_errors``, and answer
+    what `Task` asks.
 
     ``compute_objectives(outputs, batch, Stage.TRAIN)`` returns a dict of named losses, each a mean over the
     batch's utterances; the entry ``loss`` is what is minimised.
@@ -40,43 +41,7 @@ class RecipeBrain(sb.Brain):
         Of the training loader; shared with `fit`.
     modules, opt_class, hparams, run_opts, checkpointer
         As in `speechbrain.Brain`.
-
-    Attributes
-    ----------
-    needs_text : bool
-        Whether training utterances without text are of no use.
-    masker : Masker or None
-        Makes the masked prediction of models that have one; set before `fit`.
     """
-
-    needs_text = False
-    masker = None
-
-    # --- what an experiment asks before the network is there --------------------------------------------------------
-
-    @classmethod
-    def check(cls, plain, where):
-        """Refuse settings (`Hparams.plain` of the file ``where``) that cannot be, before any long work."""
-
-    @classmethod
-    def needs_phonemes(cls, plain):
-        """Whether the manifest's phonemes are to be filled in."""
-        return False
-
-    @classmethod
-    def try_texts(cls, plain, where, candidates, save):
-        """Refuse training candidates whose texts cannot be used; ``save`` holds what an earlier run made of them."""
-
-    @classmethod
-    def outputs(cls, plain, where, train, save):
-        """What the network's outputs stand for, made of the training utterances or found in the folder ``save``.
-
-        Returns
-        -------
-        tuple of dict
-            Picklable arguments of the constructor, and hyper-parameters that follow from them.
-        """
-        return {}, {}
 
     def __init__(self, *args, progress, sampler, **kwargs):
         super().__init__(*args, **kwargs)
@@ -119,31 +84,6 @@ class RecipeBrain(sb.Brain):
         """A module without its distributed wrapper."""
         module = self.modules[name]
         return module.module if isinstance(module, DistributedDataParallel) else module
-
-    # --- what an experiment asks of the trained network -------------------------------------------------------------
-
-    encode = None  # utterance -> list of label ids, where there are labels
-
-    def evaluate_splits(self, root, splits):
-        """Measure the trained network; the main process writes files into the result folder.
-
-        Parameters
-        ----------
-        root : Path
-            Folder of the manifest.
-        splits : dict of str to list of Utterance
-
-        Returns
-        -------
-        dict
-            Entries of result.json.
-        """
-        raise NotImplementedError
-
-    @staticmethod
-    def table(result):
-        """The measures in a result, for people."""
-        raise NotImplementedError
 
     # --- training -------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from serenanet_modules.lobes.clusters import middle
 from serenanet_modules.results import pretraining_table
 from serenanet_modules.targets import Targets
 
-MEASURED_UTTERANCES = 1000  # of train, at most
+MEASURED_UTTERANCES = 1000  # of each split, at most
 
 
 class PESSLBrain(RecipeBrain):
@@ -81,14 +81,16 @@ class PESSLBrain(RecipeBrain):
         aligner = Targets(
             plain, splits["train"], root, f"{plain['output_folder']}/save", self.modules.features, self.device
         ).aligner()
-        sample = random.Random(plain["seed"]).sample(splits["train"], min(MEASURED_UTTERANCES, len(splits["train"])))
-        measured = {**splits, "train": sample}
+        measured = {name: _sample(rows, plain["seed"]) for name, rows in splits.items() if rows}
         spell = spelling()
-        tables = {name: self._measure(rows, name, root, aligner, spell) for name, rows in measured.items() if rows}
+        tables = {name: self._measure(rows, name, root, aligner, spell) for name, rows in measured.items()}
         phones = [] if aligner is None else aligner.phones
         if distributed.is_main():
             self._write(tables, phones)
-        return {"pretraining": {name: _summary(table) for name, table in tables.items()}}
+        return {
+            "pretraining": {name: _summary(table) for name, table in tables.items()},
+            "seconds": {"evaluated_audio": round(sum(u.duration for rows in measured.values() for u in rows), 1)},
+        }
 
     @staticmethod
     def table(result):
@@ -147,6 +149,11 @@ class PESSLBrain(RecipeBrain):
         together = sum(table["phones"] for table in tables.values())
         if together.numel():
             plot_phones(together.numpy(), phones, f"{folder}/cluster_phones.png")
+
+
+def _sample(rows, seed):
+    """At most `MEASURED_UTTERANCES`."""
+    return random.Random(seed).sample(rows, min(MEASURED_UTTERANCES, len(rows)))
 
 
 def _summary(table):

@@ -9,6 +9,7 @@ import math
 
 import torch
 from torchaudio.functional import compute_deltas, create_dct, forced_align
+from tqdm import tqdm
 
 from serenanet_modules.data.phonemes import WORD_BOUNDARY, g2p
 from serenanet_modules.errors import UserError
@@ -74,13 +75,15 @@ class PhoneAligner:
         self._ids = {phone: i for i, phone in enumerate(self.phones)}
 
     @classmethod
-    def fit(cls, utterances, rounds=ROUNDS):
+    def fit(cls, utterances, rounds=ROUNDS, progress=False):
         """Flat start and ``rounds`` of Viterbi training.
 
         Parameters
         ----------
         utterances : list of (Tensor, list of str)
             Cepstra (T, D) and phones; those with fewer frames than phones are left out.
+        rounds : int
+        progress : bool
 
         Raises
         ------
@@ -96,7 +99,7 @@ class PhoneAligner:
         frames = torch.cat([y for y, _ in coded])
         estimate = functools.partial(_estimate, frames, len(inventory))
         aligner = cls(inventory, *estimate(torch.cat([_flat(y, spoken) for y, spoken in coded])))
-        for _ in range(rounds):
+        for _ in tqdm(range(rounds), desc="phones: alignment", disable=not progress):
             paths = [aligner._path(y, spoken) for y, spoken in coded]
             aligner = cls(inventory, *estimate(torch.cat(paths)))
         return aligner

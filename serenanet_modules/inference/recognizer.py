@@ -68,6 +68,7 @@ class Recognizer:
         unknown = [name for name in (*PARTS, *SETTINGS) if name not in hparams]
         if unknown:
             raise UserError(f"{hparams.source}: has no '{unknown[0]}'; is this a result folder of SerenaNet?")
+        hparams.set("brain", None)  # training, and all that it imports, is not needed here
         built = hparams.build()
         units = load_units(folder / "save" / "units")
         if units.size != built["n_units"]:

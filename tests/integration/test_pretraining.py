@@ -148,12 +148,12 @@ def test_fine_tuning_resumes_without_its_start(train, pretrained, tmp_path):
     assert Recognizer.from_folder(run.folder).units.size == run.result["units"]["size"]
 
 
-def test_second_iteration(train, pretrained, tmp_path):
+def test_second_iteration(train, train_both, pretrained, tmp_path):  # noqa: F811
     """Clusters of an encoder layer at another frame rate, seeded by phones; what comes of it stands alone."""
     start = tmp_path / "start"
     shutil.copytree(pretrained.folder, start)
     second = (*SHORT[:2], "--n_clusters", 40, "--cluster_frames", 2000, "--output_stride", 2, "--iteration", 2)
-    run = train(*second, "--targets", "phoneme_seeded", "--pretrained", start, **PESSL).done()
+    run, _ = (r.done() for r in train_both(*second, "--targets", "phoneme_seeded", "--pretrained", start, **PESSL))
     assert run.result["pretrained"]["gave"] == "targets"
     assert "the weights start anew" in run.output
     shutil.rmtree(start)
@@ -173,8 +173,11 @@ CASES = {
     "other number of clusters": (["--n_clusters", 7, *AUXILIARY[:2]], "pessl.head.bias is 12 in"),
     "other features": (["--n_mels", 32], "'features' differ"),
     "other encoder": (["--encoder", "!include:encoders/conformer.yaml"], "of another kind"),
-    "iteration left out": (["--iteration", 3], "pre-train iteration 2 first"),
-    "no teacher": (["--iteration", 2, "--pretrained", "null", *AUXILIARY[:2]], "'iteration' 2 needs --pretrained"),
+    "iteration left out": (["--iteration", 3, *AUXILIARY[:2]], "pre-train iteration 2 first"),
+    "no teacher": (
+        ["--iteration", 2, "--pretrained", "null", *AUXILIARY[:2]],
+        "'iteration' 2 needs 'pessl', and --pretrained",
+    ),
     "other frames": (["--iteration", 2, "--output_stride", 3, *AUXILIARY[:2]], "one must be a multiple of the other"),
     "unknown targets": (["--targets", "words"], "'targets' must be one of acoustic, phoneme_seeded"),
     "no brain": (["--brain", "!name:torch.nn.Linear"], "'brain' must be"),
