@@ -141,7 +141,6 @@ def trainer(options):
     """A brain ready to train, and its loader; as `Experiment.run` makes them."""
     from serenanet_modules import distributed
     from serenanet_modules.data.batching import Utterances, make_loader
-    from serenanet_modules.data.manifest import SPLITS, read_manifest
     from serenanet_modules.experiment import Experiment
 
     prepared = Path(tempfile.gettempdir()) / "serenanet_training_step"  # decoded once for all rounds
@@ -152,11 +151,7 @@ def trainer(options):
     try:
         experiment = Experiment.from_command_line(options.recipe, line)
         experiment.run_opts = distributed.start(experiment.run_opts)
-        model = experiment._check()["model"]
-        experiment._open(model)
-        data = experiment._prepare()
-        splits = {name: read_manifest(data.manifest, name) for name in SPLITS}
-        brain = experiment._brain(splits, data.folder, experiment._outputs(splits["train"]))
+        brain, data, splits = experiment._ready(experiment._check()["model"])
         brain.on_fit_start()
         brain.progress.epoch = 1
     finally:

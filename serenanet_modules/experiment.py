@@ -109,12 +109,7 @@ class Experiment:
         self.provenance = provenance()
         probe = self._check()
         with sole_owner(self.folder):
-            self._open(probe["model"])
-            prepared = distributed.main_first(self._prepare)
-            splits = {name: read_manifest(prepared.manifest, name) for name in SPLITS}
-            arguments = self._outputs(splits["train"])
-            distributed.main_first(lambda: claim(self.folder, self.hparams, prepared.folder.name))
-            brain = self._brain(splits, prepared.folder, arguments)
+            brain, prepared, splits = self._ready(probe["model"])
             self._fit(brain, splits, prepared.folder)
             self._average(brain)
             start = time.monotonic()
@@ -122,6 +117,15 @@ class Experiment:
             result = self._report(brain, measures, time.monotonic() - start, prepared)
             distributed.barrier()  # no process leaves the group while another still uses it
             return result
+
+    def _ready(self, model):
+        """The Brain, the prepared data and its splits; ``model`` has the shapes of the one to train."""
+        self._open(model)
+        prepared = distributed.main_first(self._prepare)
+        splits = {name: read_manifest(prepared.manifest, name) for name in SPLITS}
+        arguments = self._outputs(splits["train"])
+        distributed.main_first(lambda: claim(self.folder, self.hparams, prepared.folder.name))
+        return self._brain(splits, prepared.folder, arguments), prepared, splits
 
     # --- before any long work -------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The targets of a run's masked prediction, made once per result folder: its clusters, and the phones behind them."""
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
 from serenanet_modules.hparams import Hparams
 from serenanet_modules.lobes.clusters import Clusters, EncoderLayer, Spectrum, middle
+
+logger = logging.getLogger(__name__)
 
 CLUSTERS, ALIGNER = "clusters.safetensors", "aligner.safetensors"
 ALIGNED_UTTERANCES = 1000  # of train, at most, that the phones are estimated on
@@ -55,50 +58,43 @@ class Targets:
         return load_clusters(file).to(self.device)
 
     def aligner(self):
-        """The `PhoneAligner` of the training transcripts; None where there are none."""
-        return distributed.main_first(self._made_aligner)
-
-    def _made_aligner(self):
-        file = self.save / ALIGNER
-        if not any(u.text for u in self.train):
-            return None
-        if not file.is_file():
-            self._make_aligner(file)
-        with safe_open(file, "pt") as tensors:
-            phones = json.loads(tensors.metadata()["phones"])
-            return PhoneAligner(phones, tensors.get_tensor("mean"), tensors.get_tensor("variance"))
+        """The `PhoneAligner` of the training transcripts; None where there are none, or none that can be aligned."""
+        return distributed.main_first(self._aligner_or_warning)
 
     # --- clusters -------------------------------------------------------------------------------------------------
 
     def _make_clusters(self, file, pretrained):
-        if pretrained is not None and not pretrained.teaches(self.plain["iteration"]):
-            with replacing(file) as path:
+        with replacing(file) as path:
+            if pretrained is not None and not pretrained.teaches(self.plain["iteration"]):
                 shutil.copyfile(pretrained.clusters, path)
-            return
-        teacher, layer = {}, None
-        about = {"targets": self.plain["targets"], "iteration": self.plain["iteration"]}
-        if pretrained is not None:
-            layer = self.plain["cluster_layer"]
-            representation, layer = encoder_layer(pretrained.hparams, pretrained.tensors, layer)
-            teacher = {f"teacher.{name}": t for name, t in representation.state_dict().items()}
-        else:
+                return
+            about = {"targets": self.plain["targets"], "iteration": self.plain["iteration"]}
+            about |= {"layer": None, "hyperparams": None}
             representation = Spectrum()
-        representation.to(self.device).eval()
+            if pretrained is not None:
+                representation, layer = encoder_layer(
+                    pretrained.hparams, pretrained.tensors, self.plain["cluster_layer"]
+                )
+                about |= {"layer": layer, "hyperparams": pretrained.hparams.text}
+            teacher = {f"teacher.{name}": t for name, t in representation.state_dict().items()}
+            centroids = self._fit(representation.to(self.device).eval())
+            save_file({"centroids": centroids, **teacher}, path, {"clusters": json.dumps(about)})
+
+    def _fit(self, representation):
+        """Centroids (K, D) of frames of the whole training set."""
+        plain = self.plain
         sample = sample_frames(
             self.train,
             self.root,
             self.features,
             representation,
-            self.plain["cluster_frames"],
-            self.plain["seed"],
+            plain["cluster_frames"],
+            plain["seed"],
             self.device,
-            self.plain["num_workers"],
+            plain["num_workers"],
         )
-        seeds = self._phone_means(representation) if self.plain["targets"] == "phoneme_seeded" else None
-        centroids = torch.from_numpy(fit_centroids(sample, self.plain["n_clusters"], self.plain["seed"], seeds))
-        about |= {"layer": layer, "hyperparams": pretrained.hparams.text if teacher else None}
-        with replacing(file) as path:
-            save_file({"centroids": centroids, **teacher}, path, {"clusters": json.dumps(about)})
+        seeds = self._phone_means(representation) if plain["targets"] == "phoneme_seeded" else None
+        return torch.from_numpy(fit_centroids(sample, plain["n_clusters"], plain["seed"], seeds))
 
     def _phone_means(self, representation):
         """Mean frame of each phone and of silence, (phones, D)."""
@@ -118,6 +114,24 @@ class Targets:
         return (sums[heard] / counts[heard].unsqueeze(1)).numpy()
 
     # --- phones -----------------------------------------------------------------------------------------------------
+
+    def _aligner_or_warning(self):
+        try:
+            return self._made_aligner()
+        except UserError as error:
+            logger.warning("clusters are not compared with phones: %s", error)
+            return None
+
+    def _made_aligner(self):
+        """Main process: that of the folder, or a new one; None without transcripts."""
+        file = self.save / ALIGNER
+        if not any(u.text for u in self.train):
+            return None
+        if not file.is_file():
+            self._make_aligner(file)
+        with safe_open(file, "pt") as tensors:
+            phones = json.loads(tensors.metadata()["phones"])
+            return PhoneAligner(phones, tensors.get_tensor("mean"), tensors.get_tensor("variance"))
 
     def _make_aligner(self, file):
         spell = spelling()
