@@ -20,6 +20,7 @@ setup(
         "hyperpyyaml>=1.2.3",
         "sentencepiece>=0.2.1",
         "scikit-learn>=1.6",
+        "threadpoolctl>=3.5",
         "soundfile>=0.13",
         "soxr>=0.5",
         "tensorboard>=2.18",

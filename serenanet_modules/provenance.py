@@ -16,6 +16,7 @@ PACKAGES = (
     "speechbrain",
     "hyperpyyaml",
     "sentencepiece",
+    "scikit-learn",
     "flashlight-text",
     "numpy",
 )
