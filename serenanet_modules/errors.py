@@ -13,3 +13,7 @@ class UserError(Exception):
         ...
     serenanet_modules.errors.UserError: train.tsv: line 7 has no 'path' column; is this a Common Voice release?
     """
+
+
+class LayoutError(UserError):
+    """A folder that is not in the layout of the corpus asked for, nor half of it."""

@@ -43,7 +43,7 @@ class Evaluation:
     root : Path
         Folder of the manifest.
     splits : dict of str to list of Utterance
-        ``train`` for the lexicon and the language model; the others are decoded.
+        ``train`` for the lexicon and the language model; ``dev`` and ``test`` are decoded, and scored by named set.
     folder : Path
         Result folder.
 
@@ -57,7 +57,7 @@ class Evaluation:
     def __init__(self, brain, units, root, splits, folder):
         self.brain, self.units, self.root, self.folder = brain, units, root, Path(folder)
         self.hparams, self.train = brain.hparams, splits["train"]
-        self.splits = {name: rows for name, rows in splits.items() if name != "train" and rows}
+        self.dev, self.test = splits["dev"], splits["test"]
         self.phonemic = units.kind == "phoneme"
         # a model without CAR has the decoder's log-probabilities only
         self.scoring = self.hparams.scoring if len(brain.raw("model").scorings) > 1 else "decoder"
@@ -72,16 +72,17 @@ class Evaluation:
             split -> decoder -> measure -> rate, counts and interval.
         """
         results, beams = {}, None
-        for name in ("dev", *(self.splits.keys() - {"dev"})):  # dev first: it tunes the language model
-            rows = self.splits[name]
-            decoded, posteriors = self._network(rows, name)
+        # all dev sets at once and first: they tune the language model
+        for sets in (_by_set(self.dev), *({name: rows} for name, rows in _by_set(self.test).items())):
+            rows = sum(sets.values(), [])
+            decoded, posteriors = self._network(rows, ", ".join(sets))
             beams = self._beams(posteriors, rows) if beams is None else beams
             decoded |= self._beam(posteriors, beams)
             gathered = {
                 decoder: dict(distributed.gather_objects(list(texts.items()))) for decoder, texts in decoded.items()
             }
             if distributed.is_main():
-                results[name] = self._score(name, rows, gathered)
+                results |= {name: self._score(name, inside, gathered) for name, inside in sets.items()}
         return results
 
     # --- decoding -------------------------------------------------------------------------------------------------
@@ -212,6 +213,7 @@ class Evaluation:
     def _score(self, split, rows, decoded):
         """Score every decoder of a split and write its files."""
         results = {}
+        decoded = {decoder: {u.id: texts[u.id] for u in rows} for decoder, texts in decoded.items()}
         for decoder, texts in decoded.items():
             phones = self.phonemic and decoder.endswith("/greedy")
             references = {u.id: u.phonemes if phones else u.text for u in rows}
@@ -242,6 +244,11 @@ class Evaluation:
             writer.writerow(["id", "duration", "reference", *decoded])
             for u in rows:
                 writer.writerow([u.id, u.duration, u.text, *(texts[u.id] for texts in decoded.values())])
+
+
+def _by_set(rows):
+    """Utterances by the named set that they are in."""
+    return {name: [u for u in rows if u.split == name] for name in sorted({u.split for u in rows})}
 
 
 def given_language_model(lm):

@@ -4,7 +4,6 @@ What is special about a kind of model (its units, losses, evaluation and report)
 hyper-parameter ``brain`` names.
 """
 
-import importlib.util
 import inspect
 import json
 import logging
@@ -24,17 +23,19 @@ from serenanet_modules.brains.base import RecipeBrain
 from serenanet_modules.brains.checkpoints import AtomicCheckpointer
 from serenanet_modules.brains.masking import Masker
 from serenanet_modules.brains.progress import Progress
+from serenanet_modules.data import corpora
 from serenanet_modules.data.batching import BatchSampler, Utterances, loader_of, make_loader
 from serenanet_modules.data.files import replacing
-from serenanet_modules.data.manifest import SPLITS, read_manifest
+from serenanet_modules.data.manifest import SPLITS, read_manifest, role
 from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.errors import UserError
-from serenanet_modules.hparams import Hparams, read_yaml
+from serenanet_modules.hparams import Hparams
 from serenanet_modules.pretrained import PretrainedRun
 from serenanet_modules.provenance import device_name, provenance
+from serenanet_modules.recipe import Recipe
 from serenanet_modules.result_folder import claim, sole_owner
 from serenanet_modules.results import parameter_table, parameters, write_result
-from serenanet_modules.settings import check_data_folder, check_machine, check_values, split_arguments
+from serenanet_modules.settings import check_machine, check_values, split_arguments
 from serenanet_modules.targets import Targets
 from serenanet_modules.threads import share_cores
 
@@ -72,14 +73,13 @@ class Experiment:
 
     Parameters
     ----------
-    recipe : Path
-        Folder with dataset.yaml.
+    recipe : Recipe
     hparams : Hparams
     run_opts : RunOptions
     """
 
     def __init__(self, recipe, hparams, run_opts):
-        self.recipe, self.hparams, self.run_opts = Path(recipe), hparams, run_opts
+        self.recipe, self.hparams, self.run_opts = recipe, hparams, run_opts
         self.plain = hparams.plain()
         self.folder = Path(self.plain["output_folder"])
         self.save = self.folder / "save"
@@ -89,9 +89,8 @@ class Experiment:
         """Parse ``FILE [--key value …]``."""
         if not argv or argv[0].startswith("-"):
             raise UserError("give a hyper-parameter file first, such as hparams/serenanet.yaml")
-        dataset = Path(recipe) / "dataset.yaml"
-        keys = {k: (dataset, v) for k, v in read_yaml(dataset).items() if k != "prepare"}
-        hparams = Hparams.load(argv[0], keys)
+        recipe = Recipe(recipe)
+        hparams = Hparams.load(argv[0], {k: (recipe.file, v) for k, v in recipe.keys.items()}, recipe.options)
         overrides, options = split_arguments(argv[1:], hparams)
         hparams.override(overrides)
         return cls(recipe, hparams, sb.parse_arguments([argv[0], *options])[1])
@@ -134,7 +133,7 @@ class Experiment:
         where = self.hparams.source
         check_values(self.plain, where)
         check_machine(self.plain, str(self.run_opts.device or ""), where)
-        check_data_folder(self.plain["data_folder"])
+        corpora.entries(self.plain["data_folder"])
         asked = self.plain["n_units"]
         self.hparams.set("n_units", asked or 2)
         built = self.hparams.build()  # finds wrong classes and arguments now rather than after preparation
@@ -161,11 +160,10 @@ class Experiment:
 
     def _prepare(self):
         """Decode and sift the corpus, after a look at whether its text can give the units asked for."""
-        module = self._recipe_module()
-        candidates = list(module.candidates(self.plain["data_folder"], self.plain["locale"]))
+        candidates = self.recipe.candidates(self.plain, self.kind.needs_text)
         train = [c for c in candidates if c.split == "train"]
         self.kind.try_texts(self.plain, self.hparams.source, train, self.save)
-        for split in {"train", "dev"} - {c.split for c in candidates}:
+        for split in {"train", "dev"} - {role(c.split) for c in candidates}:
             raise UserError(
                 f"{self.plain['data_folder']}: the list of {split} is empty; a training needs train and dev"
             )
@@ -173,13 +171,6 @@ class Experiment:
         jobs = options.pop("jobs")
         settings = Settings(**options, phonemes=self.kind.needs_phonemes(self.plain), needs_text=self.kind.needs_text)
         return prepare(candidates, self.plain["prepared_folder"], settings, jobs)
-
-    def _recipe_module(self):
-        path = self.recipe / read_yaml(self.recipe / "dataset.yaml")["prepare"]
-        spec = importlib.util.spec_from_file_location("recipe_prepare", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
 
     def _outputs(self, train):
         """Let the Brain say what the outputs stand for; returns its arguments."""

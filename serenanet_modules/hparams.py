@@ -44,7 +44,7 @@ class Hparams:
         self.source, self.tree = Path(source), tree
 
     @classmethod
-    def load(cls, file, dataset=None):
+    def load(cls, file, dataset=None, options=None):
         """Merge ``file``, all it extends, and a dataset's keys.
 
         Parameters
@@ -52,13 +52,19 @@ class Hparams:
         file : str or Path
         dataset : mapping of str to (str, str), optional
             Plain keys of the dataset: the file that says so, and the value.
+        options : mapping, optional
+            Keys that only this dataset has, and their values.
 
         Raises
         ------
         UserError
             For a missing file, bad yaml, an unknown key or a wrong type.
         """
-        (_, tree), *above = _chain(Path(file), seen=())
+        (root, tree), *above = _chain(Path(file), seen=())
+        for key, value in (options or {}).items():
+            if key in tree:
+                raise UserError(f"{root}: '{key}' is a hyper-parameter already; the dataset's option needs another name")
+            tree[key] = value
         for key, (where, value) in (dataset or {}).items():
             _merge(tree, CommentedMap({key: value}), where)
         for where, layer in above:

@@ -1,6 +1,5 @@
 """What a type alone does not tell of a run's settings, checked before any long work; and its command line."""
 
-from pathlib import Path
 
 import torch
 from speechbrain.utils.run_opts import RunOptions
@@ -76,12 +75,6 @@ def check_machine(plain, device, where):
     on_gpu = device.startswith("cuda") or (not device and torch.cuda.is_available())
     if plain["precision"] == "fp16" and not on_gpu:
         raise UserError(f"{where}: 'precision' fp16 needs a GPU; use bf16 or fp32 on a CPU")
-
-
-def check_data_folder(folder):
-    """Refuse a data folder that is not there."""
-    if not Path(folder).is_dir():
-        raise UserError(f"data_folder: there is no folder {folder}")
 
 
 def split_arguments(arguments, hparams):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from serenanet_modules.data.manifest import SPLITS, Candidate
-from serenanet_modules.errors import UserError
+from serenanet_modules.errors import LayoutError, UserError
 
 COLUMNS = ("client_id", "path", "sentence")  # all releases have these, and some have others
 
@@ -18,7 +18,7 @@ def candidates(data_folder, locale):
     data_folder : str or Path
         The folder that holds train.tsv, dev.tsv, test.tsv and clips/.
     locale : str
-        Common Voice's code of the language.
+        Common Voice's code of the language, for rows that do not say theirs.
 
     Yields
     ------
@@ -27,7 +27,8 @@ def candidates(data_folder, locale):
     Raises
     ------
     UserError
-        Where this is no unpacked release; all of it is checked before the first clip is yielded.
+        Where this is no unpacked release (a LayoutError if there is nothing of one); all of it is checked before the
+        first clip is yielded.
     """
     folder = Path(data_folder).absolute()
     _check(folder, locale)
@@ -43,7 +44,9 @@ def _check(folder, locale):
             inner = folder / locale
             found = (inner / "train.tsv").is_file()
             hint = f"did you mean {inner}?" if found else "is it an unpacked release?"
-            raise UserError(f"{folder}: there is no {split}.tsv in this data folder; {hint}")
+            nothing = not found and not any((folder / f"{name}.tsv").is_file() for name in SPLITS)
+            error = LayoutError if nothing else UserError
+            raise error(f"{folder}: there is no {split}.tsv in this data folder; {hint}")
         with _rows(path) as rows:
             missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
         if missing:
@@ -58,7 +61,8 @@ def _split(folder, split, locale):
             name = row["path"]
             # The first releases leave the extension out.
             clip = folder / "clips" / (name if Path(name).suffix else f"{name}.mp3")
-            yield Candidate(clip.stem, clip, row["sentence"], row["client_id"], locale, split)
+            own = row.get("locale") or locale
+            yield Candidate(clip.stem, clip, row["sentence"], row["client_id"], own, split)
 
 
 @contextmanager

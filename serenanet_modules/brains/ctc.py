@@ -72,12 +72,19 @@ class CTCBrain(TextBrain):
             self._decoded.append((utterance.id, reference, self.units.decode(units)))
 
     def dev_errors(self):
-        """Error rates in percent over the dev set of all processes; the first selects checkpoints."""
+        """Error rates in percent over the dev sets of all processes; the first selects checkpoints.
+
+        Where most references have no space, as in Chinese or Thai, that is the character error rate.
+        """
         decoded = distributed.gather_objects(self._decoded)
         self._decoded = []
         references = {key: reference for key, reference, _ in decoded}
         hypotheses = {key: hypothesis for key, _, hypothesis in decoded}
-        levels = {"PER": "phone"} if self.units.kind == "phoneme" else {"WER": "word", "CER": "char"}
+        levels = {"WER": "word", "CER": "char"}
+        if 2 * sum(" " in reference for reference in references.values()) < len(references):
+            levels = {"CER": "char", "WER": "word"}
+        if self.units.kind == "phoneme":
+            levels = {"PER": "phone"}
         return {name: 100 * score(references, hypotheses, level).total.rate for name, level in levels.items()}
 
 

@@ -10,6 +10,7 @@ works without Python's lock, so that threads run beside each other.
 """
 
 import io
+import mmap
 import shutil
 import struct
 import subprocess
@@ -24,6 +25,7 @@ from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
 
 SAMPLE_RATE = 16000
+BLOCK_SECONDS = 30  # of a long recording, held in memory at once
 
 REASONS = {
     "missing": "there is no such file",
@@ -80,20 +82,89 @@ def load(path):
         ogg, which may end on any page, it does not show.
     """
     path = Path(path)
-    if not path.is_file():
-        raise AudioError("missing", path)
-    if path.stat().st_size == 0:
-        raise AudioError("empty", path, "a file of 0 bytes")
+    _check_there(path)
     samples, rate = _decode(path)
     if len(samples) == 0:
         raise AudioError("empty", path)
-    if not np.isfinite(samples).all():
-        raise AudioError("not finite", path)
-    mono = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+    mono = _mono(samples, path)
     mono = mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE)
     if len(mono) == 0:
         raise AudioError("empty", path, "less than one sample at 16 kHz")
     return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def cut(path, spans):
+    """Read parts of a recording in one pass, which holds the parts and no more than a block beside them.
+
+    Parameters
+    ----------
+    path : str or Path
+    spans : list of (float, float or None)
+        Start and end in seconds, in any order, overlapping or not; None is the recording's end.
+
+    Yields
+    ------
+    int, numpy.ndarray
+        A span's position in `spans` and its (N,) float32 samples at 16 kHz, in the order in which they end. A span
+        that lies behind the recording's end is short, or empty.
+
+    Raises
+    ------
+    AudioError
+        As `load` does.
+    """
+    bounds = [(round(a * SAMPLE_RATE), None if b is None else round(b * SAMPLE_RATE)) for a, b in spans]
+    waiting, position = {i: [] for i in sorted(range(len(spans)), key=lambda i: bounds[i][0])}, 0
+    for block in _blocks(Path(path)):
+        for i in list(waiting):
+            start, end = bounds[i]
+            if start >= position + len(block):
+                break  # the spans behind it start later
+            first, last = max(0, start - position), len(block) if end is None else end - position
+            waiting[i].append(block[first : max(first, last)])
+            if last <= len(block) and end is not None:
+                yield i, np.concatenate(waiting.pop(i))
+        position += len(block)
+    for i, parts in waiting.items():
+        yield i, np.concatenate([np.empty(0, np.float32), *parts])
+
+
+def seconds(path):
+    """Length of a file by its header alone, without a look at its samples.
+
+    Returns
+    -------
+    float or None
+        None where only ffmpeg could tell.
+
+    Raises
+    ------
+    AudioError
+        Where it is missing, empty or no audio.
+    """
+    path = Path(path)
+    _check_there(path)
+    try:
+        info = soundfile.info(path)
+    except soundfile.LibsndfileError as error:
+        with open(path, "rb") as file:
+            if _needs_ffmpeg(file.read(16)):
+                return None
+        raise AudioError("undecodable", path, error.error_string) from None
+    if not info.frames:
+        raise AudioError("empty", path)
+    return info.frames / info.samplerate
+
+
+def is_prepared(path):
+    """Whether a file, by its name and header, is what `save_flac` would write: 16-bit mono FLAC at 16 kHz."""
+    if Path(path).suffix.lower() != ".flac":
+        return False
+    try:
+        info = soundfile.info(path)
+    except soundfile.LibsndfileError:
+        return False
+    return (info.format, info.subtype, info.channels, info.samplerate) == ("FLAC", "PCM_16", 1, SAMPLE_RATE)
 
 
 def save_flac(path, samples):
@@ -112,14 +183,59 @@ def save_flac(path, samples):
             raise UserError(f"{path}: cannot be written ({error}); is the disk full?") from None
 
 
+def _check_there(path):
+    if not path.is_file():
+        raise AudioError("missing", path)
+    if path.stat().st_size == 0:
+        raise AudioError("empty", path, "a file of 0 bytes")
+
+
+def _mono(samples, path):
+    """Average the channels of (N, channels) samples."""
+    if not np.isfinite(samples).all():
+        raise AudioError("not finite", path)
+    return samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+
+
+def _blocks(path):
+    """Yield a file's samples at 16 kHz in pieces, (N,) float32 each."""
+    _check_there(path)
+    if _checked_format(path):
+        yield load(path)
+        return
+    try:
+        with soundfile.SoundFile(path) as file:
+            resampler = soxr.ResampleStream(file.samplerate, SAMPLE_RATE, 1, dtype="float32")
+            for block in file.blocks(BLOCK_SECONDS * file.samplerate, dtype="float32", always_2d=True):
+                mono = np.ascontiguousarray(_mono(block, path))
+                yield mono if file.samplerate == SAMPLE_RATE else resampler.resample_chunk(mono)
+            if file.samplerate != SAMPLE_RATE:
+                yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+    except soundfile.LibsndfileError as error:
+        raise AudioError("undecodable", path, error.error_string) from None
+
+
+def _checked_format(path):
+    """Whether ffmpeg has to read this file; an AudioError if its end is missing.
+
+    Done before decoding: mp3 decoders fill the terminal with warnings about what is missing.
+    """
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if _needs_ffmpeg(data):
+            return True
+        if missing := _missing_part(path, data):
+            raise AudioError("truncated", path, missing)
+    return False
+
+
+def _needs_ffmpeg(data):
+    return any(data[at : at + len(magic)] == magic for at, magic in _FFMPEG_ONLY.values())
+
+
 def _decode(path):
     """Return samples, (N, channels) float32, and their rate."""
-    data = path.read_bytes()
-    if any(data.startswith(magic, at) for at, magic in _FFMPEG_ONLY.values()):
+    if _checked_format(path):
         return _decode_with_ffmpeg(path)
-    # Before decoding: mp3 decoders fill the terminal with warnings about what is missing.
-    if missing := _missing_part(path, data):
-        raise AudioError("truncated", path, missing)
     try:
         return soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
@@ -140,9 +256,9 @@ def _decode_with_ffmpeg(path):
 
 def _missing_part(path, data):
     """Say what a file lacks at its end, "" if nothing or its format cannot tell."""
-    if data.startswith(b"RIFF"):
+    if data[:4] == b"RIFF":
         return _missing_wav_part(data)
-    is_mp3 = path.suffix.lower() == ".mp3" or data.startswith((b"ID3", b"\xff"))
+    is_mp3 = path.suffix.lower() == ".mp3" or data[:3] == b"ID3" or data[:1] == b"\xff"
     return mpeg.missing_part(data) if is_mp3 else ""
 
 

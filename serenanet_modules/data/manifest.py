@@ -2,29 +2,59 @@
 
 import csv
 import math
+import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
 
-SPLITS = ("train", "dev", "test")
+SPLITS = ("train", "dev", "test")  # the roles; a dev or test set may have a name: "test-clean"
+
+
+def role(split):
+    """What a split is for: train, dev or test.
+
+    A corpus with several dev or test sets names them. All dev sets together choose checkpoints and tune decoding, and
+    each set is scored by itself.
+
+    Examples
+    --------
+    >>> role("test-other"), role("train")
+    ('test', 'train')
+    """
+    return split.partition("-")[0]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a recipe's prepare.py yields: a clip as the corpus gives it, not yet looked at."""
+    """What a recipe's prepare.py yields: a clip as the corpus gives it, not yet looked at.
+
+    Raises
+    ------
+    ValueError
+        For an unknown split, or a segment that ends before it starts.
+    """
 
     id: str
     path: Path  # absolute, the corpus's own audio
-    text: str  # raw
-    speaker: str
+    text: str  # raw, "" where there is none
+    speaker: str  # "" where nobody knows
     locale: str
     split: str
     phonemes: str = ""  # space-separated, "|" between words, where the corpus has them
+    start: float = 0.0  # seconds into the recording
+    end: float | None = None  # seconds; None is the recording's end
 
     def __post_init__(self):
-        _check_split(self.split)
+        check_split(self.split)
+        if not 0 <= self.start < (math.inf if self.end is None else self.end):
+            raise ValueError(f"the segment from {self.start} s to {self.end} s is none")
+
+    @property
+    def is_segment(self):
+        """Whether this is a part of a recording rather than a file of its own."""
+        return self.start > 0 or self.end is not None
 
 
 @dataclass(frozen=True)
@@ -45,7 +75,7 @@ class Utterance:
     """
 
     id: str
-    path: str  # relative to the manifest's folder
+    path: str  # relative to the manifest's folder; absolute where the corpus's own file is used
     duration: float  # seconds
     text: str  # normalised
     phonemes: str  # space-separated, "|" between words, "" if there are none
@@ -54,7 +84,7 @@ class Utterance:
     split: str
 
     def __post_init__(self):
-        _check_split(self.split)
+        check_split(self.split)
         for name in ("id", "path"):
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty")
@@ -89,7 +119,8 @@ def read_manifest(path, split=None):
     ----------
     path : str or Path
     split : str, optional
-        "train", "dev" or "test"; all of them by default.
+        "train", "dev" or "test" for all sets with that role, or one named set such as "test-clean"; everything by
+        default.
 
     Returns
     -------
@@ -102,7 +133,7 @@ def read_manifest(path, split=None):
         Naming file and line: no file, a missing column, a value of the wrong type, a repeated id.
     """
     if split is not None:
-        _check_split(split)
+        check_split(split)
     try:
         with open(path, encoding="utf-8", newline="") as file:
             utterances = list(_rows(csv.DictReader(file), path))
@@ -110,7 +141,7 @@ def read_manifest(path, split=None):
         raise UserError(f"{path}: there is no such manifest; prepare the data first.") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not a UTF-8 text file ({error.reason}).") from None
-    return [u for u in utterances if split in (None, u.split)]
+    return [u for u in utterances if split in (None, u.split, role(u.split))]
 
 
 def _rows(reader, path):
@@ -130,9 +161,10 @@ def _rows(reader, path):
         yield utterance
 
 
-def _check_split(split):
-    if split not in SPLITS:
-        raise ValueError(f"split is {split!r}, it must be one of {', '.join(SPLITS)}")
+def check_split(split):
+    """Raise a ValueError unless this is train, dev, test, or a dev or test set with a name."""
+    if not re.fullmatch(r"train|(dev|test)(-[\w.-]+)?", split):
+        raise ValueError(f"split is {split!r}, it must be one of {', '.join(SPLITS)}, dev-NAME and test-NAME")
 
 
 def _check_new(name, seen, where):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from serenanet_modules.data import preparation
+from serenanet_modules.data import listening, preparation
 from serenanet_modules.data.manifest import Candidate, read_manifest
 from serenanet_modules.data.preparation import Settings, ctc_frames, prepare
 from serenanet_modules.errors import UserError
@@ -139,7 +139,7 @@ def test_summary_and_its_warnings(corpus, tmp_path, capsys):
 def test_nothing_is_done_twice(corpus, tmp_path, monkeypatch):
     first = corpus.prepare(tmp_path / "out")
     before = first.manifest.stat().st_mtime_ns
-    monkeypatch.setattr(preparation, "_listen", lambda clip: pytest.fail("listened again"))
+    monkeypatch.setattr(preparation, "hear", lambda *_: pytest.fail("listened again"))
     second = corpus.prepare(tmp_path / "out")
     assert second == first and second.manifest.stat().st_mtime_ns == before
 
@@ -161,7 +161,7 @@ def test_what_decides_the_result_decides_the_key(corpus, tmp_path, monkeypatch):
 def test_other_settings_reuse_the_decoded_audio(corpus, tmp_path, monkeypatch):
     corpus.add("shorter", seconds=0.8)
     first = corpus.prepare(tmp_path / "out")
-    monkeypatch.setattr(preparation, "load", lambda path: pytest.fail("decoded again"))
+    monkeypatch.setattr(listening, "load", lambda path: pytest.fail("decoded again"))
     second = corpus.prepare(tmp_path / "out", max_duration=1.2)
     assert rejects(second)["good.mp3"]["reason"] == "too long"
     paths = {u.id: u.path for u in read_manifest(first.manifest)}
@@ -213,17 +213,17 @@ def test_ctc_needs_a_blank_between_equal_characters():
 INTERRUPTED = """
     import sys, time
     from pathlib import Path
-    from serenanet_modules.data import preparation
+    from serenanet_modules.data import listening, preparation
     from serenanet_modules.data.manifest import Candidate
 
     source, out = Path(sys.argv[1]), Path(sys.argv[2])
-    quick = preparation.load
+    quick = listening.load
 
     def slow(path):
         time.sleep(0.02)
         return quick(path)
 
-    preparation.load = slow
+    listening.load = slow
     clips = sorted(source.glob("clip*.mp3"))
     found = [Candidate(c.stem, c, "neno", "s", "sw", "train") for c in clips]
     preparation.prepare(found, out, jobs=2)

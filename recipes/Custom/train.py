@@ -1,0 +1,6 @@
+"""Train on a corpus of your own: python train.py HPARAMS --locale LOCALE --data_folder MANIFEST|DIR [--key value ...]."""
+
+from serenanet_modules.experiment import main
+
+if __name__ == "__main__":
+    main(__file__)

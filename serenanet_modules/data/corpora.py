@@ -1,0 +1,129 @@
+"""All that ``data_folder`` may name: corpora in a recipe's layout, manifest files, folders of audio alone."""
+
+import logging
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from serenanet_modules.data import custom
+from serenanet_modules.data.audio import AudioError, seconds
+from serenanet_modules.data.manifest import Candidate, role
+from serenanet_modules.data.splitting import by_group
+from serenanet_modules.errors import LayoutError, UserError
+
+logger = logging.getLogger(__name__)
+
+AUDIO = ("wav", "flac", "mp3", "ogg", "opus", "oga", "m4a", "mp4", "webm", "aac", "amr", "wma", "aif", "aiff")
+PIECE = 20.0  # seconds, of a long recording without a transcript
+UNLABELLED_DEV = 0.02  # of the files, where no corpus has a dev set
+
+
+def entries(data_folder):
+    """The files and folders of a ``data_folder``, one or a list.
+
+    Raises
+    ------
+    UserError
+        Where one of them is not there, or there is none.
+    """
+    listed = data_folder if isinstance(data_folder, list | tuple) else [data_folder]
+    if not listed:
+        raise UserError("data_folder: the list is empty")
+    for entry in listed:
+        if not isinstance(entry, str | Path) or not Path(entry).exists():
+            raise UserError(f"data_folder: there is no folder {entry}")
+    return [Path(entry).absolute() for entry in listed]
+
+
+def read(data_folder, locale, layout, needs_text=True, options=None):
+    """Read one corpus, or pool several.
+
+    Parameters
+    ----------
+    data_folder : str, Path or list of them
+        Folders in the recipe's layout, manifest files (see `serenanet_modules.data.custom`), and, where no text is
+        needed, folders of audio.
+    locale : str
+        Of what does not say its own.
+    layout : callable
+        A recipe's ``candidates(data_folder, locale, **options)``.
+    needs_text : bool
+        Whether a training needs transcripts.
+    options : dict, optional
+        The recipe's own.
+
+    Returns
+    -------
+    list of Candidate
+        An id that several corpora have is prefixed by the corpus's name in each of them.
+
+    Raises
+    ------
+    UserError
+        Where an entry is none of these.
+    """
+    corpora = [_entry(path, locale, layout, needs_text, options or {}) for path in entries(data_folder)]
+    return _with_dev(_pooled(corpora, [path.stem for path in entries(data_folder)]))
+
+
+def _entry(path, locale, layout, needs_text, options):
+    if layout is custom.candidates:
+        options = {**options, "needs_text": needs_text}
+    elif path.is_file():
+        return custom.candidates(path, locale, needs_text=needs_text)
+    try:
+        return list(layout(path, locale, **options))
+    except LayoutError as error:
+        if needs_text or not (found := unlabelled(path, locale)):
+            raise
+        logger.warning("%s is read as audio without transcripts; as a corpus it fails: %s", path, error)
+        return found
+
+
+def unlabelled(folder, locale):
+    """All audio of a folder, as training candidates without a text.
+
+    What is longer than `PIECE` is cut into equal pieces. The folder that a file is in stands for its speaker.
+
+    Returns
+    -------
+    list of Candidate
+    """
+    files = sorted(file for file in folder.rglob("*.*") if file.suffix[1:].lower() in AUDIO)
+    return [piece for file in files for piece in _pieces(file, file.relative_to(folder), locale)]
+
+
+def _pieces(file, inside, locale):
+    name, speaker = "-".join(inside.with_suffix("").parts), str(inside.parent) if inside.parent.parts else ""
+    whole = Candidate(name, file, "", speaker, locale, "train")
+    try:
+        length = seconds(file) or 0.0
+    except AudioError:
+        length = 0.0  # preparation says what is wrong with it
+    count = -int(-length // PIECE)
+    if count < 2:
+        return [whole]
+    edges = [round(i * length / count, 2) for i in range(count)] + [None]
+    return [replace(whole, id=f"{name}-{i:05d}", start=edges[i], end=edges[i + 1]) for i in range(count)]
+
+
+def _pooled(corpora, names):
+    """One list; ids and names that occur twice are told apart."""
+    occurrences = Counter(name for corpus in corpora for name in {c.id for c in corpus})
+    numbers = Counter()
+    pooled = []
+    for corpus, name in zip(corpora, names, strict=True):
+        numbers[name] += 1
+        prefix = name if numbers[name] == 1 else f"{name}{numbers[name]}"
+        pooled += [replace(c, id=f"{prefix}/{c.id}") if occurrences[c.id] > 1 else c for c in corpus]
+    return pooled
+
+
+def _with_dev(candidates):
+    """Give audio alone a small dev set, of whole files where there are several."""
+    if any(c.text or role(c.split) != "train" for c in candidates):
+        return candidates
+    shares = {"train": 1 - UNLABELLED_DEV, "dev": UNLABELLED_DEV}
+    splits = by_group([str(c.path) for c in candidates], shares) or by_group([c.id for c in candidates], shares)
+    splits = splits or ["train"] * len(candidates)
+    return [replace(c, split=split) for c, split in zip(candidates, splits, strict=True)]

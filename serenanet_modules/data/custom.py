@@ -1,0 +1,185 @@
+"""Corpora of one's own: manifest files become candidates.
+
+A folder holds a manifest for each split, named after it (train.csv, dev.json, test-clean.tsv, valid_manifest.json), or
+a single manifest with a column ``split``, or one without, which is split by speaker.
+"""
+
+import logging
+import math
+import re
+from pathlib import Path
+
+from serenanet_modules.data.manifest import Candidate, check_split
+from serenanet_modules.data.splitting import by_group
+from serenanet_modules.data.tables import SUFFIXES, read_rows
+from serenanet_modules.errors import LayoutError, UserError
+
+logger = logging.getLogger(__name__)
+
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("dev", "valid", "val", "validation"), "dev"),
+    **dict.fromkeys(("test", "eval"), "test"),
+}
+NO_NAMES = ("", "manifest", "set", "data", "split")  # what follows a split's word in a file's name and is no set's name
+ROOT = re.compile(r"\$\{data_root\}|\$data_root|\{data_root\}")
+
+
+def candidates(data_folder, locale, data_root=None, shares=None, split_seed=0, needs_text=True):
+    """Return the utterances of manifest files.
+
+    Parameters
+    ----------
+    data_folder : str or Path
+        A manifest, or a folder of them.
+    locale : str
+        Of the rows that do not say theirs.
+    data_root : str, optional
+        Where relative paths start, and what stands in for ``$data_root`` and ``{data_root}``; by default the
+        manifest's folder.
+    shares : dict of str to float, optional
+        Of train, dev and test where the manifest has no splits.
+    split_seed : int
+    needs_text : bool
+        Whether a manifest without a column for the text is an error.
+
+    Returns
+    -------
+    list of Candidate
+
+    Raises
+    ------
+    UserError
+        Naming file and line.
+    """
+    folder = Path(data_folder).absolute()
+    files = [folder] if folder.is_file() else _manifests(folder)
+    return [
+        candidate
+        for file in files
+        for candidate in _file(file, locale, Path(data_root or file.parent).absolute(), shares, split_seed, needs_text)
+    ]
+
+
+def _manifests(folder):
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such file or folder.")
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    named = [file for file in files if split_of_name(file.stem)]
+    if named or len(files) == 1:
+        return named or files
+    if not files:
+        raise LayoutError(f"{folder}: holds no manifest (a file that ends in {', '.join(SUFFIXES)}).")
+    names = ", ".join(file.name for file in files[:4])
+    raise UserError(f"{folder}: which of {names} is the manifest? Give the file, or name it after its split.")
+
+
+def split_of_name(name):
+    """The split that a file, or a column's value, speaks of, "" if none.
+
+    Examples
+    --------
+    >>> split_of_name("valid"), split_of_name("test_clean"), split_of_name("train_manifest"), split_of_name("clips")
+    ('dev', 'test-clean', 'train', '')
+    """
+    word, _, rest = re.sub("[-_. ]", "-", name.strip().lower()).partition("-")
+    split = SPLIT_WORDS.get(word, "")
+    return split if split in ("", "train") or rest in NO_NAMES else f"{split}-{rest}"
+
+
+def _file(file, locale, root, shares, seed, needs_text):
+    rows = read_rows(file)
+    if needs_text and not any(row.get("text") for row in rows):
+        raise UserError(f"{file}: no row has a text; the column is called text, sentence, wrd or transcription.")
+    paths = [Path(root, ROOT.sub(str(root).replace("\\", r"\\"), row.get("path"))) for row in rows]
+    spans = [_span(row) for row in rows]
+    splits = _splits(rows, paths, file, shares, seed)
+    found, lines = [], {}
+    for row, path, (start, end), split in zip(rows, paths, spans, splits, strict=True):
+        name = row.get("id") or _name(path, root, start, end)
+        if name in lines:
+            raise UserError(f"{row.where}: the id {name!r} is there twice, first in {_short(lines[name])}.")
+        lines[name] = row.where
+        speaker, language = row.get("speaker"), row.get("locale") or locale
+        found.append(Candidate(name, path, row.get("text"), speaker, language, split, row.get("phonemes"), start, end))
+    return found
+
+
+def _short(where):
+    return where.rpartition(": ")[2]
+
+
+def _name(path, root, start, end):
+    """An id for an utterance that has none: its path below the root, and its time."""
+    inside = path.relative_to(root) if path.is_relative_to(root) else Path(*path.parts[-2:])
+    time = "" if end is None and not start else f"-{start:.2f}" + ("" if end is None else f"-{end:.2f}")
+    return "-".join(inside.with_suffix("").parts) + time
+
+
+def _span(row):
+    """Start and end in seconds; with a start but no end, the duration counts."""
+    start, end, duration = (_seconds(row, column) for column in ("start", "end", "duration"))
+    if end is None and start is not None and duration is not None:
+        end = start + duration
+    if end is not None and end <= (start or 0):
+        raise UserError(f"{row.where}: the segment ends at {end:g} s and starts at {start or 0:g} s.")
+    return start or 0.0, end
+
+
+def _seconds(row, column):
+    text = row.get(column)
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise UserError(f"{row.where}: {column} is {text!r}, it must be a number of seconds.")
+    return value
+
+
+# --- splits -----------------------------------------------------------------------------------------------------------
+
+
+def _splits(rows, paths, file, shares, seed):
+    given = [row for row in rows if row.get("split")]
+    if not given:
+        named = split_of_name(file.stem)
+        return [named] * len(rows) if named else _made(rows, paths, file, shares, seed)
+    for row in rows:
+        _check_given(row)
+    return [split_of_name(row.get("split")) for row in rows]
+
+
+def _check_given(row):
+    said = row.get("split")
+    if not said:
+        raise UserError(f"{row.where}: has no split, where other lines have one.")
+    try:
+        check_split(split_of_name(said))
+    except ValueError:
+        raise UserError(
+            f"{row.where}: split is {said!r}; it must be train, dev or test, or a named set such as test-clean."
+        ) from None
+
+
+def _made(rows, paths, file, shares, seed):
+    """Split by speaker; by recording or sentence, with a warning, where there are too few speakers."""
+    for what, groups in {
+        "speaker": [row.get("speaker") for row in rows],
+        "recording": [str(path) for path in paths] if len(set(paths)) < len(paths) else [],
+        "sentence": [row.get("text").casefold() or str(path) for row, path in zip(rows, paths, strict=True)],
+    }.items():
+        splits = by_group(groups, shares, seed) if len(set(groups) - {""}) > 1 else None
+        if splits:
+            if what != "speaker":
+                speakers = len({row.get("speaker") for row in rows} - {""})
+                logger.warning(
+                    "%s: names %s; it is split by %s, so a speaker may be in train and test",
+                    file,
+                    f"{speakers} speaker(s)" if speakers else "no speakers",
+                    what,
+                )
+            return splits
+    raise UserError(f"{file}: {len(rows)} utterances cannot be split into train, dev and test; add a column 'split'.")

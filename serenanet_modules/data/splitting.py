@@ -1,0 +1,83 @@
+"""Splits for corpora that come without, the same on every machine."""
+
+import hashlib
+import random
+from collections import Counter
+
+from serenanet_modules.data.manifest import SPLITS
+from serenanet_modules.errors import UserError
+
+SHARES = {"train": 0.8, "dev": 0.1, "test": 0.1}
+
+
+def half(text):
+    """Put a text, wherever it stands, on one of two sides: True or False.
+
+    Examples
+    --------
+    >>> [half(word) for word in ("moja", "mbili", "tatu", "nne")]
+    [False, True, True, True]
+    """
+    return hashlib.sha256(text.encode()).digest()[0] % 2 == 1
+
+
+def by_group(groups, shares=None, seed=0):
+    """Split so that no group is on two sides.
+
+    Parameters
+    ----------
+    groups : list of str
+        The group of each utterance: its speaker, recording or sentence.
+    shares : dict of str to float, optional
+        How much of the utterances train, dev and test should have, as near as whole groups come to it. By default
+        `SHARES`.
+    seed : int
+
+    Returns
+    -------
+    list of str or None
+        The split of each utterance; None where there are fewer groups than splits with a share.
+
+    Raises
+    ------
+    UserError
+        Where the shares are no shares.
+
+    Examples
+    --------
+    >>> by_group(["a", "b", "a", "c"], seed=1)
+    ['train', 'test', 'train', 'dev']
+    """
+    shares = SHARES if shares is None else shares
+    _check_shares(shares)
+    sizes = Counter(groups)
+    held_out = [split for split in ("test", "dev") if shares.get(split)]
+    if len(sizes) < len(held_out) + 1:
+        return None
+    waiting = sorted(sizes)
+    random.Random(seed).shuffle(waiting)
+    split_of = {}
+    for i, split in enumerate(held_out):
+        spare = len(held_out) - i  # groups that the sets after this one, and train, need
+        target = shares[split] * len(groups)
+        for group in _chosen(waiting, sizes, target, len(waiting) - spare):
+            split_of[group] = split
+            waiting.remove(group)
+    return [split_of.get(group, "train") for group in groups]
+
+
+def _chosen(waiting, sizes, target, most):
+    """Groups, in their order, that come near the target; the smallest one if all are too large."""
+    chosen, taken = [], 0
+    for group in waiting:
+        if len(chosen) < most and taken + sizes[group] <= 1.1 * target:
+            chosen.append(group)
+            taken += sizes[group]
+    return chosen or [min(waiting, key=sizes.get)]
+
+
+def _check_shares(shares):
+    wrong = [name for name in shares if name not in SPLITS]
+    numbers = all(isinstance(share, int | float) and share >= 0 for share in shares.values())
+    if wrong or not numbers or not shares.get("train") or abs(sum(shares.values()) - 1) > 1e-6:
+        raise UserError(f"shares: {dict(shares)} must give train, dev and test parts that add up to 1, train more than 0")

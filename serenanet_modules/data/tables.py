@@ -1,0 +1,177 @@
+"""Manifest files of others: TSV, CSV, JSON and JSON lines, whatever their columns are called.
+
+SpeechBrain's CSV (ID, duration, wav, spk_id, wrd) and JSON ({id: {wav, wrd, …}}), NeMo's JSON lines (audio_filepath,
+duration, text, offset), Common Voice's and this project's own manifests are read as they are.
+"""
+
+import codecs
+import csv
+import io
+import json
+from collections import Counter
+from dataclasses import dataclass
+
+from serenanet_modules.errors import UserError
+
+SUFFIXES = (".tsv", ".csv", ".json", ".jsonl", ".ndjson")
+COLUMNS = {  # what a column is for, and its names: the first that is there counts; upper and lower case are one
+    "path": ("path", "wav", "audio_filepath", "audio_path", "audio", "file", "file_name", "filename"),
+    "text": ("text", "sentence", "wrd", "transcription", "transcript"),
+    "id": ("id", "utt_id", "utterance_id"),
+    "speaker": ("speaker", "spk_id", "speaker_id", "client_id"),
+    "locale": ("locale", "language", "lang"),
+    "split": ("split", "subset"),
+    "start": ("start", "offset"),
+    "end": ("end",),
+    "duration": ("duration",),
+    "phonemes": ("phonemes",),
+}
+DELIMITERS = "\t,;|"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a manifest: what stands in the columns of `COLUMNS`, and where it was found."""
+
+    where: str  # for error messages
+    values: dict  # of str to str; what is empty is left out
+
+    def get(self, column):
+        return self.values.get(column, "")
+
+
+def read_rows(path):
+    """Read a manifest file.
+
+    Parameters
+    ----------
+    path : Path
+        The kind follows from the ending; a table's delimiter from its first line.
+
+    Returns
+    -------
+    list of Row
+
+    Raises
+    ------
+    UserError
+        Naming file and line: an unknown ending, another encoding than UTF-8 (or UTF-16 with a byte order mark), no
+        column for the path, a line with too many or too few columns, broken JSON.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise UserError(f"{path}: a manifest is a file that ends in {', '.join(SUFFIXES)}.")
+    text = _decoded(path)
+    found = list((_table_rows if path.suffix.lower() in (".tsv", ".csv") else _json_rows)(text, path))
+    if not found:
+        raise UserError(f"{path}: holds no utterance.")
+    rows = [Row(where, _recognised(values)) for where, values in found]
+    for row, (_, values) in zip(rows, found, strict=True):
+        if not row.get("path"):
+            named = any(str(name).lower() in COLUMNS["path"] for name in values)
+            problem = "the path is empty" if named else f"none of the columns {', '.join(COLUMNS['path'])} is there"
+            raise UserError(f"{row.where}: {problem}.")
+    return rows
+
+
+def _decoded(path):
+    data = path.read_bytes()
+    try:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return data.decode("utf-16")
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{path}: line {line} is not UTF-8 (byte 0x{data[error.start]:02x}); save the file as UTF-8, for example "
+            "with iconv -f latin1 -t utf-8."
+        ) from None
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def _table_rows(text, path):
+    """Yield (where, {column: value}) of a table with a header line."""
+    header = text.splitlines()[0] if text else ""
+    delimiter = max(DELIMITERS, key=header.count)
+    # A quotation mark is data where tabs part the columns, as in Common Voice.
+    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
+    try:
+        names = [name.strip() for name in next(lines, [])]
+        if not any(name.lower() in COLUMNS["path"] for name in names):
+            raise UserError(
+                f"{path}: line 1 has no column for the path ({', '.join(COLUMNS['path'])}); it reads {header[:80]!r}."
+            )
+        for values in lines:
+            where = f"{path}: line {lines.line_num}"
+            if not any(map(str.strip, values)):
+                continue
+            if len(values) != len(names):
+                raise UserError(f"{where} has {len(values)} columns where line 1 has {len(names)}.")
+            yield where, dict(zip(names, values, strict=True))
+    except csv.Error as error:
+        raise UserError(f"{path}: line {lines.line_num} cannot be read ({error}).") from None
+
+
+# --- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def _json_rows(text, path):
+    """Yield (where, {column: value}) of a list, of a mapping by id, or of one object a line."""
+
+    def mapping(pairs):
+        if len(names := dict(pairs)) < len(pairs):
+            twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+            raise UserError(f"{path}: {twice!r} is there twice.")
+        return names
+
+    try:
+        content = json.loads(text, object_pairs_hook=mapping)
+    except json.JSONDecodeError as error:
+        yield from _json_lines(text, path, error)
+        return
+    if isinstance(content, dict) and all(isinstance(value, dict) for value in content.values()):
+        content = [{"id": name, **value} for name, value in content.items()]
+    elif isinstance(content, dict):
+        content = [content]  # JSON lines with a single line
+    for number, entry in enumerate(content if isinstance(content, list) else [content], start=1):
+        if not isinstance(entry, dict):
+            raise UserError(f"{path}: entry {number} is no mapping of names to values.")
+        yield f"{path}: entry {entry.get('id', number)}", _plain(entry, f"{path}: entry {number}")
+
+
+def _json_lines(text, path, whole):
+    """Lines that are objects of their own; ``whole`` is why the file is not one object."""
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    for number, line in lines:
+        where = f"{path}: line {number}"
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError as error:
+            if number == lines[0][0]:  # then it is no JSON lines at all
+                raise UserError(f"{path}: line {whole.lineno} is not valid JSON ({whole.msg}).") from None
+            raise UserError(f"{where} is not valid JSON ({error.msg}).") from None
+        if not isinstance(entry, dict):
+            raise UserError(f"{where} is no mapping of names to values.")
+        yield where, _plain(entry, where)
+
+
+def _plain(entry, where):
+    """A JSON object's values as texts."""
+    known = {name for names in COLUMNS.values() for name in names}
+    for name, value in entry.items():
+        if name.lower() in known and not isinstance(value, str | int | float | None):
+            raise UserError(f"{where}: {name!r} must be a text or a number, not {json.dumps(value)[:60]}.")
+    return {name: "" if value is None else str(value) for name, value in entry.items()}
+
+
+def _recognised(values):
+    """The values of known columns by what they are for."""
+    there = {str(name).lower(): value for name, value in values.items()}
+    found = {}
+    for column, names in COLUMNS.items():
+        value = next((there[name] for name in names if name in there), "").strip()
+        if value:
+            found[column] = value
+    return found
