@@ -12,7 +12,7 @@ from pathlib import Path
 
 from serenanet_modules.errors import UserError
 
-COMMANDS = ("train", "transcribe", "lm", "demo")
+COMMANDS = ("train", "validate", "transcribe", "lm", "demo")
 INTERRUPTED = 130  # what shells report for Ctrl-C
 BROKEN_PIPE = 141
 
@@ -33,7 +33,10 @@ def main(argv=None):
     argv = sys.argv[1:] if argv is None else argv
     try:
         _check_command(argv)
-        arguments = _parser().parse_args(argv)
+        parser = _parser()
+        arguments, arguments.more = parser.parse_known_args(argv)
+        if arguments.more and not getattr(arguments, "takes_more", False):
+            parser.error(f"unrecognized arguments: {' '.join(arguments.more)}")
         return arguments.run(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -63,7 +66,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser():
     parser = _Parser(prog="serenanet", description="Train and use speech recognisers with state-space parts.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
-    for name, add in zip(COMMANDS, (_add_train, _add_transcribe, _add_lm, _add_demo), strict=True):
+    for name, add in zip(COMMANDS, (_add_train, _add_validate, _add_transcribe, _add_lm, _add_demo), strict=True):
         add(commands, name)
     return parser
 
@@ -87,6 +90,38 @@ def _train(arguments):
     sys.argv = [str(script), *arguments.arguments]
     runpy.run_path(str(script), run_name="__main__")
     return 0
+
+
+# --- validate ---------------------------------------------------------------------------------------------------------
+
+
+def _add_validate(commands, name):
+    command = commands.add_parser(
+        name,
+        help="check and summarise a corpus without training",
+        epilog="Further --key value pairs are the recipe's, such as --language sw_ke or --data_root DIR.",
+    )
+    command.add_argument("data", metavar="DATA", nargs="+", help="a corpus's folder, or manifest files")
+    command.add_argument("--recipe", metavar="RECIPE", help="whose layout it has, such as recipes/FLEURS; else guessed")
+    command.add_argument("--locale", help="whose text rules are used, such as sw")
+    command.add_argument("--decode", action="store_true", help="decode all audio instead of reading its headers")
+    command.add_argument("--unlabelled", action="store_true", help="judge as pre-training does, which needs no text")
+    command.add_argument("--plot", metavar="FILE", help="draw durations, speech rates and characters: .png, .pdf, .svg")
+    command.add_argument("--jobs", type=int, metavar="N", help="threads (one a core)")
+    command.set_defaults(run=_validate, takes_more=True)
+
+
+def _validate(arguments):
+    """Status 1 where a training could not start."""
+    from serenanet_modules import validate
+
+    names = arguments.more[::2]
+    if len(arguments.more) % 2 or not all(name.startswith("--") for name in names):
+        raise UserError(f"{' '.join(arguments.more)}: options of a recipe come as --key value")
+    overrides = [(name[2:], value) for name, value in zip(names, arguments.more[1::2], strict=True)]
+    overrides += [("locale", arguments.locale)] if arguments.locale else []
+    a = arguments
+    return 0 if validate.run(a.data, a.recipe, overrides, a.unlabelled, a.decode, a.plot, a.jobs) else 1
 
 
 # --- transcribe -------------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ class Hparams:
         (root, tree), *above = _chain(Path(file), seen=())
         for key, value in (options or {}).items():
             if key in tree:
-                raise UserError(f"{root}: '{key}' is a hyper-parameter already; the dataset's option needs another name")
+                raise UserError(f"{root}: '{key}' is a hyper-parameter; the dataset's option needs another name")
             tree[key] = value
         for key, (where, value) in (dataset or {}).items():
             _merge(tree, CommentedMap({key: value}), where)
@@ -87,7 +87,7 @@ class Hparams:
         for key, text in overrides:
             _merge(self.tree, _nest(key, text, self.source), "the command line")
         for key, node in self.tree.items():
-            if _tag(node) == PLACEHOLDER:
+            if is_placeholder(node):
                 raise UserError(f"{self.source}: '{key}' has no value; give it with --{key} VALUE")
         return self
 
@@ -139,6 +139,11 @@ def read_yaml(file):
         Where it is missing or no mapping.
     """
     return dict(_read(Path(file)))
+
+
+def is_placeholder(node):
+    """Whether a node says that its value is still to come."""
+    return _tag(node) == PLACEHOLDER
 
 
 def _one_line(error):

@@ -3,9 +3,11 @@
 import importlib.util
 from pathlib import Path
 
+from ruamel.yaml.comments import CommentedMap
+
 from serenanet_modules.data import corpora
 from serenanet_modules.errors import UserError
-from serenanet_modules.hparams import read_yaml
+from serenanet_modules.hparams import Hparams, is_placeholder, read_yaml
 
 
 class Recipe:
@@ -30,6 +32,36 @@ class Recipe:
         self.keys = read_yaml(self.file)
         self._prepare = self.file.parent / self.keys.pop("prepare")
         self.options = dict(self.keys.pop("options", {}))
+
+    @property
+    def asks(self):
+        """Names of options that have no value until somebody gives one."""
+        return [name for name, value in self.options.items() if is_placeholder(value)]
+
+    def values(self, data_folder, locale, overrides=()):
+        """The recipe's keys with their values, without a model's.
+
+        Parameters
+        ----------
+        data_folder : str or list of str
+        locale : str
+            For a recipe that has none.
+        overrides : sequence of (str, str)
+            ``key``, with dots, and yaml text.
+
+        Returns
+        -------
+        dict
+
+        Raises
+        ------
+        UserError
+            For an unknown key, a wrong type, or an option without a value.
+        """
+        tree = CommentedMap({**self.keys, **self.options, "data_folder": data_folder})
+        if is_placeholder(tree["locale"]):
+            tree["locale"] = locale
+        return Hparams(self.file, tree).override(overrides).plain()
 
     def candidates(self, values, needs_text=True):
         """Read the corpora that hyper-parameters name.

@@ -1,4 +1,4 @@
-"""Train on a corpus of your own: python train.py HPARAMS --locale LOCALE --data_folder MANIFEST|DIR [--key value ...]."""
+"""Train on your own corpus: python train.py HPARAMS --locale LOCALE --data_folder MANIFEST [--key value ...]."""
 
 from serenanet_modules.experiment import main
 

@@ -73,12 +73,11 @@ def _in_threads(work, clips, jobs, progress):
     done = list(clips)
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="prepare")
     try:
-        with tqdm(total=len(clips), desc="audio", unit="clip", disable=not progress) as bar:
-            batches = _batches(files)
-            for batch, heard in zip(batches, pool.map(lambda b: [_each(work, clips, f) for f in b], batches)):
-                for i, clip in zip(sum(batch, []), sum(heard, []), strict=True):
+        with tqdm(total=sum(not clip.reason for clip in clips), desc="audio", unit="clip", disable=not progress) as bar:
+            for heard in pool.map(lambda batch: [_each(work, clips, file) for file in batch], _batches(files)):
+                for i, clip in sum(heard, []):
                     done[i] = clip
-                bar.update(sum(map(len, batch)))
+                bar.update(sum(map(len, heard)))
     finally:  # after Ctrl-C, the clips being written are finished and no other is begun
         pool.shutdown(wait=True, cancel_futures=True)
     return done
@@ -97,10 +96,9 @@ def _batches(files):
 
 
 def _each(work, clips, file):
-    """The clips of one file after ``work``, those that are rejected already as they are."""
+    """(position, clip) pairs of one file after ``work``, without those that are rejected already."""
     fresh = [i for i in file if not clips[i].reason]
-    done = dict(zip(fresh, work([clips[i] for i in fresh]) if fresh else [], strict=True))
-    return [done.get(i, clips[i]) for i in file]
+    return list(zip(fresh, work([clips[i] for i in fresh]) if fresh else [], strict=True))
 
 
 def _hear(clips, write):

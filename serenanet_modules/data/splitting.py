@@ -80,4 +80,4 @@ def _check_shares(shares):
     wrong = [name for name in shares if name not in SPLITS]
     numbers = all(isinstance(share, int | float) and share >= 0 for share in shares.values())
     if wrong or not numbers or not shares.get("train") or abs(sum(shares.values()) - 1) > 1e-6:
-        raise UserError(f"shares: {dict(shares)} must give train, dev and test parts that add up to 1, train more than 0")
+        raise UserError(f"shares: {dict(shares)} must be parts of train, dev and test that add up to 1")
