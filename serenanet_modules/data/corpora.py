@@ -1,6 +1,7 @@
 """All that ``data_folder`` may name: corpora in a recipe's layout, manifest files, folders of audio alone."""
 
 import logging
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +56,8 @@ def read(data_folder, locale, layout, needs_text=True, options=None):
     Returns
     -------
     list of Candidate
-        An id that several corpora have is prefixed by the corpus's name in each of them.
+        An id that several corpora have is prefixed by the corpus's name in each of them, and a dev or test set that
+        several have gets that name: ``test-sw``, ``test-mdw``.
 
     Raises
     ------
@@ -108,14 +110,17 @@ def _pieces(file, inside, locale):
 
 
 def _pooled(corpora, names):
-    """One list; ids and names that occur twice are told apart."""
-    occurrences = Counter(name for corpus in corpora for name in {c.id for c in corpus})
-    numbers = Counter()
+    """One list. Ids that several corpora have are told apart, and so are their dev and test sets."""
+    ids = Counter(name for corpus in corpora for name in {c.id for c in corpus})
+    sets = Counter(name for corpus in corpora for name in {c.split for c in corpus})
+    names = [re.sub(r"[^\w.-]", "-", name) for name in names]
     pooled = []
-    for corpus, name in zip(corpora, names, strict=True):
-        numbers[name] += 1
-        prefix = name if numbers[name] == 1 else f"{name}{numbers[name]}"
-        pooled += [replace(c, id=f"{prefix}/{c.id}") if occurrences[c.id] > 1 else c for c in corpus]
+    for i, (corpus, name) in enumerate(zip(corpora, names, strict=True)):
+        name += str(names[:i].count(name) + 1) if name in names[:i] else ""
+        for c in corpus:
+            own_set = sets[c.split] > 1 and c.split != "train"
+            new_id = f"{name}/{c.id}" if ids[c.id] > 1 else c.id
+            pooled.append(replace(c, id=new_id, split=f"{c.split}-{name}" if own_set else c.split))
     return pooled
 
 

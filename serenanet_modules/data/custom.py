@@ -93,20 +93,31 @@ def _file(file, locale, root, shares, seed, needs_text):
         raise UserError(f"{file}: no row has a text; the column is called text, sentence, wrd or transcription.")
     paths = [Path(root, ROOT.sub(str(root).replace("\\", r"\\"), row.get("path"))) for row in rows]
     spans = [_span(row) for row in rows]
+    names = [row.get("id") or _name(path, root, *span) for row, path, span in zip(rows, paths, spans, strict=True)]
+    _check_unique(names, rows)
     splits = _splits(rows, paths, file, shares, seed)
-    found, lines = [], {}
-    for row, path, (start, end), split in zip(rows, paths, spans, splits, strict=True):
-        name = row.get("id") or _name(path, root, start, end)
+    return [
+        Candidate(
+            name,
+            path,
+            row.get("text"),
+            row.get("speaker"),
+            row.get("locale") or locale,
+            split,
+            row.get("phonemes"),
+            *span,
+        )
+        for name, path, row, split, span in zip(names, paths, rows, splits, spans, strict=True)
+    ]
+
+
+def _check_unique(names, rows):
+    lines = {}
+    for name, row in zip(names, rows, strict=True):
         if name in lines:
-            raise UserError(f"{row.where}: the id {name!r} is there twice, first in {_short(lines[name])}.")
+            first = lines[name].rpartition(": ")[2]
+            raise UserError(f"{row.where}: the id {name!r} is there twice, first in {first}.")
         lines[name] = row.where
-        speaker, language = row.get("speaker"), row.get("locale") or locale
-        found.append(Candidate(name, path, row.get("text"), speaker, language, split, row.get("phonemes"), start, end))
-    return found
-
-
-def _short(where):
-    return where.rpartition(": ")[2]
 
 
 def _name(path, root, start, end):

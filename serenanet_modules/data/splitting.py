@@ -16,7 +16,7 @@ def half(text):
     Examples
     --------
     >>> [half(word) for word in ("moja", "mbili", "tatu", "nne")]
-    [False, True, True, True]
+    [True, True, False, False]
     """
     return hashlib.sha256(text.encode()).digest()[0] % 2 == 1
 
@@ -70,9 +70,10 @@ def _chosen(waiting, sizes, target, most):
     """Groups, in their order, that come near the target; the smallest one if all are too large."""
     chosen, taken = [], 0
     for group in waiting:
-        if len(chosen) < most and taken + sizes[group] <= 1.1 * target:
+        more = taken + sizes[group]
+        if len(chosen) < most and more <= 1.5 * target and abs(more - target) <= target - taken:
             chosen.append(group)
-            taken += sizes[group]
+            taken = more
     return chosen or [min(waiting, key=sizes.get)]
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from serenanet_modules.data.text import characters, default, en, normaliser, sw
+from serenanet_modules.data.text import characters, default, en, normaliser, sw, tr
 
 
 @pytest.mark.parametrize("apostrophe", characters.APOSTROPHES)
@@ -106,23 +106,46 @@ def test_default_rule(text, normal):
     assert default.normalise(text) == normal
 
 
-ALPHABET = st.characters() | st.sampled_from("ng'’ŋaeo0123456789., %$&stndrh\u0301ÀẞİŉΣ")
+ALPHABET = st.characters() | st.sampled_from("ng'’ŋaeo0123456789., %$&stndrh\u0301ÀẞİŉΣI你ก·״〇")
 
 
-@pytest.mark.parametrize("rule", [sw.normalise, en.normalise, default.normalise])
+@pytest.mark.parametrize("rule", [sw.normalise, en.normalise, default.normalise, tr.normalise])
 @given(text=st.text(ALPHABET, max_size=30))
 @example(text="n'g'ombe ng'' 'ng'a $1% 1,000,00 1.000.000 '\u0301a")
 def test_idempotent_and_clean(rule, text):
     normal = rule(text)
     assert rule(normal) == normal
     assert normal == " ".join(normal.split())
-    if rule is not default.normalise:
+    if rule in (sw.normalise, en.normalise):
         assert re.fullmatch("[a-z' ]*", normal)
 
 
 @given(text=st.text("ng'aok "))
 def test_swahili_apostrophes_stand_in_ng_only(text):
     assert re.fullmatch("([a-z ]|(?<=ng)'(?=[aeiouw]))*", sw.normalise(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "normal"),
+    [
+        ("你好， 世界", "你好世界"),
+        ("東京タワー 「すごい」", "東京タワーすごい"),
+        ("ปี 2019 มี ความสุข", "ปี 2019 มีความสุข"),
+        ("ສະບາຍດີ ທຸກຄົນ", "ສະບາຍດີທຸກຄົນ"),
+        ("မြန်မာ စကား။", "မြန်မာစကား"),
+        ("ភាសា ខ្មែរ", "ភាសាខ្មែរ"),
+        ("한국어 문장", "한국어 문장"),
+        ("Wi-Fi 密碼 abc", "wi fi 密碼 abc"),
+    ],
+)
+def test_scripts_without_spaces(text, normal):
+    """No space stays between letters of a script that parts no words; other spaces do."""
+    assert default.normalise(text) == normal
+
+
+def test_turkish_and_azerbaijani_small_letters():
+    for locale in ("tr_tr", "az_az"):
+        assert normaliser(locale)("I\u0307zmir IŞIĞI İYİ") == "izmir ışığı iyi"
 
 
 def test_whole_locale_then_language_then_default():

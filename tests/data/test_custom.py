@@ -1,0 +1,114 @@
+"""Manifests become candidates: paths, segments, ids, and splits that nobody gave."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from serenanet_modules.data.custom import candidates
+from serenanet_modules.errors import LayoutError, UserError
+
+
+def tsv(path, *rows, head="path\ttext"):
+    path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_paths_start_at_the_manifest_or_at_the_root(tmp_path):
+    """``$data_root`` in each of its spellings, relative and absolute paths."""
+    rows = ["a.wav\tx", "$data_root/b.wav\tx", "{data_root}/c.wav\tx", "/other/d.wav\tx"]
+    file = tsv(tmp_path / "train.tsv", *rows)
+    here = [str(c.path) for c in candidates(file, "sw")]
+    assert here == [f"{tmp_path}/a.wav", f"{tmp_path}/b.wav", f"{tmp_path}/c.wav", "/other/d.wav"]
+    there = [str(c.path) for c in candidates(file, "sw", data_root="/data")]
+    assert there == ["/data/a.wav", "/data/b.wav", "/data/c.wav", "/other/d.wav"]
+
+
+def test_nemo_offsets_and_durations(tmp_path):
+    """offset and duration are a segment; a duration alone is not."""
+    lines = [
+        {"audio_filepath": "long.wav", "text": "a", "offset": 2.0, "duration": 1.5},
+        {"audio_filepath": "long.wav", "text": "b", "offset": 0, "duration": 2},
+        {"audio_filepath": "whole.wav", "text": "c", "duration": 3.0},
+    ]
+    file = tmp_path / "train_manifest.json"
+    file.write_text("\n".join(map(json.dumps, lines)))
+    found = candidates(file, "sw")
+    assert [(c.start, c.end) for c in found] == [(2.0, 3.5), (0.0, 2.0), (0.0, None)]
+    assert [c.id for c in found] == ["long-2.00-3.50", "long-0.00-2.00", "whole"]
+    assert {c.split for c in found} == {"train"}
+
+
+def test_the_files_of_a_folder_are_named_after_their_splits(tmp_path):
+    for name in ("train.csv", "valid_manifest.json", "test-clean.csv", "test_other.csv"):
+        content = json.dumps([{"path": name, "text": "x"}]) if name.endswith("json") else f"path,text\n{name},x\n"
+        (tmp_path / name).write_text(content)
+    (tmp_path / "notes.csv").write_text("not,a,manifest\n")
+    assert Counter(c.split for c in candidates(tmp_path, "sw")) == {
+        "train": 1, "dev": 1, "test-clean": 1, "test-other": 1
+    }  # fmt: skip
+
+
+def test_split_column(tmp_path):
+    rows = ["a\tx\ttrain", "b\tx\tValidation", "c\tx\ttest_clean", "d\tx\teval"]
+    found = candidates(tsv(tmp_path / "m.tsv", *rows, head="path\ttext\tsplit"), "sw")
+    assert [c.split for c in found] == ["train", "dev", "test-clean", "test"]
+
+
+def test_without_splits_no_speaker_crosses(tmp_path, caplog):
+    """Every speaker is on one side, each side has its share, and another seed gives another split."""
+    rows = [f"{i}.wav\tneno {i}\ts{i % 20}" for i in range(200)]
+    file = tsv(tmp_path / "m.tsv", *rows, head="path\ttext\tspeaker")
+    found = candidates(file, "sw")
+    assert Counter(c.split for c in found) == {"train": 160, "dev": 20, "test": 20}
+    assert len({(c.speaker, c.split) for c in found}) == 20
+    assert found == candidates(file, "sw") and found != candidates(file, "sw", split_seed=1)
+    half = candidates(file, "sw", shares={"train": 0.5, "dev": 0.5})
+    assert Counter(c.split for c in half) == {"train": 100, "dev": 100}
+    assert not caplog.records
+
+
+def test_a_lone_speaker_is_split_by_sentence_or_recording_with_a_warning(tmp_path, caplog):
+    rows = [f"{i}.wav\tneno {i % 50}\ts" for i in range(100)]
+    found = candidates(tsv(tmp_path / "m.tsv", *rows, head="path\ttext\tspeaker"), "sw")
+    assert len({(c.text, c.split) for c in found}) == 50 and len({c.split for c in found}) == 3
+    assert "names 1 speaker(s); it is split by sentence" in caplog.text
+    rows = [f"{i // 10}.wav\tneno {i}\t{i % 10}\t{i % 10 + 1}" for i in range(100)]
+    found = candidates(tsv(tmp_path / "m.tsv", *rows, head="path\ttext\tstart\tend"), "sw")
+    assert len({(c.path, c.split) for c in found}) == 10 and len({c.split for c in found}) == 3
+    assert "names no speakers; it is split by recording" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("head", "rows", "message"),
+    [
+        ("path\ttext\tsplit", ["a\tx\ttrain", "b\tx\tdevel"], "m.tsv: line 3: split is 'devel'; it must be train, dev"),
+        ("path\ttext\tsplit", ["a\tx\ttrain", "b\tx\t"], "line 3: has no split, where other lines have one"),
+        ("id\tpath\ttext", ["u\ta\tx", "v\tb\tx", "u\tc\tx"], "line 4: the id 'u' is there twice, first in line 2"),
+        ("path\ttext", ["a\tx", "a\ty"], "line 3: the id 'a' is there twice, first in line 2"),
+        ("path\ttext\tstart", ["a\tx\tsoon"], "line 2: start is 'soon', it must be a number of seconds"),
+        ("path\ttext\tstart", ["a\tx\t-1"], "line 2: start is '-1'"),
+        ("path\ttext\tstart\tend", ["a\tx\t2\t1.5"], "line 2: the segment ends at 1.5 s and starts at 2 s"),
+        ("path\tspeaker", ["a\ts"], "no row has a text"),
+        ("path\ttext", ["a\tx", "b\tx"], "2 utterances cannot be split into train, dev and test; add a column 'split'"),
+    ],
+)
+def test_errors_name_file_and_line(tmp_path, head, rows, message):
+    with pytest.raises(UserError, match=message.replace("(", r"\(")):
+        candidates(tsv(tmp_path / "m.tsv", *rows, head=head), "sw")
+
+
+def test_folders_that_are_no_corpus(tmp_path):
+    with pytest.raises(LayoutError, match="holds no manifest"):
+        candidates(tmp_path, "sw")
+    for name in ("one.tsv", "two.tsv"):
+        tsv(tmp_path / name, "a\tx")
+    with pytest.raises(UserError, match="which of one.tsv, two.tsv is the manifest"):
+        candidates(tmp_path, "sw")
+
+
+def test_shares_that_are_none(tmp_path):
+    file = tsv(tmp_path / "m.tsv", *(f"{i}\tx{i}" for i in range(5)))
+    for shares in ({"train": 0.5, "dev": 0.1}, {"train": 0.9, "valid": 0.1}, {"train": 0.0, "dev": 1.0}):
+        with pytest.raises(UserError, match="shares: .*add up to 1"):
+            candidates(file, "sw", shares=shares)

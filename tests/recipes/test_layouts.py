@@ -1,0 +1,120 @@
+"""Each recipe reads its corpus's original layout, and says what is missing in one that is not whole."""
+
+from collections import Counter
+
+import pytest
+
+from serenanet_modules.data.splitting import half
+from serenanet_modules.errors import LayoutError, UserError
+from tests.recipes import layouts
+from tests.recipes.layouts import SENTENCES, candidates
+
+
+def splits(found):
+    return Counter(c.split for c in found)
+
+
+def test_librispeech_keeps_its_dev_and_test_sets_apart(tmp_path):
+    """Each subset asked for is there, train in one, the others by their names."""
+    subsets = ("train-clean-100", "train-clean-360", "dev-clean", "dev-other", "test-clean", "test-other")
+    layouts.librispeech(tmp_path / "LibriSpeech", subsets)
+    found = candidates("LibriSpeech", tmp_path)
+    assert splits(found) == {"train": 2, "dev-clean": 2, "dev-other": 2, "test-clean": 2, "test-other": 2}
+    first = found[0]
+    assert (first.id, first.speaker, first.text) == ("100-900-0000", "100", SENTENCES[0].upper())
+    assert first.path.is_file() and first.locale == "en"
+    more = candidates("LibriSpeech", tmp_path / "LibriSpeech", train_splits="[train-clean-100, train-clean-360]")
+    assert splits(more)["train"] == 4
+    alone = candidates("LibriSpeech", tmp_path, dev_splits="[dev-clean]", test_splits="[]")
+    assert splits(alone) == {"train": 2, "dev-clean": 2}
+
+
+def test_librispeech_errors(tmp_path):
+    with pytest.raises(LayoutError, match="there is no train-clean-100 here; unpack train-clean-100.tar.gz"):
+        candidates("LibriSpeech", tmp_path)
+    layouts.librispeech(tmp_path, ["train-clean-100"])
+    with pytest.raises(UserError, match="dev-clean.tar.gz, or leave it out of --dev_splits"):
+        candidates("LibriSpeech", tmp_path)
+    with pytest.raises(UserError, match="train_splits: there is no 'train-clean' in LibriSpeech"):
+        candidates("LibriSpeech", tmp_path, train_splits="[train-clean]")
+    list_file = next(tmp_path.rglob("*.trans.txt"))
+    list_file.write_text("100-900-0000\n")
+    with pytest.raises(UserError, match=r"100-900.trans.txt: line 1 has no text"):
+        candidates("LibriSpeech", tmp_path, dev_splits="[]", test_splits="[]")
+
+
+def test_fleurs(tmp_path):
+    """The raw transcription is the text, the file's name the id, and the locale is the language's."""
+    layouts.fleurs(tmp_path)
+    for folder in (tmp_path, tmp_path / "data", tmp_path / "data" / "sw_ke"):
+        found = candidates("FLEURS", folder, language="sw_ke")
+        assert splits(found) == {"train": 2, "dev": 2, "test": 2}
+    first = found[0]
+    assert (first.id, first.locale, first.speaker) == ("train-train077", "sw_ke", "")
+    assert first.text == "Kuku analala, \u201c0\u201d." and first.path.is_file()
+
+
+def test_fleurs_has_102_languages_and_suggests_one(tmp_path):
+    with pytest.raises(UserError, match="did you mean sw_ke"):
+        candidates("FLEURS", tmp_path, language="sw")
+    with pytest.raises(UserError, match="no 'qqqq'; the codes are af_za") as caught:
+        candidates("FLEURS", tmp_path, language="qqqq")
+    codes = str(caught.value).partition("codes are ")[2].split()
+    assert len(codes) == len(set(codes)) == 102
+    with pytest.raises(UserError, match="'language' has no value; give it with --language"):
+        candidates("FLEURS", tmp_path)
+
+
+def test_fleurs_errors(tmp_path):
+    with pytest.raises(LayoutError, match="copy of google/fleurs"):
+        candidates("FLEURS", tmp_path, language="sw_ke")
+    place = layouts.fleurs(tmp_path) / "data" / "sw_ke"
+    (place / "audio" / "dev").rename(place / "audio" / "moved")
+    (place / "audio" / "dev.tar.gz").touch()
+    with pytest.raises(UserError, match=r"audio/dev: there is no such folder; unpack it: tar xzf .*dev.tar.gz -C"):
+        candidates("FLEURS", tmp_path, language="sw_ke")
+    (place / "audio" / "moved").rename(place / "audio" / "dev")
+    (place / "dev.tsv").write_text("1\ta.wav\n")
+    with pytest.raises(UserError, match=r"dev.tsv: line 1 has 2 columns, not the 7"):
+        candidates("FLEURS", tmp_path, language="sw_ke")
+
+
+def test_mboshi_halves_the_development_set_by_sentence(tmp_path):
+    found = candidates("Mboshi", layouts.mboshi(tmp_path))
+    assert [c.text for c in found if c.split == "train"] == list(SENTENCES[:3])
+    sides = {c.text: c.split for c in found if c.split != "train"}
+    assert sides == {text: "dev" if half(text) else "test" for text in SENTENCES}
+    assert set(sides.values()) == {"dev", "test"}
+    assert (found[0].speaker, found[0].locale) == ("abiayi", "mdw")
+    next((tmp_path / "full_corpus_newsplit" / "dev").glob("*.mb.cleaned")).unlink()
+    with pytest.raises(UserError, match="is the clone complete"):
+        candidates("Mboshi", tmp_path)
+    with pytest.raises(LayoutError, match="clone of the Mboshi corpus"):
+        candidates("Mboshi", tmp_path / "full_corpus_newsplit" / "train")
+
+
+def test_swahili_speech_gives_half_of_its_test_to_train(tmp_path):
+    found = candidates("SwahiliSpeech", layouts.swahili_speech(tmp_path))
+    where = {c.id.rpartition("_")[2]: c.split for c in found}
+    assert (where["train0"], where["train1"], where["val0"]) == ("train", "train", "dev")
+    assert where["test0"] == "train"  # its sentence is in train
+    texts = {c.id.rpartition("_")[2]: c.text for c in found}
+    assert all((where[f"test{i}"] == "train") == half(texts[f"test{i}"]) for i in range(1, 5))
+    assert {where[f"test{i}"] for i in range(1, 5)} == {"train", "test"}
+    assert not {c.text for c in found if c.split == "test"} & {c.text for c in found if c.split == "train"}
+    (tmp_path / "data" / "raw_text_file.txt").write_text("200701:a\nb\n")
+    with pytest.raises(UserError, match="line 2 has no colon"):
+        candidates("SwahiliSpeech", tmp_path)
+    with pytest.raises(LayoutError, match="clone of Swahili-Speech"):
+        candidates("SwahiliSpeech", tmp_path / "data" / "records")
+
+
+def test_common_voice_of_any_locale(tmp_path):
+    """One recipe for all locales; a row's own locale counts for more."""
+    (tmp_path / "clips").mkdir()
+    for split in ("train", "dev", "test"):
+        row = "s\ta.mp3\tNeno\n" if split == "train" else "s\tb.mp3\tNeno\tmdw\n"
+        head = "client_id\tpath\tsentence" + ("" if split == "train" else "\tlocale")
+        (tmp_path / f"{split}.tsv").write_text(f"{head}\n{row}")
+    found = candidates("CommonVoice", tmp_path, locale="lg")
+    assert [c.locale for c in found] == ["lg", "mdw", "mdw"]
