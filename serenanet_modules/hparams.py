@@ -13,6 +13,7 @@ node. ``!ref <key>`` always means a key of the whole document, in included files
 the command line: ``--frontend.output_stride 2``; an include there stands as if in the file that was asked for.
 """
 
+import copy
 import difflib
 import io
 import re
@@ -64,7 +65,7 @@ class Hparams:
         for key, value in (options or {}).items():
             if key in tree:
                 raise UserError(f"{root}: '{key}' is a hyper-parameter; the dataset's option needs another name")
-            tree[key] = value
+            tree[key] = copy.deepcopy(value)
         for key, (where, value) in (dataset or {}).items():
             _merge(tree, CommentedMap({key: value}), where)
         for where, layer in above:

@@ -1,5 +1,6 @@
 """A recipe's folder: dataset.yaml, and the reader of one corpus's layout in its prepare.py."""
 
+import copy
 import importlib.util
 from pathlib import Path
 
@@ -58,7 +59,7 @@ class Recipe:
         UserError
             For an unknown key, a wrong type, or an option without a value.
         """
-        tree = CommentedMap({**self.keys, **self.options, "data_folder": data_folder})
+        tree = copy.deepcopy(CommentedMap({**self.keys, **self.options, "data_folder": data_folder}))
         if is_placeholder(tree["locale"]):
             tree["locale"] = locale
         return Hparams(self.file, tree).override(overrides).plain()

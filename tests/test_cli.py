@@ -61,13 +61,14 @@ def test_the_module_is_the_command():
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ([], ["required", "{train,transcribe,lm,demo}", "serenanet --help"]),
+        ([], ["required", "{" + ",".join(cli.COMMANDS) + "}", "serenanet --help"]),
         (["transcripe"], ["no command 'transcripe'", "did you mean transcribe?"]),
-        (["xyz"], ["no command 'xyz'", "choose from train, transcribe, lm, demo"]),
+        (["xyz"], ["no command 'xyz'", f"choose from {', '.join(cli.COMMANDS)}"]),
         (["transcribe", "folder"], ["FILE", "serenanet transcribe --help"]),
         (["transcribe", "folder", "file", "--batch-seconds", "many"], ["--batch-seconds", "'many'"]),
         (["lm", "text"], ["--locale, --out"]),
         (["train"], ["RECIPE"]),
+        (["lm", "text", "--locale", "sw", "--out", "x", "--ordre", "3"], ["unrecognized arguments: --ordre"]),
         (["train", "recipes"], ["recipes: has no train.py"]),
     ],
 )

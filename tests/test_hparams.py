@@ -339,6 +339,17 @@ def test_placeholders(write):
     assert "needs" in error(write(child=BASE + "nested:\n    needs: !PLACEHOLDER\n"))
 
 
+def test_a_datasets_own_options(write):
+    """They are keys like others, which references and the command line reach, but no others' names."""
+    base = write(base=BASE)
+    options = read_yaml(write(dataset="language: sw_ke\nshares:\n    train: 0.9\n"))
+    hparams = Hparams.load(base, {"experiment": ("dataset.yaml", "x")}, options).override([("shares.train", "0.5")])
+    assert hparams.plain()["language"] == "sw_ke" and hparams.plain()["shares"] == {"train": 0.5}
+    assert options["shares"] == {"train": 0.9}
+    with pytest.raises(UserError, match="base.yaml: 'lr' is a hyper-parameter"):
+        Hparams.load(base, {}, {"lr": 1})
+
+
 def test_dangling_reference(write):
     said = error(write(child=BASE + "other: !ref <nothing>\n"))
     assert "child.yaml" in said and "nothing" in said

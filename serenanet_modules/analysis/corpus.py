@@ -103,7 +103,7 @@ def _histogram(axes, clips, measure, name):
         top = float(np.quantile(sum(values.values(), []), 0.999)) * 1.05
         shown = [np.minimum(found, top) for found in values.values()]
         labels = [f"{r} ({len(found)})" for r, found in values.items()]
-        axes.hist(shown, 40, (0, top), stacked=True, color=[COLOURS[r] for r in values], label=labels)
+        axes.hist(shown, 40, range=(0, top), stacked=True, color=[COLOURS[r] for r in values], label=labels)
         axes.legend(frameon=False)
     axes.set(xlabel=name, ylabel="utterances")
 
@@ -118,7 +118,7 @@ def _scatter(axes, clips, frame_rate):
     for name, (inside, colour, marker) in groups.items():
         if inside:
             x, y = [clip.duration for clip in inside], [len(clip.text) for clip in inside]
-            axes.scatter(x, y, 12, colour, marker, label=name, alpha=0.6, linewidths=0.8)
+            axes.scatter(x, y, s=12, c=colour, marker=marker, label=name, alpha=0.6, linewidths=0.8)
     if heard:
         longest, most = max(clip.duration for clip in heard), max(len(clip.text) for clip in heard)
         end = min(longest, 1.1 * most / frame_rate)
@@ -145,4 +145,4 @@ def _drawn(character):
     if character == " ":
         return "␣"
     known = get_font(findfont("DejaVu Sans")).get_char_index(ord(character))
-    return f"◌{character}" if known and not character.isprintable() else character if known else f"{ord(character):X}"
+    return character if known else f"{ord(character):X}"

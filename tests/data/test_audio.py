@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from serenanet_modules.data import audio
-from serenanet_modules.data.audio import AudioError, load, save_flac
+from serenanet_modules.data.audio import AudioError, cut, is_prepared, load, save_flac, seconds
 from serenanet_modules.data.files import replacing
 from serenanet_modules.data.mpeg import missing_part
 from serenanet_modules.errors import UserError
@@ -174,3 +174,63 @@ def test_two_threads_write_one_file(tmp_path):
         writer.join()
     assert len(load(tmp_path / "a.flac")) == len(samples)
     assert [p.name for p in tmp_path.iterdir()] == ["a.flac"]
+
+
+SPANS = [(70.0, None), (0.5, 1.25), (29.9, 30.1), (1.0, 65.0), (0.0, None), (80.0, 81.0)]
+
+
+@pytest.mark.parametrize(("rate", "channels", "suffix"), [(16000, 1, "flac"), (16000, 2, "wav"), (44100, 1, "mp3")])
+def test_segments_are_what_the_whole_has_there(tmp_path, rate, channels, suffix):
+    """Any spans, also across blocks, overlapping, or behind the end; the samples are those of `load`."""
+    path = tmp_path / f"a.{suffix}"
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, (71 * rate, channels)).cumsum(0)
+    soundfile.write(path, 0.5 * noise / np.abs(noise).max(), rate)
+    whole = load(path)
+    found = dict(cut(path, SPANS))
+    assert sorted(found) == list(range(len(SPANS)))
+    for i, (start, end) in enumerate(SPANS):
+        expected = whole[round(start * 16000) : None if end is None else round(end * 16000)]
+        assert abs(len(found[i]) - len(expected)) <= (2 if end is None else 0)
+        common = min(len(found[i]), len(expected))
+        np.testing.assert_allclose(found[i][:common], expected[:common], atol=0 if rate == 16000 else 2e-4)
+
+
+def test_segments_of_damaged_recordings(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000, 3), 16000)
+    data = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(data[:-9000])
+    for path, reason in ((tmp_path / "a.wav", "truncated"), (tmp_path / "b.wav", "missing")):
+        with pytest.raises(AudioError) as caught:
+            list(cut(path, [(0.0, 1.0)]))
+        assert caught.value.reason == reason
+
+
+@needs_ffmpeg
+def test_segments_of_what_ffmpeg_reads(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000, 3), 16000)
+    command = ["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", tmp_path / "a.m4a"]
+    subprocess.run(command, check=True)
+    (_, samples), *_ = cut(tmp_path / "a.m4a", [(1.0, 2.0)])
+    np.testing.assert_array_equal(samples, load(tmp_path / "a.m4a")[16000:32000])
+    assert seconds(tmp_path / "a.m4a") is None
+
+
+def test_length_by_the_header(tmp_path):
+    soundfile.write(tmp_path / "a.flac", tone(44100, 2), 44100)
+    assert seconds(tmp_path / "a.flac") == 2.0
+    (tmp_path / "b.wav").write_text("no audio")
+    (tmp_path / "c.wav").touch()
+    soundfile.write(tmp_path / "d.wav", np.zeros(0), 16000)
+    for name, why in (("b.wav", "undecodable"), ("c.wav", "empty"), ("d.wav", "empty"), ("e.wav", "missing")):
+        with pytest.raises(AudioError) as caught:
+            seconds(tmp_path / name)
+        assert caught.value.reason == why
+
+
+def test_what_needs_no_copy(tmp_path):
+    save_flac(tmp_path / "a.flac", tone(16000))
+    soundfile.write(tmp_path / "rate.flac", tone(8000), 8000)
+    soundfile.write(tmp_path / "stereo.flac", np.zeros((100, 2)), 16000)
+    soundfile.write(tmp_path / "deep.flac", tone(16000), 16000, "PCM_24")
+    soundfile.write(tmp_path / "a.wav", tone(16000), 16000)
+    assert [p.name for p in sorted(tmp_path.iterdir()) if is_prepared(p)] == ["a.flac"]

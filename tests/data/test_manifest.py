@@ -1,10 +1,11 @@
 """A manifest reads back as it was written, and says where it is wrong."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
-from serenanet_modules.data.manifest import COLUMNS, Utterance, read_manifest, write_manifest
+from serenanet_modules.data.manifest import COLUMNS, Candidate, Utterance, read_manifest, write_manifest
 from serenanet_modules.errors import UserError
 
 FIRST = Utterance("u1", "audio/u1.flac", 16001 / 16000, 'ng\'ombe, "wa" $x', "", "s", "sw", "train")
@@ -57,6 +58,25 @@ def test_no_manifest_and_no_text(tmp_path):
         read_manifest(tmp_path / "m.csv")
     with pytest.raises(ValueError, match="split"):
         read_manifest(tmp_path / "m.csv", "valid")
+
+
+def test_named_sets_belong_to_a_role(tmp_path):
+    """A role reads all of its sets, a name that set alone."""
+    clean, other = (dataclasses.replace(SECOND, id=f"u-{name}", split=f"test-{name}") for name in ("clean", "other"))
+    write_manifest(tmp_path / "m.csv", [FIRST, clean, other])
+    assert read_manifest(tmp_path / "m.csv", "test") == [clean, other]
+    assert read_manifest(tmp_path / "m.csv", "test-other") == [other]
+    for split in ("train-clean", "test-", "test-a/b", "Test"):
+        with pytest.raises(ValueError, match="split is"):
+            dataclasses.replace(SECOND, split=split)
+
+
+def test_a_candidate_checks_its_segment():
+    whole = Candidate("u", Path("a.wav"), "", "", "sw", "train")
+    assert not whole.is_segment and dataclasses.replace(whole, start=0.0, end=2.0).is_segment
+    for start, end in ((2.0, 1.0), (-1.0, None), (1.0, 1.0)):
+        with pytest.raises(ValueError, match="segment"):
+            dataclasses.replace(whole, start=start, end=end)
 
 
 def test_an_utterance_checks_itself():

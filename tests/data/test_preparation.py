@@ -15,8 +15,9 @@ import pytest
 import soundfile
 
 from serenanet_modules.data import listening, preparation
+from serenanet_modules.data.batching import MicroBatch, Utterances
 from serenanet_modules.data.manifest import Candidate, read_manifest
-from serenanet_modules.data.preparation import Settings, ctc_frames, prepare
+from serenanet_modules.data.preparation import Settings, ctc_frames, inspect, prepare
 from serenanet_modules.errors import UserError
 
 
@@ -184,6 +185,100 @@ def test_order_does_not_depend_on_threads(corpus, tmp_path):
     one = prepare(corpus.candidates, tmp_path / "one", jobs=1, progress=False)
     many = prepare(corpus.candidates, tmp_path / "many", jobs=8, progress=False)
     assert one.manifest.read_bytes() == many.manifest.read_bytes()
+
+
+def test_segments_are_cut_in_one_pass(corpus, tmp_path, monkeypatch):
+    """Twenty segments decode their recording once; what is behind its end is rejected, a hair's breadth is not."""
+    long = corpus.folder / "long.wav"
+    write_clip(long, 21.0)
+    spans = [(float(i), i + 1.0) for i in range(20)] + [(20.0, 21.3), (20.0, None), (20.5, 23.0), (30.0, 31.0)]
+    for i, (start, end) in enumerate(spans):
+        corpus.candidates.append(Candidate(f"s{i}", long, "neno", "s", "sw", "train", "", start, end))
+    opened = []
+    monkeypatch.setattr(
+        listening, "cut", lambda path, spans, cut=listening.cut: opened.append(path) or cut(path, spans)
+    )
+    prepared = corpus.prepare(tmp_path / "out")
+    assert opened == [long]
+    whole = soundfile.read(long, dtype="float32")[0]
+    rows = {u.id: u for u in read_manifest(prepared.manifest)}
+    for i in range(22):
+        samples = soundfile.read(prepared.folder / rows[f"s{i}"].path, dtype="float32")[0]
+        np.testing.assert_array_equal(samples, whole[16000 * min(i, 20) : 16000 * min(i + 1, 21)])
+    with open(prepared.folder / "rejects.tsv", encoding="utf-8") as file:
+        rejected = {row["id"]: row for row in csv.DictReader(file, delimiter="\t")}
+    assert rejected.keys() == {"s22", "s23"} and {r["reason"] for r in rejected.values()} == {"outside the recording"}
+    assert rejected["s22"]["detail"] == "which ends at 21.00 s"
+    corpus.prepare(tmp_path / "out", max_duration=5.0)
+    assert opened == [long, long]  # for the two that there is nothing of
+
+
+def test_flac_that_needs_no_change_is_used_where_it_is(tmp_path, monkeypatch):
+    """Such a file is not copied, and gives a training the samples that a copy gives; a moved corpus is found anew."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for split in ("train", "dev"):
+        write_clip(folder / f"{split}.flac")
+
+    def prepared(folder, out):
+        clips = [Candidate(s, folder / f"{s}.flac", "neno", "", "sw", s) for s in ("train", "dev")]
+        return prepare(clips, tmp_path / out, progress=False)
+
+    first = prepared(folder, "out")
+    assert first.summary["in_place"] == 2 and not list((tmp_path / "out").rglob("*.flac"))
+    assert [u.path for u in read_manifest(first.manifest)] == [str(folder / "dev.flac"), str(folder / "train.flac")]
+    moved = folder.rename(tmp_path / "moved")
+    second = prepared(moved, "out")
+    assert second.folder == first.folder
+    assert {Path(u.path).parent for u in read_manifest(second.manifest)} == {moved}
+    monkeypatch.setattr(listening, "is_prepared", lambda path: False)
+    copied = prepared(moved, "copies")
+    for here, copy in zip(read_manifest(second.manifest), read_manifest(copied.manifest), strict=True):
+        one, other = (
+            Utterances([u], p.folder)[MicroBatch((0,), 0, 1, True)] for u, p in ((here, second), (copy, copied))
+        )
+        assert one.wavs.equal(other.wavs) and here.duration == copy.duration
+        assert copy.path.startswith("../audio/")
+
+
+def test_pre_training_needs_no_text(corpus, tmp_path):
+    """Without need of text, only what is heard rejects a training clip."""
+    corpus.add("wordless", text="")
+    corpus.add("dense", text="neno " * 20)
+    corpus.add("short", seconds=0.2)
+    prepared = corpus.prepare(tmp_path / "out", needs_text=False)
+    assert {u.id for u in read_manifest(prepared.manifest, "train")} == {"good", "wordless", "dense"}
+    assert "1 train utterance(s) have no text; only pre-training can use them" in prepared.summary["warnings"]
+
+
+def test_inspection_applies_the_same_rules_and_writes_nothing(corpus, tmp_path):
+    """With decoding the rejects are those of preparation; headers alone miss damage."""
+    corpus.add("short", seconds=0.2)
+    corpus.add("gone", seconds=0)
+    corpus.add("silent", level=0.0)
+    cut = corpus.add("cut", "test")
+    cut.write_bytes(cut.read_bytes()[:-300])
+    corpus.candidates.append(Candidate("s1", corpus.candidates[0].path, "a", "s", "sw", "train", "", 1.0, 9.0))
+    before = sorted(tmp_path.rglob("*"))
+    decoded = inspect(corpus.candidates, decode=True, progress=False)
+    headers = inspect(corpus.candidates, progress=False)
+    assert sorted(tmp_path.rglob("*")) == before
+    prepared = corpus.prepare(tmp_path / "out")
+    with open(prepared.folder / "rejects.tsv", encoding="utf-8") as file:
+        rejected = {row["id"]: row["reason"] for row in csv.DictReader(file, delimiter="\t")}
+    assert {c.candidate.id: c.reason for c in decoded if c.reason} == rejected
+    seen = {c.candidate.id: c.reason for c in headers if c.reason}
+    assert seen == {name: reason for name, reason in rejected.items() if name not in ("silent", "cut")}
+    for one, other in zip(decoded, headers, strict=True):
+        assert one.reason or one.duration == pytest.approx(other.duration, abs=0.1)
+
+
+def test_named_sets_are_counted_apart(corpus, tmp_path):
+    corpus.add("other", "test-other", text="sawa")
+    summary = corpus.prepare(tmp_path / "out").summary
+    assert list(summary["splits"]) == ["train", "dev", "test", "test-other"]
+    assert summary["splits"]["test-other"]["utterances"] == 1
+    assert "test-other has character(s) that train lacks: s w" in summary["warnings"]
 
 
 def test_phonemes_are_made_or_taken_from_the_corpus(corpus, tmp_path):
