@@ -15,7 +15,7 @@ LEAST_SPREAD = 0.1  # of that logarithm, so that a corpus of equal clips does no
 LETTERS = 40  # bars in the figure
 POINTS = 5000  # in its scatter plot
 COLOURS = {"train": "#0072B2", "dev": "#E69F00", "test": "#009E73"}  # Okabe and Ito's, told apart by all
-REJECTED = "#CC79A7"
+REJECTED = "#D55E00"
 
 
 @dataclass(frozen=True)

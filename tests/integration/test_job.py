@@ -182,7 +182,7 @@ def test_another_locale(train, tmp_path):
     words = "the quick brown fox doesn't jump over a lazy dog while rain falls on hills near town".split()
     rng = random.Random(1)
     texts = (" ".join(rng.sample(words, 4)).capitalize() + "." for _ in iter(int, 1))
-    english = make_corpus(tmp_path / "release", texts)
+    english = make_corpus(tmp_path / "release", texts, locale="en")
     run = train("--number_of_epochs", 1, "--lm", "null", corpus=english, recipe="en").done()
     assert run.result["dataset"] == "CommonVoice/en"
     assert run.result["data"]["locales"] == ["en"]

@@ -30,7 +30,7 @@ TRAINING = """
 PAIRS = ("--grad_accumulation_factor", "2")  # the global batch of two processes
 
 
-def make_corpus(folder, texts=None, sizes=SIZES):
+def make_corpus(folder, texts=None, sizes=SIZES, locale="sw"):
     """Lay out the first clips of the embedded corpus as a release of their own.
 
     Parameters
@@ -40,6 +40,8 @@ def make_corpus(folder, texts=None, sizes=SIZES):
         Sentences to stand in for the real ones, over all splits.
     sizes : dict of str to int
         Clips per split.
+    locale : str
+        What the lists call the language.
     """
     texts = None if texts is None else iter(texts)
     (folder / "clips").mkdir(parents=True)
@@ -47,6 +49,7 @@ def make_corpus(folder, texts=None, sizes=SIZES):
         rows = read_tsv(SAMPLE / f"{split}.tsv")[:size]
         for row in rows:
             shutil.copy2(SAMPLE / "clips" / row["path"], folder / "clips")
+            row["locale"] = locale
             if texts is not None:
                 row["sentence"] = next(texts)
         write_tsv(folder / f"{split}.tsv", rows)
