@@ -247,7 +247,7 @@ def _write(clips, target, identity, settings, progress):
             if clip.reason:
                 c = clip.candidate
                 rows.writerow((c.id, c.path, c.split, clip.reason, clip.detail))
-    for split in {clip.candidate.split for clip in clips} - {clip.candidate.split for clip in kept}:
+    for split in sorted({clip.candidate.split for clip in clips} - {clip.candidate.split for clip in kept}):
         reasons = in_words(rejected(clips, split))
         raise UserError(f"No {split} utterance is usable ({reasons}); see {target / 'rejects.tsv'}.")
     in_place = sum(clip.flac == clip.candidate.path for clip in kept)
