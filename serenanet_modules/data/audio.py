@@ -25,6 +25,7 @@ from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
 
 SAMPLE_RATE = 16000
+WAV_SLACK = 0.05  # seconds that a wav file may lack of what its header says
 BLOCK_SECONDS = 30  # of a long recording, held in memory at once
 
 REASONS = {
@@ -265,14 +266,17 @@ def _missing_part(path, data):
 def _missing_wav_part(data):
     """Compare a wav file with the length its header gives.
 
-    Writers to a pipe announce 0 or 2^32 - 1 bytes, which promises nothing.
+    Writers to a pipe announce 0 or 2^32 - 1 bytes, which promises nothing, and some recorders a few milliseconds more
+    than they write.
     """
-    position = 12
+    position, byte_rate = 12, 0
     while position + 8 <= len(data):
         name, size = struct.unpack_from("<4sI", data, position)
         there = len(data) - position - 8
+        if name == b"fmt " and there >= 12:
+            byte_rate = struct.unpack_from("<I", data, position + 16)[0]
         if name == b"data":
-            promise = 0 < size < 0xFFFFFFFF
-            return f"{there} of {size} bytes are there" if promise and there < size else ""
+            missing = size - there if 0 < size < 0xFFFFFFFF else 0
+            return f"{there} of {size} bytes are there" if missing > WAV_SLACK * byte_rate else ""
         position += 8 + size + size % 2
     return ""
