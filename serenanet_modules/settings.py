@@ -1,6 +1,5 @@
 """What a type alone does not tell of a run's settings, checked before any long work; and its command line."""
 
-
 import torch
 from speechbrain.utils.run_opts import RunOptions
 

@@ -25,7 +25,7 @@ from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
 
 SAMPLE_RATE = 16000
-WAV_SLACK = 0.05  # seconds that a wav file may lack of what its header says
+WAV_SLACK = 0.1  # seconds that a wav file may lack of what its header says
 BLOCK_SECONDS = 30  # of a long recording, held in memory at once
 
 REASONS = {

@@ -1,17 +1,17 @@
-"""Whole runs on corpora of other layouts: a manifest of one's own, and LibriSpeech's several test sets."""
+"""Whole runs on corpora of other layouts: a manifest of one's own, several test sets, audio without transcripts."""
 
 import json
 
-from tests.integration.tiny import MODEL, ROOT, SAMPLE, TRAINING, Run, decoded, read_tsv
+from tests.integration.tiny import MODEL, ROOT, SAMPLE, TRAINING, Run, decoded, make_corpus, read_tsv
 from tests.recipes import layouts
 
 SHORT = ("--number_of_epochs", "1", "--warmup_steps", "1", "--checkpoints_to_average", "1", "--lm", "null")
 
 
-def command(recipe, data, folder, *more):
+def command(recipe, data, folder, *more, hparams="serenanet_small.yaml", model=MODEL):
     data = [*("--data_folder", str(data), "--output_folder", str(folder)), "--prepared_folder", f"{folder}.prepared"]
-    script, hparams = ROOT / "recipes" / recipe / "train.py", ROOT / "hparams" / "serenanet_small.yaml"
-    return [str(script), str(hparams), *data, *MODEL, *TRAINING, *SHORT, *more]
+    script, hparams = ROOT / "recipes" / recipe / "train.py", ROOT / "hparams" / hparams
+    return [str(script), str(hparams), *data, *model, *TRAINING, *SHORT, *more]
 
 
 def test_a_manifest_of_ones_own(tmp_path):
@@ -44,3 +44,16 @@ def test_librispeech_scores_each_of_its_sets(tmp_path):
         assert (run.folder / f"wer_{name}_average_prefix-beam.txt").is_file()
     assert run.result["seconds"]["evaluated_audio"] > 4 * 6
     assert run.result["data"]["in_place"] == 5 * 6
+
+
+def test_pre_training_pools_speech_with_and_without_transcripts(tmp_path):
+    """A release, and a long recording beside it that nobody transcribed and that comes in pieces."""
+    release = make_corpus(tmp_path / "sw")
+    layouts.noise(tmp_path / "radio" / "news.wav", 45)
+    corpora, folder = f"[{release}, {tmp_path / 'radio'}]", tmp_path / "run"
+    trunk = MODEL[: MODEL.index("--car.d_model")] + MODEL[MODEL.index("--n_mels") :]
+    more = ("--max_batch_seconds", "45", "--n_clusters", "12", "--cluster_frames", "2000", "--locale", "mdw")
+    start = command("CommonVoice/sw", corpora, folder, *more, hparams="pessl_small.yaml", model=trunk)
+    result = Run(start, folder).done().result
+    assert result["data"]["splits"]["train"]["utterances"] == 24 + 3
+    assert result["data"]["warnings"][0] == "3 train utterance(s) have no text; only pre-training can use them"
