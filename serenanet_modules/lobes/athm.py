@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from serenanet_modules.lobes.layers import Dropout, Linear
 from serenanet_modules.lobes.lengths import valid_mask, zero_padding
+from serenanet_modules.lobes.strided import strided
 from serenanet_modules.ops import linear
 
 
@@ -79,14 +80,14 @@ class ATHM(nn.Module):
         self.gate = gate[:, :total]
         self.regulariser = _mean_square(self.gate, lengths)
         if self.reduce is not None:
-            y = _strided(self.reduce, y)
+            y = strided(self.reduce, y)
             lengths = -(-lengths // self.output_stride)
             total = -(-total // self.output_stride)
         return zero_padding(self.dropout(y[:, :total]), lengths), lengths
 
     def _branch(self, i, x):
         """x (B, T, F) -> (B, T / r, d_model); upsampling is left to broadcasting over r."""
-        f = _strided(self.branches[i], x)
+        f = strided(self.branches[i], x)
         return f + self.residuals[i](f)
 
     def _weights(self, branches, total):
@@ -114,13 +115,6 @@ class ATHM(nn.Module):
 def _per_frame(f, r):
     """Repeat each frame of f (B, T / r, H) r times."""
     return f.unsqueeze(2).expand(-1, -1, r, -1).flatten(1, 2)
-
-
-def _strided(conv, x):
-    """A convolution of kernel = stride on x (B, T, F), T a multiple of it: a linear map of stacked frames."""
-    stride = conv.stride[0]
-    stacked = x.unflatten(1, (-1, stride)).flatten(2)  # (B, T / stride, stride * F)
-    return linear(stacked, conv.weight.transpose(1, 2).flatten(1), conv.bias)
 
 
 def _mean_square(gate, lengths):

@@ -17,9 +17,11 @@ class CAR(nn.Module):
     n_units : int
         Output units, blank included.
     d_model : int
-        Size of the Mamba blocks.
+        Size of the blocks.
+    block : callable
+        `Mamba`, `Mamba2` or what has their arguments: ``block(d_model, d_state=, d_conv=, expand=)``.
     n_layers : int
-        Number of Mamba blocks in a row.
+        Number of blocks in a row.
     d_state, d_conv, expand : int
         As in `Mamba`.
     bidirectional : bool
@@ -38,6 +40,7 @@ class CAR(nn.Module):
         input_size,
         n_units,
         d_model=256,
+        block=Mamba,
         n_layers=1,
         d_state=16,
         d_conv=4,
@@ -46,12 +49,12 @@ class CAR(nn.Module):
     ):
         super().__init__()
 
-        def block():
-            return Mamba(d_model, d_state=d_state, d_conv=d_conv, expand=expand)
+        def sized():
+            return block(d_model, d_state=d_state, d_conv=d_conv, expand=expand)
 
         self.bidirectional = bidirectional
         self.inp = Linear(input_size, d_model)
-        self.blocks = nn.ModuleList(Bidirectional(block) if bidirectional else block() for _ in range(n_layers))
+        self.blocks = nn.ModuleList(Bidirectional(sized) if bidirectional else sized() for _ in range(n_layers))
         self.out = Linear(d_model, n_units)
         self.regulariser = None  # mean square of the hidden state over valid frames of the last call
 

@@ -1,5 +1,7 @@
 """Padding, batch mates and padding content change nothing, for every lobe and for whole models."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -10,7 +12,9 @@ from serenanet_modules.lobes.ctc_model import CTCModel
 from serenanet_modules.lobes.features import LogMel
 from serenanet_modules.lobes.lengths import valid_mask
 from serenanet_modules.lobes.mamba import Bidirectional, Mamba
+from serenanet_modules.lobes.mamba2 import Mamba2
 from serenanet_modules.lobes.rotary import RotaryTransformerEncoder
+from serenanet_modules.lobes.strided import StridedConv
 
 D = 16
 ENCODERS = {
@@ -18,11 +22,12 @@ ENCODERS = {
     "athm_stride_2": lambda: ATHM(D, D, gate_size=8, output_stride=2),
     "athm_stride_4": lambda: ATHM(D, D, gate_size=8, output_stride=4),
     "athm_40ms": lambda: ATHM(D, D, resolutions=[4]),
+    "strided_conv": lambda: StridedConv(D, D, output_stride=4),
     "conv_frontend": lambda: ConvFrontend(D, D, channels=(4, 3)),
     "rotary": lambda: RotaryTransformerEncoder(D, n_heads=2, n_layers=2, d_ffn=32),
     "conformer": lambda: ConformerEncoder(D, n_heads=2, n_layers=2, d_ffn=32, kernel_size=5),
 }
-STRIDES = {"athm_stride_2": 2, "athm_stride_4": 4, "conv_frontend": 4}
+STRIDES = {"athm_stride_2": 2, "athm_stride_4": 4, "strided_conv": 4, "conv_frontend": 4}
 
 
 @pytest.mark.parametrize("name", ENCODERS)
@@ -43,9 +48,10 @@ def test_padding_is_zero_on_output(name):
     assert (y[valid].abs().sum(-1) > 0).all()
 
 
+@pytest.mark.parametrize("block", [Mamba, partial(Mamba2, headdim=4)], ids=["mamba", "mamba2"])
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_car(bidirectional, assert_padding_is_harmless):
-    lobe = CAR(D, 7, d_model=8, n_layers=2, bidirectional=bidirectional).eval()
+def test_car(bidirectional, block, assert_padding_is_harmless):
+    lobe = CAR(D, 7, d_model=8, block=block, n_layers=2, bidirectional=bidirectional).eval()
     assert_padding_is_harmless(lambda x, lengths: [lobe(x, lengths)], lobe, D)
 
 
