@@ -29,13 +29,12 @@ from serenanet_modules.data.files import replacing
 from serenanet_modules.data.manifest import SPLITS, read_manifest, role
 from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.errors import UserError
-from serenanet_modules.hparams import Hparams
 from serenanet_modules.pretrained import PretrainedRun
 from serenanet_modules.provenance import device_name, provenance
 from serenanet_modules.recipe import Recipe
 from serenanet_modules.result_folder import claim, sole_owner
 from serenanet_modules.results import parameter_table, parameters, write_result
-from serenanet_modules.settings import check_machine, check_values, split_arguments
+from serenanet_modules.settings import check_machine, check_values, read_command_line
 from serenanet_modules.targets import Targets
 from serenanet_modules.threads import share_cores
 
@@ -54,7 +53,7 @@ def main(train_file, argv=None):
     train_file : str
         ``__file__`` of the recipe's train.py; dataset.yaml stands beside it.
     argv : list of str, optional
-        Hyper-parameter file, then ``--key value`` pairs and SpeechBrain's run options.
+        Hyper-parameter files, then ``--key value`` pairs and SpeechBrain's run options.
     """
     try:
         Experiment.from_command_line(Path(train_file).parent, argv or sys.argv[1:]).run()
@@ -86,14 +85,10 @@ class Experiment:
 
     @classmethod
     def from_command_line(cls, recipe, argv):
-        """Parse ``FILE [--key value …]``."""
-        if not argv or argv[0].startswith("-"):
-            raise UserError("give a hyper-parameter file first, such as hparams/serenanet.yaml")
+        """Parse ``FILE [FILE …] [--key value …]``."""
         recipe = Recipe(recipe)
-        hparams = Hparams.load(argv[0], {k: (recipe.file, v) for k, v in recipe.keys.items()}, recipe.options)
-        overrides, options = split_arguments(argv[1:], hparams)
-        hparams.override(overrides)
-        return cls(recipe, hparams, sb.parse_arguments([argv[0], *options])[1])
+        hparams, _, options = read_command_line(recipe, argv)
+        return cls(recipe, hparams, sb.parse_arguments([str(hparams.source), *options])[1])
 
     def run(self):
         """Do all of it; what an earlier run with the same result folder finished is not done again.
@@ -298,6 +293,7 @@ class Experiment:
             "pretrained": self._read_pretrained(),
             "parameters": parameters(brain.raw("model")),
             "epochs": brain.progress.epoch,
+            "history": brain.progress.history,
             "steps": brain.optimizer_step,
             "seconds": seconds,
             "data": prepared.summary,

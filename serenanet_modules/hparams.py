@@ -1,8 +1,8 @@
 """Hyper-parameter files: layers of HyperPyYAML merged into one standalone file.
 
 A file may begin with ``extends: other.yaml`` and then holds only what differs. It may extend several,
-``extends: [small.yaml, task.yaml]``: of their chains each file counts once, a later one over an earlier one. Layers
-merge in the order base < dataset < extending files < command line:
+``extends: [small.yaml, task.yaml]``: of their chains each file counts once, a later one over an earlier one; several
+files of a command line stack likewise. Layers merge in the order base < dataset < extending files < command line:
 
 - a tagged node (``!new:``, ``!name:``, ``!ref``, ``!include:``) or a list replaces what stood there;
 - an untagged mapping merges into what stood there, keeping its class;
@@ -24,6 +24,7 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 from ruamel.yaml.error import YAMLError
 
+from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
 
 INCLUDE = "!include:"
@@ -36,7 +37,7 @@ class Hparams:
     Attributes
     ----------
     source : Path
-        The file that was asked for; errors name it.
+        The file that was asked for, the last of several; errors name it.
     tree : CommentedMap
         The merged nodes.
     """
@@ -45,12 +46,13 @@ class Hparams:
         self.source, self.tree = Path(source), tree
 
     @classmethod
-    def load(cls, file, dataset=None, options=None):
-        """Merge ``file``, all it extends, and a dataset's keys.
+    def load(cls, files, dataset=None, options=None):
+        """Merge one or more files, all they extend, and a dataset's keys.
 
         Parameters
         ----------
-        file : str or Path
+        files : str, Path or list of them
+            Of several a later one goes over an earlier one, and what they extend in common counts once.
         dataset : mapping of str to (str, str), optional
             Plain keys of the dataset: the file that says so, and the value.
         options : mapping, optional
@@ -61,7 +63,8 @@ class Hparams:
         UserError
             For a missing file, bad yaml, an unknown key or a wrong type.
         """
-        (root, tree), *above = _chain(Path(file), seen=())
+        files = [Path(file) for file in (files if isinstance(files, list) else [files])]
+        (root, tree), *above = _stack(files, seen=())
         for key, value in (options or {}).items():
             if key in tree:
                 raise UserError(f"{root}: '{key}' is a hyper-parameter; the dataset's option needs another name")
@@ -70,7 +73,7 @@ class Hparams:
             _merge(tree, CommentedMap({key: value}), where)
         for where, layer in above:
             _merge(tree, layer, where)
-        return cls(file, tree)
+        return cls(files[-1], tree)
 
     @classmethod
     def from_text(cls, text, source):
@@ -131,6 +134,31 @@ class Hparams:
             raise UserError(f"{self.source}: {_one_line(cause)}") from error
 
 
+def write_layer(path, parent, overrides):
+    """Write a file that extends ``parent`` by overrides as those of a command line.
+
+    Parameters
+    ----------
+    path, parent : Path
+    overrides : list of (str, str)
+        Keys with dots, and yaml texts of the values; an include there stands as if in ``parent``.
+    """
+    tree = CommentedMap({"extends": str(parent.resolve())})
+    for key, text in overrides:
+        _lay(tree, _nest(key, text, parent))
+    with replacing(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        _yaml().dump(tree, file)
+
+
+def _lay(tree, layer):
+    """Merge as `_merge` does, into a tree that does not know the keys yet."""
+    for key, new in layer.items():
+        if isinstance(tree.get(key), CommentedMap) and isinstance(new, CommentedMap) and not _tag(new):
+            _lay(tree[key], new)
+        else:
+            tree[key] = new
+
+
 def read_yaml(file):
     """A plain yaml file as a dict.
 
@@ -159,6 +187,14 @@ def _yaml(kind="rt"):
     return yaml
 
 
+def _stack(files, seen):
+    """(path, tree) of the layers of several files' chains: each counts once, a later one over an earlier one."""
+    layers = {}
+    for file in files:
+        layers |= {path: layer for path, layer in _chain(file, seen) if path not in layers}
+    return list(layers.items())
+
+
 def _chain(file, seen):
     """(path, tree) of the root of an ``extends`` chain first, ``file`` last."""
     file = file.resolve() if file.exists() else file
@@ -166,11 +202,8 @@ def _chain(file, seen):
         raise UserError(f"{file}: extends itself through {seen[-1]}; break the circle")
     tree = _read(file)
     parents = tree.pop("extends", [])
-    layers = {}
-    for parent in parents if isinstance(parents, list) else [parents]:
-        above = dict(_chain(file.parent / str(parent), (*seen, file)))
-        layers |= {path: layer for path, layer in above.items() if path not in layers}
-    return [*layers.items(), (file, tree)]
+    parents = [file.parent / str(parent) for parent in (parents if isinstance(parents, list) else [parents])]
+    return [*_stack(parents, (*seen, file)), (file, tree)]
 
 
 def _read(file):

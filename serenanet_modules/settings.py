@@ -1,9 +1,12 @@
 """What a type alone does not tell of a run's settings, checked before any long work; and its command line."""
 
+import itertools
+
 import torch
 from speechbrain.utils.run_opts import RunOptions
 
 from serenanet_modules.errors import UserError
+from serenanet_modules.hparams import Hparams, read_yaml
 
 CHOICES = (
     ("precision", ("fp32", "bf16", "fp16")),
@@ -74,6 +77,32 @@ def check_machine(plain, device, where):
     on_gpu = device.startswith("cuda") or (not device and torch.cuda.is_available())
     if plain["precision"] == "fp16" and not on_gpu:
         raise UserError(f"{where}: 'precision' fp16 needs a GPU; use bf16 or fp32 on a CPU")
+
+
+def read_command_line(recipe, argv):
+    """Read ``FILE [FILE …] [--key value …]`` as a recipe's train.py does.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    argv : list of str
+
+    Returns
+    -------
+    tuple
+        `Hparams` with all keys set, the (key, value) pairs that set them, and options for
+        `speechbrain.parse_arguments`.
+
+    Raises
+    ------
+    UserError
+    """
+    files = list(itertools.takewhile(lambda argument: not argument.startswith("-"), argv))
+    if not files:
+        raise UserError("give a hyper-parameter file first, such as hparams/serenanet.yaml")
+    hparams = Hparams.load(files, {k: (recipe.file, v) for k, v in recipe.keys.items()}, recipe.options)
+    overrides, options = split_arguments(argv[len(files) :], hparams)
+    return hparams.override(overrides), overrides, options
 
 
 def split_arguments(arguments, hparams):
