@@ -3,6 +3,7 @@
 import csv
 import logging
 import random
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from serenanet_modules.decoding.greedy import greedy
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.decoding.tuning import tune
 from serenanet_modules.errors import UserError
+from serenanet_modules.examples import write_examples
 from serenanet_modules.threads import available_cores
 
 logger = logging.getLogger(__name__)
@@ -50,8 +52,10 @@ class Evaluation:
     Attributes
     ----------
     decoding : dict
-        ``lm_weight`` and ``word_score`` of the beam search with a language model, and ``lm_tool`` that estimated it,
-        once `run` has chosen them.
+        ``scoring``; ``lm_weight`` and ``word_score`` of the beam search with a language model, and ``lm_tool`` that
+        estimated it, once `run` has chosen them.
+    seconds : float
+        Spent on features, network and greedy decoding, by the slowest process.
     """
 
     def __init__(self, brain, units, root, splits, folder):
@@ -61,7 +65,8 @@ class Evaluation:
         self.phonemic = units.kind == "phoneme"
         # a model without CAR has the decoder's log-probabilities only
         self.scoring = self.hparams.scoring if len(brain.raw("model").scorings) > 1 else "decoder"
-        self.decoding = {}
+        self.decoding = {"scoring": self.scoring}
+        self.seconds = 0.0
 
     def run(self):
         """Evaluate all splits; the main process writes the files.
@@ -83,6 +88,7 @@ class Evaluation:
             }
             if distributed.is_main():
                 results |= {name: self._score(name, inside, gathered) for name, inside in sets.items()}
+        self._examples()
         return results
 
     # --- decoding -------------------------------------------------------------------------------------------------
@@ -106,21 +112,31 @@ class Evaluation:
         loader = make_loader(Utterances(rows, self.root), sampler, self.hparams.num_workers)
         self.brain.modules.eval()
         model = self.brain.raw("model")
-        decoded, posteriors = {f"{scoring}/greedy": {} for scoring in model.scorings}, []
+        decoded, posteriors, seconds = {f"{scoring}/greedy": {} for scoring in model.scorings}, [], 0.0
         with torch.no_grad(), self.brain.evaluation_ctx:
             for batch in tqdm(loader, desc=f"{name}: network", disable=not distributed.is_main()):
                 if not batch.plan.weight:
                     continue
+                start = time.monotonic()
                 batch.to(self.brain.device)
                 output = model(*self.brain.modules.features(batch.wavs, batch.wav_lengths))
                 ids = [u.id for u in batch.utterances]
                 for scoring in model.scorings:
                     texts = map(self.units.decode, greedy(output.log_probs(scoring), output.lengths))
                     decoded[f"{scoring}/greedy"].update(zip(ids, texts, strict=True))
+                seconds += time.monotonic() - start  # texts are there, so the device has nothing left to do
                 chosen = output.log_probs(self.hparams.scoring).cpu()
                 frames = output.lengths.tolist()
                 posteriors += [(u, chosen[i, : frames[i]].clone()) for i, u in enumerate(batch.utterances)]
+        self.seconds += max(distributed.gather_objects([seconds]))
         return decoded, posteriors
+
+    def _examples(self):
+        """examples.npz, for plots."""
+        if distributed.is_main():
+            model, features = self.brain.raw("model"), self.brain.raw("features")
+            file = self.folder / "examples.npz"
+            write_examples(file, model, features, self.splits["dev"], self.root, self.units, self.brain.device)
 
     def _beams(self, posteriors, dev):
         """Beam decoders by name, the language model's weights tuned on dev."""
@@ -235,15 +251,17 @@ class Evaluation:
         }
 
     def _write_texts(self, split, rows, decoded):
-        """decoded_<split>.csv: reference and every decoder's text per utterance."""
+        """decoded_<split>.csv: reference, its phonemes where they are the units, and every decoder's text."""
         with (
             replacing(self.folder / f"decoded_{split}.csv") as path,
             open(path, "w", encoding="utf-8", newline="") as file,
         ):
             writer = csv.writer(file)
-            writer.writerow(["id", "duration", "reference", *decoded])
+            phonemes = ["phonemes"] if self.phonemic else []
+            writer.writerow(["id", "duration", "reference", *phonemes, *decoded])
             for u in rows:
-                writer.writerow([u.id, u.duration, u.text, *(texts[u.id] for texts in decoded.values())])
+                spoken = [u.phonemes] if self.phonemic else []
+                writer.writerow([u.id, u.duration, u.text, *spoken, *(texts[u.id] for texts in decoded.values())])
 
 
 def _by_set(rows):

@@ -6,7 +6,7 @@ import torch
 from speechbrain.utils.run_opts import RunOptions
 
 from serenanet_modules.errors import UserError
-from serenanet_modules.hparams import Hparams, read_yaml
+from serenanet_modules.hparams import Hparams
 
 CHOICES = (
     ("precision", ("fp32", "bf16", "fp16")),

@@ -227,6 +227,7 @@ class RecipeBrain(Task, sb.Brain):
         dev_loss = sum(losses) / len(losses)
         self.progress.judge(float(next(iter(errors.values()))), dev_loss)
         self._tick()
+        self._remember(epoch, dev_loss, errors)
         self._log_epoch(epoch, dev_loss, errors)
         self.checkpointer.save_and_keep_only(
             meta={"epoch": epoch, "error": self.progress.dev_errors[-1]},
@@ -237,6 +238,12 @@ class RecipeBrain(Task, sb.Brain):
         )
         self._last_checkpoint = time.monotonic()
         self._leave_if_asked()
+
+    def _remember(self, epoch, dev_loss, errors):
+        """Add the epoch to the history, which checkpoints and result.json hold."""
+        entry = {"epoch": epoch, "steps": self.optimizer_step, "seconds": round(self.progress.seconds, 1)}
+        dev = {"loss": dev_loss, **{name: float(value) for name, value in errors.items()}}
+        self.progress.history.append({**entry, "train": self.progress.means, "dev": dev})
 
     @torch.no_grad()
     def evaluate_batch(self, batch, stage):

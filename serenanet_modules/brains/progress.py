@@ -31,6 +31,7 @@ class Progress:
         self.epoch = 0  # the epoch under way or just finished
         self.dev_errors = []  # one per finished epoch
         self.dev_losses = []
+        self.history = []  # a dict per finished epoch, for plots
         self.skipped = 0  # optimizer steps in a row that changed nothing for a non-finite gradient
         self.seconds = 0.0  # spent in training and validation, over all runs
         self.cpu_seconds = 0.0  # of this process's cores in the same time
@@ -84,6 +85,7 @@ class Progress:
             "epoch",
             "dev_errors",
             "dev_losses",
+            "history",
             "skipped",
             "seconds",
             "cpu_seconds",
