@@ -51,9 +51,11 @@ class Evaluation:
 
     Attributes
     ----------
+    scoring : str
+        decoder, car or average: what the beam search reads.
     decoding : dict
-        ``scoring``; ``lm_weight`` and ``word_score`` of the beam search with a language model, and ``lm_tool`` that
-        estimated it, once `run` has chosen them.
+        ``lm_weight`` and ``word_score`` of the beam search with a language model, and ``lm_tool`` that estimated it,
+        once `run` has chosen them.
     seconds : float
         Spent on features, network and greedy decoding, by the slowest process.
     """
@@ -65,7 +67,7 @@ class Evaluation:
         self.phonemic = units.kind == "phoneme"
         # a model without CAR has the decoder's log-probabilities only
         self.scoring = self.hparams.scoring if len(brain.raw("model").scorings) > 1 else "decoder"
-        self.decoding = {"scoring": self.scoring}
+        self.decoding = {}
         self.seconds = 0.0
 
     def run(self):

@@ -7,12 +7,13 @@ from pathlib import Path
 import torch
 
 CGROUP = Path("/sys/fs/cgroup")
+CORES = "SERENANET_CORES"  # environment variable: cores that are this process's, of those it sees
 
 
 def available_cores(cgroup=CGROUP):
-    """Cores that the scheduler and a container's quota leave to this process; at least 1."""
+    """Cores that the scheduler, a container's quota and ``SERENANET_CORES`` leave to this process; at least 1."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min(cores, _quota(cgroup))))
+    return max(1, int(min(cores, _quota(cgroup), int(os.environ.get(CORES, cores)))))
 
 
 def _quota(cgroup):

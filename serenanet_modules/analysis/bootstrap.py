@@ -4,13 +4,19 @@ M. Bisani and H. Ney, "Bootstrap estimates for confidence intervals in ASR perfo
 ICASSP 2004. Test sets are drawn anew from the utterances, with replacement; the spread of the
 corpus error rate over these replicates is its uncertainty. It treats utterances as independent;
 with few speakers the true uncertainty is larger.
+
+A system trained with several seeds is pooled: an utterance, drawn or not, brings the errors of all
+seeds with it. The uncertainty is then that of the mean over these seeds on other utterances; what
+other seeds would have given is not in it.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 CHUNK = 2**22  # drawn utterances in memory at once
+LEVEL, REPLICATES = 0.95, 10_000
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Comparison:
     improvement: float
 
 
-def interval(counts, level=0.95, replicates=10_000, seed=0):
+def interval(counts, level=LEVEL, replicates=REPLICATES, seed=0):
     """Bootstrap interval of a corpus error rate.
 
     Parameters
@@ -66,13 +72,13 @@ def interval(counts, level=0.95, replicates=10_000, seed=0):
     return _middle(rates, level)
 
 
-def compare(a, b, level=0.95, replicates=10_000, seed=0):
+def compare(a, b, level=LEVEL, replicates=REPLICATES, seed=0):
     """Paired bootstrap of two systems.
 
     Parameters
     ----------
-    a, b : dict of str to ErrorCounts
-        By utterance id, such as `Score.per_utterance`.
+    a, b : dict of str to ErrorCounts, or list of such
+        By utterance id, such as `Score.per_utterance`; a list has one for each seed.
 
     Returns
     -------
@@ -83,22 +89,84 @@ def compare(a, b, level=0.95, replicates=10_000, seed=0):
     ValueError
         Where the two were not scored on the same utterances and references.
     """
-    if a.keys() != b.keys():
-        raise ValueError("The two systems were scored on different utterances.")
-    errors_a, lengths_a = _table(a.values())
-    errors_b, lengths_b = _table(b[name] for name in a)
-    if (lengths_a != lengths_b).any():
-        raise ValueError("The two systems were scored against different references.")
-    rates_a, rates_b = _rates(np.stack([errors_a, errors_b]), lengths_a, replicates, seed)
-    differences = rates_b - rates_a
-    # Counting the observed set as one more replicate keeps p above zero.
-    tails = (np.sum(differences <= 0) + 1, np.sum(differences >= 0) + 1)
-    return Comparison(
-        float((errors_b.sum() - errors_a.sum()) / max(1, lengths_a.sum())),
-        *_middle(differences, level),
-        p_value=float(min(1.0, 2 * min(tails) / (replicates + 1))),
-        improvement=float(np.mean(differences < 0)),
-    )
+    return resample([a, b], replicates, seed).compare(0, 1, level)
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """Several systems on the same test sets.
+
+    Attributes
+    ----------
+    observed : ndarray
+        Error rates on the test set itself, (S,).
+    rates : ndarray
+        Error rates on each resampled test set, (S, replicates).
+    """
+
+    observed: np.ndarray
+    rates: np.ndarray
+
+    def interval(self, system, level=LEVEL):
+        """Low and high end of a system's error rate."""
+        return _middle(self.rates[system], level)
+
+    def compare(self, a, b, level=LEVEL):
+        """`Comparison` of system b with system a, by their numbers."""
+        differences = self.rates[b] - self.rates[a]
+        # Counting the observed set as one more replicate keeps p above zero.
+        tails = (np.sum(differences <= 0) + 1, np.sum(differences >= 0) + 1)
+        return Comparison(
+            float(self.observed[b] - self.observed[a]),
+            *_middle(differences, level),
+            p_value=float(min(1.0, 2 * min(tails) / (len(differences) + 1))),
+            improvement=float(np.mean(differences < 0)),
+        )
+
+
+def resample(systems, replicates=REPLICATES, seed=0):
+    """Draw test sets anew, the same ones for all systems.
+
+    Parameters
+    ----------
+    systems : list
+        Each a dict of utterance id to ErrorCounts, or a list of such, one for each seed, that is pooled.
+    replicates, seed : int
+
+    Returns
+    -------
+    Resampled
+
+    Raises
+    ------
+    ValueError
+        Where they were not scored on the same utterances and references.
+
+    Examples
+    --------
+    >>> from serenanet_modules.analysis.scoring import ErrorCounts
+    >>> one, other = {"u": ErrorCounts(9, 1)}, {"u": ErrorCounts(8, 2)}
+    >>> resample([one, [one, other]]).observed
+    array([0.1 , 0.15])
+    """
+    systems = [system if isinstance(system, list) else [system] for system in systems]
+    names = systems[0][0].keys()
+    tables = [[_of(names, seed) for seed in seeds] for seeds in systems]
+    lengths = tables[0][0][1]
+    if any((table[1] != lengths).any() for seeds in tables for table in seeds):
+        raise ValueError("The systems were scored against different references.")
+    # Whole numbers over a common denominator: equal rates stay equal.
+    common = math.lcm(*map(len, systems))
+    errors = np.stack([sum(table[0] for table in seeds) * (common // len(seeds)) for seeds in tables])
+    lengths = lengths * common
+    return Resampled(errors.sum(1) / max(1, lengths.sum()), _rates(errors, lengths, replicates, seed))
+
+
+def _of(names, counts):
+    """Errors and reference lengths in the order of names, (N,) each."""
+    if counts.keys() != names:
+        raise ValueError("The systems were scored on different utterances.")
+    return _table(counts[name] for name in names)
 
 
 def _table(counts):
@@ -114,11 +182,14 @@ def _rates(errors, lengths, replicates, seed):
     generator = np.random.default_rng(seed)
     count = len(lengths)
     rows = max(1, CHUNK // count)
+    table = np.vstack([errors, lengths]).T.astype(float)  # exact for whole numbers
     rates = []
     for start in range(0, replicates, rows):
         drawn = generator.integers(count, size=(min(rows, replicates - start), count))
-        length = np.maximum(1, lengths[drawn].sum(-1))
-        rates.append([system[drawn].sum(-1) / length for system in errors])
+        drawn += count * np.arange(len(drawn))[:, None]
+        times = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)  # each utterance was drawn
+        sums = times.astype(float) @ table  # (rows, S + 1)
+        rates.append(sums[:, :-1].T / np.maximum(1, sums[:, -1]))
     return np.concatenate(rates, axis=1)
 
 

@@ -80,7 +80,13 @@ class TextBrain(RecipeBrain):
         evaluation = Evaluation(self, self.units, root, splits, self.hparams.output_folder)
         results = evaluation.run()
         units = {"kind": self.units.kind, "size": self.units.size}
-        return {"results": results, "decoding": evaluation.decoding, "units": units}
+        return {
+            "scoring": evaluation.scoring,
+            "results": results,
+            "decoding": evaluation.decoding,
+            "units": units,
+            "seconds": {"network": round(evaluation.seconds, 3)},
+        }
 
     @staticmethod
     def table(result):

@@ -1,5 +1,6 @@
 """Files that are either whole or not there."""
 
+import fcntl
 import os
 import threading
 from contextlib import contextmanager
@@ -28,3 +29,26 @@ def replacing(path):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path, wait=True):
+    """Hold a lock file; the kernel lets it go when the process ends, however it ends.
+
+    Parameters
+    ----------
+    path : str or Path
+        Made if it is missing, with its folder, and left there.
+    wait : bool
+        Whether to wait for another holder.
+
+    Raises
+    ------
+    BlockingIOError
+        Where another holds it and ``wait`` is False.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from serenanet_modules.data.files import replacing
+from serenanet_modules.data.files import locked, replacing
 from serenanet_modules.data.listening import Clip, glance, hear
 from serenanet_modules.data.manifest import Utterance, role, write_manifest
 from serenanet_modules.data.summary import in_words, rejected, summarise, table
@@ -105,11 +105,13 @@ def prepare(candidates, folder, settings=None, jobs=None, progress=True):
     places = _places(candidates)
     prepared = _existing(target, places)
     if prepared is None:
-        with _sigterm_as_exit():
-            clips = _normalised(candidates, settings, target.parent / "audio", tags)
-            clips = hear(clips, jobs or available_cores(), progress)
-            clips = [_judged(clip, settings) for clip in clips]
-            prepared = _write(clips, target, {"key": key, "places": places}, settings, progress)
+        with _sigterm_as_exit(), locked(target.parent / ".lock"):
+            prepared = _existing(target, places)  # a run that started together with this one may have made it
+            if prepared is None:
+                clips = _normalised(candidates, settings, target.parent / "audio", tags)
+                clips = hear(clips, jobs or available_cores(), progress)
+                clips = [_judged(clip, settings) for clip in clips]
+                prepared = _write(clips, target, {"key": key, "places": places}, settings, progress)
     if progress:
         print(prepared)
     return prepared

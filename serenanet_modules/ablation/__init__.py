@@ -1,0 +1,1 @@
+"""``serenanet ablate``: a suite of variants, each trained with several seeds, as processes here or as Slurm jobs."""

@@ -1,0 +1,120 @@
+"""What ``serenanet ablate`` does: plan, carry out, report."""
+
+import contextlib
+import os
+import shlex
+import tempfile
+from pathlib import Path
+
+from serenanet_modules.ablation.local import LocalJobs, gpus
+from serenanet_modules.ablation.plan import Planner
+from serenanet_modules.ablation.schedule import Schedule, counts
+from serenanet_modules.ablation.slurm import SlurmJobs
+from serenanet_modules.ablation.suite import Suite
+from serenanet_modules.analysis.report import Group, write_report
+from serenanet_modules.data.files import locked
+from serenanet_modules.errors import UserError
+from serenanet_modules.hparams import read_yaml
+
+REPORT = "report"
+FAILED = 1
+QUEUE_PAUSE = 5.0  # seconds between two looks at Slurm's queue
+
+
+def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None, pretraining_arguments="", **how):
+    """Train every variant of a suite with every seed, then report.
+
+    Parameters
+    ----------
+    recipe, suite : Path
+    seeds : int
+    arguments : list of str
+        ``--key value`` for all runs.
+    base : Path, optional
+        Hyper-parameter file in place of the suite's base.
+    out : Path, optional
+        Folder of all runs and of the report; ``results/<dataset>/<suite's folder>/<base>`` by default.
+    only : list of str, optional
+        Variants to be trained and reported.
+    pretraining_arguments : str
+        ``--key value`` of the pre-trainings alone, quoted as for a shell.
+    **how
+        ``jobs`` (at a time), ``sbatch`` (template) and ``dry_run``.
+
+    Returns
+    -------
+    int
+        0; 1 where a run failed; 128 + a signal's number after one.
+    """
+    suite = Suite.read(suite).with_options(base, shlex.split(pretraining_arguments))
+    only = suite.only(only)
+    out = Path(out) if out else _default_folder(recipe, suite)
+    if how.get("dry_run"):
+        with tempfile.TemporaryDirectory() as work:
+            print(listing(Planner(suite, recipe, out, arguments, work).plan(seeds, only)))
+        return 0
+    with _alone(out):
+        plan = Planner(suite, recipe, out, arguments).plan(seeds, only)
+        jobs = _jobs(how.get("jobs"), how.get("sbatch"))
+        schedule = Schedule(plan.runs, jobs, QUEUE_PAUSE if jobs.ahead else 0.2)
+        outcomes = schedule.carry_out()
+        if schedule.signals:
+            print(f"{counts(outcomes)}; the same command goes on from here")
+            return 128 + schedule.signals[0]
+        print(f"{counts(outcomes)}")
+        return _report(plan, suite, outcomes, out)
+
+
+def listing(plan):
+    """The runs of a plan and what has been done of them, for people."""
+    states = {run: run.state() for run in plan.runs}
+    width = max(len(run.name) for run in plan.runs)
+    lines = [f"{states[run]:<9} {run.name:<{width}}  {run.folder}" for run in plan.runs]
+    for row in plan.rows:
+        if row.same_as:
+            lines.append(f"{row.name} is {row.same_as}: the same hyper-parameters")
+        elif row.scoring:
+            lines.append(f"{row.name} is read from the runs of {row.runs[0].folder.parent.name}")
+    done = sum(state == "finished" for state in states.values())
+    return "\n".join([*lines, f"{len(states)} runs, {done} of them finished"])
+
+
+def _default_folder(recipe, suite):
+    dataset = Path(recipe) / "dataset.yaml"
+    return Path("results", read_yaml(dataset)["dataset"], suite.file.resolve().parent.name, suite.base.stem)
+
+
+@contextlib.contextmanager
+def _alone(out):
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(locked(out / ".lock", wait=False))
+        except BlockingIOError:
+            raise UserError(f"{out}: another ablation is using this folder; wait for it, or give --out") from None
+        yield
+
+
+def _jobs(limit, template):
+    if template:
+        return SlurmJobs(Path(template), limit)
+    return LocalJobs(limit or 1, gpus())
+
+
+def _report(plan, suite, outcomes, out):
+    """Report what has been finished; say what has not, and why."""
+    finished = {outcome.run for outcome in outcomes if outcome.state == "finished"}
+    groups = [
+        Group(row.name, [run.folder for run in row.runs if run in finished], row.scoring, row.same_as)
+        for row in plan.rows
+    ]
+    groups = [group for group in groups if group.folders]
+    failed = [outcome for outcome in outcomes if outcome.state != "finished"]
+    if groups:
+        print(write_report(groups, out / REPORT, reference=suite.variants[0].name, missing=_lines(failed)))
+    for line in _lines(failed):
+        print(line)
+    return FAILED if failed else 0
+
+
+def _lines(outcomes):
+    return [f"{o.state} {os.path.relpath(o.run.folder)}: {o.detail}" for o in outcomes]

@@ -1,0 +1,194 @@
+"""From a suite to runs: what must be trained, in which folders, and which variants share a run.
+
+Two variants whose merged hyper-parameters are the same, names and ``scoring`` aside, are one training: the one that
+stands first in the suite owns it. ``scoring`` changes no gradient: a variant that differs only there is another
+column of the same run's decoded texts.
+"""
+
+import itertools
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from serenanet_modules.errors import UserError
+from serenanet_modules.experiment import FREE_TO_CHANGE
+from serenanet_modules.hparams import Hparams, read_yaml, write_layer
+from serenanet_modules.settings import read_command_line
+
+BASE = "base.yaml"
+OUTPUT = "output.txt"  # in a run's folder: what it printed
+SET_HERE = {"experiment": "", "output_folder": ", give --out", "seed": ", give --seeds", "pretrained": ""}
+NOT_TRAINING = ("experiment", "output_folder", "scoring")
+WITHOUT_EFFECT = ("output_folder", "prepared_folder", "num_workers", "ckpt_interval_minutes")  # on results
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One training in a folder of its own.
+
+    Attributes
+    ----------
+    name : str
+        Folder below the suite's, such as ``no_athm/1987``.
+    folder : Path
+    arguments : tuple of str
+        train.py and what follows it.
+    hparams : Hparams
+        What these arguments come to.
+    needs : Run or None
+        The pre-training that it starts from.
+    """
+
+    name: str
+    folder: Path
+    arguments: tuple[str, ...]
+    hparams: Hparams = field(repr=False)
+    needs: "Run | None" = None
+
+    @property
+    def command(self):
+        """Words of the command line."""
+        return (sys.executable, *self.arguments)
+
+    @property
+    def output(self):
+        """File with what the run printed."""
+        return self.folder / OUTPUT
+
+    def state(self):
+        """``finished``, ``begun`` or ``new``.
+
+        Raises
+        ------
+        UserError
+            Where the folder holds a run with other settings, which must not be overwritten.
+        """
+        file, result = self.folder / "hyperparams.yaml", self.folder / "result.json"
+        if not file.is_file():
+            return "new"
+        self.hparams.set("n_units", read_yaml(file).get("n_units"))  # null became the number that the units gave
+        changed = self.hparams.differences(file, WITHOUT_EFFECT)
+        if other := [key for key in changed if key not in FREE_TO_CHANGE]:
+            raise UserError(
+                f"{self.folder} holds a run with other settings ({', '.join(other)}); give --out, or delete that folder"
+            )
+        # a run writes its hyper-parameters when it starts and its result when it ends
+        ended = result.is_file() and result.stat().st_mtime_ns >= file.stat().st_mtime_ns
+        return "finished" if ended and not changed else "begun"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant and the runs that it is read from.
+
+    Attributes
+    ----------
+    name : str
+    runs : tuple of Run
+        One per seed.
+    scoring : str or None
+        decoder, car or average: what its texts are decoded from, where the runs themselves say something else.
+    same_as : str or None
+        The variant whose row is the same.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    scoring: str | None = None
+    same_as: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rows of the table in the suite's order, and the runs for them, each after what it needs."""
+
+    rows: tuple[Row, ...]
+    runs: tuple[Run, ...]
+
+
+class Planner:
+    """Makes the `Plan` of a suite.
+
+    Parameters
+    ----------
+    suite : Suite
+    recipe : Path
+        Folder with train.py and dataset.yaml.
+    out : Path
+        Holds the folders of all runs.
+    arguments : list of str
+        ``--key value`` that every variant's base gets, and SpeechBrain's run options.
+    work : Path, optional
+        Where the base is written; ``out`` by default.
+    """
+
+    def __init__(self, suite, recipe, out, arguments=(), work=None):
+        self.suite, self.recipe, self.out = suite, Path(recipe), Path(out)
+        if not (self.recipe / "train.py").is_file():
+            raise UserError(f"{recipe}: has no train.py; give a recipe's folder such as recipes/CommonVoice/sw")
+        _, overrides, self.options = read_command_line(self.recipe, [str(suite.base), *arguments])
+        for key, hint in SET_HERE.items():
+            if key in dict(overrides):
+                raise UserError(f"--{key} is each run's own here{hint}")
+        self.base = Path(work or out) / BASE
+        write_layer(self.base, suite.base, overrides)
+        self._owners = {}  # what a training comes to -> its Run
+        self._names = {}  # Run -> the variant that owns it
+
+    def plan(self, seeds, only=None):
+        """Rows of the variants asked for and the runs they need.
+
+        Parameters
+        ----------
+        seeds : int
+            The base's seed and the numbers that follow it.
+        only : collection of str, optional
+            Names of variants; the others are left out, but still own the runs that they share.
+        """
+        first = int(self._hparams([self.suite.variants[0].file], ["--pretrained", "null"]).plain()["seed"])
+        rows = [self._row(variant, range(first, first + seeds)) for variant in self.suite.variants]
+        rows = [row for row in rows if only is None or row.name in only]
+        wanted = itertools.chain.from_iterable(row.runs for row in rows)
+        runs = dict.fromkeys(itertools.chain.from_iterable((run.needs, run) if run.needs else (run,) for run in wanted))
+        runs = sorted(runs, key=lambda run: not run.name.startswith("pretraining/"))  # pre-trainings first
+        return Plan(tuple(rows), tuple(runs))
+
+    def _row(self, variant, seeds):
+        needs = self._pretraining(variant, seeds[0])
+        start = ["--pretrained", str(needs.folder)] if needs else []
+        runs = tuple(self._run(variant.name, variant.name, [variant.file], seed, start, needs) for seed in seeds)
+        owner = self._names[runs[0]]
+        if owner == variant.name:
+            return Row(variant.name, runs)
+        scoring = self._hparams([variant.file], start).plain()["scoring"]
+        if runs[0].hparams.plain()["scoring"] == scoring:
+            return Row(variant.name, runs, same_as=owner)
+        return Row(variant.name, runs, scoring)
+
+    def _pretraining(self, variant, seed):
+        """The pre-training that a variant starts from, or None; one for all seeds."""
+        if variant.pretraining == "none":
+            return None
+        shaped = variant if variant.pretraining == "own" else self.suite.variants[0]
+        files, arguments = [shaped.file, self.suite.pretraining], list(self.suite.pretraining_arguments)
+        return self._run(shaped.name, f"pretraining/{shaped.name}", files, seed, arguments, None)
+
+    def _run(self, owner, place, files, seed, arguments, needs):
+        """The run that does this, which may be another variant's."""
+        name = f"{place}/{seed}"
+        folder = self.out / name
+        arguments = ["--output_folder", str(folder), "--seed", str(seed), *arguments]
+        hparams = self._hparams(files, arguments)
+        neutral = self._hparams(files, arguments)
+        for key in NOT_TRAINING:
+            neutral.set(key, "")
+        key = neutral.text
+        if key not in self._owners:
+            script = str(self.recipe / "train.py")
+            words = (script, str(self.base), *map(str, files), *arguments, *self.options)
+            self._owners[key] = Run(name, folder, words, hparams, needs)
+            self._names[self._owners[key]] = owner
+        return self._owners[key]
+
+    def _hparams(self, files, arguments):
+        return read_command_line(self.recipe, [str(self.base), *map(str, files), *arguments])[0]

@@ -1,0 +1,163 @@
+"""Result folders as analysis sees them: figures, decoded texts, history and examples of one run."""
+
+import csv
+import json
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from serenanet_modules.analysis.scoring import score
+from serenanet_modules.errors import UserError
+
+RESULT = "result.json"
+LEVELS = {"WER": "word", "CER": "char", "PER": "phone"}
+SPLITS = ("dev", "test")
+FIELD_LIMIT = 2**31 - 1  # characters in a field of a CSV file
+
+csv.field_size_limit(min(FIELD_LIMIT, sys.maxsize))
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A finished run.
+
+    Attributes
+    ----------
+    folder : Path
+    content : dict
+        Of result.json.
+    """
+
+    folder: Path
+    content: dict
+
+    @classmethod
+    def read(cls, folder):
+        """Open a result folder.
+
+        Raises
+        ------
+        UserError
+            Where it is not one of a finished run of a recogniser.
+        """
+        folder = Path(folder)
+        file = folder / RESULT
+        if not file.is_file():
+            raise UserError(f"{folder}: has no {RESULT}; give the folder of a finished run")
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+            content["scoring"], content["results"]["dev"], content["experiment"], content["seed"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{file}: is not the result of a recogniser ({error!r})") from error
+        return cls(folder, content)
+
+    @property
+    def name(self):
+        """Experiment."""
+        return str(self.content["experiment"])
+
+    @property
+    def seed(self):
+        return self.content["seed"]
+
+    @property
+    def dataset(self):
+        return self.content["dataset"]
+
+    @property
+    def scoring(self):
+        """decoder, car or average: what dev chose checkpoints by and the beam search reads."""
+        return self.content["scoring"]
+
+    @property
+    def splits(self):
+        """Evaluated splits, dev first."""
+        return [split for split in SPLITS if split in self.content["results"]]
+
+    def decoders(self, split):
+        """Names such as ``average/greedy``, in the order of evaluation."""
+        return list(self.content["results"][split])
+
+    def measures(self, split, decoder):
+        """``WER``, ``CER`` or ``PER`` -> rate and counts; {} for a decoder that was not run."""
+        return self.content["results"].get(split, {}).get(decoder, {})
+
+    @property
+    def real_time_factor(self):
+        """Seconds of features, network and greedy decoding per second of dev and test audio; None if unknown."""
+        seconds = self.content.get("seconds", {})
+        network, audio = seconds.get("network"), seconds.get("evaluated_audio")
+        return network / audio if network and audio else None
+
+    def texts(self, split):
+        """Rows of decoded_<split>.csv by utterance id: id, duration, reference, and a column per decoder."""
+        if split not in self._texts:
+            file = self.folder / f"decoded_{split}.csv"
+            try:
+                with open(file, encoding="utf-8", newline="") as opened:
+                    self._texts[split] = {row["id"]: row for row in csv.DictReader(opened)}
+            except (OSError, KeyError) as error:
+                raise UserError(f"{file}: cannot be read ({error}); evaluate the run again") from error
+        return self._texts[split]
+
+    def per_utterance(self, split, decoder, measure):
+        """Utterance id -> ErrorCounts of a decoder's texts."""
+        key = split, decoder, measure
+        if key not in self._scores:
+            rows = self.texts(split)
+            column = "phonemes" if measure == "PER" else "reference"
+            references = {name: row[column] for name, row in rows.items()}
+            hypotheses = {name: row[decoder] for name, row in rows.items()}
+            self._scores[key] = score(references, hypotheses, LEVELS[measure]).per_utterance
+        return self._scores[key]
+
+    @cached_property
+    def _texts(self):
+        return {}
+
+    @cached_property
+    def _scores(self):
+        return {}
+
+    def examples(self):
+        """Content of examples.npz (see `serenanet_modules.examples`), its metadata under ``about``; {} without it."""
+        file = self.folder / "examples.npz"
+        if not file.is_file():
+            return {}
+        with np.load(file, allow_pickle=False) as arrays:
+            content = dict(arrays)
+        return {**content, "about": json.loads(str(content["about"]))}
+
+
+def find_results(places):
+    """Results in folders or anywhere below them, and a sentence for each result.json that is of another kind.
+
+    Parameters
+    ----------
+    places : iterable of str or Path
+
+    Returns
+    -------
+    (list of Result, list of str)
+
+    Raises
+    ------
+    UserError
+        Where a place holds no result of a recogniser.
+    """
+    found, left_out = {}, []
+    for place in map(Path, places):
+        if not place.is_dir():
+            raise UserError(f"{place}: there is no such folder")
+        before = len(found)
+        for file in sorted(place.rglob(RESULT)):
+            try:
+                found.setdefault(file.parent.resolve(), Result.read(file.parent))
+            except UserError as error:
+                left_out.append(str(error))
+        if len(found) == before and not any(path.is_relative_to(place.resolve()) for path in found):
+            raise UserError(f"{place}: holds no finished run of a recogniser{': ' if left_out else ''}{left_out[-1:]}")
+    return list(found.values()), left_out

@@ -1,0 +1,229 @@
+"""Pictures of results: error rates, learning curves, gate weights, posteriors. Drawn without a display."""
+
+import math
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from serenanet_modules.data.files import replacing
+
+# Okabe and Ito's colours, which colour-blind readers tell apart
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
+    *("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"),
+)
+GREY = "#999999"
+DPI = 110
+SHOWN_UNITS = 24  # rows of a posterior plot
+
+
+def write_all(systems, table, reference, out):
+    """Draw what the results have data for.
+
+    Parameters
+    ----------
+    systems : list of System
+    table : dict of str to list of Row
+    reference : System
+        Whose curve stands behind the others', and whose examples are shown.
+    out : Path
+
+    Returns
+    -------
+    list of (str, str)
+        File name and caption of each picture.
+    """
+    drawn = []
+    for kind, rows in table.items():
+        split = "test" if any(s == "test" for row in rows for s, _ in row.rates) else "dev"
+        measures = [m for m in ("WER", "CER", "PER") if any((split, m) in row.rates for row in rows)]
+        caption = f"{split}, {kind}: mean over seeds with its 95 % interval over utterances; dots are seeds"
+        drawn.append((f"rates_{kind.replace('+', '_')}.png", caption, bars(rows, split, measures, reference)))
+    histories = [system for system in systems if system.same_as is None and history(system)]
+    if histories:
+        measure = list(history(histories[0])[0][0]["dev"])[1]
+        caption = f"dev {measure} of each epoch, a line for each seed; grey is {reference.name}"
+        drawn.append(("learning_curves.png", caption, curves(histories, reference, measure)))
+    drawn += _examples(systems, reference)
+    for name, _, figure in drawn:
+        with replacing(out / name) as path:
+            FigureCanvasAgg(figure)
+            figure.savefig(path, dpi=DPI, format="png")
+    return [(name, caption) for name, caption, _ in drawn]
+
+
+# --- error rates ------------------------------------------------------------------------------------------------------
+
+
+def bars(rows, split, measures, reference):
+    """Error rates of all systems with one kind of decoder, a panel for each measure.
+
+    Parameters
+    ----------
+    rows : list of Row
+    split : str
+    measures : list of str
+    reference : System
+        Its mean is a line down the panel.
+    """
+    figure = Figure(figsize=(3.2 + 3.6 * len(measures), 1.2 + 0.32 * len(rows)), layout="constrained")
+    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    places = np.arange(len(rows))
+    for panel, measure in zip(panels, measures, strict=True):
+        key = split, measure
+        for place, row in zip(places, rows, strict=True):
+            if key in row.rates:
+                _bar(panel, place, row, key, row.system is reference)
+        base = next((row for row in rows if row.system is reference and key in row.rates), None)
+        if base is not None:
+            panel.axvline(base.rates[key].mean, color=BLACK, linewidth=0.8, linestyle=":")
+        panel.set_xlabel(f"{split} {measure}, %")
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.grid(axis="x", linewidth=0.4, alpha=0.6)
+        panel.set_axisbelow(True)
+        panel.set_xlim(left=0)
+    names = [f"{row.system.name} = {row.system.same_as}" if row.system.same_as else row.system.name for row in rows]
+    panels[0].set_yticks(places, names)
+    panels[0].invert_yaxis()
+    figure.suptitle(rows[0].kind, fontsize="medium")
+    return figure
+
+
+def _bar(panel, place, row, key, is_reference):
+    mean, (low, high) = row.rates[key].mean, row.intervals[key]
+    colour = BLUE if is_reference else (SKY if row.system.same_as is None else "#DDDDDD")
+    ends = [[max(0.0, mean - low)], [max(0.0, high - mean)]]
+    panel.barh(place, mean, color=colour, height=0.7, xerr=ends, capsize=3, error_kw={"linewidth": 1, "ecolor": BLACK})
+    seeds = row.system.rates(key[0], row.kind, key[1])
+    if len(seeds) > 1:
+        panel.plot(seeds, [place] * len(seeds), "o", color=VERMILION, markersize=3, zorder=3)
+
+
+# --- learning curves --------------------------------------------------------------------------------------------------
+
+
+def history(system):
+    """History of each seed's training; [] where a run has none."""
+    found = [result.content.get("history") for result in system.results]
+    return found if all(found) else []
+
+
+def curves(systems, reference, measure):
+    """A small panel for each system: dev error rate over epochs, the reference's in grey behind it."""
+    columns = min(4, len(systems))
+    lines = math.ceil(len(systems) / columns)
+    figure = Figure(figsize=(2.9 * columns + 0.4, 2.2 * lines + 0.5), layout="constrained")
+    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel, system in zip(panels, systems, strict=False):
+        for seed in history(reference):
+            panel.plot(*_curve(seed, measure), color=GREY, linewidth=1)
+        for seed in history(system):
+            panel.plot(*_curve(seed, measure), color=BLACK if system is reference else BLUE, linewidth=1.2)
+        panel.set_title(system.name, fontsize="small")
+        panel.grid(linewidth=0.4, alpha=0.6)
+        panel.set_ylim(bottom=0)
+        panel.tick_params(labelsize="small", labelbottom=True)
+        panel.xaxis.get_major_locator().set_params(integer=True)
+    for panel in panels[len(systems) :]:
+        panel.remove()
+    figure.supxlabel("epoch", fontsize="small")
+    figure.supylabel(f"dev {measure}, %", fontsize="small")
+    return figure
+
+
+def _curve(epochs, measure):
+    rows = [row for row in epochs if measure in row["dev"]]
+    return [row["epoch"] for row in rows], [row["dev"][measure] for row in rows]
+
+
+# --- examples ---------------------------------------------------------------------------------------------------------
+
+
+def _examples(systems, reference):
+    """Pictures of the first example of the first system, the reference before others, that has what they show."""
+    drawn = []
+    ordered = [reference, *(system for system in systems if system is not reference)]
+    for part, draw, caption in (
+        ("gate", gates, "gate weights over the spectrogram of “{text}” (dev, {name})"),
+        ("car", posteriors, "what the decoder and CAR hear in “{text}” (dev, {name})"),
+    ):
+        for system in ordered:
+            content = system.results[0].examples()
+            if f"{part}_0" in content:
+                text = content["about"]["utterances"][0]["text"]
+                drawn.append((f"{part}.png", caption.format(text=text, name=system.name), draw(content, 0)))
+                break
+    return drawn
+
+
+def gates(content, number):
+    """Log-mel spectrogram of an example, and beneath it the gate weights stacked to 1.
+
+    Parameters
+    ----------
+    content : dict
+        From `Result.examples`.
+    number : int
+    """
+    about, mel, gate = content["about"], content[f"mel_{number}"], content[f"gate_{number}"] / 255
+    utterance = about["utterances"][number]
+    seconds = np.arange(len(gate)) * about["hop"]
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    spectrogram, weights = figure.subplots(2, 1, sharex=True, height_ratios=[1.4, 1])
+    _spectrogram(spectrogram, mel, about["hop"])
+    labels = [f"{1000 * about['hop'] * r:.0f} ms" for r in about["resolutions"]]
+    weights.stackplot(seconds, gate.T, labels=labels, colors=[BLUE, ORANGE, GREEN, PURPLE, SKY])
+    weights.set(ylim=(0, 1), xlabel="time, s", ylabel="gate weight", xlim=(0, len(mel) * about["hop"]))
+    weights.legend(loc="upper left", bbox_to_anchor=(1.005, 1), frameon=False, title="frames of")
+    spectrogram.set_title(utterance["text"], fontsize="medium")
+    return figure
+
+
+def posteriors(content, number):
+    """Spectrogram of an example, then probabilities of units over time: the decoder's, CAR's.
+
+    Parameters
+    ----------
+    content : dict
+        From `Result.examples`.
+    number : int
+    """
+    about = content["about"]
+    utterance, hop = about["utterances"][number], about["hop"]
+    mel, sources = content[f"mel_{number}"], {"decoder": "decoder", "CAR": "car"}
+    maps = {name: content[f"{key}_{number}"] / 255 for name, key in sources.items()}  # (T', units)
+    shown = _shown_units(list(maps.values()), blank=utterance["units"].index(about["blank"]))
+    figure = Figure(figsize=(9, 2.4 + 0.34 * len(shown) + 1.6), layout="constrained")
+    ratios = [1.6, *(max(1.0, 0.17 * len(shown)) for _ in maps), 1.0]
+    panels = figure.subplots(len(maps) + 2, 1, sharex=True, height_ratios=ratios)
+    _spectrogram(panels[0], mel, hop)
+    panels[0].set_title(utterance["text"], fontsize="medium")
+    end = len(mel) * hop
+    for panel, (name, values) in zip(panels[1:], maps.items(), strict=False):
+        extent = (0, end, len(shown) - 0.5, -0.5)
+        image = panel.imshow(values[:, shown].T, aspect="auto", extent=extent, cmap="viridis", vmin=0, vmax=1)
+        panel.set_yticks(range(len(shown)), [utterance["units"][u] for u in shown], fontsize="small")
+        panel.set_ylabel(name)
+    figure.colorbar(image, ax=list(panels[1:-1]), label="probability", pad=0.01)
+    blank = utterance["units"].index(about["blank"])
+    for (name, values), colour in zip(maps.items(), (BLUE, VERMILION), strict=True):
+        times = (np.arange(len(values)) + 0.5) * end / len(values)
+        panels[-1].plot(times, values[:, blank], color=colour, linewidth=1, label=name)
+    panels[-1].set(ylim=(-0.02, 1.02), xlabel="time, s", ylabel="p(blank)", xlim=(0, end))
+    panels[-1].legend(loc="upper left", bbox_to_anchor=(1.005, 1), frameon=False)
+    return figure
+
+
+def _shown_units(maps, blank):
+    """The most probable units but blank, in the order of when they are."""
+    best = np.maximum.reduce([values.max(0) for values in maps])
+    best[blank] = -1
+    chosen = np.argsort(-best, kind="stable")[:SHOWN_UNITS]
+    chosen = [u for u in chosen if best[u] > 0]
+    return sorted(chosen, key=lambda u: int(maps[0][:, u].argmax())) or [blank]
+
+
+def _spectrogram(panel, mel, hop):
+    extent = (0, len(mel) * hop, -0.5, mel.shape[1] - 0.5)
+    panel.imshow(mel.T, aspect="auto", origin="lower", extent=extent, cmap="magma")
+    panel.set_ylabel("mel filter")

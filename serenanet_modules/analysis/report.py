@@ -1,0 +1,147 @@
+"""Reports over result folders: tables, plots, and a page that holds them together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from serenanet_modules.analysis import plots, tables
+from serenanet_modules.analysis.folders import Result, find_results
+from serenanet_modules.analysis.summary import System, summarise
+from serenanet_modules.data.files import replacing
+from serenanet_modules.errors import UserError
+
+NOTES = """\
+Means ± standard deviations over seeds, in percent. Δ is the difference to {reference} in points with its 95 % interval, p its
+two-sided significance: a paired bootstrap over utterances with the seeds pooled. It tells whether other utterances would
+have shown the same; what other seeds would have given only the ± tells. p is not corrected for the number of rows.
+RTF: seconds of features, network and greedy decoding for a second of audio. Every figure is in [table.csv](table.csv)."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """A row of a report.
+
+    Attributes
+    ----------
+    name : str
+    folders : list of Path
+        Result folders, one for each seed.
+    scoring : str or None
+        What its texts are decoded from, where that is not what its runs say.
+    same_as : str or None
+        The group that this one is another name of.
+    """
+
+    name: str
+    folders: list[Path]
+    scoring: str | None = None
+    same_as: str | None = None
+
+
+def report(places, out, reference=None):
+    """Report on all results in or below some folders, grouped by experiment.
+
+    Parameters
+    ----------
+    places : list of Path
+    out : Path
+        Folder for the report.
+    reference : str, optional
+        Experiment that the others are compared with; the first one found by default.
+
+    Returns
+    -------
+    str
+        What to print.
+
+    Raises
+    ------
+    UserError
+        Where nothing is found, or two results are of the same experiment and seed.
+    """
+    results, left_out = find_results(places)
+    several = len({result.dataset for result in results}) > 1
+    found = {}
+    for result in results:
+        name = f"{result.dataset} {result.name}" if several else result.name
+        twin = found.setdefault(name, {}).setdefault(result.seed, result)
+        if twin is not result:
+            raise UserError(f"{twin.folder} and {result.folder} are both {name} with seed {result.seed}; give one")
+    systems = [System(name, list(seeds.values()), _scoring(name, seeds.values())) for name, seeds in found.items()]
+    return _write(systems, Path(out), reference, [f"left out: {sentence}" for sentence in left_out])
+
+
+def write_report(groups, out, reference=None, missing=()):
+    """Report on groups of result folders.
+
+    Parameters
+    ----------
+    groups : list of Group
+    out : Path
+    reference : str, optional
+        Name of the group that the others are compared with; the first by default.
+    missing : list of str
+        Sentences on what is not in the report.
+    """
+    opened = {}
+    systems = []
+    for group in groups:
+        results = [opened.setdefault(folder, Result.read(folder)) for folder in group.folders]
+        systems.append(System(group.name, results, group.scoring or _scoring(group.name, results), group.same_as))
+    return _write(systems, Path(out), reference, list(missing))
+
+
+def _scoring(name, results):
+    found = {result.scoring for result in results}
+    if len(found) > 1:
+        raise UserError(f"{name}: its runs are scored by {' and '.join(sorted(found))}; report on one kind at a time")
+    return found.pop()
+
+
+def _write(systems, out, reference, notes):
+    by_name = {system.name: system for system in systems}
+    if reference is not None and reference not in by_name:
+        notes.append(f"nothing is compared: {reference} has no finished run")
+    base = by_name.get(reference, systems[0]) if reference in (None, *by_name) else None
+    try:
+        table = summarise(systems, base, lambda work: tqdm(work, desc="bootstrap", leave=False))
+    except ValueError as error:
+        raise UserError(f"the seeds of a system cannot be pooled: {error}") from error
+    out.mkdir(parents=True, exist_ok=True)
+    images = plots.write_all(systems, table, base or systems[0], out)
+    with replacing(out / "table.csv") as path:
+        tables.write_csv(path, table)
+    for name, text in (
+        ("table.tex", tables.latex(table)),
+        ("report.md", _page(systems, table, base, images, notes)),
+    ):
+        with replacing(out / name) as path:
+            path.write_text(text, encoding="utf-8")
+    return f"{tables.plain(table)}\nreport: {out / 'report.md'}"
+
+
+def _page(systems, table, base, images, notes):
+    parts = [f"# {', '.join(dict.fromkeys(s.results[0].dataset for s in systems))}", tables.markdown(table)]
+    parts.append(NOTES.format(reference=base.name if base else "the full model"))
+    parts += ["\n".join(f"- {note}" for note in notes)] if notes else []
+    parts += [f"![{caption}]({name})\n\n{caption}" for name, caption in images]
+    parts.append("\n".join(["## How it was made", "", *_origin(systems)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _origin(systems):
+    """What all runs share, and what differs between them."""
+    contents = [result.content for system in systems for result in system.results]
+    for title, read in (
+        ("commit", lambda c: c.get("commit")),
+        ("processor", lambda c: c.get("processor")),
+        ("device", lambda c: c.get("device")),
+        ("threads", lambda c: c.get("threads")),
+        ("epochs", lambda c: c.get("epochs")),
+        ("training hours", lambda c: c.get("data", {}).get("splits", {}).get("train", {}).get("hours")),
+    ):
+        values = list(dict.fromkeys(str(read(c)) for c in contents if read(c) is not None))
+        if values:
+            yield f"- {title}: {', '.join(values)}"
+    yield f"- first run: `{contents[0].get('command')}`"

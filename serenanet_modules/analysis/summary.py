@@ -1,0 +1,165 @@
+"""Several seeds of several systems brought into one table's rows."""
+
+import statistics
+from dataclasses import dataclass, field
+
+from serenanet_modules.analysis.bootstrap import Comparison, resample
+from serenanet_modules.analysis.folders import SPLITS, Result
+
+MEASURES = ("WER", "CER", "PER")
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """Runs of one model with different seeds.
+
+    Attributes
+    ----------
+    name : str
+    results : list of Result
+    scoring : str
+        decoder, car or average; usually that of the results themselves.
+    same_as : str or None
+        The system that this one is another name of.
+    """
+
+    name: str
+    results: list[Result]
+    scoring: str
+    same_as: str | None = None
+
+    def decoder(self, kind):
+        """Name of its decoder of a kind: ``greedy`` -> ``average/greedy``."""
+        return f"{self.scoring}/{kind}"
+
+    def kinds(self):
+        """Kinds of decoders that all its results have, in the order of evaluation."""
+        names = [[d for split in r.splits for d in r.decoders(split)] for r in self.results]
+        mine = [name for name in dict.fromkeys(names[0]) if name.split("/")[0] == self.scoring]
+        return [name.split("/", 1)[1] for name in mine if all(name in other for other in names)]
+
+    def rates(self, split, kind, measure):
+        """Percent for each seed; [] where a run lacks it."""
+        found = [r.measures(split, self.decoder(kind)).get(measure) for r in self.results]
+        return [] if None in found else [f["percent"] for f in found]
+
+    def per_utterance(self, split, kind, measure):
+        """For each seed, utterance id -> ErrorCounts."""
+        return [r.per_utterance(split, self.decoder(kind), measure) for r in self.results]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation over ``count`` runs; sd is None for one."""
+
+    mean: float
+    sd: float | None
+    count: int
+
+    @classmethod
+    def of(cls, values):
+        """None for no values.
+
+        Examples
+        --------
+        >>> Spread.of([1.0, 3.0])
+        Spread(mean=2.0, sd=1.4142135623730951, count=2)
+        >>> Spread.of([1.0]).sd is None, Spread.of([]) is None
+        (True, True)
+        """
+        values = [value for value in values if value is not None]
+        if not values:
+            return None
+        return cls(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None, len(values))
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A system with one kind of decoder.
+
+    Attributes
+    ----------
+    system : System
+    kind : str
+        ``greedy``, ``prefix-beam``, …
+    rates : dict
+        (split, measure) -> Spread of percentages.
+    intervals : dict
+        (split, measure) -> (low, high) in percent, 95 %, over utterances with seeds pooled.
+    differences : dict
+        (split, measure) -> Comparison with the reference system, as rates.
+    """
+
+    system: System
+    kind: str
+    rates: dict[tuple[str, str], Spread]
+    intervals: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    differences: dict[tuple[str, str], Comparison] = field(default_factory=dict)
+
+    @property
+    def parameters(self):
+        """In all; those of the first seed."""
+        return self.system.results[0].content["parameters"]["total"]
+
+    @property
+    def training(self):
+        """Spread of seconds."""
+        return Spread.of([r.content["seconds"]["training"] for r in self.system.results])
+
+    @property
+    def real_time_factor(self):
+        """Spread of seconds per second, or None."""
+        return Spread.of([r.real_time_factor for r in self.system.results])
+
+    @property
+    def headline(self):
+        """The measure that is looked at first."""
+        return next(measure for measure in MEASURES if any(m == measure for _, m in self.rates))
+
+
+def kinds(systems):
+    """Kinds of decoders of any system, in the order of evaluation."""
+    return list(dict.fromkeys(kind for system in systems for kind in system.kinds()))
+
+
+def summarise(systems, reference, progress=iter):
+    """Rows of every system and kind of decoder.
+
+    Parameters
+    ----------
+    systems : list of System
+    reference : System
+        What the others are compared with, where they were scored on the same utterances.
+    progress : callable, optional
+        Wraps the list that is worked through.
+
+    Returns
+    -------
+    dict of str to list of Row
+        By kind of decoder.
+    """
+    table = {kind: [_row(system, kind) for system in systems if kind in system.kinds()] for kind in kinds(systems)}
+    work = [(rows, (split, measure)) for rows in table.values() for split in SPLITS for measure in MEASURES]
+    for rows, key in progress([(rows, key) for rows, key in work if any(key in row.rates for row in rows)]):
+        _resample([row for row in rows if key in row.rates], reference, key)
+    return table
+
+
+def _row(system, kind):
+    spreads = {(s, m): Spread.of(system.rates(s, kind, m)) for s in SPLITS for m in MEASURES}
+    return Row(system, kind, {key: spread for key, spread in spreads.items() if spread})
+
+
+def _resample(rows, reference, key):
+    """Fill in intervals, and differences to the reference, for one split and measure."""
+    counts = {row: row.system.per_utterance(key[0], row.kind, key[1]) for row in rows}
+    alike = {}  # utterances and their lengths -> rows scored on them
+    for row, seeds in counts.items():
+        alike.setdefault(tuple((name, c.length) for name, c in sorted(seeds[0].items())), []).append(row)
+    for mates in alike.values():
+        drawn = resample([counts[row] for row in mates])
+        base = next((i for i, row in enumerate(mates) if row.system is reference), None)
+        for i, row in enumerate(mates):
+            row.intervals[key] = tuple(100 * end for end in drawn.interval(i))
+            if base is not None and i != base and row.system.same_as is None:
+                row.differences[key] = drawn.compare(base, i)

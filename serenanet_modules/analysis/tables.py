@@ -1,0 +1,169 @@
+"""A summary as Markdown, CSV and LaTeX."""
+
+import csv
+import re
+
+from serenanet_modules.analysis.folders import SPLITS
+from serenanet_modules.analysis.summary import MEASURES
+
+NOTHING = "–"
+LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+LATEX |= {c: f"\\{c}" for c in "&%$#_{}"} | {"±": r"$\pm$", "Δ": r"$\Delta$", "−": r"$-$", "–": "--", "×": r"$\times$"}
+
+
+def columns(rows, cost):
+    """(heading, function of a row) pairs for people: rates, difference to the reference, p, and what it costs.
+
+    Parameters
+    ----------
+    rows : list of Row
+        Of one kind of decoder.
+    cost : bool
+        Whether to tell parameters, training time and real-time factor.
+    """
+    keys = [(s, m) for s in SPLITS for m in MEASURES if any((s, m) in row.rates for row in rows)]
+    chosen = [("system", _name)]
+    if len({row.system.scoring for row in rows}) > 1:
+        chosen.append(("scored by", lambda row: row.system.scoring))
+    chosen.append(("seeds", lambda row: str(len(row.system.results))))
+    chosen += [(" ".join(key), lambda row, key=key: _spread(row.rates.get(key))) for key in keys]
+    split = next((s for s in reversed(SPLITS) if any(s == found for found, _ in keys)), None)
+    measure = next((m for m in MEASURES if (split, m) in keys), None)
+    chosen.append((f"Δ {split} {measure}", lambda row: _difference(row.differences.get((split, measure)))))
+    chosen.append(("p", lambda row: _p(row.differences.get((split, measure)))))
+    if cost:
+        chosen.append(("parameters", lambda row: f"{row.parameters / 1e6:.2f} M"))
+        chosen.append(("training, min", lambda row: _spread(row.training, 1 / 60)))
+        chosen.append(("RTF", lambda row: _rtf(row.real_time_factor)))
+    return chosen
+
+
+def _name(row):
+    return f"{row.system.name} (= {row.system.same_as})" if row.system.same_as else row.system.name
+
+
+def _spread(spread, scale=1.0):
+    if spread is None:
+        return NOTHING
+    sd = "" if spread.sd is None else f" ± {scale * spread.sd:.1f}"
+    return f"{scale * spread.mean:.1f}{sd}"
+
+
+def _signed(value):
+    return f"{value:+.1f}".replace("-", "−")
+
+
+def _difference(comparison):
+    if comparison is None:
+        return NOTHING
+    low, high = (_signed(100 * value) for value in (comparison.low, comparison.high))
+    return f"{_signed(100 * comparison.difference)} ({low} to {high})"
+
+
+def _p(comparison):
+    if comparison is None:
+        return NOTHING
+    return "< 0.001" if comparison.p_value < 0.001 else f"{comparison.p_value:.3f}"
+
+
+def _rtf(spread):
+    return NOTHING if spread is None else f"{spread.mean:.2g}"
+
+
+def markdown(table):
+    """Markdown tables, one for each kind of decoder."""
+    parts = []
+    for heading, chosen, rows in _tables(table):
+        cells = [[read(row).replace("|", "\\|") for _, read in chosen] for row in rows]
+        lines = [[name for name, _ in chosen], ["---"] + ["---:"] * (len(chosen) - 1), *cells]
+        parts.append("\n".join([f"### {heading}", "", *(f"| {' | '.join(line)} |" for line in lines)]))
+    return "\n\n".join(parts)
+
+
+def plain(table):
+    """The same for a terminal."""
+    parts = []
+    for heading, chosen, rows in _tables(table):
+        cells = [[name for name, _ in chosen], *([read(row) for _, read in chosen] for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        parts.append(heading)
+        for first, *others in cells:
+            padded = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+            parts.append("  ".join([first.ljust(widths[0]), *padded]))
+        parts.append("")
+    return "\n".join(parts)
+
+
+def latex(table):
+    """LaTeX tables with booktabs, one for each kind of decoder."""
+    parts = ["% needs \\usepackage{booktabs}"]
+    for heading, chosen, rows in _tables(table):
+        lines = [" & ".join(escape(read(row)) for _, read in chosen) + r" \\" for row in rows]
+        parts += [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{escape(heading)}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(chosen) - 1)}}}",
+            r"\toprule",
+            " & ".join(escape(name) for name, _ in chosen) + r" \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def escape(text):
+    r"""A text with what LaTeX reads otherwise escaped.
+
+    Examples
+    --------
+    >>> print(escape("no_athm & 5 % ± 1"))
+    no\_athm \& 5 \% $\pm$ 1
+    """
+    return re.sub("|".join(map(re.escape, LATEX)), lambda match: LATEX[match[0]], text)
+
+
+def _tables(table):
+    """(heading, columns, rows) of each kind of decoder; the first tells the cost."""
+    for number, (kind, rows) in enumerate(table.items()):
+        sources = list(dict.fromkeys(row.system.scoring for row in rows))
+        source = f" of {sources[0]}" if len(sources) == 1 else ""
+        yield f"{kind}{source}", columns(rows, cost=number == 0), rows
+
+
+def write_csv(path, table):
+    """Every figure, a line for each system, decoder, split and measure."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(CSV_COLUMNS)
+        for rows in table.values():
+            for row in rows:
+                writer.writerows(_csv_lines(row))
+
+
+CSV_COLUMNS = (
+    *("system", "same_as", "seeds", "decoder", "split", "measure", "mean", "sd", "low_95", "high_95"),
+    *("difference", "difference_low_95", "difference_high_95", "p_value"),
+    *("parameters", "training_seconds", "training_seconds_sd", "rtf"),
+)
+
+
+def _csv_lines(row):
+    system, training, rtf = row.system, row.training, row.real_time_factor
+    for (split, measure), spread in row.rates.items():
+        difference = row.differences.get((split, measure))
+        shares = (difference.difference, difference.low, difference.high) if difference else (None,) * 3
+        yield (
+            *(system.name, system.same_as, len(system.results), system.decoder(row.kind), split, measure),
+            *map(_number, (spread.mean, spread.sd, *row.intervals[split, measure])),
+            *(_number(None if share is None else 100 * share) for share in shares),
+            _number(difference and difference.p_value, 5),
+            *(row.parameters, _number(training.mean, 1), _number(training.sd, 1), _number(rtf and rtf.mean, 5)),
+        )
+
+
+def _number(value, digits=3):
+    return None if value is None else round(value, digits)
