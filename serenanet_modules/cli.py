@@ -12,7 +12,7 @@ from pathlib import Path
 
 from serenanet_modules.errors import UserError
 
-COMMANDS = ("train", "validate", "transcribe", "lm", "demo")
+COMMANDS = ("train", "validate", "transcribe", "ablate", "report", "compare", "lm", "demo")
 INTERRUPTED = 130  # what shells report for Ctrl-C
 BROKEN_PIPE = 141
 
@@ -66,7 +66,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser():
     parser = _Parser(prog="serenanet", description="Train and use speech recognisers with state-space parts.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
-    for name, add in zip(COMMANDS, (_add_train, _add_validate, _add_transcribe, _add_lm, _add_demo), strict=True):
+    adders = (_add_train, _add_validate, _add_transcribe, _add_ablate, _add_report, _add_compare, _add_lm, _add_demo)
+    for name, add in zip(COMMANDS, adders, strict=True):
         add(commands, name)
     return parser
 
@@ -160,6 +161,84 @@ def _transcribe(arguments):
         else:
             print(f"{file}\t{text}" if len(files) > 1 else text, flush=True)
     return status
+
+
+# --- ablate, report, compare ------------------------------------------------------------------------------------------
+
+
+def _add_ablate(commands, name):
+    command = commands.add_parser(name, help="train every variant of a suite with several seeds, and report")
+    command.add_argument("--recipe", required=True, type=Path, help="folder such as recipes/CommonVoice/sw")
+    command.add_argument("--suite", required=True, type=Path, help="file such as hparams/ablations/suite.yaml")
+    command.add_argument("--seeds", type=_count, default=3, metavar="N", help="runs per variant (3)")
+    command.add_argument("--base", type=Path, metavar="FILE", help="hyper-parameters in place of the suite's base")
+    command.add_argument("--only", type=_names, metavar="A,B", help="these variants alone")
+    command.add_argument("--out", type=Path, metavar="DIR", help="folder of all runs and of the report")
+    command.add_argument("--jobs", type=_count, metavar="N", help="runs at a time (1; with --sbatch no limit)")
+    command.add_argument("--sbatch", type=Path, metavar="TEMPLATE", help="submit the runs to Slurm with this script")
+    command.add_argument(
+        "--pretraining-arguments", default="", metavar="'--key value …'", help="of the pre-trainings alone"
+    )
+    command.add_argument("--dry-run", action="store_true", help="list the runs, and what is done of them")
+    command.add_argument("arguments", nargs="*", metavar="-- --key value …", help="what every run's base gets")
+    command.set_defaults(run=_ablate)
+
+
+def _ablate(arguments):
+    from serenanet_modules.ablation.command import ablate
+
+    options = dict(vars(arguments))
+    for name in ("command", "run"):
+        del options[name]
+    return ablate(**options)
+
+
+def _add_report(commands, name):
+    command = commands.add_parser(name, help="tables and plots of any results, grouped by experiment over seeds")
+    command.add_argument(
+        "places", metavar="RESULT_DIR", nargs="+", type=Path, help="result folders, or folders of them"
+    )
+    command.add_argument("--out", type=Path, default=Path("report"), metavar="DIR", help="where to write (report)")
+    command.add_argument("--reference", metavar="NAME", help="experiment to compare with (the first)")
+    command.set_defaults(run=_report)
+
+
+def _report(arguments):
+    from serenanet_modules.analysis.report import report
+
+    print(report(arguments.places, arguments.out, arguments.reference))
+    return 0
+
+
+def _add_compare(commands, name):
+    command = commands.add_parser(name, help="paired significance of two runs, and where they differ")
+    command.add_argument("a", metavar="A", type=Path, help="result folder")
+    command.add_argument("b", metavar="B", type=Path, help="result folder")
+    command.add_argument("--split", metavar="dev|test", help="this set alone")
+    command.add_argument("--decoder", metavar="NAME", help="this decoder alone, such as average/greedy")
+    command.add_argument("--measure", metavar="WER|CER|PER", help="this measure alone")
+    command.add_argument("--show", type=int, default=10, metavar="N", help="utterances that differ most (10)")
+    command.set_defaults(run=_compare)
+
+
+def _compare(arguments):
+    from serenanet_modules.analysis.compare import compare_runs, comparison_text
+    from serenanet_modules.analysis.folders import Result
+
+    a, b = Result.read(arguments.a), Result.read(arguments.b)
+    lines = compare_runs(a, b, arguments.split, arguments.decoder, arguments.measure)
+    print(comparison_text(a, b, lines, arguments.show))
+    return 0
+
+
+def _count(text):
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    return int(text)
+
+
+def _names(text):
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 # --- lm ---------------------------------------------------------------------------------------------------------------

@@ -5,8 +5,8 @@
     gate_i     (T, resolutions) uint8, weights times 255, where the front end has a gate
     decoder_i  (T', units) uint8, probabilities times 255, of the units that some frame finds likely
     car_i      the same of the refinement, where there is one
-and ``about``, a JSON text: ``hop`` in seconds per mel frame, ``resolutions``, the name of ``blank``, and for each utterance its
-``id``, ``text`` and the ``units`` that are its columns.
+and ``about``, a JSON text: ``hop`` in seconds per mel frame, ``resolutions``, the name of ``blank``, and for each
+utterance its ``id``, ``text`` and the ``units`` that are its columns.
 """
 
 import json

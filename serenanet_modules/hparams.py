@@ -102,6 +102,12 @@ class Hparams:
         """Give a top-level key its final value."""
         self.tree[key] = value
 
+    def without(self, keys):
+        """The same with the values of top-level keys blanked, for what does not depend on them."""
+        tree = CommentedMap(self.tree)
+        tree.update(dict.fromkeys(keys, ""))
+        return Hparams(self.source, tree)
+
     def differences(self, file, free=()):
         """Top-level keys, ``free`` ones aside, that have another value in another standalone file."""
         mine, other = (_parse(text, file) for text in (self.text, Path(file).read_text(encoding="utf-8")))

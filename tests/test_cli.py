@@ -69,6 +69,12 @@ def test_the_module_is_the_command():
         (["lm", "text"], ["--locale, --out"]),
         (["train"], ["RECIPE"]),
         (["lm", "text", "--locale", "sw", "--out", "x", "--ordre", "3"], ["unrecognized arguments: --ordre"]),
+        (["ablate"], ["--recipe, --suite"]),
+        (["ablate", "--recipe", "x", "--suite", "nowhere.yaml"], ["nowhere.yaml: no such"]),
+        (["ablate", "--recipe", "x", "--suite", "y", "--seeds", "0"], ["--seeds", "'0' is not a number from 1"]),
+        (["report"], ["RESULT_DIR"]),
+        (["report", "nowhere"], ["nowhere: there is no such folder"]),
+        (["compare", "recipes", "recipes"], ["recipes: has no result.json"]),
         (["train", "recipes"], ["recipes: has no train.py"]),
     ],
 )

@@ -8,7 +8,7 @@ from hyperpyyaml import load_hyperpyyaml
 from torch import nn
 
 from serenanet_modules.errors import UserError
-from serenanet_modules.hparams import Hparams, read_yaml
+from serenanet_modules.hparams import Hparams, read_yaml, write_layer
 
 SHIPPED = Path(__file__).parents[1] / "hparams"
 DATASET = {"dataset": ("dataset.yaml", "CommonVoice/sw"), "locale": ("dataset.yaml", "sw")}
@@ -105,6 +105,47 @@ def test_extending_two_files(write):
     assert (made["epochs"], made["experiment"]) == (3, "task")
     write(task="extends: both.yaml\n")
     assert "extends itself" in error(write(both="extends: [small.yaml, task.yaml]\n"))
+
+
+def test_several_files_stack(write):
+    """Files of a command line are as one that extends them; errors name the last."""
+    write(
+        small="extends: base.yaml\nlr: 0.2\nepochs: 3\n",
+        task="extends: base.yaml\nexperiment: task\nepochs: 5\n",
+    )
+    both = write(both="extends: [small.yaml, task.yaml]\n")
+    files = [both.parent / f"{name}.yaml" for name in ("small", "task")]
+    assert load(files).text == load(both).text and load(files).source == files[1]
+    assert load(files[::-1]).plain()["epochs"] == 3
+    assert load([files[0]]).text == load(files[0]).text
+
+
+def test_a_written_layer_is_the_command_line(write, tmp_path):
+    """What a layer file says merges as the same pairs of a command line do, from any folder."""
+    overrides = [
+        ("lr", "1e-3"),
+        ("experiment", "sw #2"),
+        ("settings.inner.rate", "2"),
+        ("settings.depth", "5"),
+        ("sizes", "[7]"),
+        ("lm", "null"),
+        ("encoder", "!include:parts/linear.yaml"),
+        ("encoder.out_features", "9"),
+        ("encoder.bias", "false"),
+    ]
+    base = write(base=BASE)
+    write_layer(tmp_path / "else" / "where" / "layer.yaml", base, overrides)
+    assert load(tmp_path / "else/where/layer.yaml").text == load(base, *overrides).text
+    write_layer(tmp_path / "none.yaml", base, [])
+    assert load(tmp_path / "none.yaml").text == load(base).text
+
+
+def test_blanked_keys_do_not_count(write):
+    """Two documents that differ in blanked keys alone have one text, and blanking leaves them as they are."""
+    one, other = (load(write(base=BASE), ("experiment", name)) for name in ("a", "b"))
+    assert one.text != other.text
+    assert one.without(["experiment"]).text == other.without(["experiment"]).text
+    assert one.plain()["folder"] == "results/a"
 
 
 def test_order_of_layers(write):

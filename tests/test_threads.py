@@ -24,6 +24,13 @@ def test_quota_of_an_older_container(tmp_path):
     assert available_cores(tmp_path) == len(os.sched_getaffinity(0))
 
 
+def test_a_share_of_the_cores(monkeypatch):
+    monkeypatch.setenv("SERENANET_CORES", "1")
+    assert available_cores() == 1
+    monkeypatch.setenv("SERENANET_CORES", "1000")
+    assert available_cores() <= len(os.sched_getaffinity(0))
+
+
 def run(code, **variables):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")} | variables
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

@@ -36,7 +36,6 @@ class LocalJobs:
         environment = {**QUIET, **os.environ, CORES: str(self.cores)}
         if len(self.gpus) > 1:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
-        run.folder.mkdir(parents=True, exist_ok=True)
         with open(run.output, "a", encoding="utf-8") as output:
             # a session of its own: Ctrl-C reaches this program alone, which then asks the runs to end
             self._running[run] = subprocess.Popen(

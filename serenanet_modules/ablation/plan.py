@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from serenanet_modules.errors import UserError
-from serenanet_modules.experiment import FREE_TO_CHANGE
 from serenanet_modules.hparams import Hparams, read_yaml, write_layer
-from serenanet_modules.settings import read_command_line
+from serenanet_modules.settings import FREE_TO_CHANGE, read_command_line
 
 BASE = "base.yaml"
 OUTPUT = "output.txt"  # in a run's folder: what it printed
@@ -134,6 +133,7 @@ class Planner:
         write_layer(self.base, suite.base, overrides)
         self._owners = {}  # what a training comes to -> its Run
         self._names = {}  # Run -> the variant that owns it
+        self._shared = {}  # variant -> pre-training with its front end
 
     def plan(self, seeds, only=None):
         """Rows of the variants asked for and the runs they need.
@@ -170,8 +170,10 @@ class Planner:
         if variant.pretraining == "none":
             return None
         shaped = variant if variant.pretraining == "own" else self.suite.variants[0]
-        files, arguments = [shaped.file, self.suite.pretraining], list(self.suite.pretraining_arguments)
-        return self._run(shaped.name, f"pretraining/{shaped.name}", files, seed, arguments, None)
+        if shaped not in self._shared:
+            files, arguments = [shaped.file, self.suite.pretraining], list(self.suite.pretraining_arguments)
+            self._shared[shaped] = self._run(shaped.name, f"pretraining/{shaped.name}", files, seed, arguments, None)
+        return self._shared[shaped]
 
     def _run(self, owner, place, files, seed, arguments, needs):
         """The run that does this, which may be another variant's."""
@@ -179,10 +181,7 @@ class Planner:
         folder = self.out / name
         arguments = ["--output_folder", str(folder), "--seed", str(seed), *arguments]
         hparams = self._hparams(files, arguments)
-        neutral = self._hparams(files, arguments)
-        for key in NOT_TRAINING:
-            neutral.set(key, "")
-        key = neutral.text
+        key = hparams.without(NOT_TRAINING).text
         if key not in self._owners:
             script = str(self.recipe / "train.py")
             words = (script, str(self.base), *map(str, files), *arguments, *self.options)

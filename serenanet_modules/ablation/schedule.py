@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shlex
 import signal
 import time
 from collections import Counter
@@ -13,6 +14,8 @@ from serenanet_modules.ablation.plan import Run
 from serenanet_modules.errors import UserError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SHOWN = 3  # runs behind the bar
+PROMPT = "$ "  # begins a run's output, before the command
 TAIL = 20_000  # bytes at the end of a run's output that hold its last line
 
 
@@ -42,6 +45,7 @@ class Schedule:
         self.outcomes = {}  # Run -> Outcome
         self.signals = []  # received
         self._started = {}  # Run -> time
+        self._shown = ""
 
     def carry_out(self):
         """Do all of it.
@@ -62,7 +66,7 @@ class Schedule:
                     break
                 for run in self.jobs.ended():
                     self._judge(run)
-                self.bar.set_postfix_str(self._under_way())
+                self._show()
                 time.sleep(self.pause if self.jobs.running() else 0)
         return list(self.outcomes.values())
 
@@ -79,6 +83,9 @@ class Schedule:
     def _start(self, run, again):
         self.waiting.remove(run)
         self._started[run] = time.monotonic()
+        run.folder.mkdir(parents=True, exist_ok=True)
+        with open(run.output, "a", encoding="utf-8") as file:
+            print(f"{PROMPT}{shlex.join(run.command)}", file=file)
         try:
             where = self.jobs.start(run)
         except UserError as error:
@@ -114,9 +121,12 @@ class Schedule:
         self.bar.write(f"{state:<9} {run.name}: {detail}")
         self.bar.update()
 
-    def _under_way(self):
-        """Names and epochs of the runs under way."""
-        return ", ".join(f"{run.name} {_epochs(run)}" for run in self.jobs.running()[:3])
+    def _show(self):
+        """Names and epochs of the runs under way, behind the bar."""
+        text = ", ".join(f"{run.name} {_epochs(run)}" for run in self.jobs.running()[:SHOWN])
+        if text != self._shown:
+            self._shown = text
+            self.bar.set_postfix_str(text)
 
     # --- signals --------------------------------------------------------------------------------------------------
 
@@ -162,6 +172,8 @@ def last_line(path):
     except OSError:
         return "it printed nothing"
     lines = [line.strip() for line in re.split(r"[\r\n]", text) if line.strip()]
+    starts = [number for number, line in enumerate(lines) if line.startswith(PROMPT)]
+    lines = lines[starts[-1] + 1 if starts else 0 :]  # of the last of several tries
     errors = [line for line in lines if line.startswith("error: ")]
     return (errors or lines or ["it printed nothing"])[-1]
 

@@ -37,7 +37,6 @@ class SlurmJobs:
 
     def start(self, run):
         """Submit a run, or take up the job that an earlier call left in the queue; returns a word on which."""
-        run.folder.mkdir(parents=True, exist_ok=True)
         file, name = run.folder / JOB, f"serenanet:{run.name}"
         if file.is_file():
             job = file.read_text(encoding="ascii").split()[0]
@@ -79,9 +78,7 @@ class SlurmJobs:
 
     def _queue(self):
         """{job number: name} of this user's jobs."""
-        done = subprocess.run(
-            ["squeue", "--me", "--noheader", "--format=%A %j"], capture_output=True, text=True
-        )
+        done = subprocess.run(["squeue", "--me", "--noheader", "--format=%A %j"], capture_output=True, text=True)
         if done.returncode:
             raise UserError(f"squeue: {done.stderr.strip()}")
         return dict(line.strip().split(" ", 1) for line in done.stdout.splitlines())

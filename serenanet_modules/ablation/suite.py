@@ -61,14 +61,16 @@ class Suite:
         for key in ("base", "variants"):
             if not content.get(key):
                 raise UserError(f"{file}: '{key}' has no value")
+        for key in ("pretraining_arguments", "variants"):
+            if not isinstance(content.get(key) or {}, dict):
+                raise UserError(f"{file}: '{key}' must be a mapping")
         folder, pretraining = file.parent, content.get("pretraining")
-        starts = dict(content["variants"])
         return cls(
             file,
             _existing(folder / str(content["base"]), file),
             None if pretraining is None else _existing(folder / str(pretraining), file),
             tuple(_arguments(content.get("pretraining_arguments") or {})),
-            tuple(_variant(file, str(name), start, pretraining) for name, start in starts.items()),
+            tuple(_variant(file, str(name), start, pretraining) for name, start in content["variants"].items()),
         )
 
     def only(self, names):

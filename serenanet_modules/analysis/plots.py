@@ -15,6 +15,7 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
 GREY = "#999999"
 DPI = 110
 SHOWN_UNITS = 24  # rows of a posterior plot
+WORD_START = "▁"  # in the names of SentencePiece's units
 
 
 def write_all(systems, table, reference, out):
@@ -39,7 +40,8 @@ def write_all(systems, table, reference, out):
         measures = [m for m in ("WER", "CER", "PER") if any((split, m) in row.rates for row in rows)]
         caption = f"{split}, {kind}: mean over seeds with its 95 % interval over utterances; dots are seeds"
         drawn.append((f"rates_{kind.replace('+', '_')}.png", caption, bars(rows, split, measures, reference)))
-    histories = [system for system in systems if system.same_as is None and history(system)]
+    trained = {tuple(result.folder for result in system.results): system for system in reversed(systems)}
+    histories = [system for system in systems if system in trained.values() and history(system)]
     if histories:
         measure = list(history(histories[0])[0][0]["dev"])[1]
         caption = f"dev {measure} of each epoch, a line for each seed; grey is {reference.name}"
@@ -202,7 +204,8 @@ def posteriors(content, number):
     for panel, (name, values) in zip(panels[1:], maps.items(), strict=False):
         extent = (0, end, len(shown) - 0.5, -0.5)
         image = panel.imshow(values[:, shown].T, aspect="auto", extent=extent, cmap="viridis", vmin=0, vmax=1)
-        panel.set_yticks(range(len(shown)), [utterance["units"][u] for u in shown], fontsize="small")
+        names = [utterance["units"][u].replace(WORD_START, "␣") for u in shown]
+        panel.set_yticks(range(len(shown)), names, fontsize="small")
         panel.set_ylabel(name)
     figure.colorbar(image, ax=list(panels[1:-1]), label="probability", pad=0.01)
     blank = utterance["units"].index(about["blank"])
@@ -210,7 +213,7 @@ def posteriors(content, number):
         times = (np.arange(len(values)) + 0.5) * end / len(values)
         panels[-1].plot(times, values[:, blank], color=colour, linewidth=1, label=name)
     panels[-1].set(ylim=(-0.02, 1.02), xlabel="time, s", ylabel="p(blank)", xlim=(0, end))
-    panels[-1].legend(loc="upper left", bbox_to_anchor=(1.005, 1), frameon=False)
+    panels[-1].legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2, frameon=False, fontsize="small")
     return figure
 
 

@@ -12,10 +12,11 @@ from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
 
 NOTES = """\
-Means ± standard deviations over seeds, in percent. Δ is the difference to {reference} in points with its 95 % interval, p its
-two-sided significance: a paired bootstrap over utterances with the seeds pooled. It tells whether other utterances would
-have shown the same; what other seeds would have given only the ± tells. p is not corrected for the number of rows.
-RTF: seconds of features, network and greedy decoding for a second of audio. Every figure is in [table.csv](table.csv)."""
+Means ± standard deviations over seeds, in percent. Δ is the difference to {reference} in points with its 95 % interval,
+p its two-sided significance: a paired bootstrap over utterances with the seeds pooled. It tells whether other
+utterances would have shown the same; what other seeds would have given only the ± tells. p is not corrected for the
+number of rows. RTF: seconds of features, network and greedy decoding for a second of audio. All figures:
+[table.csv](table.csv), [table.tex](table.tex)."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ def report(places, out, reference=None):
         twin = found.setdefault(name, {}).setdefault(result.seed, result)
         if twin is not result:
             raise UserError(f"{twin.folder} and {result.folder} are both {name} with seed {result.seed}; give one")
+    if reference not in (None, *found):
+        raise UserError(f"--reference: there is no experiment {reference!r}; there are {', '.join(found)}")
     systems = [System(name, list(seeds.values()), _scoring(name, seeds.values())) for name, seeds in found.items()]
     return _write(systems, Path(out), reference, [f"left out: {sentence}" for sentence in left_out])
 
@@ -104,10 +107,7 @@ def _write(systems, out, reference, notes):
     if reference is not None and reference not in by_name:
         notes.append(f"nothing is compared: {reference} has no finished run")
     base = by_name.get(reference, systems[0]) if reference in (None, *by_name) else None
-    try:
-        table = summarise(systems, base, lambda work: tqdm(work, desc="bootstrap", leave=False))
-    except ValueError as error:
-        raise UserError(f"the seeds of a system cannot be pooled: {error}") from error
+    table = summarise(systems, base, lambda work: tqdm(work, desc="bootstrap", leave=False))
     out.mkdir(parents=True, exist_ok=True)
     images = plots.write_all(systems, table, base or systems[0], out)
     with replacing(out / "table.csv") as path:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from serenanet_modules.analysis.bootstrap import Comparison, resample
 from serenanet_modules.analysis.folders import SPLITS, Result
+from serenanet_modules.errors import UserError
 
 MEASURES = ("WER", "CER", "PER")
 
@@ -155,7 +156,10 @@ def _resample(rows, reference, key):
     counts = {row: row.system.per_utterance(key[0], row.kind, key[1]) for row in rows}
     alike = {}  # utterances and their lengths -> rows scored on them
     for row, seeds in counts.items():
-        alike.setdefault(tuple((name, c.length) for name, c in sorted(seeds[0].items())), []).append(row)
+        scored_on = {tuple((name, c.length) for name, c in sorted(seed.items())) for seed in seeds}
+        if len(scored_on) > 1:
+            raise UserError(f"the seeds of {row.system.name} cannot be pooled: their {key[0]} sets differ")
+        alike.setdefault(scored_on.pop(), []).append(row)
     for mates in alike.values():
         drawn = resample([counts[row] for row in mates])
         base = next((i for i, row in enumerate(mates) if row.system is reference), None)

@@ -22,9 +22,7 @@ def columns(rows, cost):
         Whether to tell parameters, training time and real-time factor.
     """
     keys = [(s, m) for s in SPLITS for m in MEASURES if any((s, m) in row.rates for row in rows)]
-    chosen = [("system", _name)]
-    if len({row.system.scoring for row in rows}) > 1:
-        chosen.append(("scored by", lambda row: row.system.scoring))
+    chosen = [("system", _name), ("decoder", lambda row: row.system.decoder(row.kind))]
     chosen.append(("seeds", lambda row: str(len(row.system.results))))
     chosen += [(" ".join(key), lambda row, key=key: _spread(row.rates.get(key))) for key in keys]
     split = next((s for s in reversed(SPLITS) if any(s == found for found, _ in keys)), None)
@@ -67,7 +65,7 @@ def _p(comparison):
 
 
 def _rtf(spread):
-    return NOTHING if spread is None else f"{spread.mean:.2g}"
+    return NOTHING if spread is None else f"{spread.mean:#.2g}"
 
 
 def markdown(table):
@@ -75,7 +73,7 @@ def markdown(table):
     parts = []
     for heading, chosen, rows in _tables(table):
         cells = [[read(row).replace("|", "\\|") for _, read in chosen] for row in rows]
-        lines = [[name for name, _ in chosen], ["---"] + ["---:"] * (len(chosen) - 1), *cells]
+        lines = [[name for name, _ in chosen], ["---", "---"] + ["---:"] * (len(chosen) - 2), *cells]
         parts.append("\n".join([f"### {heading}", "", *(f"| {' | '.join(line)} |" for line in lines)]))
     return "\n\n".join(parts)
 
@@ -103,7 +101,7 @@ def latex(table):
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{escape(heading)}}}",
-            rf"\begin{{tabular}}{{l{'r' * (len(chosen) - 1)}}}",
+            rf"\begin{{tabular}}{{ll{'r' * (len(chosen) - 2)}}}",
             r"\toprule",
             " & ".join(escape(name) for name, _ in chosen) + r" \\",
             r"\midrule",
@@ -129,9 +127,7 @@ def escape(text):
 def _tables(table):
     """(heading, columns, rows) of each kind of decoder; the first tells the cost."""
     for number, (kind, rows) in enumerate(table.items()):
-        sources = list(dict.fromkeys(row.system.scoring for row in rows))
-        source = f" of {sources[0]}" if len(sources) == 1 else ""
-        yield f"{kind}{source}", columns(rows, cost=number == 0), rows
+        yield kind, columns(rows, cost=number == 0), rows
 
 
 def write_csv(path, table):

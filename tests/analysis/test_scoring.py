@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from serenanet_modules.analysis.bootstrap import compare, interval
+from serenanet_modules.analysis.bootstrap import compare, interval, resample
 from serenanet_modules.analysis.scoring import (
     ErrorCounts,
     align,
@@ -183,3 +183,39 @@ def test_comparison_is_paired():
         compare(a, utterances(0.5, count=29))
     with pytest.raises(ValueError, match="different references"):
         compare(a, utterances(0.5, count=30, length=19))
+
+
+def test_seeds_are_pooled():
+    """A system of several seeds is the mean of them on each utterance; how often a seed is given does not matter."""
+    one, other = utterances(0.3, seed=0), utterances(0.25, seed=1)
+    assert compare([one], other) == compare(one, [other]) == compare([one] * 3, [other] * 2) == compare(one, other)
+    both = compare([one, other], one)
+    assert both.difference == pytest.approx((rate(one) - rate(other)) / 2)
+    assert compare([one, other], [other, one]).p_value == 1.0
+    with pytest.raises(ValueError, match="different utterances"):
+        compare([one, utterances(0.3, count=399)], other)
+    with pytest.raises(ValueError, match="different references"):
+        compare([one, utterances(0.3, length=19)], other)
+
+
+def rate(counts):
+    return sum(counts.values(), ErrorCounts()).rate
+
+
+def test_seeds_that_disagree_by_chance_are_steadier_together():
+    """Errors that fall on other utterances with each seed average out: the interval shrinks as the root of seeds."""
+    seeds = [utterances(0.3, seed=n) for n in range(4)]
+    drawn = resample([seeds[0], seeds])
+    widths = [high - low for low, high in (drawn.interval(0), drawn.interval(1))]
+    assert widths[1] == pytest.approx(widths[0] / 2, rel=0.15)
+    # Errors that fall on the same utterances with each seed do not.
+    same = resample([seeds[0], [seeds[0]] * 4])
+    assert same.interval(0) == same.interval(1)
+
+
+def test_all_systems_meet_the_same_test_sets():
+    """A system among many has the interval and the comparison that it has alone with its reference."""
+    systems = [utterances(0.3, seed=n) for n in range(3)]
+    drawn = resample(systems)
+    assert drawn.interval(2) == interval(systems[2].values())
+    assert drawn.compare(0, 2) == compare(systems[0], systems[2])

@@ -1,10 +1,13 @@
 """The refinement's size, directions and regulariser."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from serenanet_modules.brains.ctc import divergence
 from serenanet_modules.lobes.car import CAR
+from serenanet_modules.lobes.mamba2 import Mamba2
 
 
 def size(car):
@@ -15,6 +18,13 @@ def test_size_at_the_plans_dimensions():
     mamba = 256 * 512 + (256 * 4 + 256) + 256 * (16 + 32) + (16 * 256 + 256) + 256 * 16 + 256 + 256 * 256
     assert size(CAR(512, 41)) == (512 * 256 + 256) + mamba + (256 * 41 + 41) == 360_745
     assert size(CAR(512, 41, bidirectional=True)) == 360_745 + mamba
+
+
+def test_another_block():
+    """Any block with Mamba's arguments can be used; Mamba-2's size is its own formula."""
+    inp, out = 512 * 256 + 256, 256 * 41 + 41
+    mamba2 = 256 * (2 * 256 + 2 * 16 + 4) + (256 + 32) * 5 + 3 * 4 + 256 + 256 * 256
+    assert size(CAR(512, 41, block=partial(Mamba2, headdim=64))) == inp + mamba2 + out
 
 
 def test_shapes_and_gradients():

@@ -1,0 +1,154 @@
+"""Each file of hparams/ablations changes what its name says, and nothing else: keys, parts and parameter counts."""
+
+from pathlib import Path
+
+import pytest
+from ruamel.yaml.comments import CommentedMap
+
+from serenanet_modules.ablation.suite import Suite
+from serenanet_modules.errors import UserError
+from serenanet_modules.hparams import Hparams, read_yaml
+from serenanet_modules.lobes.mamba2 import Mamba2
+from serenanet_modules.lobes.strided import StridedConv
+from serenanet_modules.results import parameters
+
+HPARAMS = Path(__file__).parents[2] / "hparams"
+FOLDER = HPARAMS / "ablations"
+FILES = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem != "suite")
+DATASET = {"dataset": ("dataset.yaml", "CommonVoice/sw"), "locale": ("dataset.yaml", "sw")}
+GIVEN = [("data_folder", "/data"), ("n_units", "30"), ("pretrained", "/pretrained")]
+
+CHANGED = {  # beside the experiment's name: key -> value, or ... for another part
+    "full": {},
+    "no_athm": {"frontend": ...},
+    "resolution_10ms": {"frontend.resolutions": [1]},
+    "resolution_20ms": {"frontend.resolutions": [2]},
+    "resolution_40ms": {"frontend.resolutions": [4]},
+    "no_pessl": {"pessl": None, "pretrained": None},
+    "pessl_pretraining_only": {"pessl": None},
+    "pessl_auxiliary_only": {"pretrained": None},
+    "no_car": {"car": None},
+    "car_state_8": {"car.d_state": 8},
+    "car_state_16": {},
+    "car_state_64": {"car.d_state": 64},
+    "car_layers_1": {},
+    "car_layers_2": {"car.n_layers": 2},
+    "car_unidirectional": {},
+    "car_bidirectional": {"car.bidirectional": True},
+    "car_mamba2": {"car.block": ...},
+    "car_ctc": {"car_ctc_weight": 0.3},
+    "car_no_ctc": {},
+    "scoring_decoder": {"scoring": "decoder"},
+    "scoring_car": {"scoring": "car"},
+    "scoring_average": {},
+    "output_stride_1": {"output_stride": 1},
+    "output_stride_2": {"output_stride": 2},
+    "output_stride_4": {},
+}
+
+# sizes in serenanet_small.yaml
+MELS, D, GATE, CAR = 80, 144, 64, 96
+MAMBA = CAR * 2 * CAR + CAR * 5 + CAR * (6 + 32) + (6 + 1) * CAR + CAR * 16 + CAR + CAR * CAR
+MAMBA2 = CAR * (2 * CAR + 2 * 16 + 3) + (CAR + 32) * 5 + 3 * 3 + CAR + CAR * CAR
+REDUCE = {1: 0, 2: D * D * 2 + D, 4: D * D * 4 + D}
+
+
+def branch(stride):
+    """Parameters of an ATHM branch with its residual projection."""
+    return MELS * stride * D + D + D * D + D
+
+
+ATHM = sum(map(branch, (1, 2, 4))) + (3 * D * GATE + GATE + GATE * 3 + 3)
+COUNTS = {  # part -> parameters, where they are not those of the full model
+    "no_athm": {"frontend": MELS * 4 * D + D},
+    "resolution_10ms": {"frontend": branch(1) + REDUCE[4]},
+    "resolution_20ms": {"frontend": branch(2) + REDUCE[4]},
+    "resolution_40ms": {"frontend": branch(4) + REDUCE[4]},
+    "no_pessl": {"pessl": None},
+    "pessl_pretraining_only": {"pessl": None},
+    "no_car": {"car": None},
+    "car_state_8": {"car": -3 * 8 * CAR},
+    "car_state_64": {"car": 3 * 48 * CAR},
+    "car_layers_2": {"car": MAMBA},
+    "car_bidirectional": {"car": MAMBA},
+    "car_mamba2": {"car": MAMBA2 - MAMBA},
+    "output_stride_1": {"frontend": ATHM + REDUCE[1]},
+    "output_stride_2": {"frontend": ATHM + REDUCE[2]},
+}
+
+
+def load(*names, given=GIVEN):
+    return Hparams.load([HPARAMS / f"{name}.yaml" for name in names], DATASET).override(given)
+
+
+def differences(one, other, path=()):
+    """Dotted keys whose values differ, of parts of another class the part's own."""
+    found = {}
+    for key in [*one, *(key for key in other if key not in one)]:
+        a, b, dotted = one.get(key), other.get(key), ".".join((*path, key))
+        if isinstance(a, CommentedMap) and isinstance(b, CommentedMap) and a.tag.value == b.tag.value:
+            found |= differences(a, b, (*path, key))
+        elif getattr(a, "value", a) != getattr(b, "value", b) or tag(a) != tag(b):
+            found[dotted] = ... if tag(b) else b
+    return found
+
+
+def tag(node):
+    return getattr(getattr(node, "tag", None), "value", None)
+
+
+@pytest.mark.parametrize("base", ["serenanet", "serenanet_small"])
+@pytest.mark.parametrize("name", FILES)
+def test_changes_what_its_name_says(name, base):
+    """On the full and on the small model, a file differs from full.yaml in its name's keys alone."""
+    given = [pair for pair in GIVEN if pair[0] != "pretrained"]
+    if name == "pessl_pretraining_only":
+        with pytest.raises(UserError, match="'pretrained' has no value; give it with --pretrained"):
+            load(base, f"ablations/{name}", given=given)
+    full = load(base, "ablations/full").tree
+    variant = load(
+        base, f"ablations/{name}", given=given if CHANGED[name].get("pretrained", "") is None else GIVEN
+    ).tree
+    changed = differences(full, variant)
+    assert (variant["experiment"], changed.pop("experiment", name)) == (name, name)
+    assert changed == CHANGED[name]
+
+
+def test_a_base_is_laid_under():
+    """Alone, a file is on serenanet.yaml; on another base it keeps that base's sizes."""
+    assert differences(load("ablations/no_car").tree, load("serenanet", "ablations/no_car").tree) == {}
+    small = load("serenanet_small", "ablations/no_athm").tree
+    assert (small["d_model"], small["car"]["d_model"], small["lr"]) == (144, 96, 0.002)
+
+
+@pytest.fixture(scope="module", name="full")
+def _full():
+    return parameters(load("serenanet_small", "ablations/full").build()["model"])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_parts_and_parameters(name, full):
+    """The built model has the full one's parts and counts, up to what the name says."""
+    model = load("serenanet_small", f"ablations/{name}").build()["model"]
+    expected = {part: count for part, count in full.items() if part != "total"}
+    assert expected["frontend"] == ATHM + REDUCE[4]
+    for part, count in COUNTS.get(name, {}).items():
+        expected[part] = expected[part] + count if part == "car" and count is not None else count
+    expected = {part: count for part, count in expected.items() if count is not None}
+    assert parameters(model) == {**expected, "total": sum(expected.values())}
+    assert isinstance(model.frontend, StridedConv) == (name == "no_athm")
+    blocks = [] if model.car is None else [type(block) for block in model.car.blocks]
+    assert all((block is Mamba2) == (name == "car_mamba2") for block in blocks)
+
+
+def test_the_suite_has_every_file():
+    """suite.yaml names each file once, the full model first, and says how each is pre-trained."""
+    suite = Suite.read(FOLDER / "suite.yaml")
+    assert sorted(variant.name for variant in suite.variants) == FILES
+    assert suite.variants[0].name == "full"
+    starts = {variant.name: variant.pretraining for variant in suite.variants}
+    for name, keys in CHANGED.items():
+        extends = read_yaml(FOLDER / f"{name}.yaml").get("extends")
+        assert extends == ("../serenanet.yaml" if name == "full" else "full.yaml")
+        shaped = name.startswith(("no_athm", "resolution", "output_stride"))
+        assert starts[name] == ("none" if keys.get("pretrained", "") is None else "own" if shaped else "shared")

@@ -1,0 +1,245 @@
+"""Reports over folders whose errors are known."""
+
+import csv
+import json
+import random
+import re
+import statistics
+
+import pytest
+from PIL import Image
+
+from serenanet_modules.analysis import plots
+from serenanet_modules.analysis.folders import Result
+from serenanet_modules.analysis.report import Group, report, write_report
+from serenanet_modules.analysis.summary import System, summarise
+from serenanet_modules.errors import UserError
+from tests.analysis.results import history, make_examples, make_result
+
+COUNT = 40
+
+
+def errors(rate, seed):
+    """Wrong words of each utterance, of ten."""
+    draw = random.Random(seed)
+    return [sum(draw.random() < rate for _ in range(10)) for _ in range(COUNT)]
+
+
+def both(rate, seed):
+    """dev and test, greedy and with a beam that repairs one word of each."""
+    found = {}
+    for split in ("dev", "test"):
+        greedy = errors(rate, f"{seed}{split}")
+        found[split] = {"decoder/greedy": greedy, "decoder/prefix-beam+lm": [max(0, n - 1) for n in greedy]}
+    return found
+
+
+@pytest.fixture(scope="module", name="results")
+def _results(tmp_path_factory):
+    """full and no_car with three seeds, good_one with one."""
+    root = tmp_path_factory.mktemp("results")
+    for seed in (1, 2, 3):
+        folder = make_result(root / f"full/{seed}", "full", seed, both(0.3, seed), history=history(90, 60, 40 + seed))
+        make_examples(folder)
+        make_result(root / f"no_car/{seed}", "no_car", seed, both(0.3, 10 + seed), history=history(95, 70, 50))
+    make_result(root / "good_one/1", "good_one", 1, both(0.1, 21))
+    return root
+
+
+@pytest.fixture(scope="module", name="written")
+def _written(results, tmp_path_factory):
+    out = tmp_path_factory.mktemp("report")
+    return out, report([results], out, reference="full")
+
+
+def lines(out):
+    with open(out / "table.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_figure(written, results):
+    """Means and deviations are those of result.json, over seeds; costs are there."""
+    rows = lines(written[0])
+    assert len(rows) == 3 * 2 * 2 * 2  # systems, decoders, splits, measures
+    for row in rows:
+        folders = (results / row["system"]).iterdir()
+        contents = [json.loads((folder / "result.json").read_text()) for folder in folders]
+        rates = [c["results"][row["split"]][row["decoder"]][row["measure"]]["percent"] for c in contents]
+        assert float(row["mean"]) == pytest.approx(statistics.mean(rates), abs=1e-3)
+        assert (
+            row["sd"] == "" if len(rates) == 1 else float(row["sd"]) == pytest.approx(statistics.stdev(rates), abs=1e-3)
+        )
+        assert int(row["seeds"]) == len(rates) and row["parameters"] == "1234000" and row["rtf"] == "0.02"
+        assert float(row["low_95"]) < float(row["mean"]) < float(row["high_95"])
+    assert {row["training_seconds"] for row in rows if row["system"] == "full"} == {"120.0"}
+
+
+def test_differences_to_the_reference(written):
+    """A chance difference is none, a real one is seen with one seed against three, the reference has none."""
+    for row in lines(written[0]):
+        if row["system"] == "full":
+            assert row["difference"] == row["p_value"] == ""
+        elif row["system"] == "good_one":
+            assert float(row["p_value"]) < 0.001 and float(row["difference_high_95"]) < 0
+        else:
+            assert float(row["p_value"]) > 0.05
+            assert float(row["difference_low_95"]) < 0 < float(row["difference_high_95"])
+
+
+def test_markdown(written):
+    """One table for each kind of decoder, a row for each system, all rows as wide as their heading."""
+    page = (written[0] / "report.md").read_text(encoding="utf-8")
+    tables = re.findall(r"### (\S+)\n\n((?:\|.*\n)+)", page + "\n")
+    assert [kind for kind, _ in tables] == ["greedy", "prefix-beam+lm"]
+    for number, (kind, table) in enumerate(tables):
+        heading, rule, *rows = table.splitlines()
+        assert len({line.count("|") for line in (heading, rule, *rows)}) == 1 and len(rows) == 3
+        assert ("RTF" in heading) == (number == 0)
+        assert all(f" decoder/{kind} " in row for row in rows)
+    full = next(line for line in page.splitlines() if line.startswith("| full |"))
+    assert re.search(r"\| 3 \| \d+\.\d ± \d+\.\d \|", full) and full.endswith("| – | – | 1.23 M | 2.0 ± 1.0 | 0.020 |")
+    assert re.search(r"\| good_one .* \| 1 \| \d+\.\d \| .* −\d+\.\d \(−\d+\.\d to −\d+\.\d\) \| < 0.001 \|", page)
+    for name in re.findall(r"\]\((\w+\.png)\)", page):
+        assert (written[0] / name).is_file()
+    assert "c0ffee" in page and str(written[0] / "report.md") in written[1]
+
+
+def test_latex(written):
+    """booktabs tables in which nothing is left that LaTeX would read otherwise."""
+    text = (written[0] / "table.tex").read_text(encoding="utf-8")
+    assert text.count(r"\begin{tabular}") == text.count(r"\toprule") == text.count(r"\bottomrule") == 2
+    assert r"no\_car" in text and r"$\pm$" in text and r"$\Delta$" in text
+    body = re.sub(r"\\[a-z]+\{[^}]*\}(\{[^}]*\})?|\\[%_&#]|\$\\?[\w-]+\$", "", text.split("\n", 1)[1])
+    assert not re.search(r"[%_#±Δ–−]|(?<!\\)\$", body)
+    ends = [line for line in text.splitlines() if line.endswith(r" \\")]
+    assert len(ends) == 2 * 4 and {line.count(" & ") for line in ends[:4]} == {11}
+
+
+def test_pictures(written):
+    """All are drawn, and none is empty."""
+    names = {path.name for path in written[0].glob("*.png")}
+    assert names == {"rates_greedy.png", "rates_prefix-beam_lm.png", "learning_curves.png", "gate.png", "car.png"}
+    for name in names:
+        with Image.open(written[0] / name) as image:
+            assert len(image.convert("RGB").getcolors(10**6)) > 10
+
+
+def systems(results, *names):
+    found = {name: [Result.read(folder) for folder in sorted((results / name).iterdir())] for name in names}
+    return [System(name, opened, "decoder") for name, opened in found.items()]
+
+
+def test_pictures_show_the_figures(results):
+    """Bars end at the means, curves are the histories, the gate is as long as the utterance."""
+    full, other = systems(results, "full", "no_car")
+    rows = summarise([full, other], full)["greedy"]
+    figure = plots.bars(rows, "test", ["WER", "CER"], full)
+    widths = [bar.get_width() for bar in figure.axes[0].patches]
+    assert widths == [row.rates["test", "WER"].mean for row in rows]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["full", "no_car"]
+    panels = plots.curves([full, other], full, "WER").axes
+    assert [list(line.get_ydata()) for line in panels[1].lines[3:]] == [[95, 70, 50]] * 3
+    assert [list(line.get_ydata()) for line in panels[1].lines[:3]] == [[90, 60, 41], [90, 60, 42], [90, 60, 43]]
+    content = full.results[0].examples()
+    weights = plots.gates(content, 0).axes[1]
+    assert weights.get_xlim() == (0, 0.8)
+    assert [text.get_text() for text in weights.get_legend().get_texts()] == ["10 ms", "20 ms", "40 ms"]
+    shown = [label.get_text() for label in plots.posteriors(content, 0).axes[1].get_yticklabels()]
+    assert shown == ["a", "␣", "ng'"], "in the order of when they are said"
+
+
+def test_groups_of_an_ablation(results, tmp_path):
+    """Another name of a row is said to be, another source of decoded texts is read from the same runs."""
+    folders = {}
+    for seed in (1, 2):
+        found = {
+            s: {"average/greedy": errors(0.3, f"{s}{seed}"), "car/greedy": errors(0.5, f"{s}{seed}")}
+            for s in ("dev", "test")
+        }
+        folders[seed] = make_result(tmp_path / f"full/{seed}", "full", seed, found, scoring="average")
+    groups = [
+        Group("full", list(folders.values())),
+        Group("state_16", list(folders.values()), same_as="full"),
+        Group("scoring_car", list(folders.values()), scoring="car"),
+    ]
+    printed = write_report(groups, tmp_path / "report", "full", ["failed runs/x/1: error: the disk is full"])
+    rows = {(row["system"], row["split"], row["measure"]): row for row in lines(tmp_path / "report")}
+    assert rows["state_16", "test", "WER"]["mean"] == rows["full", "test", "WER"]["mean"]
+    assert rows["state_16", "test", "WER"]["p_value"] == ""
+    car = rows["scoring_car", "test", "WER"]
+    assert car["decoder"] == "car/greedy" and float(car["difference"]) > 10 and float(car["p_value"]) < 0.001
+    page = (tmp_path / "report/report.md").read_text(encoding="utf-8")
+    assert "state_16 (= full)" in page and "- failed runs/x/1: error: the disk is full" in page
+    assert "state_16 (= full)" in printed
+
+
+def test_seeds_are_pooled_by_utterance(tmp_path):
+    """Hand-checked: a seed that errs on every second utterance and one that errs on the others are one steady system.
+
+    Each utterance of ten words then has 1 error over 2 seeds: 5 %, and no resampled test set differs from it.
+    """
+    for seed in (0, 1):
+        wrong = [int(i % 2 == seed) for i in range(COUNT)]
+        make_result(tmp_path / f"a/{seed}", "a", seed, {"dev": {"decoder/greedy": wrong}})
+    make_result(tmp_path / "b/0", "b", 0, {"dev": {"decoder/greedy": [1] * COUNT}})
+    report([tmp_path], tmp_path / "report")
+    a, b = (
+        next(row for row in lines(tmp_path / "report") if (row["system"], row["measure"]) == (n, "WER")) for n in "ab"
+    )
+    assert (a["mean"], a["sd"], a["low_95"], a["high_95"]) == ("5.0", "0.0", "5.0", "5.0")
+    assert (b["difference"], b["difference_low_95"], b["difference_high_95"]) == ("5.0", "5.0", "5.0")
+    assert float(b["p_value"]) < 0.001
+
+
+def test_what_is_missing(tmp_path):
+    """Runs without test, history, times, examples or a beam still give a table; phoneme runs have PER and WER."""
+    dev = {"dev": {"decoder/greedy": errors(0.2, 1), "decoder/lexicon-beam": errors(0.1, 1)}}
+    make_result(tmp_path / "a/1", "a", 1, dev, phones=True, seconds={"training": 5.0}, commit=None)
+    make_result(tmp_path / "b/1", "b", 1, {"dev": {"decoder/greedy": errors(0.3, 2)}}, phones=True)
+    report([tmp_path], tmp_path / "report")
+    measures = {(row["system"], row["decoder"], row["measure"]) for row in lines(tmp_path / "report")}
+    beam = {("a", "decoder/lexicon-beam", measure) for measure in ("WER", "CER")}
+    assert measures == beam | {(name, "decoder/greedy", "PER") for name in "ab"}
+    page = (tmp_path / "report/report.md").read_text(encoding="utf-8")
+    assert "dev PER" in page and "Δ dev PER" in page and "test" not in page.split("Means")[0]
+    assert sorted(path.name for path in (tmp_path / "report").glob("*.png")) == [
+        "rates_greedy.png",
+        "rates_lexicon-beam.png",
+    ]
+
+
+def test_other_test_sets_are_not_compared(tmp_path):
+    """Two datasets stand side by side, each named with its dataset, without a difference."""
+    make_result(tmp_path / "a", "full", 1, {"dev": {"decoder/greedy": [1] * 5}})
+    make_result(tmp_path / "b", "full", 1, {"dev": {"decoder/greedy": [2] * 7}}, dataset="CommonVoice/yy")
+    report([tmp_path / "a", tmp_path / "b"], tmp_path / "report")
+    assert {(row["system"], row["p_value"]) for row in lines(tmp_path / "report")} == {
+        ("CommonVoice/xx full", ""),
+        ("CommonVoice/yy full", ""),
+    }
+
+
+def test_bad_places(tmp_path):
+    out = tmp_path / "report"
+    with pytest.raises(UserError, match="there is no such folder"):
+        report([tmp_path / "nowhere"], out)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty: holds no finished run"):
+        report([tmp_path / "empty"], out)
+    make_result(tmp_path / "a", "full", 1, {"dev": {"decoder/greedy": [1] * 5}})
+    make_result(tmp_path / "pessl", "pessl", 1, {}, results=None, scoring=None)
+    assert "left out" not in report([tmp_path / "a"], out)
+    report([tmp_path], out)
+    assert "- left out: " in (out / "report.md").read_text() and "pessl" in (out / "report.md").read_text()
+    make_result(tmp_path / "b", "full", 1, {"dev": {"decoder/greedy": [1] * 5}})
+    with pytest.raises(UserError, match="are both full with seed 1"):
+        report([tmp_path], out)
+    with pytest.raises(UserError, match="no experiment 'fool'"):
+        report([tmp_path / "a"], out, "fool")
+    (tmp_path / "a/decoded_dev.csv").unlink()
+    with pytest.raises(UserError, match="decoded_dev.csv: cannot be read"):
+        report([tmp_path / "a"], out)
+    make_result(tmp_path / "c/1", "c", 1, {"dev": {"decoder/greedy": [1] * 5}})
+    make_result(tmp_path / "c/2", "c", 2, {"dev": {"decoder/greedy": [1] * 6}})
+    with pytest.raises(UserError, match="seeds of c cannot be pooled"):
+        report([tmp_path / "c"], out)
