@@ -61,7 +61,7 @@ def _example(utterance, model, features, root, units, device):
     share = min(1.0, FRAMES / mel.shape[1])
     sources = {"decoder": output.decoder, "car": output.car}
     probabilities = {
-        name: x[0, : max(1, int(share * x.shape[1]))].exp().float().cpu().numpy()
+        name: x[0, : max(1, round(share * x.shape[1]))].exp().float().cpu().numpy()
         for name, x in sources.items()
         if x is not None
     }

@@ -42,10 +42,9 @@ def write_all(systems, table, reference, out):
         drawn.append((f"rates_{kind.replace('+', '_')}.png", caption, bars(rows, split, measures, reference)))
     trained = {tuple(result.folder for result in system.results): system for system in reversed(systems)}
     histories = [system for system in systems if system in trained.values() and history(system)]
-    if histories:
-        measure = list(history(histories[0])[0][0]["dev"])[1]
+    for measure in [m for m in history(histories[0])[0][0]["dev"] if m != "loss"] if histories else []:
         caption = f"dev {measure} of each epoch, a line for each seed; grey is {reference.name}"
-        drawn.append(("learning_curves.png", caption, curves(histories, reference, measure)))
+        drawn.append((f"learning_curves_{measure}.png", caption, curves(histories, reference, measure)))
     drawn += _examples(systems, reference)
     for name, _, figure in drawn:
         with replacing(out / name) as path:
@@ -123,9 +122,9 @@ def curves(systems, reference, measure):
             panel.plot(*_curve(seed, measure), color=BLACK if system is reference else BLUE, linewidth=1.2)
         panel.set_title(system.name, fontsize="small")
         panel.grid(linewidth=0.4, alpha=0.6)
-        panel.set_ylim(bottom=0)
         panel.tick_params(labelsize="small", labelbottom=True)
         panel.xaxis.get_major_locator().set_params(integer=True)
+    panels[0].set_ylim(bottom=0)  # of all
     for panel in panels[len(systems) :]:
         panel.remove()
     figure.supxlabel("epoch", fontsize="small")
@@ -195,8 +194,8 @@ def posteriors(content, number):
     mel, sources = content[f"mel_{number}"], {"decoder": "decoder", "CAR": "car"}
     maps = {name: content[f"{key}_{number}"] / 255 for name, key in sources.items()}  # (T', units)
     shown = _shown_units(list(maps.values()), blank=utterance["units"].index(about["blank"]))
-    figure = Figure(figsize=(9, 2.4 + 0.34 * len(shown) + 1.6), layout="constrained")
-    ratios = [1.6, *(max(1.0, 0.17 * len(shown)) for _ in maps), 1.0]
+    figure = Figure(figsize=(9, 3.6 + 0.28 * len(shown)), layout="constrained")
+    ratios = [1.5, *(max(1.0, 0.14 * len(shown)) for _ in maps), 1.0]
     panels = figure.subplots(len(maps) + 2, 1, sharex=True, height_ratios=ratios)
     _spectrogram(panels[0], mel, hop)
     panels[0].set_title(utterance["text"], fontsize="medium")

@@ -118,7 +118,7 @@ def test_latex(written):
 def test_pictures(written):
     """All are drawn, and none is empty."""
     names = {path.name for path in written[0].glob("*.png")}
-    assert names == {"rates_greedy.png", "rates_prefix-beam_lm.png", "learning_curves.png", "gate.png", "car.png"}
+    assert names == {"rates_greedy.png", "rates_prefix-beam_lm.png", "learning_curves_WER.png", "gate.png", "car.png"}
     for name in names:
         with Image.open(written[0] / name) as image:
             assert len(image.convert("RGB").getcolors(10**6)) > 10
