@@ -104,12 +104,13 @@ def differing(a, b, line, count):
 def comparison_text(a, b, lines, count):
     """Both for people: a table of the lines, and the ``count`` utterances that differ most by one of them.
 
-    That one is the last split's first decoder and measure.
+    That one is the last split's first with what A is scored by.
     """
     rows = [("set", "decoder", "measure", "A %", "B %", "B − A", "95 % interval", "p"), *map(_cells, lines)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     table = ["  ".join(map(_align, row, widths, range(len(row)))).rstrip() for row in rows]
-    telling = next(line for line in lines if line.split == lines[-1].split)
+    last = [line for line in lines if line.split == lines[-1].split]
+    telling = next((line for line in last if line.decoders[0].startswith(f"{a.scoring}/")), last[0])
     return "\n".join([f"A  {a.folder}", f"B  {b.folder}", "", *table, *_utterances(a, b, telling, count)])
 
 
