@@ -34,7 +34,7 @@ from serenanet_modules.provenance import device_name, provenance
 from serenanet_modules.recipe import Recipe
 from serenanet_modules.result_folder import claim, sole_owner
 from serenanet_modules.results import parameter_table, parameters, write_result
-from serenanet_modules.settings import FREE_TO_CHANGE, check_machine, check_values, read_command_line
+from serenanet_modules.settings import check_machine, check_values, read_command_line
 from serenanet_modules.targets import Targets
 from serenanet_modules.threads import share_cores
 

@@ -1,10 +1,9 @@
 """A result folder belongs to one run at a time, and to one set of settings for ever."""
 
 import contextlib
-import fcntl
 
 from serenanet_modules import distributed
-from serenanet_modules.data.files import replacing
+from serenanet_modules.data.files import locked, replacing
 from serenanet_modules.errors import UserError
 
 FREE_TO_CHANGE = (  # when a run goes on in a result folder; data and units are compared by what they hold
@@ -24,9 +23,8 @@ def sole_owner(folder):
 
 def _lock(folder, stack):
     (folder / "save").mkdir(parents=True, exist_ok=True)
-    lock = stack.enter_context(open(folder / ".lock", "w", encoding="utf-8"))
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        stack.enter_context(locked(folder / ".lock", wait=False))
     except BlockingIOError:
         raise UserError(
             f"{folder}: another run is using this result folder; wait for it, or give this "

@@ -34,11 +34,6 @@ LEAST = {  # smallest value that makes sense
 }
 NUMBERS = ("lm_weight", "word_score")  # or null
 WHOLE_NUMBERS = ("n_units", "cluster_layer")  # or null
-FREE_TO_CHANGE = (  # when a run goes on in a result folder; data and units are compared by what they hold
-    *("number_of_epochs", "early_stopping_patience", "checkpoints_to_average", "nonfinite_patience"),
-    *("num_workers", "ckpt_interval_minutes", "output_folder", "data_folder", "prepared_folder", "preparation"),
-    *("beam_size", "lm", "lm_order", "lm_weight", "word_score"),
-)
 RUN_OPTIONS = ("device", "distributed_backend", "eval_precision", "noprogressbar", "tqdm_colored_bar")
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.hparams import Hparams, read_yaml, write_layer
-from serenanet_modules.settings import FREE_TO_CHANGE, read_command_line
+from serenanet_modules.result_folder import FREE_TO_CHANGE
+from serenanet_modules.settings import read_command_line
 
 BASE = "base.yaml"
 OUTPUT = "output.txt"  # in a run's folder: what it printed

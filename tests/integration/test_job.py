@@ -35,12 +35,28 @@ def test_result_folder_is_complete(reference):
     """Everything that a figure needs to be believed lies in the result folder."""
     names = {path.name for path in reference.folder.iterdir()}
     assert {"hyperparams.yaml", "env.log", "log.txt", "train_log.txt", "result.json", "weights.safetensors"} <= names
+    assert "examples.npz" in names
     assert "!ref" not in (reference.folder / "hyperparams.yaml").read_text()
     assert len(train_log(reference.folder)) == 3
     for split in ("dev", "test"):
         for decoder in DECODERS:
             file = reference.folder / f"wer_{split}_{decoder.replace('/', '_')}.txt"
             assert all(row["id"] in file.read_text() for row in decoded(reference.folder, split))
+
+
+def test_history_is_the_log(reference):
+    """result.json has each epoch's losses and dev error rates, and the seconds so far."""
+    history = reference.result["history"]
+    assert [epoch["epoch"] for epoch in history] == [1, 2, 3]
+    assert history[-1]["steps"] == reference.result["steps"]
+    assert sorted(epoch["seconds"] for epoch in history) == [epoch["seconds"] for epoch in history]
+    for epoch, line in zip(history, train_log(reference.folder), strict=True):
+        assert {"loss", "ctc", "car_kl"} <= epoch["train"].keys() and {"loss", "WER", "CER"} == epoch["dev"].keys()
+        logged = re.search(r"valid WER: (\S+), valid CER: (\S+)", line)
+        assert float(logged[1]) == pytest.approx(epoch["dev"]["WER"], rel=1e-2)
+        assert float(logged[2]) == pytest.approx(epoch["dev"]["CER"], rel=1e-2)
+    seconds = reference.result["seconds"]
+    assert 0 < seconds["network"] < seconds["evaluation"]
 
 
 def test_manifest_holds_the_corpus(corpus, reference):

@@ -12,13 +12,19 @@ EVERY_STEP = ("--ckpt_interval_minutes", 0.0005)
 
 
 def same(run, reference):
-    """Whether two runs are one: weights, hypotheses, losses as logged, steps."""
+    """Whether two runs are one: weights, hypotheses, losses as logged and remembered, steps."""
     assert distance(run.folder, reference.folder) == 0
     for split in ("dev", "test"):
         assert decoded(run.folder, split) == decoded(reference.folder, split)
     assert losses(run.folder) == losses(reference.folder)
     assert run.result["steps"] == reference.result["steps"]
+    assert history(run) == history(reference)
     return True
+
+
+def history(run):
+    """The history in result.json, without the seconds."""
+    return [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in run.result["history"]]
 
 
 def losses(folder):
