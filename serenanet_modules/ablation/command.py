@@ -35,7 +35,7 @@ def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None
     out : Path, optional
         Folder of all runs and of the report; ``results/<dataset>/<suite's folder>/<base>`` by default.
     only : list of str, optional
-        Variants to be trained and reported.
+        Variants to be trained and reported, beside the full model where that is finished.
     pretraining_arguments : str
         ``--key value`` of the pre-trainings alone, quoted as for a shell.
     **how
@@ -62,7 +62,7 @@ def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None
             print(f"{counts(outcomes)}; the same command goes on from here")
             return 128 + schedule.signals[0]
         print(f"{counts(outcomes)}")
-        return _report(plan, suite, outcomes, out)
+        return _report(plan, outcomes, out)
 
 
 def listing(plan):
@@ -100,17 +100,18 @@ def _jobs(limit, template):
     return LocalJobs(limit or 1, gpus())
 
 
-def _report(plan, suite, outcomes, out):
-    """Report what has been finished; say what has not, and why."""
+def _report(plan, outcomes, out):
+    """Report what has been finished, beside the full model if that has been; say what has not, and why."""
     finished = {outcome.run for outcome in outcomes if outcome.state == "finished"}
+    finished |= {run for run in plan.reference.runs if run.state() == "finished"}
+    rows = dict.fromkeys([plan.reference, *plan.rows])
     groups = [
-        Group(row.name, [run.folder for run in row.runs if run in finished], row.scoring, row.same_as)
-        for row in plan.rows
+        Group(row.name, [run.folder for run in row.runs if run in finished], row.scoring, row.same_as) for row in rows
     ]
     groups = [group for group in groups if group.folders]
     failed = [outcome for outcome in outcomes if outcome.state != "finished"]
     if groups:
-        print(write_report(groups, out / REPORT, reference=suite.variants[0].name, missing=_lines(failed)))
+        print(write_report(groups, out / REPORT, reference=plan.reference.name, missing=_lines(failed)))
     for line in _lines(failed):
         print(line)
     return FAILED if failed else 0

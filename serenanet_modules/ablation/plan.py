@@ -100,10 +100,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """Rows of the table in the suite's order, and the runs for them, each after what it needs."""
+    """Rows of the table in the suite's order, the runs for them, each after what it needs, and the full model's row."""
 
     rows: tuple[Row, ...]
     runs: tuple[Run, ...]
+    reference: Row
 
 
 class Planner:
@@ -147,12 +148,12 @@ class Planner:
             Names of variants; the others are left out, but still own the runs that they share.
         """
         first = int(self._hparams([self.suite.variants[0].file], ["--pretrained", "null"]).plain()["seed"])
-        rows = [self._row(variant, range(first, first + seeds)) for variant in self.suite.variants]
-        rows = [row for row in rows if only is None or row.name in only]
+        every = [self._row(variant, range(first, first + seeds)) for variant in self.suite.variants]
+        rows = [row for row in every if only is None or row.name in only]
         wanted = itertools.chain.from_iterable(row.runs for row in rows)
         runs = dict.fromkeys(itertools.chain.from_iterable((run.needs, run) if run.needs else (run,) for run in wanted))
         runs = sorted(runs, key=lambda run: not run.name.startswith("pretraining/"))  # pre-trainings first
-        return Plan(tuple(rows), tuple(runs))
+        return Plan(tuple(rows), tuple(runs), every[0])
 
     def _row(self, variant, seeds):
         needs = self._pretraining(variant, seeds[0])

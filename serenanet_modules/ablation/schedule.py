@@ -133,7 +133,8 @@ class Schedule:
     @contextlib.contextmanager
     def _listening(self):
         """Collect signals; leave no run behind that nobody watches."""
-        previous = {number: signal.signal(number, lambda n, _: self.signals.append(n)) for number in SIGNALS}
+        heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # nohup's stay so
+        previous = {number: signal.signal(number, lambda n, _: self.signals.append(n)) for number in heard}
         self._heeded = 0
         try:
             yield

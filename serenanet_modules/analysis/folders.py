@@ -49,6 +49,8 @@ class Result:
             raise UserError(f"{folder}: has no {RESULT}; give the folder of a finished run")
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
+            if "pretraining" in content:
+                raise UserError(f"{folder}: is a pre-training, which has no error rates")
             content["scoring"], content["results"]["dev"], content["experiment"], content["seed"]
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{file}: is not the result of a recogniser ({error!r})") from error

@@ -85,7 +85,7 @@ def bars(rows, split, measures, reference):
         panel.set_xlim(left=0)
     names = [f"{row.system.name} = {row.system.same_as}" if row.system.same_as else row.system.name for row in rows]
     panels[0].set_yticks(places, names)
-    panels[0].invert_yaxis()
+    panels[0].set_ylim(len(rows) - 0.4, -0.6)
     figure.suptitle(rows[0].kind, fontsize="medium")
     return figure
 

@@ -227,10 +227,13 @@ def test_bad_places(tmp_path):
     with pytest.raises(UserError, match="empty: holds no finished run"):
         report([tmp_path / "empty"], out)
     make_result(tmp_path / "a", "full", 1, {"dev": {"decoder/greedy": [1] * 5}})
-    make_result(tmp_path / "pessl", "pessl", 1, {}, results=None, scoring=None)
+    make_result(tmp_path / "pessl", "pessl", 1, {}, results=None, scoring=None, pretraining={})
+    make_result(tmp_path / "else", "else", 1, {}, results=None)
     assert "left out" not in report([tmp_path / "a"], out)
     report([tmp_path], out)
-    assert "- left out: " in (out / "report.md").read_text() and "pessl" in (out / "report.md").read_text()
+    page = (out / "report.md").read_text(encoding="utf-8")
+    assert f"- left out: {tmp_path}/pessl: is a pre-training, which has no error rates\n" in page
+    assert f"- left out: {tmp_path}/else/result.json: is not the result of a recogniser (KeyError('results'))" in page
     make_result(tmp_path / "b", "full", 1, {"dev": {"decoder/greedy": [1] * 5}})
     with pytest.raises(UserError, match="are both full with seed 1"):
         report([tmp_path], out)

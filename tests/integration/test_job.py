@@ -7,12 +7,15 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import asdict
 
 import pytest
 import torch
 from ruamel.yaml import YAML
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from serenanet_modules.analysis.folders import Result
+from serenanet_modules.analysis.scoring import ErrorCounts
 from serenanet_modules.data.manifest import read_manifest
 from tests.integration.hooks import record, recorded
 from tests.integration.tiny import (
@@ -183,6 +186,9 @@ def test_phoneme_units(train):
             "average/lexicon-beam+lm": {"WER", "CER"},
         }
     assert re.search(r"PER: \d", train_log(run.folder)[0])
+    counts = Result.read(run.folder).per_utterance("test", "car/greedy", "PER").values()
+    told = run.result["results"]["test"]["car/greedy"]["PER"]
+    assert asdict(sum(counts, ErrorCounts())).items() <= told.items(), "the texts alone give the same score"
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
