@@ -62,7 +62,7 @@ def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None
             print(f"{counts(outcomes)}; the same command goes on from here")
             return 128 + schedule.signals[0]
         print(f"{counts(outcomes)}")
-        return _report(plan, outcomes, out)
+        return report_on(plan, outcomes, out)
 
 
 def listing(plan):
@@ -100,7 +100,7 @@ def _jobs(limit, template):
     return LocalJobs(limit or 1, gpus())
 
 
-def _report(plan, outcomes, out):
+def report_on(plan, outcomes, out):
     """Report what has been finished, beside the full model if that has been; say what has not, and why."""
     finished = {outcome.run for outcome in outcomes if outcome.state == "finished"}
     finished |= {run for run in plan.reference.runs if run.state() == "finished"}
