@@ -14,7 +14,8 @@ from serenanet_modules.ablation.suite import Suite
 from serenanet_modules.analysis.report import Group, write_report
 from serenanet_modules.data.files import locked
 from serenanet_modules.errors import UserError
-from serenanet_modules.hparams import read_yaml
+from serenanet_modules.recipe import Recipe
+from serenanet_modules.settings import read_command_line
 
 REPORT = "report"
 FAILED = 1
@@ -48,7 +49,7 @@ def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None
     """
     suite = Suite.read(suite).with_options(base, shlex.split(pretraining_arguments))
     only = suite.only(only)
-    out = Path(out) if out else _default_folder(recipe, suite)
+    out = Path(out) if out else _default_folder(recipe, suite, arguments)
     if how.get("dry_run"):
         with tempfile.TemporaryDirectory() as work:
             print(listing(Planner(suite, recipe, out, arguments, work).plan(seeds, only)))
@@ -79,9 +80,9 @@ def listing(plan):
     return "\n".join([*lines, f"{len(states)} runs, {done} of them finished"])
 
 
-def _default_folder(recipe, suite):
-    dataset = Path(recipe) / "dataset.yaml"
-    return Path("results", read_yaml(dataset)["dataset"], suite.file.resolve().parent.name, suite.base.stem)
+def _default_folder(recipe, suite, arguments):
+    dataset = read_command_line(Recipe(recipe), [str(suite.base), *arguments])[0].plain()["dataset"]
+    return Path("results", dataset, suite.file.resolve().parent.name, suite.base.stem)
 
 
 @contextlib.contextmanager

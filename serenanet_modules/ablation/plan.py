@@ -12,6 +12,7 @@ from pathlib import Path
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.hparams import Hparams, read_yaml, write_layer
+from serenanet_modules.recipe import Recipe
 from serenanet_modules.result_folder import FREE_TO_CHANGE
 from serenanet_modules.settings import read_command_line
 
@@ -124,9 +125,10 @@ class Planner:
     """
 
     def __init__(self, suite, recipe, out, arguments=(), work=None):
-        self.suite, self.recipe, self.out = suite, Path(recipe), Path(out)
-        if not (self.recipe / "train.py").is_file():
+        self.suite, self.out, self.script = suite, Path(out), Path(recipe) / "train.py"
+        if not self.script.is_file():
             raise UserError(f"{recipe}: has no train.py; give a recipe's folder such as recipes/CommonVoice/sw")
+        self.recipe = Recipe(recipe)
         _, overrides, self.options = read_command_line(self.recipe, [str(suite.base), *arguments])
         for key, hint in SET_HERE.items():
             if key in dict(overrides):
@@ -185,8 +187,7 @@ class Planner:
         hparams = self._hparams(files, arguments)
         key = hparams.without(NOT_TRAINING).text
         if key not in self._owners:
-            script = str(self.recipe / "train.py")
-            words = (script, str(self.base), *map(str, files), *arguments, *self.options)
+            words = (str(self.script), str(self.base), *map(str, files), *arguments, *self.options)
             self._owners[key] = Run(name, folder, words, hparams, needs)
             self._names[self._owners[key]] = owner
         return self._owners[key]
