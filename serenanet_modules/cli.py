@@ -66,7 +66,10 @@ class _Parser(argparse.ArgumentParser):
 def _parser():
     parser = _Parser(prog="serenanet", description="Train and use speech recognisers with state-space parts.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
-    adders = (_add_train, _add_validate, _add_transcribe, _add_ablate, _add_report, _add_compare, _add_lm, _add_demo)
+    adders = (
+        *(_add_train, _add_validate, _add_transcribe, _add_ablate),
+        *(_add_report, _add_compare, _add_lm, _add_demo),
+    )
     for name, add in zip(COMMANDS, adders, strict=True):
         add(commands, name)
     return parser
@@ -214,7 +217,7 @@ def _add_compare(commands, name):
     command = commands.add_parser(name, help="paired significance of two runs, and where they differ")
     command.add_argument("a", metavar="A", type=Path, help="result folder")
     command.add_argument("b", metavar="B", type=Path, help="result folder")
-    command.add_argument("--split", metavar="dev|test", help="this set alone")
+    command.add_argument("--split", metavar="NAME", help="this set alone, such as test")
     command.add_argument("--decoder", metavar="NAME", help="this decoder alone, such as average/greedy")
     command.add_argument("--measure", metavar="WER|CER|PER", help="this measure alone")
     command.add_argument("--show", type=int, default=10, metavar="N", help="utterances that differ most (10)")

@@ -138,7 +138,7 @@ class Evaluation:
         if distributed.is_main():
             model, features = self.brain.raw("model"), self.brain.raw("features")
             file = self.folder / "examples.npz"
-            write_examples(file, model, features, self.splits["dev"], self.root, self.units, self.brain.device)
+            write_examples(file, model, features, self.dev, self.root, self.units, self.brain.device)
 
     def _beams(self, posteriors, dev):
         """Beam decoders by name, the language model's weights tuned on dev."""

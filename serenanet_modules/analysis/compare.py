@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from serenanet_modules.analysis.bootstrap import Comparison, compare
-from serenanet_modules.analysis.folders import SPLITS
 from serenanet_modules.errors import UserError
 
 
@@ -62,7 +61,7 @@ def compare_runs(a, b, split=None, decoder=None, measure=None):
         Where there is nothing in common, or texts of different utterances.
     """
     lines = []
-    for s in (s for s in SPLITS if s in a.splits and s in b.splits and split in (None, s)):
+    for s in (s for s in a.splits if s in b.splits and split in (None, s)):
         for pair in (pair for pair in pairs(a, b, s) if decoder in (None, pair_name(pair))):
             ours, theirs = a.measures(s, pair[0]), b.measures(s, pair[1])
             for m in (m for m in ours if m in theirs and measure in (None, m)):

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from serenanet_modules.analysis.scoring import score
+from serenanet_modules.data.manifest import role
 from serenanet_modules.errors import UserError
 
 RESULT = "result.json"
 LEVELS = {"WER": "word", "CER": "char", "PER": "phone"}
-SPLITS = ("dev", "test")
 FIELD_LIMIT = 2**31 - 1  # characters in a field of a CSV file
 
 csv.field_size_limit(min(FIELD_LIMIT, sys.maxsize))
@@ -51,8 +51,8 @@ class Result:
             content = json.loads(file.read_text(encoding="utf-8"))
             if "pretraining" in content:
                 raise UserError(f"{folder}: is a pre-training, which has no error rates")
-            content["scoring"], content["results"]["dev"], content["experiment"], content["seed"]
-        except (ValueError, KeyError, TypeError) as error:
+            content["scoring"], content["experiment"], content["seed"], in_order(content["results"])[0]
+        except (ValueError, LookupError, TypeError) as error:
             raise UserError(f"{file}: is not the result of a recogniser ({error!r})") from error
         return cls(folder, content)
 
@@ -76,8 +76,8 @@ class Result:
 
     @property
     def splits(self):
-        """Evaluated splits, dev first."""
-        return [split for split in SPLITS if split in self.content["results"]]
+        """Evaluated sets, those of dev first."""
+        return in_order(self.content["results"])
 
     def decoders(self, split):
         """Names such as ``average/greedy``, in the order of evaluation."""
@@ -132,6 +132,17 @@ class Result:
         with np.load(file, allow_pickle=False) as arrays:
             content = dict(arrays)
         return {**content, "about": json.loads(str(content["about"]))}
+
+
+def in_order(names):
+    """Names of evaluated sets, once each, those of dev first.
+
+    Examples
+    --------
+    >>> in_order(["test-clean", "dev", "test-clean", "test-other"])
+    ['dev', 'test-clean', 'test-other']
+    """
+    return sorted(dict.fromkeys(names), key=lambda name: role(name) != "dev")
 
 
 def find_results(places):

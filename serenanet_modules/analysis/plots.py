@@ -6,7 +6,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from serenanet_modules.analysis.folders import in_order
 from serenanet_modules.data.files import replacing
+from serenanet_modules.data.manifest import role
 
 # Okabe and Ito's colours, which colour-blind readers tell apart
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
@@ -36,10 +38,12 @@ def write_all(systems, table, reference, out):
     """
     drawn = []
     for kind, rows in table.items():
-        split = "test" if any(s == "test" for row in rows for s, _ in row.rates) else "dev"
-        measures = [m for m in ("WER", "CER", "PER") if any((split, m) in row.rates for row in rows)]
-        caption = f"{split}, {kind}: mean over seeds with its 95 % interval over utterances; dots are seeds"
-        drawn.append((f"rates_{kind.replace('+', '_')}.png", caption, bars(rows, split, measures, reference)))
+        sets = in_order(s for row in rows for s, _ in row.rates)
+        for split in [s for s in sets if role(s) == "test"] or sets[:1]:
+            measures = [m for m in ("WER", "CER", "PER") if any((split, m) in row.rates for row in rows)]
+            caption = f"{split}, {kind}: mean over seeds with its 95 % interval over utterances; dots are seeds"
+            name = "_".join(["rates", kind.replace("+", "_"), *split.split("-")[1:]])
+            drawn.append((f"{name}.png", caption, bars(rows, split, measures, reference)))
     trained = {tuple(result.folder for result in system.results): system for system in reversed(systems)}
     histories = [system for system in systems if system in trained.values() and history(system)]
     for measure in [m for m in history(histories[0])[0][0]["dev"] if m != "loss"] if histories else []:

@@ -4,7 +4,7 @@ import statistics
 from dataclasses import dataclass, field
 
 from serenanet_modules.analysis.bootstrap import Comparison, resample
-from serenanet_modules.analysis.folders import SPLITS, Result
+from serenanet_modules.analysis.folders import Result, in_order
 from serenanet_modules.errors import UserError
 
 MEASURES = ("WER", "CER", "PER")
@@ -140,14 +140,15 @@ def summarise(systems, reference, progress=iter):
         By kind of decoder.
     """
     table = {kind: [_row(system, kind) for system in systems if kind in system.kinds()] for kind in kinds(systems)}
-    work = [(rows, (split, measure)) for rows in table.values() for split in SPLITS for measure in MEASURES]
-    for rows, key in progress([(rows, key) for rows, key in work if any(key in row.rates for row in rows)]):
+    work = [(rows, key) for rows in table.values() for key in dict.fromkeys(key for row in rows for key in row.rates)]
+    for rows, key in progress(work):
         _resample([row for row in rows if key in row.rates], reference, key)
     return table
 
 
 def _row(system, kind):
-    spreads = {(s, m): Spread.of(system.rates(s, kind, m)) for s in SPLITS for m in MEASURES}
+    sets = in_order(name for result in system.results for name in result.splits)
+    spreads = {(s, m): Spread.of(system.rates(s, kind, m)) for s in sets for m in MEASURES}
     return Row(system, kind, {key: spread for key, spread in spreads.items() if spread})
 
 

@@ -3,7 +3,7 @@
 import csv
 import re
 
-from serenanet_modules.analysis.folders import SPLITS
+from serenanet_modules.analysis.folders import in_order
 from serenanet_modules.analysis.summary import MEASURES
 
 NOTHING = "–"
@@ -21,11 +21,12 @@ def columns(rows, cost):
     cost : bool
         Whether to tell parameters, training time and real-time factor.
     """
-    keys = [(s, m) for s in SPLITS for m in MEASURES if any((s, m) in row.rates for row in rows)]
+    sets = in_order(s for row in rows for s, _ in row.rates)
+    keys = [(s, m) for s in sets for m in MEASURES if any((s, m) in row.rates for row in rows)]
     chosen = [("system", _name), ("decoder", lambda row: row.system.decoder(row.kind))]
     chosen.append(("seeds", lambda row: str(len(row.system.results))))
     chosen += [(" ".join(key), lambda row, key=key: _spread(row.rates.get(key))) for key in keys]
-    split = next((s for s in reversed(SPLITS) if any(s == found for found, _ in keys)), None)
+    split = sets[-1] if sets else None
     measure = next((m for m in MEASURES if (split, m) in keys), None)
     chosen.append((f"Δ {split} {measure}", lambda row: _difference(row.differences.get((split, measure)))))
     chosen.append(("p", lambda row: _p(row.differences.get((split, measure)))))
