@@ -133,8 +133,26 @@ class Mamba(nn.Module):
         return self._run(x, *state)
 
     def _run(self, x, window, state):
-        streaming = state is not None
         u, z = self.in_proj(x).transpose(1, 2).chunk(2, dim=1)  # each (B, inner, T)
+        y, state = self.mix(u, z, window, state)
+        return self.out_proj(y.transpose(1, 2)), state
+
+    def mix(self, u, z, window=None, state=None):
+        """Convolution and scan, what stands between the projections.
+
+        Parameters
+        ----------
+        u, z : Tensor
+            The two halves of the first projection, (B, inner, T) each.
+        window, state : Tensor, optional
+            From `init_state`, both or neither.
+
+        Returns
+        -------
+        (Tensor, tuple)
+            y (B, inner, T), gated; and window and state after these frames, None without the given ones.
+        """
+        streaming = state is not None
         u = causal_conv1d_fn(
             u,
             self.conv1d.weight.squeeze(1),
@@ -161,7 +179,7 @@ class Mamba(nn.Module):
         )
         if streaming:
             y, state = y
-        return self.out_proj(y.transpose(1, 2)), (window, state)
+        return y, (window, state)
 
 
 def at_least_float32(x):
@@ -174,6 +192,39 @@ def step_size_biases(uniform, dt_min, dt_max, floor):
     low, high = math.log(dt_min), math.log(dt_max)
     dt = torch.exp(uniform * (high - low) + low).clamp(min=floor)
     return dt + torch.log(-torch.expm1(-dt))
+
+
+class BiMamba(Mamba):
+    """Bidirectional Mamba with one pair of projections (ConMamba; Jiang et al. 2024, arXiv 2407.09732).
+
+    Gate, first and last projection serve both directions; convolution and scan are each direction's own. The backward
+    direction reads each utterance reversed within its own length, and the mean of both goes through ``out_proj``.
+    Parameters are those of `Mamba`, for the backward direction below ``backwards``.
+
+    Examples
+    --------
+    >>> block = BiMamba(16, d_state=4)
+    >>> block(torch.randn(2, 5, 16), torch.tensor([5, 3])).shape
+    torch.Size([2, 5, 16])
+    """
+
+    def __init__(self, d_model, **options):
+        super().__init__(d_model, **options)
+        self.backwards = Mamba(d_model, **options)
+        del self.backwards.in_proj, self.backwards.out_proj
+
+    def forward(self, x, lengths):
+        """x (B, T, d_model), lengths (B,) -> (B, T, d_model), zeros past each length; x is not read there."""
+        projected = self.in_proj(zero_padding(x, lengths))  # (B, T, 2 inner)
+        y, other = (
+            block.mix(*both.transpose(1, 2).chunk(2, dim=1))[0].transpose(1, 2)
+            for block, both in ((self, projected), (self.backwards, reverse(projected, lengths)))
+        )
+        return zero_padding(self.out_proj(0.5 * (y + reverse(other, lengths))), lengths)
+
+    def init_state(self, batch):
+        """Raises TypeError: a block that reads backwards cannot go on frame by frame."""
+        raise TypeError("a bidirectional block has no state to carry")
 
 
 class Bidirectional(nn.Module):

@@ -7,16 +7,29 @@ import torch
 
 from serenanet_modules.lobes.athm import ATHM
 from serenanet_modules.lobes.car import CAR
+from serenanet_modules.lobes.chunking import DynamicChunking, FixedPooling
 from serenanet_modules.lobes.conformer import ConformerEncoder, ConvFrontend
+from serenanet_modules.lobes.conmamba import ConMambaEncoder
 from serenanet_modules.lobes.ctc_model import CTCModel
 from serenanet_modules.lobes.features import LogMel
+from serenanet_modules.lobes.hmamba import ChunkedEncoder
 from serenanet_modules.lobes.lengths import valid_mask
-from serenanet_modules.lobes.mamba import Bidirectional, Mamba
+from serenanet_modules.lobes.mamba import Bidirectional, BiMamba, Mamba
 from serenanet_modules.lobes.mamba2 import Mamba2
 from serenanet_modules.lobes.rotary import RotaryTransformerEncoder
 from serenanet_modules.lobes.strided import StridedConv
 
 D = 16
+
+
+def chunked(chunking, **options):
+    """A small encoder around a chunking; its own route differs from the identity that it starts from."""
+    outer, inner = (ConMambaEncoder(D, n_layers=1, d_ffn=32, kernel_size=3, d_state=4) for _ in range(2))
+    for parameter in chunking.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return ChunkedEncoder(outer, chunking, inner, **options)
+
+
 ENCODERS = {
     "athm": lambda: ATHM(D, D, gate_size=8),
     "athm_stride_2": lambda: ATHM(D, D, gate_size=8, output_stride=2),
@@ -25,6 +38,12 @@ ENCODERS = {
     "strided_conv": lambda: StridedConv(D, D, output_stride=4),
     "conv_frontend": lambda: ConvFrontend(D, D, channels=(4, 3)),
     "rotary": lambda: RotaryTransformerEncoder(D, n_heads=2, n_layers=2, d_ffn=32),
+    "conmamba": lambda: ConMambaEncoder(D, n_layers=2, d_ffn=32, kernel_size=5, d_state=4),
+    "conmamba_2": lambda: ConMambaEncoder(D, n_layers=2, d_ffn=32, kernel_size=5, mixer="mamba2", headdim=8),
+    "conmamba_causal": lambda: ConMambaEncoder(D, n_layers=2, d_ffn=32, kernel_size=5, causal=True),
+    "hmamba": lambda: chunked(DynamicChunking(D)),
+    "hmamba_gap": lambda: chunked(DynamicChunking(D, max_gap=2)),
+    "pooling": lambda: chunked(FixedPooling(D, stride=3)),
     "conformer": lambda: ConformerEncoder(D, n_heads=2, n_layers=2, d_ffn=32, kernel_size=5),
 }
 STRIDES = {"athm_stride_2": 2, "athm_stride_4": 4, "strided_conv": 4, "conv_frontend": 4}
@@ -66,6 +85,23 @@ def test_regularisers_see_valid_frames_only(bidirectional):
         padded = torch.cat([x, torch.full((1, 30, D), float("nan"))], dim=1)
         lobe(padded, torch.tensor([9]))
         torch.testing.assert_close(lobe.regulariser, alone)
+
+
+def test_chunks(assert_padding_is_harmless):
+    """Also where the encoder gives chunks, and where it must find a number of them."""
+    lobe = chunked(DynamicChunking(D), read="chunks").eval()
+
+    def run(x, lengths):
+        y, counts = lobe(x, lengths, least=(lengths + 1) // 2)
+        assert (counts >= (lengths + 1) // 2).all() and (counts <= lengths).all()
+        return [y]
+
+    assert_padding_is_harmless(run, lobe, D)
+
+
+def test_bimamba(assert_padding_is_harmless):
+    lobe = BiMamba(D, d_state=4)
+    assert_padding_is_harmless(lambda x, lengths: [lobe(x, lengths)], lobe, D)
 
 
 def test_bidirectional_mamba(assert_padding_is_harmless):

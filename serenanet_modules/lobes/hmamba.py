@@ -1,0 +1,113 @@
+"""H-Mamba: some layers at frame rate, learned chunks, the other layers at chunk rate (after H-Net, arXiv 2507.07955)."""
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_map
+
+from serenanet_modules.lobes.chunking import smooth_step
+
+
+class ChunkedEncoder(nn.Module):
+    """An encoder in two rates around a chunking of `lobes.chunking`.
+
+    Parameters
+    ----------
+    outer, inner : Module
+        Encoders ``(x, lengths) -> (y, lengths)`` of one size, at frame rate and at chunk rate.
+    chunking : Module
+        `DynamicChunking` or `FixedPooling`.
+    read : {"frames", "chunks"}
+        What comes out: frames again, or the chunks, with their counts as lengths.
+
+    Attributes
+    ----------
+    route : Route
+        Of the last call, for statistics and plots.
+
+    Examples
+    --------
+    >>> from serenanet_modules.lobes.chunking import FixedPooling
+    >>> from serenanet_modules.lobes.conmamba import ConMambaEncoder
+    >>> outer, inner = (ConMambaEncoder(16, n_layers=1, d_ffn=32, kernel_size=3) for _ in range(2))
+    >>> x, lengths = torch.randn(2, 9, 16), torch.tensor([9, 4])
+    >>> ChunkedEncoder(outer, FixedPooling(16, stride=3), inner)(x, lengths)[0].shape
+    torch.Size([2, 9, 16])
+    >>> ChunkedEncoder(outer, FixedPooling(16, stride=3), inner, read="chunks")(x, lengths)[1]
+    tensor([3, 2])
+    """
+
+    def __init__(self, outer, chunking, inner, read="frames"):
+        super().__init__()
+        if read not in ("frames", "chunks"):
+            raise ValueError(f"read is {read!r}; it must be 'frames' or 'chunks'")
+        self.outer, self.chunking, self.inner, self.read = outer, chunking, inner, read
+        self.route = None
+
+    @property
+    def regulariser(self):
+        """The ratio loss of the last call, None for a fixed chunking."""
+        return self.chunking.ratio_loss
+
+    def forward(self, x, lengths, least=None):
+        """x (B, T, d_model), lengths (B,) -> the same shapes, or chunks (B, K, d_model) and their counts.
+
+        Parameters
+        ----------
+        least : Tensor, optional
+            (B,) chunks that each utterance must have at least, such as a CTC target needs.
+        """
+        x, lengths = self.outer(x, lengths)
+        chunks, counts, self.route = self.chunking.down(x, lengths, least)
+        y, _ = self.inner(chunks, counts)
+        if self.read == "chunks":
+            return self.chunking.read(y, self.route), counts
+        return self.chunking.up(y, self.route, x), lengths
+
+    # --- frame by frame -------------------------------------------------------------------------------------------
+
+    def init_state(self, batch):
+        """What `step` carries before the first frame.
+
+        Raises
+        ------
+        TypeError
+            If a part reads backwards, or what comes out are chunks.
+        """
+        if self.read == "chunks" or not hasattr(self.chunking, "probabilities"):
+            raise TypeError("only an encoder that reads frames of learned chunks can go on frame by frame")
+        parameter = next(self.parameters())
+        size = self.chunking.query.in_features
+        return {
+            "outer": self.outer.init_state(batch),
+            "inner": self.inner.init_state(batch),
+            "frame": parameter.new_zeros(batch, 0, size),  # the last one, once there is one
+            "smoothed": parameter.new_zeros(batch, size, dtype=torch.float32),
+            "gap": torch.zeros(batch, dtype=torch.int64, device=parameter.device),  # frames since the last boundary
+        }
+
+    def step(self, x, state):
+        """Continue by x (B, T, d_model), any T: y of the same shape as `forward` gives it, and the next state."""
+        x, outer = self.outer.step(x, state["outer"])
+        state = {**state, "outer": outer}
+        outputs = []
+        for frame in x.split(1, dim=1):
+            y, state = self._step_frame(frame, state)
+            outputs.append(y)
+        return torch.cat(outputs, dim=1) if outputs else x, state
+
+    def _step_frame(self, x, state):
+        """One frame x (B, 1, d_model) of every utterance; those where a chunk begins take a step of the inner layers."""
+        p = self.chunking.probabilities(state["frame"], x)  # (B, 1)
+        gap = state["gap"] + 1
+        begins = p[:, 0] > 0.5
+        if self.chunking.max_gap is not None:
+            begins = begins | (gap >= self.chunking.max_gap)
+        gap = torch.where(begins, 0, gap)
+        smoothed, inner = state["smoothed"], state["inner"]
+        rows = begins.nonzero().squeeze(1)
+        if len(rows):
+            y, stepped = self.inner.step(x[rows], tree_map(lambda part: part[rows], inner))
+            inner = tree_map(lambda part, new: part.index_copy(0, rows, new), inner, stepped)
+            smoothed = smoothed.index_copy(0, rows, smooth_step(y[:, 0], p[rows], smoothed[rows]))
+        y = self.chunking.merge(smoothed.unsqueeze(1), p, begins.unsqueeze(1), x)
+        return y, {**state, "inner": inner, "frame": x, "smoothed": smoothed, "gap": gap}
