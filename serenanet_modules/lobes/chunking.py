@@ -1,7 +1,7 @@
 """Fewer frames for the inner layers: learned chunks (H-Net), or groups of a fixed stride as the control.
 
-Both have ``down(x, lengths) -> (chunks, lengths, route)`` and ``up(chunks, route, x) -> frames``. H-Net: Hwang, Wang and
-Gu 2025, arXiv 2507.07955.
+Both have ``down(x, lengths) -> (chunks, counts, route)``, ``up(chunks, route, x) -> frames`` and, for heads at the
+chunks' own rate, ``read(chunks, route) -> chunks``. H-Net: Hwang, Wang and Gu 2025, arXiv 2507.07955.
 """
 
 import math
@@ -122,7 +122,7 @@ class DynamicChunking(nn.Module):
         return n / (n - 1) * ((n - 1) * hard * soft + (1 - hard) * (1 - soft))
 
     def up(self, chunks, route, x):
-        """Chunks (B, K, d_model) and the frames x (B, T, d_model) that they came from -> frames, zero past each length."""
+        """Chunks (B, K, d_model) and the frames x (B, T, d_model) they came from -> frames, zero past each length."""
         p = route.probabilities.gather(1, route.starts)
         smoothed = smooth(chunks, p)
         chunk = (route.boundaries.cumsum(1) - 1).clamp(min=0)

@@ -1,4 +1,4 @@
-"""H-Mamba: some layers at frame rate, learned chunks, the other layers at chunk rate (after H-Net, arXiv 2507.07955)."""
+"""H-Mamba: some layers at frame rate, learned chunks, the others at chunk rate (after H-Net, arXiv 2507.07955)."""
 
 import torch
 from torch import nn
@@ -96,7 +96,7 @@ class ChunkedEncoder(nn.Module):
         return torch.cat(outputs, dim=1) if outputs else x, state
 
     def _step_frame(self, x, state):
-        """One frame x (B, 1, d_model) of every utterance; those where a chunk begins take a step of the inner layers."""
+        """One frame x (B, 1, d_model) of each utterance; where a chunk begins, the inner layers take a step."""
         p = self.chunking.probabilities(state["frame"], x)  # (B, 1)
         gap = state["gap"] + 1
         begins = p[:, 0] > 0.5
