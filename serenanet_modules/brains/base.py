@@ -113,7 +113,7 @@ class RecipeBrain(Task, sb.Brain):
             self.progress.add(losses)
         if plan.closes_step:
             self.optimizers_step()
-            self._log_step(losses, outputs)
+            self._log_step(losses)
         return losses["loss"].detach().cpu()
 
     def suspect(self, ids):
@@ -158,24 +158,14 @@ class RecipeBrain(Task, sb.Brain):
         epoch = self.progress.epoch - 1 + self.step / len(self.train_sampler)
         return epoch / self.progress.limit
 
-    def _log_step(self, losses, outputs):
+    def _log_step(self, losses):
         if self.writer is None or self.optimizer_step % LOG_EVERY:
             return
         for name, value in losses.items():
             self.writer.add_scalar(f"train/{name}", float(value.detach()), self.optimizer_step)
         self.writer.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], self.optimizer_step)
-        for name, value in self.describe(outputs).items():
+        for name, value in self.raw("model").statistics().items():
             self.writer.add_scalar(f"train/{name}", value, self.optimizer_step)
-
-    def describe(self, outputs):
-        """Further numbers of a batch for TensorBoard, by name: the mean gate weight of each resolution."""
-        frontend = getattr(self.raw("model"), "frontend", None)
-        gate = getattr(frontend, "gate", None)
-        if gate is None:
-            return {}
-        total = gate.detach().float().sum((0, 1))  # zero in the padding, and 1 per frame elsewhere
-        mean = total / total.sum()
-        return {f"gate_{r * 10}ms": float(w) for r, w in zip(frontend.resolutions, mean, strict=True)}
 
     # --- checkpoints ----------------------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ class CTCBrain(TextBrain):
         masking = None if self.masker is None else self.masker(x, lengths)
         if self.hparams.spec_augment is not None:
             x = self.hparams.spec_augment(x, lengths)
-        return self.modules.model(x, lengths, masking)
+        return self.modules.model(x, lengths, masking, frames_needed(batch.labels, batch.label_lengths))
 
     def compute_objectives(self, outputs, batch, stage):
         """Named losses, each a mean over the batch's utterances; ``loss`` is their weighted sum."""

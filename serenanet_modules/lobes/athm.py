@@ -85,6 +85,12 @@ class ATHM(nn.Module):
             total = -(-total // self.output_stride)
         return zero_padding(self.dropout(y[:, :total]), lengths), lengths
 
+    def statistics(self):
+        """Mean gate weight of each resolution over the valid frames of the last call."""
+        total = self.gate.detach().float().sum((0, 1))  # zero in the padding, and 1 per frame elsewhere
+        mean = (total / total.sum()).tolist()
+        return {f"gate_{r * 10}ms": weight for r, weight in zip(self.resolutions, mean, strict=True)}
+
     def _branch(self, i, x):
         """x (B, T, F) -> (B, T / r, d_model); upsampling is left to broadcasting over r."""
         f = strided(self.branches[i], x)

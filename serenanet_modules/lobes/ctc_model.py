@@ -55,9 +55,9 @@ class CTCModel(Trunk):
         """The sources of log-probabilities that this model has."""
         return ("decoder",) if self.car is None else ("decoder", "car", "average")
 
-    def forward(self, x, lengths, masking=None):
-        """x (B, T, F), lengths (B,) int64 -> `CTCOutput`."""
-        hidden, lengths = self.encode(x, lengths, masking)
+    def forward(self, x, lengths, masking=None, least=None):
+        """x (B, T, F), lengths (B,) int64 -> `CTCOutput`; ``masking`` and ``least`` as in `Trunk.encode`."""
+        hidden, lengths = self.encode(x, lengths, masking, least)
         decoder = self.decoder(hidden).float().log_softmax(-1)
         car = None if self.car is None else self.car(hidden, lengths).float().log_softmax(-1)
         return CTCOutput(decoder, car, lengths, hidden, self.predict(hidden, masking), self.regularisers())

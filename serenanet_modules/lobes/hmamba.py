@@ -44,9 +44,19 @@ class ChunkedEncoder(nn.Module):
         self.route = None
 
     @property
+    def shortens(self):
+        """Whether lengths differ from those that went in."""
+        return self.read == "chunks"
+
+    @property
     def regulariser(self):
         """The ratio loss of the last call, None for a fixed chunking."""
         return self.chunking.ratio_loss
+
+    def statistics(self):
+        """Boundaries per frame and frames per chunk of the last call."""
+        frames, chunks = int(self.route.lengths.sum()), int(self.route.counts.sum())
+        return {"boundary_rate": chunks / frames, "compression": frames / chunks}
 
     def forward(self, x, lengths, least=None):
         """x (B, T, d_model), lengths (B,) -> the same shapes, or chunks (B, K, d_model) and their counts.

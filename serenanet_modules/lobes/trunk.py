@@ -29,24 +29,34 @@ class Trunk(nn.Module):
         """10 ms frames per encoder frame."""
         return self.frontend.output_stride
 
-    def encode(self, x, lengths, masking=None):
+    def encode(self, x, lengths, masking=None, least=None):
         """x (B, T, F), lengths (B,) int64 -> encoder output (B, ceil(T / stride), d_model), lengths.
 
-        ``masking`` says what is hidden from the encoder.
+        ``masking`` says what is hidden from the encoder; ``least`` (B,) is how many frames each utterance must come out
+        with, which matters to encoders that shorten it.
         """
         x, lengths = self.frontend(x, lengths)
         if masking is not None:
             x = self.pessl.hide(x, masking.mask)
+        if getattr(self.encoder, "shortens", False):
+            return self.encoder(x, lengths, least)
         return self.encoder(x, lengths)
 
     def predict(self, hidden, masking):
         """The `Prediction` of what ``masking`` hid, None where nothing is asked for."""
         return None if masking is None else self.pessl(hidden, masking)
 
+    def statistics(self):
+        """Numbers that tell how the parts worked in the last call, by name."""
+        return {k: v for part in (self.frontend, self.encoder) for k, v in getattr(part, "statistics", dict)().items()}
+
     def regularisers(self):
         """Scalars of the last call by the name of their weight."""
-        value = getattr(self.frontend, "regulariser", None)
-        return {} if value is None else {"gate_l2": value}
+        found = {
+            "gate_l2": getattr(self.frontend, "regulariser", None),
+            "ratio_loss": getattr(self.encoder, "regulariser", None),
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class PretrainingOutput(NamedTuple):
