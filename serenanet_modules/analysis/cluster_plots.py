@@ -1,5 +1,7 @@
 """Plots of clusters: how often each is used, and which phones it stands for."""
 
+import itertools
+
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
@@ -26,7 +28,7 @@ def plot_usage(counts, path):
     axes = figure.subplots()
     place = np.arange(len(order))
     axes.bar(place, shares[first][order], width=0.8, color=BLUE, label=first)
-    for split, marker in zip(others, ".x+", strict=False):
+    for split, marker in zip(others, itertools.cycle(".x+^sv"), strict=False):
         axes.plot(place, shares[split][order], marker, color=ORANGE, markersize=5, label=split)
     axes.axhline(100 / len(order), color="black", linewidth=0.8, linestyle="--", label="all alike")
     axes.set(xlabel="cluster, by frequency", ylabel="frames (%)", xlim=(-1, len(order)))
