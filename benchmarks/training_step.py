@@ -92,15 +92,15 @@ def checkout(commit):
 
 
 def in_process(folder, mode, options):
-    """`measure` with the package and recipe of a checkout."""
+    """`measure` of a checkout's own copy of this script, with its package and recipe."""
     environment = os.environ | {
         "PYTHONPATH": str(folder),
         "OMP_NUM_THREADS": str(options.threads),
         "OMP_WAIT_POLICY": "PASSIVE",
     }
     with tempfile.TemporaryDirectory() as work:
-        script = str(Path(__file__).resolve())
-        command = [sys.executable, script, *sys.argv[1:], "--compile", mode, "--worker", work]
+        script = folder / "benchmarks" / Path(__file__).name
+        command = [sys.executable, str(script), *sys.argv[1:], "--compile", mode, "--worker", work]
         done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
