@@ -58,6 +58,8 @@ class Evaluation:
         once `run` has chosen them.
     seconds : float
         Spent on features, network and greedy decoding, by the slowest process.
+    compression : dict of str to float
+        Frames per chunk of each split, of an encoder that cuts chunks.
     """
 
     def __init__(self, brain, units, root, splits, folder):
@@ -68,7 +70,7 @@ class Evaluation:
         # a model without CAR has the decoder's log-probabilities only
         self.scoring = self.hparams.scoring if len(brain.raw("model").scorings) > 1 else "decoder"
         self.decoding = {}
-        self.seconds = 0.0
+        self.seconds, self.compression = 0.0, {}
 
     def run(self):
         """Evaluate all splits; the main process writes the files.
@@ -115,6 +117,7 @@ class Evaluation:
         self.brain.modules.eval()
         model = self.brain.raw("model")
         decoded, posteriors, seconds = {f"{scoring}/greedy": {} for scoring in model.scorings}, [], 0.0
+        rates = torch.zeros(2, dtype=torch.long)  # frames and chunks, of an encoder that cuts chunks
         with torch.no_grad(), self.brain.evaluation_ctx:
             for batch in tqdm(loader, desc=f"{name}: network", disable=not distributed.is_main()):
                 if not batch.plan.weight:
@@ -127,10 +130,14 @@ class Evaluation:
                     texts = map(self.units.decode, greedy(output.log_probs(scoring), output.lengths))
                     decoded[f"{scoring}/greedy"].update(zip(ids, texts, strict=True))
                 seconds += time.monotonic() - start  # texts are there, so the device has nothing left to do
+                rates += torch.tensor(getattr(model.encoder, "rates", (0, 0)))
                 chosen = output.log_probs(self.hparams.scoring).cpu()
                 frames = output.lengths.tolist()
                 posteriors += [(u, chosen[i, : frames[i]].clone()) for i, u in enumerate(batch.utterances)]
         self.seconds += max(distributed.gather_objects([seconds]))
+        frames, chunks = distributed.sum_(rates).tolist()
+        if chunks:
+            self.compression[name] = round(frames / chunks, 3)
         return decoded, posteriors
 
     def _examples(self):

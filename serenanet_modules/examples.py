@@ -5,6 +5,8 @@
     gate_i     (T, resolutions) uint8, weights times 255, where the front end has a gate
     decoder_i  (T', units) uint8, probabilities times 255, of the units that some frame finds likely
     car_i      the same of the refinement, where there is one
+    chunk_i    (T',) uint8, probabilities of a chunk's beginning times 255, where the encoder cuts chunks, and
+    start_i    (T',) uint8, 1 where one begins
 and ``about``, a JSON text: ``hop`` in seconds per mel frame, ``resolutions``, the name of ``blank``, and for each
 utterance its ``id``, ``text`` and the ``units`` that are its columns.
 """
@@ -71,6 +73,11 @@ def _example(utterance, model, features, root, units, device):
     if gate is not None and gate.shape[-1] > 1:
         found["gate"] = _bytes(gate[0, :FRAMES].float().cpu().numpy())
     found |= {name: _bytes(p[:, columns]) for name, p in probabilities.items()}
+    route = getattr(model.encoder, "route", None)
+    if route is not None:
+        frames = max(1, round(share * route.boundaries.shape[1]))
+        found["chunk"] = _bytes(route.probabilities[0, :frames].float().cpu().numpy())
+        found["start"] = route.boundaries[0, :frames].to(torch.uint8).cpu().numpy()
     return found, [units.pieces[u] for u in columns]
 
 

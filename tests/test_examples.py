@@ -12,8 +12,11 @@ from serenanet_modules.data.manifest import Utterance
 from serenanet_modules.examples import COUNT, FRAMES, UNITS, write_examples
 from serenanet_modules.lobes.athm import ATHM
 from serenanet_modules.lobes.car import CAR
+from serenanet_modules.lobes.chunking import DynamicChunking
+from serenanet_modules.lobes.conmamba import ConMambaEncoder
 from serenanet_modules.lobes.ctc_model import CTCModel
 from serenanet_modules.lobes.features import LogMel
+from serenanet_modules.lobes.hmamba import ChunkedEncoder
 from serenanet_modules.lobes.rotary import RotaryTransformerEncoder
 
 DURATIONS = (1.0, 3.9, 9.0, 4.3, 14.0)
@@ -78,3 +81,17 @@ def test_parts_that_a_model_lacks(write):
     """One resolution has no gate worth showing; no CAR, no CAR."""
     names = set(np.load(write(durations=(2.0,), resolutions=[2], car=False)[0]).files)
     assert names == {"about", "mel_0", "decoder_0"}
+
+
+def test_chunks_are_those_of_the_encoder(write):
+    """Where they begin and how probable that was, a frame each."""
+    path, model, features, rows = write(durations=(2.0,))
+    encoders = [ConMambaEncoder(16, n_layers=1, d_ffn=16, kernel_size=3, d_state=4) for _ in range(2)]
+    parts = encoders[0], DynamicChunking(16, max_gap=3), encoders[1]
+    model.encoder = ChunkedEncoder(*parts).eval()
+    units = SimpleNamespace(pieces=[f"p{i}" for i in range(7)], blank_id=0)
+    write_examples(path, model, features, rows, path.parent, units, torch.device("cpu"))
+    content, route = np.load(path), model.encoder.route
+    assert content["start_0"].tolist() == route.boundaries[0].int().tolist() and content["start_0"].sum() > 1
+    np.testing.assert_allclose(content["chunk_0"] / 255, route.probabilities[0], atol=1 / 255)
+    assert len(content["chunk_0"]) == len(content["decoder_0"])

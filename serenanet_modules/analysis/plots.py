@@ -151,6 +151,7 @@ def _examples(systems, reference):
     for part, draw, caption in (
         ("gate", gates, "gate weights over the spectrogram of “{text}” (dev, {name})"),
         ("car", posteriors, "what the decoder and CAR hear in “{text}” (dev, {name})"),
+        ("chunk", chunks, "chunks over the spectrogram of “{text}” (dev, {name})"),
     ):
         for system in ordered:
             content = system.results[0].examples()
@@ -218,6 +219,45 @@ def posteriors(content, number):
     panels[-1].set(ylim=(-0.02, 1.02), xlabel="time, s", ylabel="p(blank)", xlim=(0, end))
     panels[-1].legend(loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2, frameon=False, fontsize="small")
     return figure
+
+
+def chunks(content, number):
+    """Spectrogram of an example with lines where chunks begin and the units heard above, and how probable they were.
+
+    Parameters
+    ----------
+    content : dict
+        From `Result.examples`.
+    number : int
+    """
+    about = content["about"]
+    utterance, hop = about["utterances"][number], about["hop"]
+    mel, probability = content[f"mel_{number}"], content[f"chunk_{number}"] / 255
+    end = len(mel) * hop
+    times = (np.arange(len(probability)) + 0.5) * end / len(probability)
+    starts = np.flatnonzero(content[f"start_{number}"]) * end / len(probability)
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    spectrogram, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.8, 1])
+    _spectrogram(spectrogram, mel, hop)
+    spectrogram.vlines(starts, -0.5, mel.shape[1] - 0.5, color="white", linewidth=0.7)
+    for time, unit in _heard(content, number, end):
+        spectrogram.text(time, mel.shape[1], unit, ha="center", va="bottom", fontsize="small")
+    spectrogram.set_title(utterance["text"], fontsize="medium", pad=16)
+    below.plot(times, probability, color=BLUE, linewidth=1)
+    below.axhline(0.5, color=BLACK, linewidth=0.7, linestyle="--")
+    below.set(ylim=(-0.02, 1.02), xlabel="time, s", ylabel="p(chunk begins)", xlim=(0, end))
+    below.set_title(f"{len(starts)} chunks of {len(probability)} frames", fontsize="small", loc="right")
+    return figure
+
+
+def _heard(content, number, end):
+    """(time, unit) of the units that greedy decoding of an example gives, where each is first heard."""
+    about, decoder = content["about"], content[f"decoder_{number}"]
+    names = about["utterances"][number]["units"]
+    best = [names[u] for u in decoder.argmax(1)]
+    for t, (before, unit) in enumerate(zip([about["blank"], *best], best, strict=False)):
+        if unit not in (before, about["blank"]):
+            yield (t + 0.5) * end / len(best), unit.replace(WORD_START, "␣")
 
 
 def _shown_units(maps, blank):

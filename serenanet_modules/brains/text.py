@@ -85,6 +85,7 @@ class TextBrain(RecipeBrain):
             "results": results,
             "decoding": evaluation.decoding,
             "units": units,
+            "compression": evaluation.compression,
             "seconds": {"network": round(evaluation.seconds, 3)},
         }
 

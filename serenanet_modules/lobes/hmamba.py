@@ -53,9 +53,14 @@ class ChunkedEncoder(nn.Module):
         """The ratio loss of the last call, None for a fixed chunking."""
         return self.chunking.ratio_loss
 
+    @property
+    def rates(self):
+        """Valid frames and chunks of the last call."""
+        return int(self.route.lengths.sum()), int(self.route.counts.sum())
+
     def statistics(self):
         """Boundaries per frame and frames per chunk of the last call."""
-        frames, chunks = int(self.route.lengths.sum()), int(self.route.counts.sum())
+        frames, chunks = self.rates
         return {"boundary_rate": chunks / frames, "compression": frames / chunks}
 
     def forward(self, x, lengths, least=None):

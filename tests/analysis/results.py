@@ -75,7 +75,7 @@ def write_texts(path, texts, phones):
 
 
 def make_examples(folder, units=("<blank>", "▁", "a", "ng'")):
-    """examples.npz with a gate that turns from 10 to 40 ms halfway, and CAR half as sure as the decoder."""
+    """examples.npz: a gate that turns from 10 to 40 ms halfway, an unsure CAR, chunks of two frames."""
     gate = np.zeros((80, 3), np.uint8)
     gate[:40, 0] = gate[40:, 2] = 255
     decoder = np.zeros((20, len(units)), np.uint8)
@@ -86,8 +86,16 @@ def make_examples(folder, units=("<blank>", "▁", "a", "ng'")):
     utterance = {"id": "u000", "text": "a _ng'_ & 5 %", "units": list(units)}
     about = {"hop": 0.01, "resolutions": [1, 2, 4], "blank": units[0], "utterances": [utterance]}
     mel = np.arange(80 * 20, dtype=np.uint32).reshape(80, 20).astype(np.uint8)
+    start = (np.arange(len(decoder)) % 2 == 0).astype(np.uint8)
     np.savez_compressed(
-        folder / "examples.npz", about=json.dumps(about), mel_0=mel, gate_0=gate, decoder_0=decoder, car_0=decoder // 2
+        folder / "examples.npz",
+        about=json.dumps(about),
+        mel_0=mel,
+        gate_0=gate,
+        decoder_0=decoder,
+        car_0=decoder // 2,
+        chunk_0=200 * start,
+        start_0=start,
     )
 
 

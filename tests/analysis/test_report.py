@@ -6,6 +6,7 @@ import random
 import re
 import statistics
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -118,7 +119,8 @@ def test_latex(written):
 def test_pictures(written):
     """All are drawn, and none is empty."""
     names = {path.name for path in written[0].glob("*.png")}
-    assert names == {"rates_greedy.png", "rates_prefix-beam_lm.png", "learning_curves_WER.png", "gate.png", "car.png"}
+    rates = {"rates_greedy.png", "rates_prefix-beam_lm.png", "learning_curves_WER.png"}
+    assert names == rates | {"gate.png", "car.png", "chunk.png"}
     for name in names:
         with Image.open(written[0] / name) as image:
             assert len(image.convert("RGB").getcolors(10**6)) > 10
@@ -144,6 +146,11 @@ def test_pictures_show_the_figures(results):
     weights = plots.gates(content, 0).axes[1]
     assert weights.get_xlim() == (0, 0.8)
     assert [text.get_text() for text in weights.get_legend().get_texts()] == ["10 ms", "20 ms", "40 ms"]
+    spectrogram, probability = plots.chunks(content, 0).axes
+    lines = spectrogram.collections[0].get_segments()
+    assert [line[0][0] for line in lines] == list(np.flatnonzero(content["start_0"]) * 0.8 / len(content["start_0"]))
+    assert set(probability.lines[0].get_ydata()) == {0, 200 / 255}
+    assert [text.get_text() for text in spectrogram.texts][:1] == ["a"]
     shown = [label.get_text() for label in plots.posteriors(content, 0).axes[1].get_yticklabels()]
     assert shown == ["a", "␣", "ng'"], "in the order of when they are said"
 
