@@ -426,6 +426,11 @@ MILLIONS = {  # of the model and of its encoder, least and most
     "serenanet_small.yaml": ((1, 5), (1, 5)),
     "serenanet_demo.yaml": ((0.3, 3), (0.3, 3)),
     "conformer_ctc.yaml": ((1, 5), (1, 5)),
+    "conmamba_ctc.yaml": ((10.0, 10.1), (9.9, 10.0)),
+    "conmamba_ctc_large.yaml": ((31.5, 31.7), (31, 31.5)),  # published: 31.6
+    "hmamba.yaml": ((10.1, 10.2), (9.9, 10.0)),
+    "hmamba_early.yaml": ((10.1, 10.2), (9.9, 10.0)),
+    "hmamba_pooling.yaml": ((10.0, 10.1), (9.9, 10.0)),
     "pessl.yaml": ((20, 24), (18.8, 19.0)),
     "pessl_small.yaml": ((1, 5), (1, 5)),
 }
