@@ -431,6 +431,10 @@ MILLIONS = {  # of the model and of its encoder, least and most
     "hmamba.yaml": ((10.1, 10.2), (9.9, 10.0)),
     "hmamba_early.yaml": ((10.1, 10.2), (9.9, 10.0)),
     "hmamba_pooling.yaml": ((10.0, 10.1), (9.9, 10.0)),
+    "conmamba_small.yaml": ((1.7, 2), (1.7, 2)),
+    "hmamba_small.yaml": ((1.7, 2), (1.7, 2)),
+    "hmamba_early_small.yaml": ((1.7, 2), (1.7, 2)),
+    "hmamba_pooling_small.yaml": ((1.7, 2), (1.7, 2)),
     "pessl.yaml": ((20, 24), (18.8, 19.0)),
     "pessl_small.yaml": ((1, 5), (1, 5)),
 }
