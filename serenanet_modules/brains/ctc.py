@@ -21,12 +21,18 @@ class CTCBrain(TextBrain):
     def compute_forward(self, batch, stage):
         """Batch -> `CTCOutput`; training adds speed perturbation, SpecAugment and PESSL's masks."""
         x, lengths = self.inputs(batch, stage)
+        more = self.model_inputs(batch)
         if stage != Stage.TRAIN:
-            return self.modules.model(x, lengths)
+            return self.modules.model(x, lengths, **more)
         masking = None if self.masker is None else self.masker(x, lengths)
         if self.hparams.spec_augment is not None:
             x = self.hparams.spec_augment(x, lengths)
-        return self.modules.model(x, lengths, masking, frames_needed(batch.labels, batch.label_lengths))
+        least = frames_needed(batch.labels, batch.label_lengths)
+        return self.modules.model(x, lengths, masking, least, **more)
+
+    def model_inputs(self, batch):
+        """What the model is given beside features, lengths and masks, by name."""
+        return {}
 
     def compute_objectives(self, outputs, batch, stage):
         """Named losses, each a mean over the batch's utterances; ``loss`` is their weighted sum."""

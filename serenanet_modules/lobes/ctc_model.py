@@ -19,6 +19,7 @@ class CTCOutput(NamedTuple):
     hidden: Tensor  # encoder output (B, T, d_model)
     prediction: Prediction | None  # of the frames that PESSL hid, where it hid some
     regularisers: dict[str, Tensor]  # scalars by the name of their weight
+    attention: Tensor | None = None  # a second head's logits of the labels (B, U + 1, units)
 
     def log_probs(self, scoring):
         """Log-probabilities by source: ``decoder``, ``car``, or ``average`` of the two distributions."""

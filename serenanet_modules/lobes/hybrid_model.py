@@ -1,0 +1,32 @@
+"""A recogniser with two heads on one encoder: CTC, and a decoder that attends to the encoder's output."""
+
+from serenanet_modules.lobes.attention_decoder import with_border
+from serenanet_modules.lobes.ctc_model import CTCModel
+
+
+class HybridModel(CTCModel):
+    """Hybrid CTC/attention (Watanabe et al. 2017).
+
+    Parameters
+    ----------
+    attention : AttentionDecoder
+        Of the same sizes ``d_model`` and ``n_units``.
+    **parts
+        As in `CTCModel`.
+    """
+
+    def __init__(self, attention, **parts):
+        super().__init__(**parts)
+        self.attention = attention
+
+    def forward(self, x, lengths, masking=None, least=None, labels=None):
+        """x (B, T, F), lengths (B,), labels (B, U) int64 -> `CTCOutput`.
+
+        Its ``attention`` are the logits (B, U + 1, n_units) of each label after those before it, and of the end after
+        the last; None without labels.
+        """
+        output = super().forward(x, lengths, masking, least)
+        if labels is None:
+            return output
+        logits = self.attention(with_border(labels), output.hidden, output.lengths)
+        return output._replace(attention=logits.float())
