@@ -1,0 +1,275 @@
+"""Decoding with a label decoder: greedily, or by a beam search joint with CTC (Watanabe et al. 2017).
+
+The beam search goes label by label over all hypotheses of all utterances at once. The score of a label sequence y is
+
+    (1 - ctc_weight) ln p_attention(y) + ctc_weight ln p_CTC(y) + lm_weight ln p_LM(y) + word_score words(y)
+
+and that of a prefix the same with CTC's prefix probability, so that no hypothesis becomes likelier as it grows (but for
+a positive word score). Hence a search is over when the best running hypothesis is no better than the finished ones.
+"""
+
+import copy
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+import torch
+
+from serenanet_modules.decoding.ctc_prefix import IMPOSSIBLE, CTCPrefixScorer
+from serenanet_modules.decoding.label_lm import BORDER, NeuralLM, WordNGram
+from serenanet_modules.decoding.ngram import NGram
+from serenanet_modules.errors import UserError
+
+QUIET_LENGTHS, QUIET_MARGIN = 3, 10.0  # end detection of normalised scores: lengths in a row, nats
+
+
+@dataclass(frozen=True)
+class AttentionHypothesis:
+    """One decoded utterance.
+
+    Attributes
+    ----------
+    units : list of int
+    text : str
+        The units decoded.
+    score : float
+        What the search maximises.
+    """
+
+    units: list[int]
+    text: str
+    score: float
+
+
+@torch.no_grad()
+def attention_greedy(decoder, memory, lengths):
+    """The likeliest label after each other, until the end.
+
+    Parameters
+    ----------
+    decoder : AttentionDecoder
+        In evaluation mode.
+    memory : Tensor
+        Encoder output (B, T, d_model).
+    lengths : Tensor
+        (B,) int64; also the most labels an utterance can have.
+
+    Returns
+    -------
+    list of list of int
+    """
+    found = [[] for _ in memory]
+    running = torch.arange(len(memory), device=memory.device)
+    state, labels = decoder.init_state(memory, lengths), torch.full_like(running, BORDER)
+    for length in range(1, int(lengths.max()) + 1):
+        logits, state = decoder.step(labels, state)
+        labels = logits.argmax(-1)
+        for at, label in zip(running.tolist(), labels.tolist(), strict=True):
+            found[at] += [label] if label != BORDER else []
+        on = ((labels != BORDER) & (lengths[running] > length)).nonzero().squeeze(1)
+        if len(on) < len(running):
+            running, labels, state = running[on], labels[on], decoder.reorder(state, on, on)
+        if not len(running):
+            break
+    return found
+
+
+@dataclass
+class AttentionBeam:
+    """Beam search over label sequences.
+
+    Parameters
+    ----------
+    decoder : AttentionDecoder
+        In evaluation mode.
+    units : Units
+    beam_size : int
+        Running hypotheses of an utterance.
+    ctc_weight : float
+        0…1; 0 leaves CTC out, 1 attention.
+    ngram : NGram or path, optional
+        A word n-gram model (ARPA).
+    label_lm : LabelLM, optional
+        A neural model of the same units; one of the two.
+    lm_weight, word_score : float
+        Weights of the language model and of each word.
+    length_normalisation : bool
+        Whether finished hypotheses compare by their score per label, the end included.
+
+    Raises
+    ------
+    UserError
+        For options that cannot be.
+    """
+
+    decoder: Any
+    units: Any
+    beam_size: int = 10
+    ctc_weight: float = 0.3
+    ngram: Any = None
+    label_lm: Any = None
+    lm_weight: float = 0.5
+    word_score: float = 0.0
+    length_normalisation: bool = False
+    _lm: Any = field(init=False, default=None, repr=False)
+
+    def __post_init__(self):
+        if not self.beam_size > 0:
+            raise UserError(f"Attention beam search: beam_size {self.beam_size} must be positive.")
+        if not 0 <= self.ctc_weight <= 1:
+            raise UserError(f"Attention beam search: ctc_weight {self.ctc_weight} must be between 0 and 1.")
+        if self.ngram is not None and self.label_lm is not None:
+            raise UserError("Attention beam search: takes one language model; leave out the n-grams or the neural one.")
+        if self.ngram is not None and not isinstance(self.ngram, NGram):
+            self.ngram = NGram(self.ngram, unk_score=-10.0)
+        self._weigh()
+
+    def _weigh(self):
+        if self.label_lm is not None:
+            self._lm = NeuralLM(self.units, self.label_lm, self.lm_weight, self.word_score)
+        elif self.ngram is not None or self.word_score:
+            self._lm = WordNGram(self.units, self.ngram, self.lm_weight, self.word_score)
+        else:
+            self._lm = None
+
+    def with_weights(self, lm_weight, word_score):
+        """The same search with other weights; the models are shared."""
+        other = copy.copy(self)
+        other.lm_weight, other.word_score = lm_weight, word_score
+        other._weigh()
+        return other
+
+    def __call__(self, memory, log_probs, lengths):
+        """The best hypothesis of each utterance; arguments as of `nbest`."""
+        return [hypotheses[0] for hypotheses in self.nbest(memory, log_probs, lengths, 1)]
+
+    @torch.no_grad()
+    def nbest(self, memory, log_probs, lengths, n):
+        """Up to ``n`` different hypotheses of each utterance, best first.
+
+        Parameters
+        ----------
+        memory : Tensor
+            Encoder output (B, T, d_model).
+        log_probs : Tensor
+            Of the CTC head, (B, T, V).
+        lengths : Tensor
+            (B,) int64 frames; also the most labels of an utterance.
+        n : int
+
+        Returns
+        -------
+        list of list of AttentionHypothesis
+        """
+        found = _Search(self, memory, log_probs, lengths, n).run()
+        return [[AttentionHypothesis(units, self.units.decode(units), score) for score, units in f] for f in found]
+
+
+class _Search:
+    """One search: B utterances still searched × K running hypotheses, those of an utterance side by side."""
+
+    def __init__(self, options, memory, log_probs, lengths, n):
+        self.o, self.n, beam = options, n, options.beam_size
+        batch, device = len(memory), memory.device
+        self.found = [[] for _ in range(batch)]  # of every utterance: its n best (score, labels)
+        self.utterances = torch.arange(batch, device=device)  # which ones are still searched (B,)
+        self.limits = lengths.to(device)
+        self.decoder = options.decoder.init_state(memory.float(), self.limits, beam)
+        self.ctc = CTCPrefixScorer(log_probs, self.limits) if options.ctc_weight else None
+        self.prefixes = self.ctc.start(beam) if self.ctc else None
+        self.lm = options._lm.start(batch * beam) if options._lm else None
+        self.sums = torch.zeros(2, batch, beam, dtype=torch.float64, device=device)  # attention, language model
+        self.alive = torch.arange(beam, device=device).expand(batch, beam) == 0  # the others would be its copies
+        self.labels = torch.zeros(batch, beam, 0, dtype=torch.long, device=device)
+        self.last = torch.full((batch * beam,), BORDER, device=device)
+        self.worst = torch.full((batch,), -inf, dtype=torch.float64, device=device)  # of the n best finished
+        self.best = self.worst.clone()
+        self.quiet = torch.zeros(batch, dtype=torch.long, device=device)  # lengths without a good ending
+
+    def run(self):
+        """Search to the end; the n best of each utterance."""
+        for length in range(int(self.limits.max()) + 1):
+            extended, parts = self._scores()
+            ending = extended[..., BORDER].clone()
+            extended[..., BORDER] = -inf
+            self._finish(ending, length)
+            extended[self.limits <= length] = -inf
+            running = self._choose(extended, parts)
+            self._drop_done(running, length)
+            if not len(self.utterances):
+                break
+        return self.found
+
+    def _scores(self):
+        """Scores (B, K, V) of every extension, and the summed (2, B, K, V) attention and language model's."""
+        batch, beam = self.alive.shape
+        logits, self.decoder = self.o.decoder.step(self.last, self.decoder)
+        steps = [logits.double().log_softmax(-1).view(batch, beam, -1)]
+        if self.lm is not None:
+            scores, self.lm = self.o._lm.step(self.last, self.lm)
+            steps.append(scores.double().view(batch, beam, -1))
+        parts = [total.unsqueeze(-1) + step for total, step in zip(self.sums, steps, strict=False)]
+        extended = (1 - self.o.ctc_weight) * parts[0]
+        if self.ctc:
+            extended = extended + self.o.ctc_weight * self.ctc.extend(self.prefixes)
+        if self.lm is not None:
+            extended = extended + parts[1]
+        dead = ~self.alive.unsqueeze(-1) | (extended < IMPOSSIBLE)
+        return extended.masked_fill(dead, -inf), parts
+
+    def _finish(self, ending, length):
+        """Keep hypotheses that end here, with scores ``ending`` (B, K), where they are among the n best."""
+        ending = ending / (length + 1) if self.o.length_normalisation else ending
+        top = ending.amax(-1)
+        for row, column in (ending > self.worst.unsqueeze(-1)).nonzero().tolist():
+            pool = self.found[self.utterances[row]]
+            pool.append((ending[row, column].item(), self.labels[row, column].tolist()))
+            pool.sort(key=lambda pair: pair[0], reverse=True)
+            del pool[self.n :]
+        pools = [self.found[at] for at in self.utterances.tolist()]
+        scores = [[pool[-1][0] if len(pool) == self.n else -inf, pool[0][0] if pool else -inf] for pool in pools]
+        self.worst, self.best = torch.tensor(scores, dtype=torch.float64, device=top.device).unbind(1)
+        self.quiet = torch.where(top < self.best - QUIET_MARGIN, self.quiet + 1, 0)
+
+    def _choose(self, extended, parts):
+        """Go on with the K best extensions; returns their scores (B, K)."""
+        batch, beam, size = extended.shape
+        scores, flat = extended.view(batch, -1).topk(beam, dim=-1)
+        parents, labels = flat // size, flat % size
+        self.alive = scores > -inf
+        hypotheses = (parents + beam * torch.arange(batch, device=parents.device).unsqueeze(1)).view(-1)
+        self.decoder = self.o.decoder.reorder(self.decoder, hypotheses)
+        if self.ctc:
+            self.prefixes = self.ctc.advance(self.prefixes, parents, labels)
+        if self.lm is not None:
+            self.lm = self.o._lm.reorder(self.lm, hypotheses)
+        for total, part in zip(self.sums, parts, strict=False):
+            total.copy_(part.view(batch, -1).gather(1, flat))
+        before = self.labels.gather(1, parents.unsqueeze(-1).expand(-1, -1, self.labels.shape[-1]))
+        self.labels = torch.cat([before, labels.unsqueeze(-1)], -1)
+        self.last = labels.view(-1)
+        return scores
+
+    def _drop_done(self, running, length):
+        """Drop utterances none of whose running hypotheses, of scores (B, K), can come to be among the n best."""
+        reach, own = running.amax(-1), running.amax(-1)
+        if self.o.word_score > 0:
+            reach = reach + self.o.word_score * (self.limits - length)  # a word a label from here to the limit
+        if self.o.length_normalisation:
+            reach = torch.where(reach < 0, reach / (self.limits + 1), reach / (length + 2))
+            own = own / (length + 2)
+        done = reach <= self.worst
+        done |= (self.quiet >= QUIET_LENGTHS) & (own <= self.worst)  # good endings are behind, and it got no better
+        if not done.any():
+            return
+        kept, beam = (~done).nonzero().squeeze(1), self.alive.shape[1]
+        hypotheses = (kept.unsqueeze(1) * beam + torch.arange(beam, device=kept.device)).view(-1)
+        self.decoder = self.o.decoder.reorder(self.decoder, hypotheses, kept)
+        if self.ctc:
+            self.ctc.keep(kept)
+            self.prefixes = type(self.prefixes)(*(part[kept] for part in self.prefixes))
+        if self.lm is not None:
+            self.lm = self.o._lm.reorder(self.lm, hypotheses)
+        for name in ("utterances", "limits", "alive", "labels", "worst", "best", "quiet"):
+            setattr(self, name, getattr(self, name)[kept])
+        self.sums, self.last = self.sums[:, kept], self.last[hypotheses]
