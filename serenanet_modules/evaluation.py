@@ -84,9 +84,11 @@ class Evaluation:
         # all dev sets at once and first: they tune the language model
         for sets in (_by_set(self.dev), *({name: rows} for name, rows in _by_set(self.test).items())):
             rows = sum(sets.values(), [])
-            decoded, posteriors = self._network(rows, ", ".join(sets))
+            title = ", ".join(sets)
+            decoded, posteriors = self._network(rows, title)
             beams = self._beams(posteriors, rows) if beams is None else beams
             decoded |= self._beam(posteriors, beams)
+            decoded |= self._others(title)
             gathered = {
                 decoder: dict(distributed.gather_objects(list(texts.items()))) for decoder, texts in decoded.items()
             }
@@ -134,6 +136,7 @@ class Evaluation:
                 chosen = output.log_probs(self.hparams.scoring).cpu()
                 frames = output.lengths.tolist()
                 posteriors += [(u, chosen[i, : frames[i]].clone()) for i, u in enumerate(batch.utterances)]
+                self._remember(batch.utterances, output)
         self.seconds += max(distributed.gather_objects([seconds]))
         frames, chunks = distributed.sum_(rates).tolist()
         if chunks:
@@ -146,6 +149,13 @@ class Evaluation:
             model, features = self.brain.raw("model"), self.brain.raw("features")
             file = self.folder / "examples.npz"
             write_examples(file, model, features, self.dev, self.root, self.units, self.brain.device)
+
+    def _remember(self, utterances, output):
+        """Keep of a batch what `_others` needs."""
+
+    def _others(self, title):
+        """Texts of the split that `_network` has just read, by further decoders of a subclass."""
+        return {}
 
     def _beams(self, posteriors, dev):
         """Beam decoders by name, the language model's weights tuned on dev."""
@@ -185,7 +195,9 @@ class Evaluation:
             return given_language_model(lm)
         path = self.folder / "save" / "lm.arpa"
         texts = [u.text for u in self.train]
-        self.decoding["lm_tool"] = distributed.main_first(lambda: ngram.estimate(texts, self.hparams.lm_order, path))
+        if "lm_tool" not in self.decoding:
+            order = self.hparams.lm_order
+            self.decoding["lm_tool"] = distributed.main_first(lambda: ngram.estimate(texts, order, path))
         return path
 
     def _tuned(self, decoder, posteriors, dev):
@@ -240,7 +252,7 @@ class Evaluation:
         results = {}
         decoded = {decoder: {u.id: texts[u.id] for u in rows} for decoder, texts in decoded.items()}
         for decoder, texts in decoded.items():
-            phones = self.phonemic and decoder.endswith("/greedy")
+            phones = self.phonemic and "/lexicon-beam" not in decoder
             references = {u.id: u.phonemes if phones else u.text for u in rows}
             measures = ("PER",) if phones else ("WER", "CER")
             results[decoder] = {m: self._measure(split, decoder, m, references, texts) for m in measures}

@@ -265,11 +265,12 @@ class Experiment:
         )
         if not best:
             raise UserError(f"{self.save} holds no checkpoint of a finished epoch to evaluate")
-        model, features = brain.raw("model"), brain.raw("features")
-        model.load_state_dict(average_checkpoints(best, "model"))
-        features.load_state_dict(torch.load(best[0].paramfiles["features"], weights_only=True))
+        parts = {name: brain.raw(name) for name in brain.modules}
+        for name, part in parts.items():
+            state = average_checkpoints(best, name) if name == "model" else _saved(best[0].paramfiles[name])
+            part.load_state_dict(state)
         if distributed.is_main():
-            tensors = nn.ModuleDict({"model": model, "features": features}).state_dict()
+            tensors = nn.ModuleDict(parts).state_dict()
             with replacing(self.folder / WEIGHTS) as path:
                 save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path)
 
@@ -310,3 +311,7 @@ class Experiment:
         """What this run started from, None for one that did not."""
         path = self.save / PRETRAINED
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _saved(path):
+    return torch.load(path, weights_only=True)

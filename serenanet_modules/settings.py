@@ -25,6 +25,7 @@ LEAST = {  # smallest value that makes sense
     "warmup_steps": 0,
     "weight_decay": 0,
     "beam_size": 0,
+    "attention_beam_size": 0,
     "lm_order": 2,
     "lr": 0,
     "pessl_weight": 0,
@@ -52,20 +53,20 @@ def check_values(plain, where):
     UserError
     """
     for key, choices in CHOICES:
-        if plain[key] not in choices:
+        if key in plain and plain[key] not in choices:
             raise UserError(f"{where}: '{key}' must be one of {', '.join(choices)}, not {plain[key]}")
     for key, least in LEAST.items():
-        if plain[key] < least:
+        if key in plain and plain[key] < least:
             raise UserError(f"{where}: '{key}' must be at least {least}, not {plain[key]}")
     if not plain["max_grad_norm"] > 0:  # a negative one would turn every gradient round
         raise UserError(f"{where}: 'max_grad_norm' must be more than 0; a large number switches clipping off")
     for key in NUMBERS:
-        if not isinstance(plain[key], int | float | None):
+        if not isinstance(plain.get(key), int | float | None):
             raise UserError(f"{where}: '{key}' must be a number or null, not {plain[key]!r}")
     for key in WHOLE_NUMBERS:
-        if not isinstance(plain[key], int | None):
+        if not isinstance(plain.get(key), int | None):
             raise UserError(f"{where}: '{key}' must be a whole number or null, not {plain[key]!r}")
-    for key, value in plain["preparation"].items():
+    for key, value in plain.get("preparation", {}).items():
         if not (isinstance(value, int | float) or (key == "jobs" and value is None)):
             raise UserError(f"{where}: 'preparation.{key}' must be a number, not {value!r}")
 

@@ -16,7 +16,7 @@ class CTCBrain(TextBrain):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self._decoded = []  # (id, reference, hypothesis) of this process's dev utterances
+        self._decoded = []  # (head, id, reference, hypothesis) of this process's dev utterances
 
     def compute_forward(self, batch, stage):
         """Batch -> `CTCOutput`; training adds speed perturbation, SpecAugment and PESSL's masks."""
@@ -67,15 +67,17 @@ class CTCBrain(TextBrain):
         self.suspect([u.id for u, ok in zip(batch.utterances, finite, strict=True) if not ok])
         return per_utterance.mean()
 
+    def transcribe(self, outputs):
+        """Unit ids of each utterance of a dev batch, by the prefix of their error rates' names; the first ones select
+        checkpoints."""
+        return {"": greedy(outputs.log_probs(self.hparams.scoring), outputs.lengths)}
+
     def validate_batch(self, outputs, batch):
-        """Decode a dev batch greedily."""
-        for utterance, units in zip(
-            batch.utterances,
-            greedy(outputs.log_probs(self.hparams.scoring), outputs.lengths),
-            strict=True,
-        ):
-            reference = utterance.phonemes if self.units.kind == "phoneme" else utterance.text
-            self._decoded.append((utterance.id, reference, self.units.decode(units)))
+        """Decode a dev batch."""
+        for head, found in self.transcribe(outputs).items():
+            for utterance, units in zip(batch.utterances, found, strict=True):
+                reference = utterance.phonemes if self.units.kind == "phoneme" else utterance.text
+                self._decoded.append((head, utterance.id, reference, self.units.decode(units)))
 
     def dev_errors(self):
         """Error rates in percent over the dev sets of all processes; the first selects checkpoints.
@@ -84,14 +86,19 @@ class CTCBrain(TextBrain):
         """
         decoded = distributed.gather_objects(self._decoded)
         self._decoded = []
-        references = {key: reference for key, reference, _ in decoded}
-        hypotheses = {key: hypothesis for key, _, hypothesis in decoded}
-        levels = {"WER": "word", "CER": "char"}
-        if 2 * sum(" " in reference for reference in references.values()) < len(references):
-            levels = {"CER": "char", "WER": "word"}
-        if self.units.kind == "phoneme":
-            levels = {"PER": "phone"}
-        return {name: 100 * score(references, hypotheses, level).total.rate for name, level in levels.items()}
+        errors = {}
+        for head in dict.fromkeys(head for head, *_ in decoded):
+            rows = [row for own, *row in decoded if own == head]
+            references = {key: reference for key, reference, _ in rows}
+            hypotheses = {key: hypothesis for key, _, hypothesis in rows}
+            levels = {"WER": "word", "CER": "char"}
+            if 2 * sum(" " in reference for reference in references.values()) < len(references):
+                levels = {"CER": "char", "WER": "word"}
+            if self.units.kind == "phoneme":
+                levels = {"PER": "phone"}
+            for name, level in levels.items():
+                errors[head + name] = 100 * score(references, hypotheses, level).total.rate
+        return errors
 
 
 def ctc_per_utterance(log_probs, lengths, labels, label_lengths, blank_id):

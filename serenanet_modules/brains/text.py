@@ -26,6 +26,7 @@ class TextBrain(RecipeBrain):
     """
 
     needs_text = True
+    evaluation = Evaluation
 
     def __init__(self, *args, units, **kwargs):
         super().__init__(*args, **kwargs)
@@ -77,7 +78,7 @@ class TextBrain(RecipeBrain):
 
     def evaluate_splits(self, root, splits):
         """Decode and score dev and test."""
-        evaluation = Evaluation(self, self.units, root, splits, self.hparams.output_folder)
+        evaluation = self.evaluation(self, self.units, root, splits, self.hparams.output_folder)
         results = evaluation.run()
         units = {"kind": self.units.kind, "size": self.units.size}
         return {

@@ -80,9 +80,7 @@ def assert_finds(beam, net, arguments, expected):
 def test_a_wide_beam_is_exhaustive(mixer, ctc_weight):
     """Over a ragged batch; 0 is attention alone, and 1 is CTC alone."""
     net, (memory, log_probs, lengths) = decoder(mixer), inputs([4, 1, 3])
-    expected = [
-        exhaustive(net, memory[i, :n], log_probs[i, :n], ctc_weight) for i, n in enumerate(lengths.tolist())
-    ]
+    expected = [exhaustive(net, memory[i, :n], log_probs[i, :n], ctc_weight) for i, n in enumerate(lengths.tolist())]
     beam = AttentionBeam(net, pieces(), beam_size=200, ctc_weight=ctc_weight)
     assert_finds(beam, net, (memory, log_probs, lengths), expected)
 
