@@ -8,9 +8,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.hybrid_evaluation import HybridEvaluation
 from serenanet_modules.neural_lm import NeuralLMRun
 
-DEV_BEAM = (
-    2  # hypotheses in validation: the joint score picks the checkpoints, at little more than greedy decoding costs
-)
+DEV_BEAM = 2  # hypotheses in validation, whose joint score selects checkpoints; few, so that it stays cheap
 
 
 class HybridBrain(CTCBrain):

@@ -6,7 +6,7 @@ selected beforehand; and the recursion over frames, needed for the extensions th
 
 - psi(h c) = ln sum_t phi(t - 1) p_t(c), phi(t) the probability that the first t frames say h (and, where c is h's last
   label again, that they end in blank);
-- r_t = (r_{t-1} + phi(t-1)) p_t(c), and so ln r_t = P_t + logcumsumexp_s(ln phi(s-1) - P_{s-1}) with P_t = sum ln p_s(c).
+- r_t = (r_{t-1} + phi(t-1)) p_t(c), and so ln r_t = P_t + logcumsumexp_s(ln phi(s-1) - P_{s-1}), P_t = sum ln p_s.
 
 All in float64, which cumulative sums over thousands of frames want.
 """
@@ -73,7 +73,7 @@ class CTCPrefixScorer:
         return PrefixState(spelled, blanks, last)
 
     def extend(self, state):
-        """Scores (B, K, V) of each prefix with one label more, and in blank's place of the prefix as it is, finished."""
+        """Scores (B, K, V) of each prefix with one label more; in blank's place, of the prefix as it is, finished."""
         either = torch.logaddexp(state.label, state.blank)
         before = either[..., :-1]
         scores = _log_product(before, self.probs)

@@ -14,21 +14,25 @@ from tqdm import tqdm
 from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.data.batching import BatchSampler
 from serenanet_modules.data.units import load_units
+from serenanet_modules.decoding.attention import AttentionBeam
 from serenanet_modules.decoding.beam import BeamDecoder
 from serenanet_modules.decoding.greedy import greedy
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.errors import UserError
 from serenanet_modules.hparams import Hparams
 from serenanet_modules.inference.segment import segment
+from serenanet_modules.neural_lm import NeuralLMRun
 
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
 PARTS = ("model", "features")
 SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
+ATTENTION_SETTINGS = ("attention_beam_size", "decoding_ctc_weight", "neural_lm")  # of models with a label decoder
+WEIGHTS = ("lm_weight", "word_score")
 WINDOW = 8  # batches of audio held at a time: enough to batch by duration, and memory stays bounded
 
 
 class Recognizer:
-    """A trained CTC model with its units and decoding settings; open one with `from_folder`.
+    """A trained recogniser with its units and decoding settings; open one with `from_folder`.
 
     Parameters
     ----------
@@ -38,7 +42,8 @@ class Recognizer:
         ``features`` and ``model``, with weights.
     units : Units
     settings : dict
-        The hyper-parameters `SETTINGS`, and ``decoding``: the tuned weights of the language model.
+        The hyper-parameters `SETTINGS`, `ATTENTION_SETTINGS` where the model has a label decoder, and ``decoding``:
+        the weights that dev chose.
     device : torch.device
     """
 
@@ -75,7 +80,8 @@ class Recognizer:
             raise UserError(f"{folder}: the model has {built['n_units']} units, but save/units holds {units.size}")
         modules = nn.ModuleDict({name: built[name] for name in PARTS})
         _load_weights(modules, folder / "weights.safetensors")
-        settings = {name: built[name] for name in SETTINGS}
+        more = ATTENTION_SETTINGS if hasattr(built["model"], "attention") else ()
+        settings = {name: built[name] for name in (*SETTINGS, *more)}
         return cls(folder, modules, units, {**settings, "decoding": _tuned_weights(folder)}, device)
 
     @property
@@ -87,7 +93,8 @@ class Recognizer:
         """Texts of audio of any length.
 
         Decoding is greedy; with phoneme units it is a search over the training words, where the folder holds
-        their spellings, else the text is phones. A language model makes it a beam search.
+        their spellings, else the text is phones. A language model makes it a beam search. A model with a label decoder
+        always searches, jointly with CTC, and its phones stay phones.
 
         Parameters
         ----------
@@ -96,7 +103,8 @@ class Recognizer:
         batch_seconds : float
             Most seconds of padded audio that the network reads at a time.
         lm : path or "auto", optional
-            A word n-gram model (ARPA); "auto" is the one that the run was evaluated with.
+            A word n-gram model (ARPA), or for a model with a label decoder the result folder of a neural one; "auto"
+            is what the run was evaluated with, the neural one first.
         progress : bool
             Whether to show a bar.
 
@@ -141,25 +149,26 @@ class Recognizer:
         texts = [""] * len(pieces)
         durations = [len(piece) / SAMPLE_RATE for piece in pieces]
         for plan in BatchSampler(durations, batch_seconds, shuffle=False):
-            decoded = decode(*self._posteriors([pieces[i] for i in plan.indices]))
+            decoded = decode(self._output([pieces[i] for i in plan.indices]))
             for i, text in zip(plan.indices, decoded, strict=True):
                 texts[i] = text
             bar.update(sum(durations[i] for i in plan.indices))
         return texts
 
     @torch.inference_mode()
-    def _posteriors(self, pieces):
-        """Log-probabilities (B, T, V) and lengths (B,) of pieces of audio, on the CPU."""
+    def _output(self, pieces):
+        """The model's `CTCOutput` for pieces of audio."""
         wavs = nn.utils.rnn.pad_sequence([torch.from_numpy(piece) for piece in pieces], batch_first=True)  # (B, S)
         lengths = torch.tensor([len(piece) for piece in pieces])
         features = self.modules["features"](wavs.to(self.device), lengths.to(self.device))
-        output = self.modules["model"](*features)
-        return output.log_probs(self.settings["scoring"]).cpu(), output.lengths.cpu()
+        return self.modules["model"](*features)
 
     # --- decoding -------------------------------------------------------------------------------------------------
 
     def _decoder(self, lm):
-        """From (log-probabilities, lengths) to texts; and what stands between the texts of two pieces."""
+        """From a `CTCOutput` to texts; and what stands between the texts of two pieces."""
+        if hasattr(self.modules["model"], "attention"):
+            return self._attention_decoder(lm), " | " if self.phonemic else " "
         lexicon = self._lexicon() if self.phonemic else None
         if lm is None and lexicon is None:
             return self._greedy, " | " if self.phonemic else " "
@@ -167,12 +176,33 @@ class Recognizer:
         if lm is not None:
             if self.phonemic and lexicon is None:
                 raise UserError(f"{self.folder}: save/lexicon.tsv is missing, which a language model of words needs")
-            options |= {"lm": self._lm_path(lm), **self.settings["decoding"]}
+            weights = {name: w for name, w in self.settings["decoding"].items() if name in WEIGHTS}
+            options |= {"lm": self._lm_path(lm), **weights}
         beam = BeamDecoder(self.units, **options)
-        return lambda log_probs, lengths: [h.text for h in beam(log_probs, lengths)], " "
+        return lambda output: [h.text for h in beam(self._log_probs(output), output.lengths.cpu())], " "
 
-    def _greedy(self, log_probs, lengths):
-        return [self.units.decode(units) for units in greedy(log_probs, lengths)]
+    def _attention_decoder(self, lm):
+        """From a `CTCOutput` to texts by the label decoder jointly with CTC."""
+        s, options = self.settings, {}
+        neural = s["neural_lm"] if lm == "auto" else lm
+        if neural is not None and Path(neural).is_dir():
+            options["label_lm"] = NeuralLMRun(neural).model(self.units).to(self.device)
+        elif lm is not None:
+            if self.phonemic:
+                raise UserError(f"{self.folder}: the units are phonemes, which a language model of words cannot score")
+            options["ngram"] = self._lm_path(lm)
+        if options:
+            options |= s["decoding"].get("attention/beam+" + ("neural-lm" if "label_lm" in options else "lm"), {})
+        size = s["attention_beam_size"] or AttentionBeam.beam_size
+        decoder = self.modules["model"].attention
+        beam = AttentionBeam(decoder, self.units, size, s["decoding_ctc_weight"], **options)
+        return lambda output: [h.text for h in beam(output.hidden, self._log_probs(output), output.lengths)]
+
+    def _log_probs(self, output):
+        return output.log_probs(self.settings["scoring"])
+
+    def _greedy(self, output):
+        return [self.units.decode(units) for units in greedy(self._log_probs(output), output.lengths)]
 
     def _lm_path(self, lm):
         if lm != "auto":
@@ -233,13 +263,12 @@ def _load_weights(modules, path):
 
 
 def _tuned_weights(folder):
-    """Weight and word score that dev chose for the language model; {} where the run used none."""
+    """What dev chose for decoding with language models; {} where the run used none."""
     path = folder / "result.json"
     if not path.is_file():
         return {}
     try:
-        decoding = json.loads(path.read_text(encoding="utf-8")).get("decoding", {})
-        return {name: decoding[name] for name in ("lm_weight", "word_score") if name in decoding}
+        return json.loads(path.read_text(encoding="utf-8")).get("decoding", {})
     except ValueError as error:
         raise UserError(f"{path}: is not valid JSON ({error})") from None
 

@@ -1,0 +1,182 @@
+"""Hybrid CTC/attention models through the whole job, and language models of their units."""
+
+import json
+import shutil
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from serenanet_modules.errors import UserError
+from serenanet_modules.inference.recognizer import Recognizer
+from serenanet_modules.neural_lm import NeuralLMRun
+from tests.integration import hooks
+from tests.integration.test_pretraining import PESSL, SHORT
+from tests.integration.test_processes import train_both  # noqa: F401
+from tests.integration.tiny import PAIRS, ROOT, Run, checkpoints, command, decoded, distance, log, make_corpus, weights
+
+MODEL = """
+    --d_model 32 --encoder.n_layers 1 --encoder.d_ffn 64 --encoder.kernel_size 5 --frontend.channels [8,4] --pessl null
+    --attention_decoder.n_layers 1 --attention_decoder.d_ffn 64 --n_mels 40 --features.n_fft 512 --vocab_size 40
+    --attention_beam_size 3
+""".split()
+HYBRID = {"hparams": "conmamba_s2s.yaml", "model": MODEL}
+LM = """
+    --d_model 16 --model.n_layers 1 --model.n_heads 2 --model.d_ffn 32 --number_of_epochs 2 --max_batch_labels 300
+    --num_workers 0 --lr 0.01 --warmup_steps 5 --held_out_share 0.2 --device=cpu
+""".split()
+ATTENTION = ["attention/greedy", "attention/beam", "attention/beam+lm"]
+
+
+@pytest.fixture(scope="module")
+def hybrid(corpus, tmp_path_factory):
+    """A whole job that nothing disturbed, two micro-batches a step."""
+    folder = tmp_path_factory.mktemp("hybrid") / "run"
+    return Run(command(corpus, folder, *PAIRS, **HYBRID), folder).done()
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """Two text files, the second one compressed by nobody."""
+    folder = tmp_path_factory.mktemp("texts")
+    words = "mimi wewe sisi ninyi wao anakula wanakula tunasoma kitabu vitabu nyumba shule leo kesho sana".split()
+    lines = [" ".join(words[(i * k + k) % len(words)] for k in range(2, 7)) for i in range(60)]
+    (folder / "a.txt").write_text("\n".join(lines[:40]) + "\n", encoding="utf-8")
+    (folder / "b.txt").write_text("\n".join(lines[40:]) + "\n", encoding="utf-8")
+    return [folder / "a.txt", folder / "b.txt"]
+
+
+def lm_command(hybrid, folder, texts, *more):
+    return [
+        *(str(ROOT / "recipes/LibriSpeech/LM/train.py"), str(ROOT / "hparams/transformer_lm.yaml")),
+        *("--acoustic", str(hybrid.folder), "--output_folder", str(folder), "--text", *map(str, texts)),
+        *(*LM, *map(str, more)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def lm(hybrid, texts, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lm") / "run"
+    return Run(lm_command(hybrid, folder, texts), folder).done()
+
+
+def test_both_heads_are_scored(hybrid):
+    """Decoders of the CTC head, of the attention decoder, and of both jointly, with the weights that dev chose."""
+    for split in ("dev", "test"):
+        assert list(hybrid.result["results"][split])[-3:] == ATTENTION
+        assert {"decoder/greedy", "decoder/prefix-beam"} < hybrid.result["results"][split].keys()
+        assert set(ATTENTION) < decoded(hybrid.folder, split)[0].keys()
+    assert hybrid.result["decoding"]["attention/beam+lm"].keys() == {"lm_weight", "word_score"}
+    assert hybrid.result["parameters"]["attention"] > 0
+    tags = EventAccumulator(str(hybrid.folder / "tensorboard")).Reload().Tags()["scalars"]
+    assert {"train/ctc", "train/attention", "train/accuracy", "dev/WER", "dev/ctc_CER"} <= set(tags)
+
+
+def test_killed_and_resumed(train, hybrid):
+    """SIGKILL mid-epoch costs no exactness."""
+    run = train(*PAIRS, "--ckpt_interval_minutes", 0.0005, hooks=[hooks.slow], **HYBRID)
+    run.until(lambda: checkpoints(run.folder))
+    run.kill()
+    run = train(*PAIRS, **HYBRID).done()
+    assert "Resuming in epoch" in log(run.folder)
+    assert distance(run.folder, hybrid.folder) == 0
+    assert decoded(run.folder, "test") == decoded(hybrid.folder, "test")
+
+
+def test_two_processes_are_one(train_both, hybrid):  # noqa: F811
+    """The same weights, hypotheses and tuned weights."""
+    runs = train_both(**HYBRID)
+    for run in runs:
+        run.done()
+    assert distance(runs[0].folder, hybrid.folder) < 1e-5
+    assert decoded(runs[0].folder, "test") == decoded(hybrid.folder, "test")
+    assert runs[0].result["decoding"] == hybrid.result["decoding"]
+
+
+def test_starts_from_a_pretraining(train, tmp_path):
+    """The encoder is that of the pre-training, which knows nothing of label decoders."""
+    sizes = [a for a in MODEL if a not in ("--pessl", "null")]
+    sizes = sizes[: sizes.index("--attention_decoder.n_layers")] + ["--n_mels", "40", "--features.n_fft", "512"]
+    swap = ("--encoder", "!include:encoders/conmamba.yaml", "--frontend", "!include:frontends/conv2d.yaml")
+    first = train(*SHORT, hparams=PESSL["hparams"], model=[*swap, *sizes], folder=tmp_path / "first").done()
+    more = ("--number_of_epochs", 1, "--lr", 0, "--beam_size", 0, "--attention_beam_size", 0)
+    run = train(*more, "--pretrained", first.folder, **HYBRID).done()
+    before, after = weights(first.folder), weights(run.folder)
+    shared = [name for name in before if name.startswith(("model.encoder", "model.frontend"))]
+    assert shared and all((before[name] == after[name]).all() for name in shared)
+    assert list(run.result["results"]["test"])[-1] == "attention/greedy"
+
+
+def test_mamba_decoder_and_phonemes(train):
+    """Mamba layers decode phonemes, whose error rate is of phones."""
+    model = [*MODEL, "--attention_decoder", "!include:decoders/mamba.yaml", "--attention_decoder.n_layers", "1"]
+    run = train("--number_of_epochs", 1, "--units", "phoneme", hparams="conmamba_s2s.yaml", model=model).done()
+    results = run.result["results"]["test"]
+    assert set(results["attention/greedy"]) == set(results["attention/beam"]) == {"PER"}
+    assert "attention/beam+lm" not in results and "decoder/lexicon-beam" in results
+
+
+def test_language_model_folder(lm, hybrid):
+    """Perplexity of held-out sentences, whose units are those of the recogniser."""
+    (p,) = lm.result["perplexity"].values()
+    assert 1 < p["per_unit"] < lm.result["units"]["size"] == hybrid.result["units"]["size"]
+    assert p["sentences"] == 12 and p["words"] == 60 and p["per_word"] > p["per_unit"]
+    assert (lm.folder / "save/units/units.model").read_bytes() == (
+        hybrid.folder / "save/units/units.model"
+    ).read_bytes()
+
+
+def test_language_model_resumes(train, lm, hybrid, texts, tmp_path):
+    """Killed mid-epoch and started again, it ends with the same weights."""
+    arguments = lm_command(hybrid, tmp_path / "run", texts, "--ckpt_interval_minutes", 0.0005)
+    run = Run(arguments, tmp_path / "run", [hooks.slow])
+    run.until(lambda: checkpoints(run.folder))
+    run.kill()
+    run = Run(arguments, tmp_path / "run").done()
+    assert "Resuming in epoch" in log(run.folder)
+    assert distance(run.folder, lm.folder) == 0 and run.result["perplexity"] == lm.result["perplexity"]
+
+
+def test_recogniser_with_a_neural_language_model(hybrid, lm, corpus, tmp_path):
+    """A finished run is evaluated anew with it, and the folder transcribes as it was evaluated."""
+    folder = tmp_path / "copy"
+    shutil.copytree(hybrid.folder, folder)
+    run = Run(command(corpus, folder, *PAIRS, "--neural_lm", lm.folder, **HYBRID), folder).done()
+    assert distance(folder, hybrid.folder) == 0
+    assert list(run.result["results"]["test"])[-1] == "attention/beam+neural-lm"
+    rows = decoded(folder, "test")
+    clips = [corpus / "clips" / f"{row['id']}.mp3" for row in rows]
+    recognizer = Recognizer.from_folder(folder)
+    for how, decoder in (
+        (None, "attention/beam"),
+        ("auto", "attention/beam+neural-lm"),
+        (lm.folder, "attention/beam+neural-lm"),
+        (folder / "save/lm.arpa", "attention/beam+lm"),
+    ):
+        assert recognizer.transcribe(clips, lm=how) == [row[decoder] for row in rows]
+
+
+def test_refusals(train, hybrid, lm, texts, tmp_path):
+    """One sentence each, before any long work."""
+    for arguments, message in (
+        (("--attention_decoder", "null"), "'attention_decoder' is null"),
+        (("--ctc_weight", 1.5), "'ctc_weight' must be between 0 and 1"),
+        (("--neural_lm", tmp_path), "is not the result folder of a finished language model"),
+    ):
+        run = train(*arguments, **HYBRID)
+        assert run.wait() == 2 and message in run.output.splitlines()[-1] and "Traceback" not in run.output
+    for arguments, message in (
+        (lm_command(hybrid, tmp_path / "lm", ["missing.txt"]), "there is no text file missing.txt"),
+        (lm_command(hybrid, tmp_path / "lm", texts, "--acoustic", tmp_path), "save/units is missing"),
+    ):
+        run = Run(arguments, tmp_path / "lm")
+        assert run.wait() == 2 and message in run.output.splitlines()[-1] and "Traceback" not in run.output
+    other = make_corpus(tmp_path / "other", sizes={"train": 6, "dev": 2, "test": 2})
+    short = ("--number_of_epochs", 1, "--beam_size", 0, "--attention_beam_size", 0, "--units", "char")
+    characters = train(*short, corpus=other, folder=tmp_path / "characters", **HYBRID).done()
+    with pytest.raises(UserError, match="speaks of other units"):
+        NeuralLMRun(lm.folder).model(Recognizer.from_folder(characters.folder).units)
+    broken = tmp_path / "broken"
+    shutil.copytree(lm.folder, broken)
+    (broken / "result.json").write_text(json.dumps({"pretraining": {}}), encoding="utf-8")
+    with pytest.raises(UserError, match="that of another kind of run"):
+        NeuralLMRun(broken)
