@@ -3,9 +3,10 @@
     python benchmarks/attention_beam.py RESULT_DIR FILE [FILE ...]
 
 RESULT_DIR is a finished run with an attention decoder, FILEs are audio. The encoder runs once; what is timed is the
-search over its output. SpeechBrain's `S2STransformerBeamSearcher` reads the same decoder through the interface it wants,
-which runs the whole prefix at each step, with its `CTCScorer` on all units or on those that attention prefers. Medians of
-repeats taken in turns. Transcripts that differ are judged by their exact joint score, which both searches maximise.
+search over its output. SpeechBrain's `S2STransformerBeamSearcher` reads the same decoder through the interface it
+wants, which runs the whole prefix at each step, with its `CTCScorer` on all units or on those that attention prefers.
+Medians of repeats taken in turns. Transcripts that differ are judged by their exact joint score, which both searches
+maximise.
 """
 
 import argparse
@@ -51,7 +52,8 @@ def main(argv=None):
         }
         rows += compare(searches, decoder, (memory, log_probs, lengths), beam, options)
     found = {
-        "options": vars(options) | {"out": str(options.out), "folder": str(options.folder), "files": len(options.files)},
+        "options": vars(options)
+        | {"out": str(options.out), "folder": str(options.folder), "files": len(options.files)},
         **provenance(),
         "device": device_name(options.device),
         "frames": lengths.tolist(),
@@ -212,9 +214,9 @@ def table(found):
     threads = "" if o["device"] != "cpu" else f", {o['threads']} thread(s)"
     lines = [
         "# Joint attention/CTC beam search: time and agreement\n",
-        f"{found['device']}, {found['processor']}{threads}; torch {found['packages']['torch']}; {o['files']} utterances in "
-        f"one batch of up to {max(found['frames'])} frames; CTC weight {o['ctc_weight']:g}; medians of {o['repeats']} "
-        "alternating repeats.\n",
+        f"{found['device']}, {found['processor']}{threads}; torch {found['packages']['torch']}; {o['files']} utterances "
+        f"in one batch of up to {max(found['frames'])} frames; CTC weight {o['ctc_weight']:g}; medians of "
+        f"{o['repeats']} alternating repeats.\n",
         "| beam | search | ms | times ours | same transcript | better score | worse score |",
         "|---|---|---|---|---|---|---|",
     ]
