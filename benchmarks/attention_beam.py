@@ -214,7 +214,7 @@ def table(found):
     threads = "" if o["device"] != "cpu" else f", {o['threads']} thread(s)"
     lines = [
         "# Joint attention/CTC beam search: time and agreement\n",
-        f"{found['device']}, {found['processor']}{threads}; torch {found['packages']['torch']}; {o['files']} utterances "
+        f"{found['device']}, {found['processor']}{threads}; torch {found['packages']['torch']}; {o['files']} files "
         f"in one batch of up to {max(found['frames'])} frames; CTC weight {o['ctc_weight']:g}; medians of "
         f"{o['repeats']} alternating repeats.\n",
         "| beam | search | ms | times ours | same transcript | better score | worse score |",
