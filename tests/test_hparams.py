@@ -414,7 +414,11 @@ def count(module):
     return sum(p.numel() for p in module.parameters())
 
 
-@pytest.fixture(name="shipped", scope="module", params=sorted(p.name for p in SHIPPED.glob("*.yaml")))
+LANGUAGE_MODEL = "transformer_lm.yaml"  # which reads text only
+MODELS = {p.name for p in SHIPPED.glob("*.yaml")} - {LANGUAGE_MODEL}
+
+
+@pytest.fixture(name="shipped", scope="module", params=sorted(MODELS))
 def _shipped(request):
     hparams = load(SHIPPED / request.param, ("data_folder", "/data"), ("n_units", "40"), dataset=DATASET)
     return request.param, hparams, hparams.build()
@@ -437,6 +441,9 @@ MILLIONS = {  # of the model and of its encoder, least and most
     "hmamba_pooling_small.yaml": ((1.7, 2), (1.7, 2)),
     "pessl.yaml": ((20, 24), (18.8, 19.0)),
     "pessl_small.yaml": ((1, 5), (1, 5)),
+    "conmamba_s2s.yaml": ((11.5, 12.5), (9.9, 10.0)),
+    "conmamba_s2s_large.yaml": ((105, 110), (81, 83)),
+    "conformer_s2s.yaml": ((10.5, 12.5), (9, 10)),
 }
 
 
@@ -470,6 +477,21 @@ def test_the_comparison_model_is_as_large_as_ours():
         for name in ("serenanet_small.yaml", "conformer_ctc.yaml")
     ]
     assert 0.85 < sizes[0] / sizes[1] < 1.15
+
+
+def test_shipped_language_model():
+    """It has no data of a corpus, and its text stands alone."""
+    hparams = load(SHIPPED / LANGUAGE_MODEL, ("acoustic", "results/x"), ("n_units", "40"))
+    assert 36e6 < count(hparams.build()["model"]) < 40e6
+    again = load_hyperpyyaml(io.StringIO(hparams.text))
+    assert again["output_folder"] == "results/LM/transformer_lm/1986" and again["lr"] == hparams.plain()["lr"]
+
+
+@pytest.mark.parametrize("name", ["conmamba_s2s.yaml", "conformer_s2s.yaml"])
+def test_the_label_decoder_can_be_of_mamba_layers(name):
+    options = (("data_folder", "/d"), ("n_units", "40"), ("attention_decoder", "!include:decoders/mamba.yaml"))
+    model = load(SHIPPED / name, *options, dataset=DATASET).build()["model"]
+    assert type(model.attention.stack.layers[0].mixer).__name__ == "Mamba"
 
 
 @pytest.mark.parametrize(

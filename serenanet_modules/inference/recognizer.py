@@ -176,8 +176,7 @@ class Recognizer:
         if lm is not None:
             if self.phonemic and lexicon is None:
                 raise UserError(f"{self.folder}: save/lexicon.tsv is missing, which a language model of words needs")
-            weights = {name: w for name, w in self.settings["decoding"].items() if name in WEIGHTS}
-            options |= {"lm": self._lm_path(lm), **weights}
+            options |= {"lm": self._lm_path(lm), **self.settings["decoding"]}
         beam = BeamDecoder(self.units, **options)
         return lambda output: [h.text for h in beam(self._log_probs(output), output.lengths.cpu())], " "
 
@@ -268,7 +267,8 @@ def _tuned_weights(folder):
     if not path.is_file():
         return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8")).get("decoding", {})
+        decoding = json.loads(path.read_text(encoding="utf-8")).get("decoding", {})
+        return {name: w for name, w in decoding.items() if name in WEIGHTS or name.startswith("attention/")}
     except ValueError as error:
         raise UserError(f"{path}: is not valid JSON ({error})") from None
 

@@ -72,11 +72,13 @@ def test_neighbours_change_nothing_and_order_stays(recognizer, clips, alone, bat
 def test_posteriors_do_not_depend_on_padding(recognizer, clips):
     """Log-probabilities are equal to rounding, alone and beside longer audio."""
     samples = sorted(map(load, clips), key=len)
-    together, lengths = recognizer._posteriors(samples)
+    together = recognizer._output(samples)
     for row, piece in enumerate(samples):
-        own, (length,) = recognizer._posteriors([piece])
-        assert length == lengths[row]
-        torch.testing.assert_close(together[row, :length], own[0, :length], atol=1e-4, rtol=0)
+        own = recognizer._output([piece])
+        (length,) = own.lengths.tolist()
+        assert length == together.lengths[row]
+        posteriors = (output.log_probs("decoder") for output in (together, own))
+        torch.testing.assert_close(next(posteriors)[row, :length], next(posteriors)[0, :length], atol=1e-4, rtol=0)
 
 
 def test_more_audio_than_one_window(recognizer, clips, alone):
@@ -117,12 +119,12 @@ def test_long_audio_is_its_pieces(recognizer):
     rng = np.random.default_rng(0)
     samples = (0.1 * rng.standard_normal(180 * SAMPLE_RATE)).astype(np.float32)
     seen = []
-    original = recognizer._posteriors
-    recognizer._posteriors = lambda pieces: seen.extend(map(len, pieces)) or original(pieces)
+    original = recognizer._output
+    recognizer._output = lambda pieces: seen.extend(map(len, pieces)) or original(pieces)
     try:
         (text,) = recognizer.transcribe([samples])
     finally:
-        del recognizer._posteriors
+        del recognizer._output
     assert sum(seen) == len(samples) and max(seen) <= 30 * SAMPLE_RATE
     assert text
 
