@@ -1,6 +1,7 @@
 """Evaluation of models with an attention decoder: its own decoders beside those of the CTC head."""
 
 import random
+from dataclasses import replace
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
@@ -15,7 +16,8 @@ from serenanet_modules.evaluation import Evaluation
 from serenanet_modules.neural_lm import NeuralLMRun
 
 TUNING_UTTERANCES = 100  # of dev, at most
-WEIGHTS = {"lm_weight": (0.1, 0.2, 0.4, 0.6, 0.9), "word_score": (0.0, 1.0, 2.0, 3.0)}  # tried on dev, in turn
+CTC_WEIGHTS = (0.4, 0.2, 0.3, 0.5, 0.6)  # tried on dev, as are these in turn:
+LM_WEIGHTS, WORD_SCORES = (0.1, 0.2, 0.4, 0.6, 0.9), (0.0, 1.0, 2.0, 3.0)
 
 
 class HybridEvaluation(Evaluation):
@@ -47,40 +49,44 @@ class HybridEvaluation(Evaluation):
         return {way: self._decode(encoded, decode, f"{title}: {way}") for way, decode in ways.items()}
 
     def _make_searches(self, dev):
-        """Beam searches by name, the language models' weights tuned on dev."""
+        """Beam searches by name, with the weights given, or those best on dev."""
         h = self.hparams
-        options = {"beam_size": h.attention_beam_size, "ctc_weight": h.decoding_ctc_weight}
-        decoder = self.brain.raw("model").attention
-        searches = {"attention/beam": AttentionBeam(decoder, self.units, **options)}
+        search = AttentionBeam(
+            self.brain.raw("model").attention,
+            self.units,
+            h.attention_beam_size,
+            length_normalisation=h.length_normalisation,
+        )
+        search = self._weighted("attention/beam", search, dev, ctc_weight=(h.decoding_ctc_weight, CTC_WEIGHTS))
+        searches = {"attention/beam": search}
+        grid = {"lm_weight": (h.lm_weight, LM_WEIGHTS), "word_score": (h.word_score, WORD_SCORES)}
         path = None if self.phonemic else self._language_model()
         if path is not None:
-            searches["attention/beam+lm"] = AttentionBeam(decoder, self.units, ngram=path, **options)
+            way = "attention/beam+lm"
+            searches[way] = self._weighted(way, replace(search, ngram=path), dev, **grid)
         if h.neural_lm is not None:
-            model = NeuralLMRun(h.neural_lm).model(self.units).to(self.brain.device)
-            searches["attention/beam+neural-lm"] = AttentionBeam(decoder, self.units, label_lm=model, **options)
-        return {
-            way: search if way == "attention/beam" else self._weighted(way, search, dev)
-            for way, search in searches.items()
-        }
+            way, model = "attention/beam+neural-lm", NeuralLMRun(h.neural_lm).model(self.units)
+            searches[way] = self._weighted(way, replace(search, label_lm=model.to(self.brain.device)), dev, **grid)
+        return searches
 
-    def _weighted(self, way, search, dev):
-        """The search with the weights given, or those best on a sample of dev."""
-        h = self.hparams
+    def _weighted(self, way, search, dev, **weights):
+        """The search with weights, (given or None, tried on a sample of dev) each."""
+        grid = {name: tried if given is None else (given,) for name, (given, tried) in weights.items()}
         everyone = sorted(self.dev, key=lambda u: u.id)
-        sample = random.Random(h.seed).sample(everyone, min(TUNING_UTTERANCES, len(everyone)))
+        sample = random.Random(self.hparams.seed).sample(everyone, min(TUNING_UTTERANCES, len(everyone)))
         ids = {u.id for u in sample}  # the same whatever the number of processes
         subset = [row for row in dev if row[0].id in ids]
-        grid = {name: values if getattr(h, name) is None else (getattr(h, name),) for name, values in WEIGHTS.items()}
 
-        def error(weights):
-            texts = self._decode(subset, _texts_of(search.with_weights(**weights)), f"tuning {weights}", quiet=True)
-            return self._error(sample, texts)
+        def error(tried):
+            return self._error(sample, self._decode(subset, _texts_of(replace(search, **tried)), way, quiet=True))
 
         trials = 1 + sum(len(values) - 1 for values in grid.values())
-        with tqdm(total=trials, desc=f"tuning {way}", disable=not distributed.is_main()) as bar:
+        with tqdm(total=trials, desc=f"tuning {way}", disable=trials == 1 or not distributed.is_main()) as bar:
             chosen, _ = tune_in_turn(grid, error, bar.update)
-        self.decoding[way] = chosen
-        return search.with_weights(**chosen)
+        search = replace(search, **chosen)
+        used = ("ctc_weight",) if way == "attention/beam" else ("ctc_weight", *grid)
+        self.decoding[way] = {name: getattr(search, name) for name in used}
+        return search
 
     def _error(self, rows, texts):
         """WER (PER for phoneme units) of this and the other processes' texts, 0…1."""

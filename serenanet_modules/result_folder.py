@@ -10,7 +10,7 @@ FREE_TO_CHANGE = (  # when a run goes on in a result folder; data and units are 
     *("number_of_epochs", "early_stopping_patience", "checkpoints_to_average", "nonfinite_patience"),
     *("num_workers", "ckpt_interval_minutes", "output_folder", "data_folder", "prepared_folder", "preparation"),
     *("beam_size", "lm", "lm_order", "lm_weight", "word_score"),
-    *("attention_beam_size", "decoding_ctc_weight", "neural_lm"),
+    *("attention_beam_size", "decoding_ctc_weight", "length_normalisation", "neural_lm"),
 )
 
 

@@ -33,7 +33,7 @@ LEAST = {  # smallest value that makes sense
     "cluster_frames": 1,
     "iteration": 1,
 }
-NUMBERS = ("lm_weight", "word_score")  # or null
+NUMBERS = ("lm_weight", "word_score", "decoding_ctc_weight")  # or null
 WHOLE_NUMBERS = ("n_units", "cluster_layer")  # or null
 RUN_OPTIONS = ("device", "distributed_backend", "eval_precision", "noprogressbar", "tqdm_colored_bar")
 

@@ -27,7 +27,7 @@ class HybridBrain(CTCBrain):
         if "attention_decoder" in plain:  # which leaves objects out
             raise UserError(f"{where}: 'attention_decoder' is null; give !include:decoders/transformer.yaml or mamba")
         for key in ("ctc_weight", "decoding_ctc_weight", "label_smoothing"):
-            if not 0 <= plain[key] <= 1:
+            if plain[key] is not None and not 0 <= plain[key] <= 1:
                 raise UserError(f"{where}: '{key}' must be between 0 and 1, not {plain[key]}")
         if plain["neural_lm"] is not None:
             NeuralLMRun(plain["neural_lm"])
@@ -48,6 +48,13 @@ class HybridBrain(CTCBrain):
     def transcribe(self, outputs):
         """By a small joint beam search, and greedily by the CTC head."""
         log_probs = outputs.log_probs(self.hparams.scoring)
-        beam = AttentionBeam(self.raw("model").attention, self.units, DEV_BEAM, self.hparams.decoding_ctc_weight)
+        weight = self.hparams.decoding_ctc_weight
+        beam = AttentionBeam(
+            self.raw("model").attention,
+            self.units,
+            DEV_BEAM,
+            AttentionBeam.ctc_weight if weight is None else weight,
+            length_normalisation=self.hparams.length_normalisation,
+        )
         joint = [h.units for h in beam(outputs.hidden, log_probs, outputs.lengths)]
         return {"": joint, "ctc_": greedy(log_probs, outputs.lengths)}

@@ -8,7 +8,6 @@ and that of a prefix the same with CTC's prefix probability, so that no hypothes
 a positive word score). Hence a search is over when the best running hypothesis is no better than the finished ones.
 """
 
-import copy
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -20,6 +19,7 @@ from serenanet_modules.decoding.label_lm import BORDER, NeuralLM, WordNGram
 from serenanet_modules.decoding.ngram import NGram
 from serenanet_modules.errors import UserError
 
+UNKNOWN = -10.0  # added to ln p(<unk>) for words that the n-gram model does not know
 QUIET_LENGTHS, QUIET_MARGIN = 3, 10.0  # end detection of normalised scores: lengths in a row, nats
 
 
@@ -76,7 +76,7 @@ def attention_greedy(decoder, memory, lengths):
 
 @dataclass
 class AttentionBeam:
-    """Beam search over label sequences.
+    """Beam search over label sequences; `dataclasses.replace` gives one with other weights that shares the models.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class AttentionBeam:
     beam_size : int
         Running hypotheses of an utterance.
     ctc_weight : float
-        0…1; 0 leaves CTC out, 1 attention.
+        0…1; 0 leaves CTC out, 1 attention. Weak models want more of it.
     ngram : NGram or path, optional
         A word n-gram model (ARPA).
     label_lm : LabelLM, optional
@@ -94,7 +94,8 @@ class AttentionBeam:
     lm_weight, word_score : float
         Weights of the language model and of each word.
     length_normalisation : bool
-        Whether finished hypotheses compare by their score per label, the end included.
+        Whether finished hypotheses compare by their score per label, the end included: a weak model leaves out words
+        without it.
 
     Raises
     ------
@@ -105,7 +106,7 @@ class AttentionBeam:
     decoder: Any
     units: Any
     beam_size: int = 10
-    ctc_weight: float = 0.3
+    ctc_weight: float = 0.4
     ngram: Any = None
     label_lm: Any = None
     lm_weight: float = 0.5
@@ -121,23 +122,12 @@ class AttentionBeam:
         if self.ngram is not None and self.label_lm is not None:
             raise UserError("Attention beam search: takes one language model; leave out the n-grams or the neural one.")
         if self.ngram is not None and not isinstance(self.ngram, NGram):
-            self.ngram = NGram(self.ngram, unk_score=-10.0)
-        self._weigh()
-
-    def _weigh(self):
+            self.ngram = NGram(self.ngram, UNKNOWN)
+        weights = (self.lm_weight, self.word_score)
         if self.label_lm is not None:
-            self._lm = NeuralLM(self.units, self.label_lm, self.lm_weight, self.word_score)
+            self._lm = NeuralLM(self.units, self.label_lm, *weights)
         elif self.ngram is not None or self.word_score:
-            self._lm = WordNGram(self.units, self.ngram, self.lm_weight, self.word_score)
-        else:
-            self._lm = None
-
-    def with_weights(self, lm_weight, word_score):
-        """The same search with other weights; the models are shared."""
-        other = copy.copy(self)
-        other.lm_weight, other.word_score = lm_weight, word_score
-        other._weigh()
-        return other
+            self._lm = WordNGram(self.units, self.ngram, *weights)
 
     def __call__(self, memory, log_probs, lengths):
         """The best hypothesis of each utterance; arguments as of `nbest`."""

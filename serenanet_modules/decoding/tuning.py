@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import nan
 
 from serenanet_modules.decoding.beam import BeamDecoder, as_array, decode_tasks
 
@@ -74,7 +75,7 @@ def tune_in_turn(grid, error, progress=lambda: None):
     Returns
     -------
     (dict of str to float, float)
-        The weights, and their error.
+        The weights, and their error; not a number where there was nothing to choose.
 
     Examples
     --------
@@ -82,6 +83,8 @@ def tune_in_turn(grid, error, progress=lambda: None):
     ({'a': 1, 'b': 0}, 0)
     """
     chosen = {name: values[0] for name, values in grid.items()}
+    if all(len(values) == 1 for values in grid.values()):
+        return chosen, nan
     best = error(chosen)
     progress()
     for name, values in grid.items():

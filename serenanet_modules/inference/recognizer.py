@@ -26,7 +26,7 @@ from serenanet_modules.neural_lm import NeuralLMRun
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
 PARTS = ("model", "features")
 SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
-ATTENTION_SETTINGS = ("attention_beam_size", "decoding_ctc_weight", "neural_lm")  # of models with a label decoder
+ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
 WEIGHTS = ("lm_weight", "word_score")
 WINDOW = 8  # batches of audio held at a time: enough to batch by duration, and memory stays bounded
 
@@ -182,19 +182,22 @@ class Recognizer:
 
     def _attention_decoder(self, lm):
         """From a `CTCOutput` to texts by the label decoder jointly with CTC."""
-        s, options = self.settings, {}
+        s, options, way = self.settings, {}, "attention/beam"
         neural = s["neural_lm"] if lm == "auto" else lm
         if neural is not None and Path(neural).is_dir():
-            options["label_lm"] = NeuralLMRun(neural).model(self.units).to(self.device)
+            options["label_lm"], way = NeuralLMRun(neural).model(self.units).to(self.device), f"{way}+neural-lm"
         elif lm is not None:
             if self.phonemic:
                 raise UserError(f"{self.folder}: the units are phonemes, which a language model of words cannot score")
-            options["ngram"] = self._lm_path(lm)
-        if options:
-            options |= s["decoding"].get("attention/beam+" + ("neural-lm" if "label_lm" in options else "lm"), {})
-        size = s["attention_beam_size"] or AttentionBeam.beam_size
-        decoder = self.modules["model"].attention
-        beam = AttentionBeam(decoder, self.units, size, s["decoding_ctc_weight"], **options)
+            options["ngram"], way = self._lm_path(lm), f"{way}+lm"
+        options |= {**s["decoding"].get("attention/beam", {}), **s["decoding"].get(way, {})}
+        beam = AttentionBeam(
+            self.modules["model"].attention,
+            self.units,
+            s["attention_beam_size"] or AttentionBeam.beam_size,
+            length_normalisation=s["length_normalisation"],
+            **options,
+        )
         return lambda output: [h.text for h in beam(output.hidden, self._log_probs(output), output.lengths)]
 
     def _log_probs(self, output):

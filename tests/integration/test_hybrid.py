@@ -65,7 +65,8 @@ def test_both_heads_are_scored(hybrid):
         assert list(hybrid.result["results"][split])[-3:] == ATTENTION
         assert {"decoder/greedy", "decoder/prefix-beam"} < hybrid.result["results"][split].keys()
         assert set(ATTENTION) < decoded(hybrid.folder, split)[0].keys()
-    assert hybrid.result["decoding"]["attention/beam+lm"].keys() == {"lm_weight", "word_score"}
+    assert hybrid.result["decoding"]["attention/beam"].keys() == {"ctc_weight"}
+    assert hybrid.result["decoding"]["attention/beam+lm"].keys() == {"ctc_weight", "lm_weight", "word_score"}
     assert hybrid.result["parameters"]["attention"] > 0
     tags = EventAccumulator(str(hybrid.folder / "tensorboard")).Reload().Tags()["scalars"]
     assert {"train/ctc", "train/attention", "train/accuracy", "dev/WER", "dev/ctc_CER"} <= set(tags)
