@@ -29,11 +29,26 @@ class NeuralLMRun:
     def __init__(self, folder):
         self.folder = Path(folder)
         missing = [name for name in NEEDED if not (self.folder / name).is_file()]
-        if missing or "perplexity" not in json.loads((self.folder / "result.json").read_text(encoding="utf-8")):
+        if missing or "perplexity" not in self._result():
             lacks = f"{missing[0]} is missing" if missing else "result.json is that of another kind of run"
             raise UserError(
                 f"neural_lm: {folder} is not the result folder of a finished language model ({lacks}); make one with "
                 "recipes/LibriSpeech/LM"
+            )
+
+    def _result(self):
+        path = self.folder / "result.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{path}: is not valid JSON ({error})") from None
+
+    def check(self, units):
+        """Refuse a recogniser with other units than those that the model was trained on."""
+        if load_units(self.folder / "save" / "units").pieces != units.pieces:
+            raise UserError(
+                f"neural_lm: {self.folder} speaks of other units than the recogniser; train it with "
+                "--acoustic RESULT_DIR of that one"
             )
 
     def model(self, units):
@@ -44,11 +59,7 @@ class NeuralLMRun:
         UserError
             If it was trained on other units than these, or its weights cannot be read.
         """
-        if load_units(self.folder / "save" / "units").pieces != units.pieces:
-            raise UserError(
-                f"neural_lm: {self.folder} speaks of other units than the recogniser; train it with "
-                "--acoustic RESULT_DIR of that one"
-            )
+        self.check(units)
         path = self.folder / "weights.safetensors"
         model = Hparams.load(self.folder / "hyperparams.yaml").build()["model"]
         try:

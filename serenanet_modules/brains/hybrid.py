@@ -32,6 +32,14 @@ class HybridBrain(CTCBrain):
         if plain["neural_lm"] is not None:
             NeuralLMRun(plain["neural_lm"])
 
+    @classmethod
+    def outputs(cls, plain, where, train, save):
+        """As `TextBrain`'s; refuses a language model of other units."""
+        arguments, sizes = super().outputs(plain, where, train, save)
+        if plain["neural_lm"] is not None:
+            NeuralLMRun(plain["neural_lm"]).check(arguments["units"])
+        return arguments, sizes
+
     def model_inputs(self, batch):
         """The labels, which the decoder is taught by."""
         return {"labels": batch.labels}

@@ -3,8 +3,8 @@
 - `greedy`: the best label of every frame, collapsed; with the frame each label starts at.
 - `beam`: CTC prefix beam search with or without an n-gram model, and lexicon beam search from
   phonemes to words (`fusion` scores hypotheses for flashlight-text, `lexicon` holds spellings).
-- `attention`: greedy and beam search over label sequences by an attention decoder, jointly with CTC (`ctc_prefix`) and with
-  language models (`label_lm`).
+- `attention`: greedy and beam search over label sequences by an attention decoder, jointly with CTC (`ctc_prefix`) and
+  with language models (`label_lm`).
 - `ngram`: ARPA models from text (with lmplz, IRSTLM or our own `kneser_ney`), and perplexity.
 - `tuning`: language model weight and word score from development data.
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -126,6 +127,20 @@ def test_language_model_folder(lm, hybrid):
     ).read_bytes()
 
 
+def test_language_model_of_two_processes(lm, hybrid, texts, tmp_path):
+    """As one that accumulates."""
+    folder = tmp_path / "run"
+    one = Run(lm_command(hybrid, folder / "one", texts, *PAIRS), folder / "one").done()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        launch = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    arguments = lm_command(hybrid, folder / "two", texts)
+    runs = [Run(arguments, folder / "two", (), launch | {"RANK": rank, "LOCAL_RANK": rank}) for rank in "01"]
+    assert all(run.done() for run in runs)
+    assert distance(folder / "one", folder / "two") < 1e-5
+    assert runs[0].result["perplexity"]["held_out"] == pytest.approx(one.result["perplexity"]["held_out"], abs=1e-3)
+
+
 def test_language_model_resumes(train, lm, hybrid, texts, tmp_path):
     """Killed mid-epoch and started again, it ends with the same weights."""
     arguments = lm_command(hybrid, tmp_path / "run", texts, "--ckpt_interval_minutes", 0.0005)
@@ -174,10 +189,13 @@ def test_refusals(train, hybrid, lm, texts, tmp_path):
     other = make_corpus(tmp_path / "other", sizes={"train": 6, "dev": 2, "test": 2})
     short = ("--number_of_epochs", 1, "--beam_size", 0, "--attention_beam_size", 0, "--units", "char")
     characters = train(*short, corpus=other, folder=tmp_path / "characters", **HYBRID).done()
+    run = train(*short, "--neural_lm", lm.folder, corpus=other, folder=tmp_path / "characters", **HYBRID)
+    assert run.wait() == 2 and "speaks of other units" in run.output.splitlines()[-1]
     with pytest.raises(UserError, match="speaks of other units"):
-        NeuralLMRun(lm.folder).model(Recognizer.from_folder(characters.folder).units)
+        Recognizer.from_folder(characters.folder).transcribe([], lm=lm.folder)
     broken = tmp_path / "broken"
     shutil.copytree(lm.folder, broken)
-    (broken / "result.json").write_text(json.dumps({"pretraining": {}}), encoding="utf-8")
-    with pytest.raises(UserError, match="that of another kind of run"):
-        NeuralLMRun(broken)
+    for content, message in ((json.dumps({"pretraining": {}}), "that of another kind of run"), ("{", "not valid JSON")):
+        (broken / "result.json").write_text(content, encoding="utf-8")
+        with pytest.raises(UserError, match=message):
+            NeuralLMRun(broken)
