@@ -1,5 +1,6 @@
 """One experiment on text alone: a language model over the units of a trained recogniser."""
 
+import itertools
 import json
 import random
 import shutil
@@ -57,13 +58,14 @@ class TextExperiment(Experiment):
 
     @classmethod
     def from_command_line(cls, argv):
-        """Parse ``FILE [--key value …]``."""
-        if not argv or argv[0].startswith("-"):
+        """Parse ``FILE [FILE …] [--key value …]``."""
+        files = [*itertools.takewhile(lambda word: not word.startswith("-"), argv)]
+        if not files:
             raise UserError("give a hyper-parameter file first, such as hparams/transformer_lm.yaml")
-        hparams = Hparams.load(argv[0])
-        overrides, options = split_arguments(_several(argv[1:]), hparams)
+        hparams = Hparams.load(files)
+        overrides, options = split_arguments(_several(argv[len(files) :]), hparams)
         hparams.override(overrides)
-        return cls(".", hparams, sb.parse_arguments([argv[0], *options])[1])
+        return cls(None, hparams, sb.parse_arguments([files[-1], *options])[1])
 
     # --- before any long work -------------------------------------------------------------------------------------
 
@@ -189,6 +191,7 @@ class TextExperiment(Experiment):
             "units": {"kind": self.units.kind, "size": self.units.size},
             "parameters": parameters(brain.raw("model")),
             "epochs": brain.progress.epoch,
+            "history": brain.progress.history,
             "steps": brain.optimizer_step,
             "seconds": {
                 "training": round(brain.progress.seconds, 1),

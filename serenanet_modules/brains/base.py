@@ -164,7 +164,7 @@ class RecipeBrain(Task, sb.Brain):
         for name, value in losses.items():
             self.writer.add_scalar(f"train/{name}", float(value.detach()), self.optimizer_step)
         self.writer.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], self.optimizer_step)
-        for name, value in self.raw("model").statistics().items():
+        for name, value in getattr(self.raw("model"), "statistics", dict)().items():
             self.writer.add_scalar(f"train/{name}", value, self.optimizer_step)
 
     # --- checkpoints ----------------------------------------------------------------------------------------------
