@@ -42,7 +42,7 @@ def write_all(systems, table, reference, out):
         for split in [s for s in sets if role(s) == "test"] or sets[:1]:
             measures = [m for m in ("WER", "CER", "PER") if any((split, m) in row.rates for row in rows)]
             caption = f"{split}, {kind}: mean over seeds with its 95 % interval over utterances; dots are seeds"
-            name = "_".join(["rates", kind.replace("+", "_"), *split.split("-")[1:]])
+            name = "_".join(["rates", kind.replace("+", "_").replace("/", "_"), *split.split("-")[1:]])
             drawn.append((f"{name}.png", caption, bars(rows, split, measures, reference)))
     trained = {tuple(result.folder for result in system.results): system for system in reversed(systems)}
     histories = [system for system in systems if system in trained.values() and history(system)]

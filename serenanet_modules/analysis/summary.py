@@ -30,14 +30,14 @@ class System:
     same_as: str | None = None
 
     def decoder(self, kind):
-        """Name of its decoder of a kind: ``greedy`` -> ``average/greedy``."""
-        return f"{self.scoring}/{kind}"
+        """Name of its decoder of a kind: ``greedy`` -> ``average/greedy``; those of attention keep their names."""
+        return kind if "/" in kind else f"{self.scoring}/{kind}"
 
     def kinds(self):
         """Kinds of decoders that all its results have, in the order of evaluation."""
         names = [[d for split in r.splits for d in r.decoders(split)] for r in self.results]
-        mine = [name for name in dict.fromkeys(names[0]) if name.split("/")[0] == self.scoring]
-        return [name.split("/", 1)[1] for name in mine if all(name in other for other in names)]
+        mine = [name for name in dict.fromkeys(names[0]) if name.split("/")[0] in (self.scoring, "attention")]
+        return [name.removeprefix(f"{self.scoring}/") for name in mine if all(name in other for other in names)]
 
     def rates(self, split, kind, measure):
         """Percent for each seed; [] where a run lacks it."""
