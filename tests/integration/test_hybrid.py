@@ -129,7 +129,7 @@ def test_language_model_folder(lm, hybrid):
 
 def test_language_model_of_two_processes(lm, hybrid, texts, tmp_path):
     """As one that accumulates."""
-    folder = tmp_path / "run"
+    folder = tmp_path
     one = Run(lm_command(hybrid, folder / "one", texts, *PAIRS), folder / "one").done()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
