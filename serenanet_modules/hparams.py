@@ -6,7 +6,8 @@ files of a command line stack likewise. Layers merge in the order base < dataset
 
 - a tagged node (``!new:``, ``!name:``, ``!ref``, ``!include:``) or a list replaces what stood there;
 - an untagged mapping merges into what stood there, keeping its class;
-- a key that the base does not know is an error that names the file.
+- a key that the base does not know is an error that names the file, and so is a value of another kind than the base's;
+  what the base leaves open (null, ``!PLACEHOLDER``) takes any kind, as often as it is given.
 
 ``part: !include:parts/x.yaml`` puts that file's content, merged with the mapping that follows, in the place of the
 node. ``!ref <key>`` always means a key of the whole document, in included files too. Dots reach into mappings on
@@ -40,10 +41,13 @@ class Hparams:
         The file that was asked for, the last of several; errors name it.
     tree : CommentedMap
         The merged nodes.
+    unset : frozenset of str, optional
+        Top-level keys whose values may be of any kind; by default those of the tree that have no value.
     """
 
-    def __init__(self, source, tree):
+    def __init__(self, source, tree, unset=None):
         self.source, self.tree = Path(source), tree
+        self._unset = _unset(tree) if unset is None else unset
 
     @classmethod
     def load(cls, files, dataset=None, options=None):
@@ -71,9 +75,10 @@ class Hparams:
             tree[key] = copy.deepcopy(value)
         for key, (where, value) in (dataset or {}).items():
             _merge(tree, CommentedMap({key: value}), where)
+        unset = _unset(tree)
         for where, layer in above:
-            _merge(tree, layer, where)
-        return cls(files[-1], tree)
+            _merge(tree, layer, where, unset)
+        return cls(files[-1], tree, unset)
 
     @classmethod
     def from_text(cls, text, source):
@@ -89,7 +94,7 @@ class Hparams:
             For an unknown key, a wrong type, or a key that has no value even now.
         """
         for key, text in overrides:
-            _merge(self.tree, _nest(key, text, self.source), "the command line")
+            _merge(self.tree, _nest(key, text, self.source), "the command line", self._unset)
         for key, node in self.tree.items():
             if is_placeholder(node):
                 raise UserError(f"{self.source}: '{key}' has no value; give it with --{key} VALUE")
@@ -106,7 +111,7 @@ class Hparams:
         """The same with the values of top-level keys blanked, for what does not depend on them."""
         tree = CommentedMap(self.tree)
         tree.update(dict.fromkeys(keys, ""))
-        return Hparams(self.source, tree)
+        return Hparams(self.source, tree, self._unset)
 
     def differences(self, file, free=()):
         """Top-level keys, ``free`` ones aside, that have another value in another standalone file."""
@@ -179,6 +184,10 @@ def read_yaml(file):
 def is_placeholder(node):
     """Whether a node says that its value is still to come."""
     return _tag(node) == PLACEHOLDER
+
+
+def _unset(tree):
+    return frozenset(key for key, node in tree.items() if node is None or is_placeholder(node))
 
 
 def _one_line(error):
@@ -261,7 +270,8 @@ def _nest(key, text, file):
     return node
 
 
-def _merge(base, layer, where, path=()):
+def _merge(base, layer, where, unset=(), path=()):
+    """Merge a layer; ``unset`` are keys of the top level that take any kind of value."""
     for key, new in layer.items():
         dotted = ".".join(map(str, (*path, key)))
         if key not in base:
@@ -270,11 +280,11 @@ def _merge(base, layer, where, path=()):
             raise UserError(f"{where}: unknown key '{dotted}'{hint}")
         old = base[key]
         if isinstance(old, CommentedMap) and isinstance(new, CommentedMap) and not _tag(new):
-            _merge(old, new, where, (*path, key))
+            _merge(old, new, where, path=(*path, key))
         else:
             if isinstance(old, str) and isinstance(new, (int, float)) and not isinstance(new, bool):
                 new = str(new)  # a name such as 7 is a text too
-            _check_type(old, new, dotted, where)
+            _check_type(None if dotted in unset else old, new, dotted, where)
             base[key] = new
 
 

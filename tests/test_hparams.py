@@ -529,3 +529,13 @@ def test_a_number_is_a_text_where_a_text_is_due(tmp_path):
     (tmp_path / "base.yaml").write_text("experiment: base\n", encoding="utf-8")
     hparams = Hparams.load(tmp_path / "base.yaml").override([("experiment", "7")])
     assert hparams.plain()["experiment"] == "7"
+
+
+def test_what_the_base_leaves_open_takes_any_kind_again(write):
+    """A folder, then a list of them over it, as a suite's pre-training is given; a text that the base has stays one."""
+    base = write(base=BASE + "data: !PLACEHOLDER\n")
+    above = write(above="extends: base.yaml\ndata: /a\n")
+    assert load(above, ("data", "[/a, /b]")).plain()["data"] == ["/a", "/b"]
+    assert load(base, ("data", "[/a, /b]"), ("data", "/c")).plain()["data"] == "/c"
+    assert error(above, ("lm", "[1, 2]")) == "the command line: 'lm' must be a text, not [1, 2]"
+    assert error(above, ("data.x", "1")) == "the command line: 'data' has no keys of its own here; give it one value"
