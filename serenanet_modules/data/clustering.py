@@ -65,7 +65,7 @@ def sample_frames(rows, root, features, representation, count, seed, device="cpu
     totals = np.array(
         [-(-(round(u.duration * SAMPLE_RATE) // features.hop + 1) // representation.stride) for u in rows]
     )
-    quotas = rng.multivariate_hypergeometric(totals, min(count, totals.sum()), method="marginals")
+    quotas = frame_quotas(totals, count, rng)
     chosen = {u.id: quota for u, quota in zip(rows, quotas, strict=True) if quota}
     rows = [u for u in rows if u.id in chosen]
     sample = []
@@ -75,6 +75,16 @@ def sample_frames(rows, root, features, representation, count, seed, device="cpu
             sample.append(y[torch.from_numpy(np.sort(places)).to(y.device)].float().cpu().numpy())
             bar.update()
     return np.concatenate(sample)
+
+
+def frame_quotas(totals, count, rng):
+    """How many of ``count`` frames, drawn without replacement, fall on each utterance of ``totals`` (N,) frames.
+
+    NumPy's multivariate hypergeometric draw stops at a billion frames, 2800 hours.
+    """
+    ends = totals.cumsum()
+    drawn = rng.choice(ends[-1], min(count, ends[-1]), replace=False, shuffle=False)  # numbers of frames
+    return np.bincount(np.searchsorted(ends, drawn, side="right"), minlength=len(totals))
 
 
 def fit_centroids(sample, n_clusters, seed, seeds=None):

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 import torch
 
-from serenanet_modules.data.clustering import fit_centroids, sample_frames, spread
+from serenanet_modules.data.clustering import fit_centroids, frame_quotas, sample_frames, spread
 from serenanet_modules.data.manifest import Utterance
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.clusters import Spectrum
@@ -58,6 +58,13 @@ def test_slower_frames(sample):
             return x[:, ::4]
 
     assert len(sample(10**6, representation=Slow())) == sum(-(-(round(16000 * s) // 160 + 1) // 4) for s in SECONDS)
+
+
+def test_a_corpus_of_any_length():
+    """Frames are numbered to more than a billion, and the share of each clip is what its length says."""
+    quotas = frame_quotas(np.full(1000, 6_000_000), 5000, np.random.default_rng(0))
+    assert quotas.sum() == 5000 and quotas.shape == (1000,) and 3 < quotas.var() < 7  # Poisson's is 5
+    assert frame_quotas(np.array([3, 1, 2]), 10, np.random.default_rng(0)).tolist() == [3, 1, 2]
 
 
 def blobs(centres, each=200):
