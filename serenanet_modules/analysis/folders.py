@@ -172,5 +172,6 @@ def find_results(places):
             except UserError as error:
                 left_out.append(str(error))
         if len(found) == before and not any(path.is_relative_to(place.resolve()) for path in found):
-            raise UserError(f"{place}: holds no finished run of a recogniser{': ' if left_out else ''}{left_out[-1:]}")
+            why = f"; {left_out[-1]}" if left_out else ""
+            raise UserError(f"{place}: holds no finished run of a recogniser{why}")
     return list(found.values()), left_out
