@@ -8,6 +8,7 @@ column of the same run's decoded texts.
 import itertools
 import sys
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from serenanet_modules.errors import UserError
@@ -20,6 +21,7 @@ BASE = "base.yaml"
 OUTPUT = "output.txt"  # in a run's folder: what it printed
 SET_HERE = {"experiment": "", "output_folder": ", give --out", "seed": ", give --seeds", "pretrained": ""}
 NOT_TRAINING = ("experiment", "output_folder", "scoring")
+MAKE_WEIGHTS = ("number_of_epochs", "early_stopping_patience", "checkpoints_to_average")  # of those free to change
 WITHOUT_EFFECT = ("output_folder", "prepared_folder", "num_workers", "ckpt_interval_minutes")  # on results
 
 
@@ -51,6 +53,11 @@ class Run:
         """Words of the command line."""
         return (sys.executable, *self.arguments)
 
+    @cached_property
+    def epochs(self):
+        """Epochs that it is to be trained for."""
+        return self.hparams.plain()["number_of_epochs"]
+
     @property
     def output(self):
         """File with what the run printed."""
@@ -62,20 +69,35 @@ class Run:
         Raises
         ------
         UserError
-            Where the folder holds a run with other settings, which must not be overwritten.
+            Where the folder holds a run with other settings, or one that started from what its pre-training was before
+            it is trained further: neither must be overwritten or passed for this one.
         """
-        file, result = self.folder / "hyperparams.yaml", self.folder / "result.json"
-        if not file.is_file():
+        if not self._settings.is_file():
             return "new"
-        self.hparams.set("n_units", read_yaml(file).get("n_units"))  # null became the number that the units gave
-        changed = self.hparams.differences(file, WITHOUT_EFFECT)
+        changed, result = self._changed(), self.folder / "result.json"
         if other := [key for key in changed if key not in FREE_TO_CHANGE]:
             raise UserError(
                 f"{self.folder} holds a run with other settings ({', '.join(other)}); give --out, or delete that folder"
             )
+        if self.needs and (further := [key for key in self.needs._changed() if key in MAKE_WEIGHTS]):
+            raise UserError(
+                f"{self.folder} started from {self.needs.folder}, whose {' and '.join(further)} would change now; give "
+                "--out, or delete both folders"
+            )
         # a run writes its hyper-parameters when it starts and its result when it ends
-        ended = result.is_file() and result.stat().st_mtime_ns >= file.stat().st_mtime_ns
+        ended = result.is_file() and result.stat().st_mtime_ns >= self._settings.stat().st_mtime_ns
         return "finished" if ended and not changed else "begun"
+
+    @property
+    def _settings(self):
+        return self.folder / "hyperparams.yaml"
+
+    def _changed(self):
+        """Keys that have another value in the folder, if there is a run in it."""
+        if not self._settings.is_file():
+            return []
+        self.hparams.set("n_units", read_yaml(self._settings).get("n_units"))  # null became what the units gave
+        return self.hparams.differences(self._settings, WITHOUT_EFFECT)
 
 
 @dataclass(frozen=True)

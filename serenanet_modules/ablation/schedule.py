@@ -198,4 +198,4 @@ def _epochs(run):
         done = (run.folder / "train_log.txt").read_text(encoding="utf-8").count("\n")
     except OSError:
         done = 0
-    return f"{done}/{run.hparams.plain()['number_of_epochs']}"
+    return f"{done}/{run.epochs}"

@@ -1,7 +1,7 @@
 """Runs that do in a moment what trainings do in hours."""
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -33,13 +33,6 @@ if act == "pause":
 """
 
 
-class Settings:
-    """Stands for a run's `Hparams`."""
-
-    def plain(self):
-        return {"number_of_epochs": 3}
-
-
 @dataclass(eq=False)
 class FakeRun:
     """A run that does what it is told: ok, fail, crash, wait (until asked to end), pause or stubborn."""
@@ -48,7 +41,7 @@ class FakeRun:
     folder: Path
     act: str = "ok"
     needs: "FakeRun | None" = None
-    hparams: Settings = field(default_factory=Settings)
+    epochs: int = 3
 
     @property
     def command(self):

@@ -145,6 +145,21 @@ def test_states(planned):
         other.state()
 
 
+def test_a_pre_training_that_goes_on(planned):
+    """What started from it would not be what it says; more epochs of the fine-tuning alone are no matter."""
+
+    def states(*arguments, epochs="7"):
+        plan = planned(arguments, only={"no_car"}, seeds=1, pretraining=["--number_of_epochs", epochs])
+        return [run.state() for run in plan.runs]
+
+    for run in planned(only={"no_car"}, seeds=1, pretraining=["--number_of_epochs", "7"]).runs:
+        pretend(run, True)
+    assert states() == ["finished", "finished"]
+    assert states("--number_of_epochs", "90", "--beam_size", "8") == ["begun", "begun"]
+    with pytest.raises(UserError, match="no_car/1986 started from .*full/1986, whose number_of_epochs would change"):
+        states(epochs="9")
+
+
 def test_the_listing_says_what_is_done(planned, tmp_path):
     plan = planned(only={"no_pessl", "scoring_car", "car_state_16"})
     pretend(next(run for run in plan.runs if run.name == "no_pessl/1986"), True)
