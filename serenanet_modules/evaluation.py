@@ -15,6 +15,7 @@ from serenanet_modules.analysis.bootstrap import interval
 from serenanet_modules.analysis.scoring import ErrorCounts, score, write_alignments
 from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader
 from serenanet_modules.data.files import replacing
+from serenanet_modules.data.manifest import by_set
 from serenanet_modules.data.phonemes import g2p
 from serenanet_modules.decoding import ngram
 from serenanet_modules.decoding.beam import BeamDecoder
@@ -82,7 +83,7 @@ class Evaluation:
         """
         results, beams = {}, None
         # all dev sets at once and first: they tune the language model
-        for sets in (_by_set(self.dev), *({name: rows} for name, rows in _by_set(self.test).items())):
+        for sets in (by_set(self.dev), *({name: rows} for name, rows in by_set(self.test).items())):
             rows = sum(sets.values(), [])
             title = ", ".join(sets)
             decoded, posteriors = self._network(rows, title)
@@ -283,11 +284,6 @@ class Evaluation:
             for u in rows:
                 spoken = [u.phonemes] if self.phonemic else []
                 writer.writerow([u.id, u.duration, u.text, *spoken, *(texts[u.id] for texts in decoded.values())])
-
-
-def _by_set(rows):
-    """Utterances by the named set that they are in."""
-    return {name: [u for u in rows if u.split == name] for name in sorted({u.split for u in rows})}
 
 
 def given_language_model(lm):

@@ -22,12 +22,13 @@ def parameter_table(model):
 
 def result_table(results):
     """Error rates with their intervals, for people."""
-    rows = [f"{'set':<6}{'decoder':<26}{'measure':<9}{'%':>7}   95 % interval"]
+    first = _first_column(results)
+    rows = [f"{'set':<{first}}{'decoder':<26}{'measure':<9}{'%':>7}   95 % interval"]
     for split, decoders in results.items():
         for decoder, measures in decoders.items():
             for measure, r in measures.items():
                 low, high = r["interval_95"]
-                rows.append(f"{split:<6}{decoder:<26}{measure:<9}{r['percent']:>7.2f}   {low:.2f} … {high:.2f}")
+                rows.append(f"{split:<{first}}{decoder:<26}{measure:<9}{r['percent']:>7.2f}   {low:.2f} … {high:.2f}")
     return "\n".join(rows)
 
 
@@ -51,11 +52,16 @@ def pretraining_table(splits):
         rows.append(
             (split, f"{m['masked_accuracy']:.2f}", guess, m["usage"]["dead"], m["usage"]["perplexity"], *agreement)
         )
-    widths = [len(name) + 2 for name in heading[1:]]
+    first, *widths = _first_column(splits), *(len(name) + 2 for name in heading[1:])
     return "\n".join(
-        f"{first:<6}" + "".join(f"{value!s:>{width}}" for value, width in zip(rest, widths, strict=True))
-        for first, *rest in [heading, *rows]
+        f"{name:<{first}}" + "".join(f"{value!s:>{width}}" for value, width in zip(rest, widths, strict=True))
+        for name, *rest in [heading, *rows]
     )
+
+
+def _first_column(names):
+    """Width of a column of sets' names."""
+    return max([6, *(len(name) + 2 for name in names)])
 
 
 def write_result(path, result):

@@ -12,12 +12,13 @@ from serenanet_modules.analysis.clusters import agreement, usage, write_clusters
 from serenanet_modules.brains.base import RecipeBrain
 from serenanet_modules.data.alignment import cepstra, spelling
 from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader
+from serenanet_modules.data.manifest import by_set
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.clusters import middle
 from serenanet_modules.results import pretraining_table
 from serenanet_modules.targets import Targets
 
-MEASURED_UTTERANCES = 1000  # of each split, at most
+MEASURED_UTTERANCES = 1000  # of each set, at most
 
 
 class PESSLBrain(RecipeBrain):
@@ -81,7 +82,8 @@ class PESSLBrain(RecipeBrain):
         aligner = Targets(
             plain, splits["train"], root, f"{plain['output_folder']}/save", self.modules.features, self.device
         ).aligner()
-        measured = {name: _sample(rows, plain["seed"]) for name, rows in splits.items() if rows}
+        sets = [item for rows in splits.values() for item in by_set(rows).items()]
+        measured = {name: _sample(rows, plain["seed"]) for name, rows in sets}
         spell = spelling()
         tables = {name: self._measure(rows, name, root, aligner, spell) for name, rows in measured.items()}
         phones = [] if aligner is None else aligner.phones
@@ -94,7 +96,7 @@ class PESSLBrain(RecipeBrain):
 
     @staticmethod
     def table(result):
-        """The measures of each split."""
+        """The measures of each set."""
         return pretraining_table(result["pretraining"])
 
     def _measure(self, rows, name, root, aligner, spell):

@@ -26,6 +26,18 @@ def role(split):
     return split.partition("-")[0]
 
 
+def by_set(utterances):
+    """Utterances by the named set that they are in.
+
+    Examples
+    --------
+    >>> rows = [Utterance(s, "u.flac", 1.0, "", "", "", "sw", s) for s in ("test-b", "test-a")]
+    >>> {name: [u.id for u in inside] for name, inside in by_set(rows).items()}
+    {'test-a': ['test-a'], 'test-b': ['test-b']}
+    """
+    return {name: [u for u in utterances if u.split == name] for name in sorted({u.split for u in utterances})}
+
+
 @dataclass(frozen=True)
 class Candidate:
     """What a recipe's prepare.py yields: a clip as the corpus gives it, not yet looked at.

@@ -47,13 +47,14 @@ def test_librispeech_scores_each_of_its_sets(tmp_path):
 
 
 def test_pre_training_pools_speech_with_and_without_transcripts(tmp_path):
-    """A release, and a long recording beside it that nobody transcribed and that comes in pieces."""
-    release = make_corpus(tmp_path / "sw")
+    """Two releases, and a long recording that nobody transcribed and that comes in pieces; each set is measured."""
+    releases = [make_corpus(tmp_path / name) for name in ("sw", "lg")]
     layouts.noise(tmp_path / "radio" / "news.wav", 45)
-    corpora, folder = f"[{release}, {tmp_path / 'radio'}]", tmp_path / "run"
+    corpora, folder = f"[{releases[0]}, {releases[1]}, {tmp_path / 'radio'}]", tmp_path / "run"
     trunk = MODEL[: MODEL.index("--car.d_model")] + MODEL[MODEL.index("--n_mels") :]
     more = ("--max_batch_seconds", "45", "--n_clusters", "12", "--cluster_frames", "2000", "--locale", "mdw")
     start = command("CommonVoice/sw", corpora, folder, *more, hparams="pessl_small.yaml", model=trunk)
     result = Run(start, folder).done().result
-    assert result["data"]["splits"]["train"]["utterances"] == 24 + 3
+    assert result["data"]["splits"]["train"]["utterances"] == 2 * 24 + 3
+    assert list(result["pretraining"]) == ["train", "dev-lg", "dev-sw", "test-lg", "test-sw"]
     assert result["data"]["warnings"][0] == "3 train utterance(s) have no text; only pre-training can use them"
