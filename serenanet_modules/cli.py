@@ -111,7 +111,7 @@ def _add_validate(commands, name):
     command.add_argument("--decode", action="store_true", help="decode all audio instead of reading its headers")
     command.add_argument("--unlabelled", action="store_true", help="judge as pre-training does, which needs no text")
     command.add_argument("--plot", metavar="FILE", help="draw durations, speech rates and characters: .png, .pdf, .svg")
-    command.add_argument("--jobs", type=int, metavar="N", help="threads (one a core)")
+    command.add_argument("--jobs", type=_count, metavar="N", help="threads (one a core)")
     command.set_defaults(run=_validate, takes_more=True)
 
 

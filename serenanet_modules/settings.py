@@ -69,6 +69,9 @@ def check_values(plain, where):
     for key, value in plain.get("preparation", {}).items():
         if not (isinstance(value, int | float) or (key == "jobs" and value is None)):
             raise UserError(f"{where}: 'preparation.{key}' must be a number, not {value!r}")
+    jobs = plain["preparation"]["jobs"]
+    if jobs is not None and not (isinstance(jobs, int) and jobs >= 1):
+        raise UserError(f"{where}: 'preparation.jobs' must be a whole number from 1 or null, not {jobs!r}")
 
 
 def check_machine(plain, device, where):

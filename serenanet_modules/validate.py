@@ -16,6 +16,7 @@ RECIPES = Path(__file__).parents[1] / "recipes"
 EXAMPLES = 5  # shown of each kind
 RARE = 5  # occurrences in train below which a character can hardly be learned
 ANY_LOCALE = "und"  # has no text rule of its own
+FIGURES = (".png", ".pdf", ".svg")
 COLUMNS = 8  # characters in a line of the inventory
 
 
@@ -47,6 +48,8 @@ def run(data, recipe=None, overrides=(), unlabelled=False, decode=False, figure=
     ------
     UserError
     """
+    if figure and Path(figure).suffix.lower() not in FIGURES:
+        raise UserError(f"--plot {figure}: a figure's name ends in {', '.join(FIGURES)}")
     paths = [str(path) for path in entries(data)]
     locale = dict(overrides).get("locale", ANY_LOCALE)
     found = Recipe(recipe) if recipe else guess(paths, locale, unlabelled)

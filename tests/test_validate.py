@@ -90,3 +90,10 @@ def test_layouts_are_guessed(validate, tmp_path):
     (tmp_path / "audio" / "train.tsv").write_text("client_id\tpath\tsentence\n")
     status, _, err = validate(tmp_path / "audio")
     assert status == 2 and "there is no dev.tsv in this data folder" in err
+
+
+def test_options_that_cannot_be(validate, release, tmp_path):
+    """Refused before the corpus is read."""
+    status, out, err = validate(release, "--plot", tmp_path / "figure.bmp")
+    assert (status, out) == (2, "") and "a figure's name ends in .png, .pdf, .svg" in err
+    assert validate(release, "--jobs", "-1")[0] == 2

@@ -159,19 +159,20 @@ def find_results(places):
     Raises
     ------
     UserError
-        Where a place holds no result of a recogniser.
+        Where a place holds no result at all, or all of them none of a recogniser.
     """
     found, left_out = {}, []
     for place in map(Path, places):
         if not place.is_dir():
             raise UserError(f"{place}: there is no such folder")
-        before = len(found)
-        for file in sorted(place.rglob(RESULT)):
+        files = sorted(place.rglob(RESULT))
+        if not files:
+            raise UserError(f"{place}: holds no finished run")
+        for file in files:
             try:
                 found.setdefault(file.parent.resolve(), Result.read(file.parent))
             except UserError as error:
                 left_out.append(str(error))
-        if len(found) == before and not any(path.is_relative_to(place.resolve()) for path in found):
-            why = f"; {left_out[-1]}" if left_out else ""
-            raise UserError(f"{place}: holds no finished run of a recogniser{why}")
+    if not found:
+        raise UserError(f"there is nothing to report on: {left_out[0]}")
     return list(found.values()), left_out

@@ -121,19 +121,25 @@ def curves(systems, reference, measure):
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for panel, system in zip(panels, systems, strict=False):
         for seed in history(reference):
-            panel.plot(*_curve(seed, measure), color=GREY, linewidth=1)
+            panel.plot(*_curve(seed, measure), color=GREY, linewidth=1, marker=_marker(seed))
         for seed in history(system):
-            panel.plot(*_curve(seed, measure), color=BLACK if system is reference else BLUE, linewidth=1.2)
+            colour = BLACK if system is reference else BLUE
+            panel.plot(*_curve(seed, measure), color=colour, linewidth=1.2, marker=_marker(seed))
         panel.set_title(system.name, fontsize="small")
         panel.grid(linewidth=0.4, alpha=0.6)
         panel.tick_params(labelsize="small", labelbottom=True)
-        panel.xaxis.get_major_locator().set_params(integer=True)
+        panel.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     panels[0].set_ylim(bottom=0)  # of all
     for panel in panels[len(systems) :]:
         panel.remove()
     figure.supxlabel("epoch", fontsize="small")
     figure.supylabel(f"dev {measure}, %", fontsize="small")
     return figure
+
+
+def _marker(epochs):
+    """A line of one point cannot be seen without one."""
+    return "." if len(epochs) < 2 else ""
 
 
 def _curve(epochs, measure):

@@ -15,7 +15,8 @@ NOTES = """\
 Means ± standard deviations over seeds, in percent. Δ is the difference to {reference} in points with its 95 % interval,
 p its two-sided significance: a paired bootstrap over utterances with the seeds pooled. It tells whether other
 utterances would have shown the same; what other seeds would have given only the ± tells. p is not corrected for the
-number of rows. RTF: seconds of features, network and greedy decoding for a second of audio. All figures:
+number of rows. Training time is that of the run alone, without its pre-training; RTF: seconds of features, network and
+greedy decoding for a second of audio. Both are by the clock, with whatever else ran beside. All figures:
 [table.csv](table.csv), [table.tex](table.tex)."""
 
 
@@ -140,8 +141,14 @@ def _origin(systems):
         ("threads", lambda c: c.get("threads")),
         ("epochs", lambda c: c.get("epochs")),
         ("training hours", lambda c: c.get("data", {}).get("splits", {}).get("train", {}).get("hours")),
+        ("pre-training", lambda c: _pretraining(c.get("pretrained"))),
     ):
         values = list(dict.fromkeys(str(read(c)) for c in contents if read(c) is not None))
         if values:
             yield f"- {title}: {', '.join(values)}"
     yield f"- first run: `{contents[0].get('command')}`"
+
+
+def _pretraining(about):
+    """What a run started from, in words; None for one that did not."""
+    return about and f"{about['epochs']} epochs on {about['hours']:.2f} h"

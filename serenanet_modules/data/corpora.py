@@ -32,7 +32,7 @@ def entries(data_folder):
         raise UserError("data_folder: the list is empty")
     for entry in listed:
         if not isinstance(entry, str | Path) or not Path(entry).exists():
-            raise UserError(f"data_folder: there is no folder {entry}")
+            raise UserError(f"data_folder: there is no file or folder {entry}")
     return [Path(entry).absolute() for entry in listed]
 
 

@@ -235,11 +235,11 @@ def test_bad_places(tmp_path):
         report([tmp_path / "empty"], out)
     make_result(tmp_path / "a", "full", 1, {"dev": {"decoder/greedy": [1] * 5}})
     make_result(tmp_path / "pessl", "pessl", 1, {}, results=None, scoring=None, pretraining={})
-    with pytest.raises(UserError, match="holds no finished run of a recogniser; .*/pessl: is a pre-training, which"):
+    with pytest.raises(UserError, match="nothing to report on: .*/pessl: is a pre-training, which"):
         report([tmp_path / "pessl"], out)
     make_result(tmp_path / "else", "else", 1, {}, results=None)
     assert "left out" not in report([tmp_path / "a"], out)
-    report([tmp_path], out)
+    report([tmp_path / name for name in ("pessl", "a", "else")], out)
     page = (out / "report.md").read_text(encoding="utf-8")
     assert f"- left out: {tmp_path}/pessl: is a pre-training, which has no error rates\n" in page
     assert f"- left out: {tmp_path}/else/result.json: is not the result of a recogniser (KeyError('results'))" in page

@@ -61,7 +61,7 @@ def test_audio_alone(tmp_path):
 
 def test_what_is_not_there(tmp_path):
     for entries in (tmp_path / "gone", [tmp_path, tmp_path / "gone"]):
-        with pytest.raises(UserError, match="data_folder: there is no folder .*gone"):
+        with pytest.raises(UserError, match="data_folder: there is no file or folder .*gone"):
             candidates("Custom", entries)
     with pytest.raises(UserError, match="the list is empty"):
         candidates("Custom", [])

@@ -24,6 +24,7 @@ CASES = {
     "unknown scoring": (["--scoring", "both"], ["'scoring' must be one of decoder, car, average"]),
     "unknown units": (["--units", "syllable"], ["units", "syllable"]),
     "no step": (["--grad_accumulation_factor", "0"], ["grad_accumulation_factor"]),
+    "no threads": (["--preparation.jobs", "-1"], ["'preparation.jobs' must be a whole number from 1 or null"]),
     "gradient turned round": (["--max_grad_norm", "-1"], ["'max_grad_norm' must be more than 0"]),
     "negative rate": (["--lr", "-0.1"], ["'lr' must be at least 0"]),
     "unsupported run option": (["--debug"], ["'--debug' of SpeechBrain is not supported"]),
