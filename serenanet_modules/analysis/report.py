@@ -151,4 +151,4 @@ def _origin(systems):
 
 def _pretraining(about):
     """What a run started from, in words; None for one that did not."""
-    return about and f"{about['epochs']} epochs on {about['hours']:.2f} h"
+    return about and f"{about['hours']:.2f} h, {about['epochs']} epoch(s)"

@@ -5,6 +5,7 @@ import json
 import random
 import re
 import statistics
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -255,3 +256,18 @@ def test_bad_places(tmp_path):
     make_result(tmp_path / "c/2", "c", 2, {"dev": {"decoder/greedy": [1] * 6}})
     with pytest.raises(UserError, match="seeds of c cannot be pooled"):
         report([tmp_path / "c"], out)
+
+
+def test_the_page_says_what_runs_started_from(tmp_path):
+    made = {"dev": {"decoder/greedy": [1] * 5}}
+    make_result(tmp_path / "a", "full", 1, made, pretrained={"hours": 1.5, "epochs": 3})
+    make_result(tmp_path / "b", "anew", 1, made, pretrained=None)
+    report([tmp_path], tmp_path / "report")
+    assert "\n- pre-training: 1.50 h, 3 epoch(s)\n" in (tmp_path / "report/report.md").read_text(encoding="utf-8")
+
+
+def test_a_single_epoch_can_be_seen():
+    one = System("one", [Result(Path("a"), {"history": history(50.0)})], "decoder")
+    figure = plots.curves([one], one, "WER")
+    assert {line.get_marker() for line in figure.axes[0].lines} == {"."}
+    assert [tick for tick in figure.axes[0].get_xticks() if tick % 1] == []
