@@ -66,10 +66,11 @@ def check_values(plain, where):
     for key in WHOLE_NUMBERS:
         if not isinstance(plain.get(key), int | None):
             raise UserError(f"{where}: '{key}' must be a whole number or null, not {plain[key]!r}")
-    for key, value in plain.get("preparation", {}).items():
+    preparation = plain.get("preparation", {"jobs": None})  # recipes of text alone prepare no audio
+    for key, value in preparation.items():
         if not (isinstance(value, int | float) or (key == "jobs" and value is None)):
             raise UserError(f"{where}: 'preparation.{key}' must be a number, not {value!r}")
-    jobs = plain["preparation"]["jobs"]
+    jobs = preparation["jobs"]
     if jobs is not None and not (isinstance(jobs, int) and jobs >= 1):
         raise UserError(f"{where}: 'preparation.jobs' must be a whole number from 1 or null, not {jobs!r}")
 
