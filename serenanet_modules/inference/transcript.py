@@ -1,0 +1,84 @@
+"""What a recogniser heard, with times and confidences."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Token:
+    """A unit of the model as text, such as a character or a word piece.
+
+    Attributes
+    ----------
+    text : str
+    start, end : float
+        Seconds from the beginning of the audio.
+    confidence : float
+        Between 0 and 1.
+    """
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word; attributes as those of `Token`."""
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of the audio that was decoded at once.
+
+    Attributes
+    ----------
+    text : str
+    start, end : float
+        Seconds from the beginning of the audio.
+    confidence : float
+        Between 0 and 1.
+    words : tuple of Word
+    tokens : tuple of Token
+    """
+
+    text: str
+    start: float
+    end: float
+    confidence: float
+    words: tuple[Word, ...]
+    tokens: tuple[Token, ...]
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """All that was heard in one source.
+
+    Attributes
+    ----------
+    text : str
+        "" where nothing was heard.
+    duration : float
+        Of the audio, in seconds.
+    segments : tuple of Segment
+        In order; none for silence.
+    """
+
+    text: str
+    duration: float
+    segments: tuple[Segment, ...]
+
+    @property
+    def words(self):
+        """Words of all segments."""
+        return tuple(word for segment in self.segments for word in segment.words)
+
+    @property
+    def tokens(self):
+        """Tokens of all segments."""
+        return tuple(token for segment in self.segments for token in segment.tokens)
