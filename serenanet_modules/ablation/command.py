@@ -40,7 +40,7 @@ def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None
     pretraining_arguments : str
         ``--key value`` of the pre-trainings alone, quoted as for a shell.
     **how
-        ``jobs`` (at a time), ``sbatch`` (template) and ``dry_run``.
+        ``jobs`` (at a time), ``sbatch`` (template), ``dry_run``, and ``line``: the command line, for the report.
 
     Returns
     -------
@@ -63,7 +63,7 @@ def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None
             print(f"{counts(outcomes)}; the same command goes on from here")
             return 128 + schedule.signals[0]
         print(f"{counts(outcomes)}")
-        return report_on(plan, outcomes, out)
+        return report_on(plan, outcomes, out, how.get("line"))
 
 
 def listing(plan):
@@ -101,7 +101,7 @@ def _jobs(limit, template):
     return LocalJobs(limit or 1, gpus())
 
 
-def report_on(plan, outcomes, out):
+def report_on(plan, outcomes, out, line=None):
     """Report what has been finished, beside the full model if that has been; say what has not, and why."""
     finished = {outcome.run for outcome in outcomes if outcome.state == "finished"}
     finished |= {run for run in plan.reference.runs if run.state() == "finished"}
@@ -112,7 +112,7 @@ def report_on(plan, outcomes, out):
     groups = [group for group in groups if group.folders]
     failed = [outcome for outcome in outcomes if outcome.state != "finished"]
     if groups:
-        print(write_report(groups, out / REPORT, reference=plan.reference.name, missing=_lines(failed)))
+        print(write_report(groups, out / REPORT, plan.reference.name, _lines(failed), line))
     for line in _lines(failed):
         print(line)
     return FAILED if failed else 0

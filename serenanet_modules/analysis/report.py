@@ -16,7 +16,8 @@ Means ± standard deviations over seeds, in percent. Δ is the difference to {re
 p its two-sided significance: a paired bootstrap over utterances with the seeds pooled. It tells whether other
 utterances would have shown the same; what other seeds would have given only the ± tells. p is not corrected for the
 number of rows. Training time is that of the run alone, without its pre-training; RTF: seconds of features, network and
-greedy decoding for a second of audio. Both are by the clock, with whatever else ran beside. All figures:
+greedy decoding for a second of audio. Both are by the clock, with whatever else ran
+beside; CPU is what the processor spent on training. All figures:
 [table.csv](table.csv), [table.tex](table.tex)."""
 
 
@@ -76,7 +77,7 @@ def report(places, out, reference=None):
     return _write(systems, Path(out), reference, [f"left out: {sentence}" for sentence in left_out])
 
 
-def write_report(groups, out, reference=None, missing=()):
+def write_report(groups, out, reference=None, missing=(), command=None):
     """Report on groups of result folders.
 
     Parameters
@@ -87,13 +88,15 @@ def write_report(groups, out, reference=None, missing=()):
         Name of the group that the others are compared with; the first by default.
     missing : list of str
         Sentences on what is not in the report.
+    command : str, optional
+        That made all the runs.
     """
     opened = {}
     systems = []
     for group in groups:
         results = [opened.setdefault(folder, Result.read(folder)) for folder in group.folders]
         systems.append(System(group.name, results, group.scoring or _scoring(group.name, results), group.same_as))
-    return _write(systems, Path(out), reference, list(missing))
+    return _write(systems, Path(out), reference, list(missing), command)
 
 
 def _scoring(name, results):
@@ -103,7 +106,7 @@ def _scoring(name, results):
     return found.pop()
 
 
-def _write(systems, out, reference, notes):
+def _write(systems, out, reference, notes, command=None):
     by_name = {system.name: system for system in systems}
     if reference is not None and reference not in by_name:
         notes.append(f"nothing is compared: {reference} has no finished run")
@@ -115,23 +118,23 @@ def _write(systems, out, reference, notes):
         tables.write_csv(path, table)
     for name, text in (
         ("table.tex", tables.latex(table)),
-        ("report.md", _page(systems, table, base, images, notes)),
+        ("report.md", _page(systems, table, base, images, notes, command)),
     ):
         with replacing(out / name) as path:
             path.write_text(text, encoding="utf-8")
     return f"{tables.plain(table)}\nreport: {out / 'report.md'}"
 
 
-def _page(systems, table, base, images, notes):
+def _page(systems, table, base, images, notes, command):
     parts = [f"# {', '.join(dict.fromkeys(s.results[0].dataset for s in systems))}", tables.markdown(table)]
     parts.append(NOTES.format(reference=base.name if base else "the full model"))
     parts += ["\n".join(f"- {note}" for note in notes)] if notes else []
     parts += [f"![{caption}]({name})\n\n{caption}" for name, caption in images]
-    parts.append("\n".join(["## How it was made", "", *_origin(systems)]))
+    parts.append("\n".join(["## How it was made", "", *_origin(systems, command)]))
     return "\n\n".join(parts) + "\n"
 
 
-def _origin(systems):
+def _origin(systems, command):
     """What all runs share, and what differs between them."""
     contents = [result.content for system in systems for result in system.results]
     for title, read in (
@@ -146,7 +149,7 @@ def _origin(systems):
         values = list(dict.fromkeys(str(read(c)) for c in contents if read(c) is not None))
         if values:
             yield f"- {title}: {', '.join(values)}"
-    yield f"- first run: `{contents[0].get('command')}`"
+    yield f"- all runs: `{command}`" if command else f"- first run: `{contents[0].get('command')}`"
 
 
 def _pretraining(about):

@@ -108,6 +108,12 @@ class Row:
         return Spread.of([r.content["seconds"]["training"] for r in self.system.results])
 
     @property
+    def training_cpu(self):
+        """Spread of the processor's seconds of runs that trained on it alone, or None."""
+        contents = [r.content for r in self.system.results if r.content.get("device") == "cpu"]
+        return Spread.of([content["seconds"].get("training_cpu") for content in contents])
+
+    @property
     def real_time_factor(self):
         """Spread of seconds per second, or None."""
         return Spread.of([r.real_time_factor for r in self.system.results])

@@ -33,6 +33,8 @@ def columns(rows, cost):
     if cost:
         chosen.append(("parameters", lambda row: f"{row.parameters / 1e6:.2f} M"))
         chosen.append(("training, min", lambda row: _spread(row.training, 1 / 60)))
+        if any(row.training_cpu for row in rows):
+            chosen.append(("CPU, min", lambda row: _spread(row.training_cpu, 1 / 60)))
         chosen.append(("RTF", lambda row: _rtf(row.real_time_factor)))
     return chosen
 
@@ -144,12 +146,12 @@ def write_csv(path, table):
 CSV_COLUMNS = (
     *("system", "same_as", "seeds", "decoder", "split", "measure", "mean", "sd", "low_95", "high_95"),
     *("difference", "difference_low_95", "difference_high_95", "p_value"),
-    *("parameters", "training_seconds", "training_seconds_sd", "rtf"),
+    *("parameters", "training_seconds", "training_seconds_sd", "training_cpu_seconds", "rtf"),
 )
 
 
 def _csv_lines(row):
-    system, training, rtf = row.system, row.training, row.real_time_factor
+    system, training, cpu, rtf = row.system, row.training, row.training_cpu, row.real_time_factor
     for (split, measure), spread in row.rates.items():
         difference = row.differences.get((split, measure))
         shares = (difference.difference, difference.low, difference.high) if difference else (None,) * 3
@@ -158,7 +160,8 @@ def _csv_lines(row):
             *map(_number, (spread.mean, spread.sd, *row.intervals[split, measure])),
             *(_number(None if share is None else 100 * share) for share in shares),
             _number(difference and difference.p_value, 5),
-            *(row.parameters, _number(training.mean, 1), _number(training.sd, 1), _number(rtf and rtf.mean, 5)),
+            *(row.parameters, _number(training.mean, 1), _number(training.sd, 1)),
+            *(_number(cpu and cpu.mean, 1), _number(rtf and rtf.mean, 5)),
         )
 
 

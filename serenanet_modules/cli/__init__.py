@@ -7,6 +7,7 @@ import argparse
 import difflib
 import importlib
 import os
+import shlex
 import sys
 
 from serenanet_modules.errors import UserError
@@ -36,6 +37,7 @@ def main(argv=None):
         arguments, arguments.more = parser.parse_known_args(argv)
         if arguments.more and not getattr(arguments, "takes_more", False):
             parser.error(f"unrecognized arguments: {' '.join(arguments.more)}")
+        arguments.line = shlex.join(["serenanet", *argv])
         return arguments.run(arguments)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

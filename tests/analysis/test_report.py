@@ -263,7 +263,26 @@ def test_the_page_says_what_runs_started_from(tmp_path):
     make_result(tmp_path / "a", "full", 1, made, pretrained={"hours": 1.5, "epochs": 3})
     make_result(tmp_path / "b", "anew", 1, made, pretrained=None)
     report([tmp_path], tmp_path / "report")
-    assert "\n- pre-training: 1.50 h, 3 epoch(s)\n" in (tmp_path / "report/report.md").read_text(encoding="utf-8")
+    page = (tmp_path / "report/report.md").read_text(encoding="utf-8")
+    assert "\n- pre-training: 1.50 h, 3 epoch(s)\n" in page and "\n- first run: `python train.py`\n" in page
+
+
+def test_the_page_says_which_command_made_a_suite(tmp_path):
+    folder = make_result(tmp_path / "a", "full", 1, {"dev": {"decoder/greedy": [1] * 5}})
+    write_report([Group("full", [folder])], tmp_path / "report", command="serenanet ablate --seeds 1")
+    assert "\n- all runs: `serenanet ablate --seeds 1`\n" in (tmp_path / "report/report.md").read_text(encoding="utf-8")
+
+
+def test_cpu_time_is_that_of_runs_without_a_gpu(tmp_path):
+    made, seconds = {"dev": {"decoder/greedy": [1] * 5}}, {"training": 60.0, "training_cpu": 150.0}
+    make_result(tmp_path / "a", "here", 1, made, device="cpu", seconds=seconds)
+    make_result(tmp_path / "b", "there", 1, made, device="cuda", seconds=seconds)
+    printed = report([tmp_path], tmp_path / "report")
+    assert "CPU, min" in printed
+    assert [(row["system"], row["training_cpu_seconds"]) for row in lines(tmp_path / "report")][::2] == [
+        ("here", "150.0"),
+        ("there", ""),
+    ]
 
 
 def test_a_single_epoch_can_be_seen():
