@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from serenanet_modules import distributed
 from serenanet_modules.analysis.bootstrap import interval
-from serenanet_modules.analysis.scoring import ErrorCounts, score, write_alignments
+from serenanet_modules.analysis.scoring import LEVELS, ErrorCounts, score, write_alignments
 from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader
 from serenanet_modules.data.files import replacing
 from serenanet_modules.data.manifest import by_set
@@ -32,7 +32,6 @@ TUNING_UTTERANCES = 500  # of dev, at most
 LM_WEIGHTS, WORD_SCORES = (0.25, 0.5, 0.75, 1.0, 1.5), (0.0, 1.5, 3.0, 4.5)  # tried on dev
 TRIALS = len(LM_WEIGHTS) * len(WORD_SCORES)
 WORTH_PROCESSES = 400  # beam searches that take longer than starting processes
-LEVELS = {"WER": "word", "CER": "char", "PER": "phone"}
 
 
 class Evaluation:

@@ -6,9 +6,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from serenanet_modules.analysis.palette import BLUE, VERMILION
 from serenanet_modules.data.files import replacing
-
-BLUE, ORANGE = "#0072B2", "#D55E00"  # of Okabe and Ito's palette, which colour-blind readers tell apart
 
 
 def plot_usage(counts, path):
@@ -29,7 +28,7 @@ def plot_usage(counts, path):
     place = np.arange(len(order))
     axes.bar(place, shares[first][order], width=0.8, color=BLUE, label=first)
     for split, marker in zip(others, itertools.cycle(".x+^sv"), strict=False):
-        axes.plot(place, shares[split][order], marker, color=ORANGE, markersize=5, label=split)
+        axes.plot(place, shares[split][order], marker, color=VERMILION, markersize=5, label=split)
     axes.axhline(100 / len(order), color="black", linewidth=0.8, linestyle="--", label="all alike")
     axes.set(xlabel="cluster, by frequency", ylabel="frames (%)", xlim=(-1, len(order)))
     axes.set_title("Cluster usage")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from serenanet_modules.analysis.palette import BLUE, GREEN, ORANGE, VERMILION
 from serenanet_modules.data.files import replacing
 from serenanet_modules.data.listening import Clip
 from serenanet_modules.data.manifest import SPLITS, role
@@ -14,8 +15,8 @@ FAR = 5.0  # robust standard deviations of a logarithm from its median that make
 LEAST_SPREAD = 0.1  # of that logarithm, so that a corpus of equal clips does not call all others odd
 LETTERS = 40  # bars in the figure
 POINTS = 5000  # in its scatter plot
-COLOURS = {"train": "#0072B2", "dev": "#E69F00", "test": "#009E73"}  # Okabe and Ito's, told apart by all
-REJECTED = "#D55E00"
+COLOURS = {"train": BLUE, "dev": ORANGE, "test": GREEN}
+REJECTED = VERMILION
 
 
 @dataclass(frozen=True)

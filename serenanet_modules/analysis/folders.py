@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from serenanet_modules.analysis.scoring import score
+from serenanet_modules.analysis.scoring import LEVELS, score
 from serenanet_modules.data.manifest import role
 from serenanet_modules.errors import UserError
 
 RESULT = "result.json"
-LEVELS = {"WER": "word", "CER": "char", "PER": "phone"}
 FIELD_LIMIT = 2**31 - 1  # characters in a field of a CSV file
 
 csv.field_size_limit(min(FIELD_LIMIT, sys.maxsize))

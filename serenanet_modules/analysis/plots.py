@@ -7,14 +7,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from serenanet_modules.analysis.folders import in_order
+from serenanet_modules.analysis.palette import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from serenanet_modules.data.files import replacing
 from serenanet_modules.data.manifest import role
 
-# Okabe and Ito's colours, which colour-blind readers tell apart
-BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
-    *("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"),
-)
-GREY = "#999999"
 DPI = 110
 SHOWN_UNITS = 24  # rows of a posterior plot
 WORD_START = "▁"  # in the names of SentencePiece's units

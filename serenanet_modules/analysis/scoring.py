@@ -26,6 +26,7 @@ from serenanet_modules.data.files import replacing
 SUBSTITUTION, INSERTION, DELETION = 4, 3, 3
 CELLS = 2**21  # alignment cells in memory at once; a pair longer than that is aligned alone
 NAMES = {"word": "WER", "char": "CER", "phone": "PER"}
+LEVELS = {name: level for level, name in NAMES.items()}
 WIDTH = 100  # columns of the alignment file
 
 
