@@ -69,7 +69,7 @@ def _transcription(folder):
         row = next(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     clip = Path(CORPUS) / "clips" / row["path"]
     recognizer = Recognizer.from_folder(folder)
-    text = recognizer.transcribe([clip])[0]
+    text = recognizer.transcribe([clip])[0].text
     command = shlex.join(["serenanet", "transcribe", str(folder), str(clip)])
     reference = normaliser(recognizer.settings["locale"])(row["sentence"])
     return f"$ {command}\n{text}\nreference: {reference}"

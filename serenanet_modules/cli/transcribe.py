@@ -30,11 +30,11 @@ def _transcribe(arguments):
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     recognizer = Recognizer.from_folder(arguments.folder, device)
     files, status = arguments.files, 0
-    texts = recognizer.transcripts(files, arguments.batch_seconds, arguments.lm, progress=sys.stderr.isatty())
-    for file, text in zip(files, texts, strict=True):
-        if isinstance(text, UserError):
-            print(f"error: {text}", file=sys.stderr)
+    found = recognizer.transcripts(files, arguments.batch_seconds, arguments.lm, progress=sys.stderr.isatty())
+    for file, transcript in zip(files, found, strict=True):
+        if isinstance(transcript, UserError):
+            print(f"error: {transcript}", file=sys.stderr)
             status = 1
         else:
-            print(f"{file}\t{text}" if len(files) > 1 else text, flush=True)
+            print(f"{file}\t{transcript.text}" if len(files) > 1 else transcript.text, flush=True)
     return status

@@ -9,23 +9,18 @@ Resampling is soxr's "HQ": twice as fast as torchaudio's cached filters, nothing
 works without Python's lock, so that threads run beside each other.
 """
 
-import io
 import mmap
-import shutil
-import struct
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 
-from serenanet_modules.data import mpeg
+from serenanet_modules.data import ffmpeg, mpeg, wav
 from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
 
 SAMPLE_RATE = 16000
-WAV_SLACK = 0.1  # seconds that a wav file may lack of what its header says
 BLOCK_SECONDS = 30  # of a long recording, held in memory at once
 
 REASONS = {
@@ -34,15 +29,6 @@ REASONS = {
     "truncated": "the end of the file is missing",
     "empty": "there is no sound in it (0 samples)",
     "not finite": "it has samples that are infinite or not a number",
-}
-
-_FFMPEG_ONLY = {  # how files begin that libsndfile does not know: offset, bytes
-    "mp4": (4, b"ftyp"),
-    "webm or matroska": (0, b"\x1aE\xdf\xa3"),
-    "wma": (0, b"0&\xb2u"),
-    "amr": (0, b"#!AMR"),
-    "aac": (0, b"\xff\xf1"),
-    "aac, MPEG-2": (0, b"\xff\xf9"),
 }
 
 
@@ -82,16 +68,61 @@ def load(path):
         With one of `REASONS`. Truncation is seen in mp3 and wav; a cut flac is undecodable; in
         ogg, which may end on any page, it does not show.
     """
+    samples = np.concatenate([np.empty(0, np.float32), *blocks(path)])
+    if not len(samples):
+        raise AudioError("empty", path)
+    return samples
+
+
+def blocks(path):
+    """Read an audio file piece by piece; all pieces together are what `load` gives.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Yields
+    ------
+    numpy.ndarray
+        (N,) float32 at 16 kHz, about `BLOCK_SECONDS` of sound each.
+
+    Raises
+    ------
+    AudioError
+        As `load` does, what is wrong inside the file once that part of it is reached; a file without a sample yields
+        nothing.
+    """
     path = Path(path)
     _check_there(path)
-    samples, rate = _decode(path)
-    if len(samples) == 0:
-        raise AudioError("empty", path)
-    mono = _mono(samples, path)
-    mono = mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE)
-    if len(mono) == 0:
-        raise AudioError("empty", path, "less than one sample at 16 kHz")
-    return np.ascontiguousarray(mono, dtype=np.float32)
+    if _checked_format(path):
+        rate, parts = _with_ffmpeg(path)
+    else:
+        rate, parts = _with_libsndfile(path)
+    yield from resampled((_mono(part, path) for part in parts), rate)
+
+
+def resampled(parts, rate):
+    """Samples of one channel at 16 kHz.
+
+    Parameters
+    ----------
+    parts : iterable of numpy.ndarray
+        (N,) float32 each, together one recording; results do not depend on where it is parted.
+    rate : int
+        Of ``parts``, in Hz.
+
+    Yields
+    ------
+    numpy.ndarray
+        (N,) float32.
+    """
+    if rate == SAMPLE_RATE:
+        yield from parts
+        return
+    resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
+    for part in parts:
+        yield resampler.resample_chunk(np.ascontiguousarray(part))
+    yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
 
 
 def cut(path, spans):
@@ -116,7 +147,7 @@ def cut(path, spans):
     """
     bounds = [(round(a * SAMPLE_RATE), None if b is None else round(b * SAMPLE_RATE)) for a, b in spans]
     waiting, position = {i: [] for i in sorted(range(len(spans)), key=lambda i: bounds[i][0])}, 0
-    for block in _blocks(Path(path)):
+    for block in blocks(path):
         for i in list(waiting):
             start, end = bounds[i]
             if start >= position + len(block):
@@ -149,7 +180,7 @@ def seconds(path):
         info = soundfile.info(path)
     except soundfile.LibsndfileError as error:
         with open(path, "rb") as file:
-            if _needs_ffmpeg(file.read(16)):
+            if ffmpeg.needed(file.read(16)):
                 return None
         raise AudioError("undecodable", path, error.error_string) from None
     if not info.frames:
@@ -198,22 +229,37 @@ def _mono(samples, path):
     return samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
 
 
-def _blocks(path):
-    """Yield a file's samples at 16 kHz in pieces, (N,) float32 each."""
-    _check_there(path)
-    if _checked_format(path):
-        yield load(path)
-        return
+def _with_libsndfile(path):
+    """A file's rate, and its (N, channels) samples in pieces."""
     try:
-        with soundfile.SoundFile(path) as file:
-            resampler = soxr.ResampleStream(file.samplerate, SAMPLE_RATE, 1, dtype="float32")
-            for block in file.blocks(BLOCK_SECONDS * file.samplerate, dtype="float32", always_2d=True):
-                mono = np.ascontiguousarray(_mono(block, path))
-                yield mono if file.samplerate == SAMPLE_RATE else resampler.resample_chunk(mono)
-            if file.samplerate != SAMPLE_RATE:
-                yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+        file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
         raise AudioError("undecodable", path, error.error_string) from None
+
+    def parts():
+        with file:
+            try:
+                yield from file.blocks(BLOCK_SECONDS * file.samplerate, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError as error:
+                raise AudioError("undecodable", path, error.error_string) from None
+
+    return file.samplerate, parts()
+
+
+def _with_ffmpeg(path):
+    """The same for a file that libsndfile does not know."""
+    try:
+        rate, parts = ffmpeg.read(path, BLOCK_SECONDS)
+    except ffmpeg.FFmpegError as error:
+        raise AudioError("undecodable", path, str(error)) from None
+
+    def checked():
+        try:
+            yield from parts
+        except ffmpeg.FFmpegError as error:
+            raise AudioError("undecodable", path, str(error)) from None
+
+    return rate, checked()
 
 
 def _checked_format(path):
@@ -222,61 +268,16 @@ def _checked_format(path):
     Done before decoding: mp3 decoders fill the terminal with warnings about what is missing.
     """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if _needs_ffmpeg(data):
+        if ffmpeg.needed(data):
             return True
         if missing := _missing_part(path, data):
             raise AudioError("truncated", path, missing)
     return False
 
 
-def _needs_ffmpeg(data):
-    return any(data[at : at + len(magic)] == magic for at, magic in _FFMPEG_ONLY.values())
-
-
-def _decode(path):
-    """Return samples, (N, channels) float32, and their rate."""
-    if _checked_format(path):
-        return _decode_with_ffmpeg(path)
-    try:
-        return soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise AudioError("undecodable", path, error.error_string) from None
-
-
-def _decode_with_ffmpeg(path):
-    if not shutil.which("ffmpeg"):
-        raise AudioError("undecodable", path, "its format needs ffmpeg, which is not installed")
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", f"file:{path}"]
-    command += ["-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "wav", "-"]
-    done = subprocess.run(command, capture_output=True)
-    if done.returncode:
-        last_line = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-        raise AudioError("undecodable", path, f"ffmpeg: {' '.join(last_line)}")
-    return soundfile.read(io.BytesIO(done.stdout), dtype="float32", always_2d=True)
-
-
 def _missing_part(path, data):
     """Say what a file lacks at its end, "" if nothing or its format cannot tell."""
     if data[:4] == b"RIFF":
-        return _missing_wav_part(data)
+        return wav.missing_part(data)
     is_mp3 = path.suffix.lower() == ".mp3" or data[:3] == b"ID3" or data[:1] == b"\xff"
     return mpeg.missing_part(data) if is_mp3 else ""
-
-
-def _missing_wav_part(data):
-    """Compare a wav file with the length its header gives.
-
-    Writers to a pipe announce 0 or 2^32 - 1 bytes, which promises nothing, and some recorders a few milliseconds more
-    than they write.
-    """
-    position, byte_rate = 12, 0
-    while position + 8 <= len(data):
-        name, size = struct.unpack_from("<4sI", data, position)
-        there = len(data) - position - 8
-        if name == b"fmt " and there >= 12:
-            byte_rate = struct.unpack_from("<I", data, position + 16)[0]
-        if name == b"data":
-            missing = size - there if 0 < size < 0xFFFFFFFF else 0
-            return f"{there} of {size} bytes are there" if missing > WAV_SLACK * byte_rate else ""
-        position += 8 + size + size % 2
-    return ""

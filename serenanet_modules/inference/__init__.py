@@ -1,5 +1,7 @@
 """Trained models at work: open a result folder, transcribe audio.
 
-- `segment`: long audio cut where it is quiet.
-- `recognizer`: files or samples in, text out.
+- `recognizer`: files or samples in, `transcript`s out.
+- `folder`: a result folder's network, units and settings; `decoders`: what can decode with them.
+- `sources`: whatever is audio, in pieces; `segment`: cut where it is quiet.
+- `timestamps`: times and confidences of decoded text.
 """

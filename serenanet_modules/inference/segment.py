@@ -8,42 +8,54 @@ FRAME = SAMPLE_RATE // 100  # samples in 10 ms, the grain of a cut
 PAUSE = 20  # frames: what is loud this long is speech, what is quiet this long is a pause
 
 
-def segment(samples, max_seconds=30.0):
-    """Cut audio at its quietest points.
+def segment(blocks, max_seconds=30.0):
+    """Cut audio at its quietest points as it comes in.
 
     Each piece but the last ends in the quietest fifth of a second between ``max_seconds / 2`` and
     ``max_seconds`` after its start; the last keeps at least a quarter of ``max_seconds``.
 
     Parameters
     ----------
-    samples : numpy.ndarray
-        (N,) float at 16 kHz.
+    blocks : iterable of numpy.ndarray
+        (N,) float at 16 kHz each, together the audio; where it is parted changes nothing. No more of it is held than
+        a block and ``1.25 max_seconds``.
     max_seconds : float
         Longest piece; a second at least.
 
     Yields
     ------
     numpy.ndarray
-        Views of `samples` that cover it in order, without gaps.
+        Pieces that cover the audio in order, without gaps.
 
     Examples
     --------
     >>> samples = np.ones(50 * SAMPLE_RATE)
     >>> samples[20 * SAMPLE_RATE : 21 * SAMPLE_RATE] = 0
-    >>> [round(len(piece) / SAMPLE_RATE) for piece in segment(samples)]
+    >>> [round(len(piece) / SAMPLE_RATE) for piece in segment([samples])]
     [21, 29]
     """
     if max_seconds < 1:
         raise ValueError(f"max_seconds is {max_seconds}, not at least 1")
     longest = int(max_seconds * SAMPLE_RATE)
-    start = 0
-    while len(samples) - start > longest:
-        latest = min(longest, len(samples) - start - longest // 4)
-        earliest = longest // 2
-        cut = start + earliest + _quietest(samples[start + earliest : start + latest])
-        yield samples[start:cut]
-        start = cut
-    yield samples[start:]
+    enough = longest + longest // 4  # to know that the last piece is not made too short
+    held = np.empty(0, np.float32)
+    for block in blocks:
+        held = np.concatenate([held, block]) if len(held) else block
+        while len(held) >= enough:
+            cut = _cut(held, longest, longest)
+            yield held[:cut]
+            held = held[cut:]
+    while len(held) > longest:
+        cut = _cut(held, longest, min(longest, len(held) - longest // 4))
+        yield held[:cut]
+        held = held[cut:]
+    if len(held):
+        yield held
+
+
+def _cut(samples, longest, latest):
+    earliest = longest // 2
+    return earliest + _quietest(samples[earliest:latest])
 
 
 def _quietest(samples):

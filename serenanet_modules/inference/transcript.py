@@ -10,10 +10,11 @@ class Token:
     Attributes
     ----------
     text : str
+        Begins with a space where a word begins; the boundary between words may be a token of its own.
     start, end : float
         Seconds from the beginning of the audio.
     confidence : float
-        Between 0 and 1.
+        Between 0 and 1, as `inference.timestamps` defines it.
     """
 
     text: str
@@ -34,13 +35,13 @@ class Word:
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of the audio that was decoded at once.
+    """What was heard in a piece of the audio that was decoded at once.
 
     Attributes
     ----------
     text : str
     start, end : float
-        Seconds from the beginning of the audio.
+        Of its first and last word, in seconds from the beginning of the audio.
     confidence : float
         Between 0 and 1.
     words : tuple of Word

@@ -28,6 +28,12 @@ class Route:
     starts: Tensor  # (B, K) frame that each chunk begins with; past a count any frame
     counts: Tensor  # (B,) chunks
 
+    @property
+    def edges(self):
+        """(B, K + 1): the frame that each chunk begins with and, at a count, where the last chunk ends."""
+        ends = self.lengths.unsqueeze(1)
+        return torch.cat([self.starts, ends], 1).scatter(1, self.counts.unsqueeze(1), ends)
+
 
 class DynamicChunking(nn.Module):
     """Boundaries where neighbouring frames differ, chunks of their first frames, smoothed on the way back.

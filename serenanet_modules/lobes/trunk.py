@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from serenanet_modules.lobes.pessl import Prediction
@@ -41,6 +42,25 @@ class Trunk(nn.Module):
         if getattr(self.encoder, "shortens", False):
             return self.encoder(x, lengths, least)
         return self.encoder(x, lengths)
+
+    def frame_starts(self, lengths):
+        """Where the output's frames lie, in 10 ms frames of the input.
+
+        Parameters
+        ----------
+        lengths : Tensor
+            (B,) frames of the last call's output.
+
+        Returns
+        -------
+        Tensor
+            (B, T + 1) int64, T the most of ``lengths``: where each frame begins and, behind an utterance's last one,
+            where that ends.
+        """
+        if getattr(self.encoder, "shortens", False):
+            return self.stride * self.encoder.route.edges
+        steps = torch.arange(int(lengths.max()) + 1, device=lengths.device)
+        return (self.stride * steps).expand(len(lengths), -1)
 
     def predict(self, hidden, masking):
         """The `Prediction` of what ``masking`` hid, None where nothing is asked for."""

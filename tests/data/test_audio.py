@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from serenanet_modules.data import audio
+from serenanet_modules.data import ffmpeg
 from serenanet_modules.data.audio import AudioError, cut, is_prepared, load, save_flac, seconds
 from serenanet_modules.data.files import replacing
 from serenanet_modules.data.mpeg import missing_part
@@ -67,7 +67,7 @@ def test_containers_of_phones_and_browsers(tmp_path, suffix):
 
 def test_without_ffmpeg_its_formats_are_one_clear_sentence(tmp_path, monkeypatch):
     (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
-    monkeypatch.setattr(audio.shutil, "which", lambda program: None)
+    monkeypatch.setattr(ffmpeg.shutil, "which", lambda program: None)
     with pytest.raises(UserError, match="ffmpeg, which is not installed"):
         load(tmp_path / "a.m4a")
 

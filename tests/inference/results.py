@@ -3,9 +3,13 @@
 import shutil
 
 import torch
+from safetensors.torch import save_file
+from torch import nn
 
+from serenanet_modules.data.units import train_units
+from serenanet_modules.hparams import Hparams
 from serenanet_modules.lobes.ctc_model import CTCModel
-from tests.integration.tiny import Run, command, make_corpus
+from tests.integration.tiny import ROOT, Run, command, make_corpus
 
 BLANK_PENALTY = 10.0  # nats: after a few steps a CTC model says blank and nothing else
 
@@ -34,4 +38,38 @@ def copy_without(result, folder, *names):
     shutil.copytree(result, folder, ignore=shutil.ignore_patterns("CKPT*"))
     for name in names:
         (folder / name).unlink()
+    return folder
+
+
+def make_random_result(folder, hparams, *overrides, units="char", texts=("mama anakula ng'ombe wa baba",), blank=0.0):
+    """A result folder of a model that nobody trained, with what a recogniser needs and no more.
+
+    Parameters
+    ----------
+    folder : Path
+    hparams : list of str
+        Names of files in hparams/.
+    *overrides : (str, str)
+        As of a command line.
+    units : str
+        Their kind; they are made of ``texts``, for phonemes those of a string such as "m a | b a".
+    blank : float
+        Nats taken from blank, of which random models say too little or too much.
+    """
+    (folder / "save/units").mkdir(parents=True)
+    units = train_units(units, texts, 24 if units in ("bpe", "unigram") else None, folder / "save/units")
+    hparams = Hparams.load([ROOT / "hparams" / name for name in hparams])
+    hparams.override([("data_folder", "none"), ("dataset", "Random/sw"), ("locale", "sw"), *overrides])
+    hparams.set("n_units", units.size)
+    (folder / "hyperparams.yaml").write_text(hparams.text, encoding="utf-8")
+    torch.manual_seed(1)
+    built = hparams.build()
+    with torch.no_grad():
+        built["model"].decoder.weight.mul_(10)  # for confident posteriors
+        built["model"].decoder.bias[0] -= blank
+        if hasattr(built["model"].encoder, "shortens"):  # as it begins, a chunking hardly finds a boundary
+            for projection in (p for name, p in built["model"].named_parameters() if name.endswith("query.weight")):
+                nn.init.orthogonal_(projection)
+    parts = nn.ModuleDict({name: built[name] for name in ("model", "features")})
+    save_file(parts.state_dict(), folder / "weights.safetensors")
     return folder

@@ -20,10 +20,14 @@ from tests.inference.results import copy_without
 from tests.integration.tiny import decoded
 
 
+def texts_of(recognizer, sources, **options):
+    return [transcript.text for transcript in recognizer.transcribe(sources, **options)]
+
+
 @pytest.fixture(scope="session")
 def alone(recognizer, clips):
     """Every clip's text when nothing stands beside it."""
-    texts = [recognizer.transcribe([clip])[0] for clip in clips]
+    texts = [recognizer.transcribe([clip])[0].text for clip in clips]
     assert all(texts) and len(set(texts)) > len(texts) / 2  # else the tests below prove nothing
     return texts
 
@@ -38,7 +42,7 @@ def test_equals_the_evaluation(tiny, recognizer):
     paths = {u.id: manifest.parent / u.path for u in read_manifest(manifest, "test")}
     rows = decoded(result, "test")
     for lm, column in ((None, "decoder/greedy"), ("auto", "decoder/prefix-beam+lm")):
-        texts = recognizer.transcribe([paths[row["id"]] for row in rows], lm=lm)
+        texts = texts_of(recognizer, [paths[row["id"]] for row in rows], lm=lm)
         assert all(texts) and texts == [row[column] for row in rows]
 
 
@@ -53,7 +57,7 @@ def test_the_tuned_weights_are_used(tiny):
 def test_a_language_model_changes_the_text(recognizer, clips, alone, tmp_path):
     """An ARPA file from anywhere can be given."""
     ngram.estimate(["wa na ya", "na wa wa ya"], 2, tmp_path / "lm.arpa", "own")
-    texts = recognizer.transcribe(clips[:3], lm=tmp_path / "lm.arpa")
+    texts = texts_of(recognizer, clips[:3], lm=tmp_path / "lm.arpa")
     assert texts != alone[:3]
 
 
@@ -65,7 +69,7 @@ def test_neighbours_change_nothing_and_order_stays(recognizer, clips, alone, bat
     """Texts are each clip's own, whatever the order and the batches."""
     order = list(range(len(clips)))
     random.Random(batch_seconds).shuffle(order)
-    texts = recognizer.transcribe([clips[i] for i in order], batch_seconds=batch_seconds)
+    texts = texts_of(recognizer, [clips[i] for i in order], batch_seconds=batch_seconds)
     assert texts == [alone[i] for i in order]
 
 
@@ -83,7 +87,7 @@ def test_posteriors_do_not_depend_on_padding(recognizer, clips):
 
 def test_more_audio_than_one_window(recognizer, clips, alone):
     """Sources are loaded a few at a time; nothing gets lost between."""
-    assert recognizer.transcribe(iter(clips * 2), batch_seconds=1) == alone * 2
+    assert texts_of(recognizer, iter(clips * 2), batch_seconds=1) == alone * 2
 
 
 # --- sources ----------------------------------------------------------------------------------------------------------
@@ -92,7 +96,7 @@ def test_more_audio_than_one_window(recognizer, clips, alone):
 def test_samples_and_files_are_equal(recognizer, clips, alone):
     """Arrays, of single or double precision, give what the file gives."""
     samples = [load(clips[0]), load(clips[1]).astype(np.float64), torch.from_numpy(load(clips[2]))]
-    assert recognizer.transcribe(samples) == alone[:3]
+    assert texts_of(recognizer, samples) == alone[:3]
 
 
 @pytest.mark.parametrize(
@@ -103,15 +107,25 @@ def test_rates_channels_and_formats(recognizer, clips, tmp_path, name, rate, cha
     """The text is that of the samples which `load` gives; at 16 kHz or above it resembles the original's."""
     samples = soxr.resample(load(clips[0]), SAMPLE_RATE, rate)
     soundfile.write(tmp_path / name, np.stack([samples] * channels, axis=1), rate)
-    text = recognizer.transcribe([tmp_path / name])
-    assert text == recognizer.transcribe([load(tmp_path / name)]) and text[0]
+    found = recognizer.transcribe([tmp_path / name])
+    assert found == recognizer.transcribe([load(tmp_path / name)]) and found[0].text
 
 
 def test_the_same_samples_in_two_channels_of_wav(recognizer, clips, alone, tmp_path):
     """Nothing but the container differs, so the text does not."""
     samples = load(clips[0])
     soundfile.write(tmp_path / "a.wav", np.stack([samples] * 2, axis=1), SAMPLE_RATE, subtype="FLOAT")
-    assert recognizer.transcribe([tmp_path / "a.wav"]) == alone[:1]
+    assert texts_of(recognizer, [tmp_path / "a.wav"]) == alone[:1]
+
+
+def test_samples_with_their_rate(recognizer, clips, tmp_path):
+    """A pair of samples and rate gives what a file of them gives; channels are averaged."""
+    rng, samples = np.random.default_rng(0), soxr.resample(load(clips[0]), SAMPLE_RATE, 44100)
+    stereo = np.stack([samples, 0.5 * samples + 0.01 * rng.standard_normal(len(samples))], axis=1).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", stereo, 44100, subtype="FLOAT")
+    soundfile.write(tmp_path / "b.wav", samples, 44100, subtype="FLOAT")
+    expected = recognizer.transcribe([tmp_path / "a.wav", tmp_path / "b.wav"])
+    assert recognizer.transcribe([(stereo, 44100), (torch.from_numpy(samples), 44100.0)]) == expected
 
 
 def test_long_audio_is_its_pieces(recognizer):
@@ -122,7 +136,7 @@ def test_long_audio_is_its_pieces(recognizer):
     original = recognizer._output
     recognizer._output = lambda pieces: seen.extend(map(len, pieces)) or original(pieces)
     try:
-        (text,) = recognizer.transcribe([samples])
+        (text,) = texts_of(recognizer, [samples])
     finally:
         del recognizer._output
     assert sum(seen) == len(samples) and max(seen) <= 30 * SAMPLE_RATE
@@ -132,7 +146,7 @@ def test_long_audio_is_its_pieces(recognizer):
 @pytest.mark.parametrize("length", [1, 159, 400, 1000])
 def test_very_short_audio(recognizer, length):
     """A single sample is audio too."""
-    (text,) = recognizer.transcribe([np.zeros(length, np.float32)])
+    (text,) = texts_of(recognizer, [np.zeros(length, np.float32)])
     assert isinstance(text, str)
 
 
@@ -145,10 +159,11 @@ def test_bad_sources_stand_in_their_place(recognizer, clips, alone, tmp_path):
     (tmp_path / "empty.wav").touch()
     soundfile.write(tmp_path / "silent.wav", np.zeros((0, 1)), 16000)
     bad = [tmp_path / "no.wav", tmp_path / "empty.wav", tmp_path / "silent.wav", np.zeros((2, 5)), np.full(9, np.nan)]
-    bad += [np.zeros(0, np.float32), np.zeros(9, np.int16)]
+    bad += [np.zeros(0, np.float32), np.zeros(9, np.int16), (np.zeros((2, 900)), 16000), (np.zeros(9), 0)]
     results = list(recognizer.transcripts([clips[0], *bad, clips[1]]))
-    assert (results[0], results[-1]) == (alone[0], alone[1])
+    assert (results[0].text, results[-1].text) == (alone[0], alone[1])
     words = ["no such file", "0 bytes", "0 samples", "one channel", "not a number", "of shape (0,)", "int16"]
+    words += ["time first", "a rate of 0"]
     for error, word in zip(results[1:-1], words, strict=True):
         assert isinstance(error, UserError) and word in str(error)
     with pytest.raises(UserError, match="no such file"):
@@ -164,11 +179,11 @@ def test_phonemes_become_training_words(phonemic, clips, tmp_path):
     (manifest,) = (corpus / "prepared").glob("*/manifest.csv")
     words = {word for u in read_manifest(manifest, "train") for word in u.text.split()}
     with_lexicon = Recognizer.from_folder(result)
-    texts = with_lexicon.transcribe(clips[:3]) + with_lexicon.transcribe(clips[:3], lm="auto")
+    texts = texts_of(with_lexicon, clips[:3]) + texts_of(with_lexicon, clips[:3], lm="auto")
     assert any(texts) and {word for text in texts for word in text.split()} <= words
 
     phones = Recognizer.from_folder(copy_without(result, tmp_path / "run", "save/lexicon.tsv"))
-    (text,) = phones.transcribe(clips[:1])
+    (text,) = texts_of(phones, clips[:1])
     assert text and set(text.split()) <= set(phones.units.pieces)
     with pytest.raises(UserError, match="save/lexicon.tsv is missing"):
         phones.transcribe(clips[:1], lm="auto")
@@ -192,7 +207,7 @@ def test_a_folder_needs_no_checkpoint_nor_scores(tiny, clips, alone, tmp_path):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(tiny[1] / name, folder / name)
     recognizer = Recognizer.from_folder(folder)
-    assert recognizer.transcribe(clips[:1]) == alone[:1]
+    assert texts_of(recognizer, clips[:1]) == alone[:1]
     with pytest.raises(UserError, match="holds no language model"):
         recognizer.transcribe(clips[:1], lm="auto")
 

@@ -1,0 +1,88 @@
+"""Audio that only the ffmpeg program reads: the containers of phones and browsers."""
+
+import contextlib
+import shutil
+import struct
+import subprocess
+import tempfile
+
+import numpy as np
+
+MAGIC = {  # how files begin that libsndfile does not know: offset, bytes
+    "mp4": (4, b"ftyp"),
+    "webm or matroska": (0, b"\x1aE\xdf\xa3"),
+    "wma": (0, b"0&\xb2u"),
+    "amr": (0, b"#!AMR"),
+    "aac": (0, b"\xff\xf1"),
+    "aac, MPEG-2": (0, b"\xff\xf9"),
+}
+
+
+class FFmpegError(Exception):
+    """What ffmpeg said, or that it is not there."""
+
+
+def needed(data):
+    """Whether bytes (16 are enough) begin a file that ffmpeg has to read."""
+    return any(data[at : at + len(magic)] == magic for at, magic in MAGIC.values())
+
+
+def read(path, seconds):
+    """Decode the first audio stream of a file in pieces.
+
+    Parameters
+    ----------
+    path : Path
+    seconds : float
+        Of a piece.
+
+    Returns
+    -------
+    int, iterator of numpy.ndarray
+        The rate in Hz, and pieces (N, channels) float32.
+
+    Raises
+    ------
+    FFmpegError
+        At once or, for what is wrong inside the file, while the pieces are read.
+    """
+    if not shutil.which("ffmpeg"):
+        raise FFmpegError("its format needs ffmpeg, which is not installed")
+    pieces = _decode(path, seconds)
+    return next(pieces), pieces
+
+
+def _decode(path, seconds):
+    """Yield the rate, then the pieces."""
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", f"file:{path}"]
+    command += ["-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "wav", "-"]
+    with contextlib.ExitStack() as stack:
+        errors = stack.enter_context(tempfile.TemporaryFile())
+        process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors))
+        stack.callback(process.kill)  # a reader may stop before the end
+        header = _wav_format(process.stdout)
+        if header is not None:
+            channels, rate = header
+            yield rate
+            size = 4 * channels
+            while block := process.stdout.read(size * int(seconds * rate)):
+                yield np.frombuffer(block[: len(block) // size * size], np.float32).reshape(-1, channels)
+        if process.wait() or header is None:
+            errors.seek(0)
+            said = errors.read().decode(errors="replace").strip().splitlines()[-1:]
+            raise FFmpegError(f"ffmpeg: {' '.join(said)}")
+
+
+def _wav_format(stream):
+    """(channels, rate) of a wav stream, which is read up to its samples; None where there is none."""
+    if stream.read(12)[8:] != b"WAVE":
+        return None
+    found = None
+    while len(chunk := stream.read(8)) == 8:
+        name, size = struct.unpack("<4sI", chunk)
+        if name == b"data":
+            return found
+        content = stream.read(size + size % 2)
+        if name == b"fmt ":
+            found = struct.unpack_from("<HI", content, 2)
+    return None

@@ -1,0 +1,136 @@
+"""A result folder opened for use: network, units and decoding settings."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from serenanet_modules.data.units import Units, load_units
+from serenanet_modules.decoding.lexicon import Lexicon
+from serenanet_modules.errors import UserError
+from serenanet_modules.hparams import Hparams
+
+NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
+PARTS = ("model", "features")
+SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
+ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
+WEIGHTS = ("lm_weight", "word_score")
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """What is needed of a finished run to use it.
+
+    Attributes
+    ----------
+    folder : Path
+    modules : ModuleDict
+        ``features`` and ``model`` with their weights, in evaluation mode.
+    units : Units
+    settings : dict
+        The hyper-parameters `SETTINGS`, `ATTENTION_SETTINGS` where the model has a label decoder, and ``decoding``:
+        the weights that dev chose.
+    """
+
+    folder: Path
+    modules: nn.ModuleDict
+    units: Units
+    settings: dict
+
+    @property
+    def phonemic(self):
+        """Whether the model's units are phonemes."""
+        return self.units.kind == "phoneme"
+
+    def lm_path(self, lm):
+        """The ARPA file that ``lm`` means: a path, or "auto" for the one that the run was evaluated with."""
+        if lm != "auto":
+            return Path(lm)
+        trained_with = self.settings["lm"]
+        path = self.folder / "save" / "lm.arpa" if trained_with == "auto" else trained_with
+        if path is None or not Path(path).is_file():
+            raise UserError(f"{self.folder}: holds no language model; make one with `serenanet lm` and name its file")
+        return Path(path)
+
+    def lexicon(self):
+        """The training words and their spellings, or None where the folder lacks them."""
+        path = self.folder / "save" / "lexicon.tsv"
+        if not path.is_file():
+            return None
+        spellings = defaultdict(list)
+        for line in path.read_text(encoding="utf-8").splitlines():
+            word, _, phones = line.partition("\t")
+            spellings[word].append(self.units.encode(phones))
+        return Lexicon(spellings)
+
+
+def open_run(folder, device):
+    """Open a finished result folder; parameters and errors as of `Recognizer.from_folder`."""
+    folder, device = Path(folder), _device(device)
+    _check_folder(folder)
+    hparams = Hparams.load(folder / "hyperparams.yaml")
+    unknown = [name for name in (*PARTS, *SETTINGS) if name not in hparams]
+    if unknown:
+        raise UserError(f"{hparams.source}: has no '{unknown[0]}'; is this a result folder of SerenaNet?")
+    hparams.set("brain", None)  # training, and all that it imports, is not needed here
+    built = hparams.build()
+    units = load_units(folder / "save" / "units")
+    if units.size != built["n_units"]:
+        raise UserError(f"{folder}: the model has {built['n_units']} units, but save/units holds {units.size}")
+    modules = nn.ModuleDict({name: built[name] for name in PARTS})
+    load_weights(modules, folder / "weights.safetensors")
+    more = ATTENTION_SETTINGS if hasattr(built["model"], "attention") else ()
+    settings = {name: built[name] for name in (*SETTINGS, *more)}
+    return OpenRun(folder, modules.to(device).eval(), units, {**settings, "decoding": _tuned_weights(folder)})
+
+
+def load_weights(modules, path):
+    """Load ``features`` and ``model`` from weights.safetensors."""
+    try:
+        modules.load_state_dict(load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: cannot be read as weights ({error})") from None
+    except RuntimeError:
+        raise UserError(f"{path}: does not fit the model in hyperparams.yaml beside it") from None
+
+
+def _device(name):
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"device {name}: is not a device; give cpu, cuda or cuda:0") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device {name}: this machine has no usable GPU; give cpu")
+    return device
+
+
+def _check_folder(folder):
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder; give results/<dataset>/<experiment>/<seed> of a run")
+    if (folder / "save/clusters.safetensors").is_file() and not (folder / "save/units").is_dir():
+        raise UserError(
+            f"{folder}: is the result of a pre-training, which is no recogniser yet; train one from it with "
+            f"--pretrained {folder}"
+        )
+    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    if missing:
+        raise UserError(
+            f"{folder}: {missing[0]} is missing; give results/<dataset>/<experiment>/<seed> of a finished run"
+        )
+
+
+def _tuned_weights(folder):
+    """What dev chose for decoding with language models; {} where the run used none."""
+    path = folder / "result.json"
+    if not path.is_file():
+        return {}
+    try:
+        decoding = json.loads(path.read_text(encoding="utf-8")).get("decoding", {})
+        return {name: w for name, w in decoding.items() if name in WEIGHTS or name.startswith("attention/")}
+    except ValueError as error:
+        raise UserError(f"{path}: is not valid JSON ({error})") from None

@@ -1,0 +1,118 @@
+"""What can be transcribed, in pieces that a recogniser can take."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from serenanet_modules.data.audio import BLOCK_SECONDS, SAMPLE_RATE, blocks, resampled
+from serenanet_modules.errors import UserError
+from serenanet_modules.inference.segment import segment
+
+MOST_CHANNELS = 64  # more are samples that stand the wrong way round
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a source: samples (N,) float32 at 16 kHz, which begin ``start`` seconds into it."""
+
+    start: float
+    samples: np.ndarray
+
+    @property
+    def seconds(self):
+        return len(self.samples) / SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class End:
+    """No more of a source: it was ``duration`` seconds long, or ``error`` says what is wrong with it."""
+
+    duration: float = 0.0
+    error: UserError | None = None
+
+
+def read(source):
+    """Samples of a source, block by block.
+
+    Parameters
+    ----------
+    source : str, Path, array or (array, int)
+        An audio file of any rate, channel count and format; float samples (N,) between -1 and 1 at 16 kHz; or such
+        samples (N,) or (N, channels) and their rate in Hz.
+
+    Yields
+    ------
+    numpy.ndarray
+        (N,) float32 at 16 kHz, channels averaged.
+
+    Raises
+    ------
+    UserError
+        For what is no usable audio, for a file as late as its bad part is reached.
+    """
+    if isinstance(source, (str, Path)):
+        yield from _not_empty(blocks(source), source)
+        return
+    samples, rate = source if isinstance(source, tuple) and len(source) == 2 else (source, SAMPLE_RATE)
+    mono, size = _checked(samples, rate, isinstance(source, tuple)), int(BLOCK_SECONDS * rate)
+    parts = (mono[at : at + size] for at in range(0, len(mono), size))
+    yield from resampled(parts, rate)
+
+
+def cut(source):
+    """The pieces of a source, then its `End`; what is wrong with it comes in that, not as an exception."""
+    at = 0
+    try:
+        for samples in segment(read(source)):
+            yield Piece(at / SAMPLE_RATE, samples)
+            at += len(samples)
+    except UserError as error:
+        yield End(error=error)
+    else:
+        yield End(at / SAMPLE_RATE)
+
+
+def windows(sources, seconds):
+    """Lists of consecutive pieces and ends of all sources, about ``seconds`` of audio each.
+
+    No more is in memory at once, however many the sources are and however long.
+    """
+    window, held = [], 0.0
+    for source in sources:
+        for event in cut(source):
+            window.append(event)
+            held += event.seconds if isinstance(event, Piece) else 0.0
+            if held >= seconds or not held:  # errors that nothing stands before need not wait
+                yield window
+                window, held = [], 0.0
+    if window:
+        yield window
+
+
+def _not_empty(parts, path):
+    heard = False
+    for part in parts:
+        heard = heard or len(part) > 0
+        yield part
+    if not heard:
+        raise UserError(f"{path}: there is no sound in it (0 samples).")
+
+
+def _checked(samples, rate, with_rate):
+    """One channel (N,) float32 of samples that can be transcribed."""
+    samples = np.asarray(samples)
+    shapes = (1, 2) if with_rate else (1,)
+    if samples.ndim not in shapes or not len(samples) or not np.issubdtype(samples.dtype, np.floating):
+        raise UserError(
+            f"an array of {samples.dtype} of shape {samples.shape}: give one channel (N,) of float samples between -1 "
+            "and 1 at 16 kHz, or a pair of samples (N,) or (N, channels) and their rate"
+        )
+    if samples.ndim == 2 and not 0 < samples.shape[1] <= MOST_CHANNELS:
+        raise UserError(f"an array of shape {samples.shape}: give (N, channels), time first")
+    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or not 1 <= rate < np.inf:
+        raise UserError(f"a rate of {rate!r}: give samples per second, such as 44100")
+    if not np.isfinite(samples).all():
+        raise UserError("an array of samples: some are infinite or not a number")
+    mono = samples if samples.ndim == 1 else samples.mean(axis=1)
+    return np.ascontiguousarray(mono, dtype=np.float32)
