@@ -7,11 +7,12 @@ from torch.nn import functional
 
 from serenanet_modules.lobes.layers import Dropout, Linear
 from serenanet_modules.lobes.lengths import valid_mask, zero_padding
+from serenanet_modules.lobes.streaming import Blockwise
 from serenanet_modules.lobes.strided import strided
 from serenanet_modules.ops import linear
 
 
-class ATHM(nn.Module):
+class ATHM(Blockwise, nn.Module):
     """Convolution branches of kernel = stride = r, upsampled and mixed by a softmax gate.
 
     Per resolution r: ``f = Conv1d(x)``, ``f = f + Linear(f)``, ``up = upsample(f)``; then
@@ -52,6 +53,7 @@ class ATHM(nn.Module):
         dropout=0.1,
     ):
         super().__init__()
+        self.input_size, self.d_model = input_size, d_model
         self.resolutions = list(resolutions)
         self.output_stride = output_stride
         self.period = math.lcm(*self.resolutions, output_stride)  # input frames after which all branches meet

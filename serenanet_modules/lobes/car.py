@@ -5,9 +5,10 @@ from torch import nn
 from serenanet_modules.lobes.layers import Linear
 from serenanet_modules.lobes.lengths import valid_mask, zero_padding
 from serenanet_modules.lobes.mamba import Bidirectional, Mamba
+from serenanet_modules.lobes.streaming import CannotStream, Streaming
 
 
-class CAR(nn.Module):
+class CAR(Streaming, nn.Module):
     """Linear, Mamba, Linear from encoder frames to unit logits.
 
     Parameters
@@ -66,3 +67,23 @@ class CAR(nn.Module):
         valid = valid_mask(lengths, hidden.shape[1])
         self.regulariser = hidden.float()[valid].square().mean()
         return self.out(hidden)
+
+    def init_state(self, batch):
+        """States of the blocks.
+
+        Raises
+        ------
+        CannotStream
+            If they also read backwards.
+        """
+        if self.bidirectional:
+            raise CannotStream("CAR reads backwards too; make it with bidirectional: false")
+        return tuple(block.init_state(batch) for block in self.blocks)
+
+    def step(self, x, state):
+        """Continue by x (B, T, input_size), any T: logits (B, T, n_units), and the next state."""
+        hidden, following = self.inp(x), []
+        for block, carried in zip(self.blocks, state, strict=True):
+            hidden, carried = block.step(hidden, carried)
+            following.append(carried)
+        return self.out(hidden), tuple(following)

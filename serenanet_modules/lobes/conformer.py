@@ -10,9 +10,10 @@ from torch import nn
 from torch.nn import functional
 
 from serenanet_modules.lobes.lengths import zero_padding
+from serenanet_modules.lobes.streaming import Blockwise
 
 
-class ConvFrontend(nn.Module):
+class ConvFrontend(Blockwise, nn.Module):
     """Two strided 3 × 3 convolution blocks over (time, mel): four times fewer frames.
 
     Parameters
@@ -35,9 +36,11 @@ class ConvFrontend(nn.Module):
     """
 
     output_stride = 4  # input frames per output frame
+    period, context = 4, 4  # output frame j reads input frames 4j - 3 to 4j + 3
 
     def __init__(self, input_size, d_model, channels=(64, 32), dropout=0.1):
         super().__init__()
+        self.input_size, self.d_model = input_size, d_model
         self.convolutions = ConvolutionFrontEnd(
             (None, None, input_size),
             num_blocks=2,

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from serenanet_modules.lobes.layers import Linear
 from serenanet_modules.lobes.pessl import Prediction
+from serenanet_modules.lobes.streaming import init_state
 from serenanet_modules.lobes.trunk import Trunk
 
 
@@ -59,11 +60,57 @@ class CTCModel(Trunk):
     def forward(self, x, lengths, masking=None, least=None):
         """x (B, T, F), lengths (B,) int64 -> `CTCOutput`; ``masking`` and ``least`` as in `Trunk.encode`."""
         hidden, lengths = self.encode(x, lengths, masking, least)
+        car = None if self.car is None else self.car(hidden, lengths)
+        prediction = self.predict(hidden, masking)
+        return self._output(hidden, lengths, car)._replace(prediction=prediction, regularisers=self.regularisers())
+
+    def _output(self, hidden, lengths, car):
+        """`CTCOutput` of the encoder's output (B, T, d_model) and the refinement's logits."""
         decoder = self.decoder(hidden).float().log_softmax(-1)
-        car = None if self.car is None else self.car(hidden, lengths).float().log_softmax(-1)
-        return CTCOutput(decoder, car, lengths, hidden, self.predict(hidden, masking), self.regularisers())
+        car = None if car is None else car.float().log_softmax(-1)
+        return CTCOutput(decoder, car, lengths, hidden, None, {})
 
     def regularisers(self):
         """Those of the front end and of the refinement."""
         value = getattr(self.car, "regulariser", None)
         return super().regularisers() | ({} if value is None else {"car_l2": value})
+
+    # --- piece by piece: see lobes/streaming.py ---------------------------------------------------------------------
+
+    @property
+    def look_ahead(self):
+        """Input frames that an output frame waits for after the first that it stands for."""
+        return self.frontend.look_ahead + self.stride * self.encoder.look_ahead
+
+    def init_state(self, batch):
+        """What `step` carries before the first frame, by part.
+
+        Raises
+        ------
+        CannotStream
+            For a part that reads whole utterances.
+        """
+        parts = {"frontend": self.frontend, "encoder": self.encoder}
+        parts |= {} if self.car is None else {"car": self.car}
+        return {name: init_state(part, batch) for name, part in parts.items()}
+
+    def step(self, x, state):
+        """Continue by x (B, T, F), any T: the `CTCOutput` of the frames that can be said now, and the next state."""
+        following = {}
+        x, following["frontend"] = self.frontend.step(x, state["frontend"])
+        hidden, following["encoder"] = self.encoder.step(x, state["encoder"])
+        car = None
+        if self.car is not None:
+            car, following["car"] = self.car.step(hidden, state["car"])
+        return self._output(hidden, _whole(hidden), car), following
+
+    def finish(self, x, state):
+        """The `CTCOutput` of all that is left after the last frames x (B, T, F), T ≥ 0."""
+        hidden = self.encoder.finish(self.frontend.finish(x, state["frontend"]), state["encoder"])
+        car = None if self.car is None else self.car.finish(hidden, state["car"])
+        return self._output(hidden, _whole(hidden), car)
+
+
+def _whole(x):
+    """Lengths (B,) of x (B, T, F) without padding."""
+    return torch.full((len(x),), x.shape[1], dtype=torch.int64, device=x.device)

@@ -3,6 +3,7 @@
 import torch
 from speechbrain.processing.features import STFT, Filterbank
 from torch import nn
+from torch.nn import functional
 
 from serenanet_modules.lobes.lengths import zero_padding
 
@@ -38,7 +39,9 @@ class LogMel(nn.Module):
 
     def __init__(self, n_mels=128, n_fft=1024, sample_rate=16000, win_length=25, hop_length=10):
         super().__init__()
-        self.stft = STFT(sample_rate=sample_rate, n_fft=n_fft, win_length=win_length, hop_length=hop_length)
+        self.stft = STFT(
+            sample_rate=sample_rate, n_fft=n_fft, win_length=win_length, hop_length=hop_length, center=False
+        )
         self.filterbank = Filterbank(
             n_mels=n_mels,
             n_fft=n_fft,
@@ -68,10 +71,46 @@ class LogMel(nn.Module):
     def raw(self, wavs, lengths):
         """The same before normalisation, in dB; what lies past a length is undefined."""
         wavs = zero_padding(wavs.float().unsqueeze(-1), lengths).squeeze(-1)
+        half = self.stft.n_fft // 2  # frame t is centred at sample hop * t
+        return self._filtered(functional.pad(wavs, (half, half))), lengths // self.hop + 1
+
+    def _filtered(self, wavs):
+        """wavs (B, S) -> dB (B, T, n_mels) of all frames of n_fft samples that lie within it."""
         with torch.autocast(wavs.device.type, enabled=False):
             real, imaginary = self.stft(wavs).unbind(-1)
-            x = self.filterbank(real.square() + imaginary.square())
-        return x, lengths // self.hop + 1
+            return self.filterbank(real.square() + imaginary.square())
+
+    # --- piece by piece -------------------------------------------------------------------------------------------
+
+    @property
+    def look_ahead(self):
+        """Samples that a frame reads from its centre on."""
+        return self.stft.win_length - self.stft.win_length // 2
+
+    def init_state(self, batch):
+        """The samples (B, ≥ n_fft / 2) from where the next frame begins; zeros before the first."""
+        return self.mean.new_zeros(batch, self.stft.n_fft // 2)
+
+    def step(self, wavs, state):
+        """Continue by wavs (B, S), any S: features (B, T, n_mels) of the frames that are whole now, and the next state.
+
+        A frame is whole when all samples under its window are there: what lies beside the window weighs nothing.
+        """
+        return self._frames(torch.cat([state, wavs.float()], dim=1), self.look_ahead)
+
+    def finish(self, wavs, state):
+        """The features that are left after the last samples wavs (B, S), S ≥ 0: frames whose centre was heard."""
+        return self._frames(torch.cat([state, wavs.float()], dim=1), 0)[0]
+
+    def _frames(self, wavs, beyond):
+        """Frames with ``beyond`` samples from their centre on, and the samples from where the next one begins."""
+        half = self.stft.n_fft // 2
+        count = max(0, (wavs.shape[1] - half - beyond) // self.hop + 1)
+        if not count:
+            return wavs.new_zeros(len(wavs), 0, self.n_mels), wavs
+        end = (count - 1) * self.hop + self.stft.n_fft
+        x = self._filtered(functional.pad(wavs, (0, max(0, end - wavs.shape[1])))[:, :end])
+        return (x - self.mean) / self.std, wavs[:, count * self.hop :]
 
     @torch.no_grad()
     def fit(self, batches):

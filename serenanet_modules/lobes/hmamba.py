@@ -5,9 +5,10 @@ from torch import nn
 from torch.utils._pytree import tree_map
 
 from serenanet_modules.lobes.chunking import smooth_step
+from serenanet_modules.lobes.streaming import CannotStream, Streaming, init_state
 
 
-class ChunkedEncoder(nn.Module):
+class ChunkedEncoder(Streaming, nn.Module):
     """An encoder in two rates around a chunking of `lobes.chunking`.
 
     Parameters
@@ -80,35 +81,53 @@ class ChunkedEncoder(nn.Module):
 
     # --- frame by frame -------------------------------------------------------------------------------------------
 
+    @property
+    def look_ahead(self):
+        """Frames that the output waits for."""
+        return self.outer.look_ahead
+
     def init_state(self, batch):
         """What `step` carries before the first frame.
 
         Raises
         ------
-        TypeError
-            If a part reads backwards, or what comes out are chunks.
+        CannotStream
+            If a part reads backwards or what comes out are chunks, and for fixed pooling, whose first frames hear the
+            whole chunk.
         """
         if self.read == "chunks" or not hasattr(self.chunking, "probabilities"):
-            raise TypeError("only an encoder that reads frames of learned chunks can go on frame by frame")
+            raise CannotStream(
+                "of ChunkedEncoders only those that read frames of learned chunks go on frame by frame; make it with "
+                "read: frames and DynamicChunking"
+            )
+        if self.inner.look_ahead:
+            raise CannotStream("a ChunkedEncoder's inner layers cannot wait; make them with right_context: 0")
         parameter = next(self.parameters())
         size = self.chunking.query.in_features
         return {
-            "outer": self.outer.init_state(batch),
-            "inner": self.inner.init_state(batch),
+            "outer": init_state(self.outer, batch),
+            "inner": init_state(self.inner, batch),
             "frame": parameter.new_zeros(batch, 0, size),  # the last one, once there is one
             "smoothed": parameter.new_zeros(batch, size, dtype=torch.float32),
             "gap": torch.zeros(batch, dtype=torch.int64, device=parameter.device),  # frames since the last boundary
         }
 
     def step(self, x, state):
-        """Continue by x (B, T, d_model), any T: y of the same shape as `forward` gives it, and the next state."""
+        """Continue by x (B, T, d_model), any T: y of `forward`, `look_ahead` frames late, and the next state."""
         x, outer = self.outer.step(x, state["outer"])
-        state = {**state, "outer": outer}
-        outputs = []
-        for frame in x.split(1, dim=1):
-            y, state = self._step_frame(frame, state)
+        return self._step_frames(x, {**state, "outer": outer})
+
+    def finish(self, x, state):
+        """All that is left after the last frames x (B, T, d_model), T ≥ 0."""
+        return self._step_frames(self.outer.finish(x, state["outer"]), state)[0]
+
+    def _step_frames(self, x, state):
+        """The outer layers' output x (B, T, d_model), frame by frame."""
+        outputs = [x[:, :0]]
+        for t in range(x.shape[1]):
+            y, state = self._step_frame(x[:, t : t + 1], state)
             outputs.append(y)
-        return torch.cat(outputs, dim=1) if outputs else x, state
+        return torch.cat(outputs, dim=1), state
 
     def _step_frame(self, x, state):
         """One frame x (B, 1, d_model) of each utterance; where a chunk begins, the inner layers take a step."""

@@ -7,6 +7,7 @@ from torch import nn
 
 from serenanet_modules.lobes.layers import Linear
 from serenanet_modules.lobes.lengths import reverse, zero_padding
+from serenanet_modules.lobes.streaming import CannotStream
 from serenanet_modules.ops import causal_conv1d_fn, linear, selective_scan_fn
 
 
@@ -130,7 +131,7 @@ class Mamba(nn.Module):
         (Tensor, tuple)
             y (B, T, d_model) and the state after these frames; both carry gradients.
         """
-        return self._run(x, *state)
+        return self._run(x, *state) if x.shape[1] else (x, state)
 
     def _run(self, x, window, state):
         u, z = self.in_proj(x).transpose(1, 2).chunk(2, dim=1)  # each (B, inner, T)
@@ -223,8 +224,8 @@ class BiMamba(Mamba):
         return zero_padding(self.out_proj(0.5 * (y + reverse(other, lengths))), lengths)
 
     def init_state(self, batch):
-        """Raises TypeError: a block that reads backwards cannot go on frame by frame."""
-        raise TypeError("a bidirectional block has no state to carry")
+        """Raises `CannotStream`: a block that reads backwards cannot go on frame by frame."""
+        raise CannotStream("a bidirectional block has no state to carry")
 
 
 class Bidirectional(nn.Module):

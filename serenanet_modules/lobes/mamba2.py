@@ -212,7 +212,7 @@ class Mamba2(nn.Module):
         (Tensor, tuple)
             y (B, T, d_model) and the state after these frames; both carry gradients.
         """
-        return self._run(x, *state)
+        return self._run(x, *state) if x.shape[1] else (x, state)
 
     def _run(self, x, window, state, seq_idx=None):
         streaming = state is not None

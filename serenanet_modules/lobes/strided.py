@@ -5,10 +5,11 @@ from torch.nn import functional
 
 from serenanet_modules.lobes.layers import Dropout
 from serenanet_modules.lobes.lengths import zero_padding
+from serenanet_modules.lobes.streaming import Blockwise
 from serenanet_modules.ops import linear
 
 
-class StridedConv(nn.Module):
+class StridedConv(Blockwise, nn.Module):
     """The plainest front end: one convolution of kernel = stride = ``output_stride``.
 
     Parameters
@@ -32,7 +33,8 @@ class StridedConv(nn.Module):
 
     def __init__(self, input_size, d_model, output_stride=4, dropout=0.1):
         super().__init__()
-        self.output_stride = output_stride
+        self.input_size, self.d_model = input_size, d_model
+        self.output_stride = self.period = output_stride
         self.conv = nn.Conv1d(input_size, d_model, kernel_size=output_stride, stride=output_stride)
         self.dropout = Dropout(dropout)
 

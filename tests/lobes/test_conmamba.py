@@ -39,6 +39,16 @@ def test_causal_sees_no_future_and_two_way_does(mixer):
         assert bool(same.all()) == causal and bool(same.any()) == causal
 
 
+def test_right_context_is_all_that_a_causal_encoder_sees_of_the_future():
+    """Two layers of two frames each: four frames before a change hear it, no other does."""
+    lobe, x = encoder(causal=True, right_context=2), torch.randn(1, 30, 16)
+    changed = x.clone()
+    changed[:, 17:] = 5.0
+    y, other = (lobe(x, torch.tensor([30]))[0] for x in (x, changed))
+    same = torch.isclose(y, other, atol=1e-6).all(-1)[0]
+    assert same[:13].all() and not same[13:].any() and lobe.look_ahead == 4
+
+
 def test_an_encoder_that_reads_backwards_refuses_to_stream():
     with pytest.raises(TypeError, match="causal"):
         encoder().init_state(1)

@@ -41,6 +41,7 @@ ENCODERS = {
     "conmamba": lambda: ConMambaEncoder(D, n_layers=2, d_ffn=32, kernel_size=5, d_state=4),
     "conmamba_2": lambda: ConMambaEncoder(D, n_layers=2, d_ffn=32, kernel_size=5, mixer="mamba2", headdim=8),
     "conmamba_causal": lambda: ConMambaEncoder(D, n_layers=2, d_ffn=32, kernel_size=5, causal=True),
+    "conmamba_ahead": lambda: ConMambaEncoder(D, 2, 32, kernel_size=5, causal=True, right_context=2),
     "hmamba": lambda: chunked(DynamicChunking(D)),
     "hmamba_gap": lambda: chunked(DynamicChunking(D, max_gap=2)),
     "pooling": lambda: chunked(FixedPooling(D, stride=3)),

@@ -1,0 +1,85 @@
+"""Parts that go on with an utterance piece by piece.
+
+The protocol: ``init_state(batch)`` gives what is carried; ``step(x, state) -> (y, state)`` takes any number of frames
+and gives those that they complete; ``finish(x, state) -> y`` takes the last frames, possibly none, and gives all that
+is left. The pieces of y, joined, are what ``forward`` gives for the joined pieces of x. ``look_ahead`` says how many
+frames after its own the output waits for.
+"""
+
+import torch
+
+
+class CannotStream(TypeError):
+    """A part that has to hear the end before it says anything; the message is what can be done."""
+
+
+def init_state(part, batch):
+    """The part's own `init_state`.
+
+    Raises
+    ------
+    CannotStream
+        If the part does not have the protocol, or not as it was made.
+    """
+    if not hasattr(part, "init_state"):
+        raise CannotStream(f"{type(part).__name__} reads whole utterances only")
+    return part.init_state(batch)
+
+
+class Streaming:
+    """What a part has that needs no later frames."""
+
+    look_ahead = 0  # input frames
+
+    def finish(self, x, state):
+        """The rest of the output, after the last frames x (B, T, F), T ≥ 0."""
+        return self.step(x, state)[0]
+
+
+class Blockwise(Streaming):
+    """A front end whose ``forward`` treats blocks of frames, each by itself or with some frames before it.
+
+    Attributes
+    ----------
+    period : int
+        Frames in a block, a multiple of ``output_stride``.
+    context : int
+        Frames before a block that it reads too, whole blocks.
+    input_size, d_model, output_stride : int
+        As the front end was made.
+    """
+
+    context = 0
+
+    @property
+    def look_ahead(self):
+        """Input frames: the first output of a block waits for the block's last frame."""
+        return self.period - 1
+
+    def init_state(self, batch):
+        """What `step` carries, none at first: the context (B, ≤ context, F), and frames of an unfinished block."""
+        nothing = next(self.parameters()).new_zeros(batch, 0, self.input_size)
+        return nothing, nothing
+
+    def step(self, x, state):
+        """Continue by x (B, T, F), any T: y (B, T', d_model) of the blocks that are whole now, and the next state."""
+        before, waiting = state
+        x = torch.cat([waiting, x], dim=1)
+        whole = x.shape[1] // self.period * self.period
+        x, waiting = x[:, :whole], x[:, whole:]
+        y, before = self._blocks(before, x)
+        return y, (before, waiting)
+
+    def finish(self, x, state):
+        """All that is left after the last frames x (B, T, F), T ≥ 0: the last block may be short."""
+        before, waiting = state
+        return self._blocks(before, torch.cat([waiting, x], dim=1))[0]
+
+    def _blocks(self, before, x):
+        """x (B, T, F) as ``forward`` would see it behind ``before``, and the context of what follows."""
+        if not x.shape[1]:
+            return x.new_zeros(len(x), 0, self.d_model), before
+        x = torch.cat([before, x], dim=1)
+        y, _ = self(x, torch.full((len(x),), x.shape[1], device=x.device))
+        known = before.shape[1] // self.output_stride
+        return y[:, known:], x[:, max(0, x.shape[1] - self.context) :]

@@ -1,0 +1,200 @@
+"""Pieces of any length give what the whole gives, for every part that can go on piece by piece; the others say so."""
+
+import random
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from serenanet_modules.lobes.athm import ATHM
+from serenanet_modules.lobes.car import CAR
+from serenanet_modules.lobes.chunking import DynamicChunking, FixedPooling
+from serenanet_modules.lobes.conformer import ConformerEncoder, ConvFrontend
+from serenanet_modules.lobes.conmamba import ConMambaEncoder
+from serenanet_modules.lobes.ctc_model import CTCModel
+from serenanet_modules.lobes.features import LogMel
+from serenanet_modules.lobes.hmamba import ChunkedEncoder
+from serenanet_modules.lobes.mamba2 import Mamba2
+from serenanet_modules.lobes.rotary import RotaryTransformerEncoder
+from serenanet_modules.lobes.streaming import CannotStream, init_state
+from serenanet_modules.lobes.strided import StridedConv
+
+D, UNITS, HOP = 16, 7, 160
+
+causal = partial(ConMambaEncoder, D, n_layers=2, d_ffn=32, kernel_size=5, d_state=4, causal=True)
+two_way = partial(ConMambaEncoder, D, n_layers=1, d_ffn=32, kernel_size=5, d_state=4)
+
+
+def chunked(chunking=None, outer=None, inner=None, **options):
+    chunking = chunking or DynamicChunking(D)
+    for parameter in chunking.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    return ChunkedEncoder(outer or causal(), chunking, inner or causal(), **options)
+
+
+FRONTENDS = {
+    "athm": lambda n: ATHM(n, D, gate_size=8),
+    "athm_stride_4": lambda n: ATHM(n, D, gate_size=8, output_stride=4),
+    "athm_3": lambda n: ATHM(n, D, resolutions=[3], output_stride=2),
+    "conv1d": lambda n: StridedConv(n, D, output_stride=4),
+    "conv2d": lambda n: ConvFrontend(n, D, channels=(4, 3)),
+}
+ENCODERS = {
+    "conmamba": causal,
+    "conmamba_2": partial(causal, mixer="mamba2", headdim=8),
+    "conmamba_ahead": partial(causal, right_context=2),
+    "hmamba": chunked,
+    "hmamba_ahead": lambda: chunked(DynamicChunking(D, max_gap=3), outer=causal(right_context=1)),
+}
+CARS = {
+    "car": lambda: CAR(D, UNITS, d_model=8, n_layers=2),
+    "car_2": lambda: CAR(D, UNITS, d_model=8, block=partial(Mamba2, headdim=4)),
+}
+
+
+def random_cut(x, rng, longest):
+    """Pieces of x (B, T, ...) of random lengths, some of them empty, all joined x."""
+    start, pieces = 0, []
+    while start < x.shape[1]:
+        length = rng.randint(0, longest)
+        pieces.append(x[:, start : start + length])
+        start += length
+    return pieces
+
+
+def pieces_of(x, rng):
+    """Ways to cut x: all at once, single frames, at random; the last piece is what `finish` gets."""
+    yield [x]
+    yield [*x.split(1, dim=1), x[:, :0]]
+    for longest in (3, 9, 40):
+        yield random_cut(x, rng, longest)
+
+
+def streamed(part, pieces):
+    """What a part gives for the pieces, in pieces."""
+    state = part.init_state(len(pieces[0]))
+    for piece in pieces[:-1]:
+        y, state = part.step(piece, state)
+        yield y
+    yield part.finish(pieces[-1], state)
+
+
+def assert_equal(part, whole, x, seed=0):
+    """Joined pieces of output are ``whole``, however x is cut."""
+    for pieces in pieces_of(x, random.Random(seed)):
+        y = torch.cat([*streamed(part, pieces)], dim=1)
+        assert y.shape == whole.shape
+        torch.testing.assert_close(y, whole, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", FRONTENDS)
+@pytest.mark.parametrize("frames", [1, 3, 4, 5, 37])
+def test_front_ends(name, frames):
+    """Also where the utterance ends within a block, or its mirrored edges meet."""
+    frontend, x = FRONTENDS[name](20).eval(), torch.randn(2, frames, 20)
+    assert_equal(frontend, frontend(x, torch.full((2,), frames))[0], x, frames)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("frames", [1, 2, 29])
+def test_encoders(name, frames):
+    encoder, x = ENCODERS[name]().eval(), torch.randn(3, frames, D)
+    assert_equal(encoder, encoder(x, torch.full((3,), frames))[0], x, frames)
+
+
+@pytest.mark.parametrize("car", CARS)
+def test_refinements(car):
+    lobe, x = CARS[car]().eval(), torch.randn(3, 13, D)
+    assert_equal(lobe, lobe(x, torch.full((3,), 13)), x)
+
+
+@pytest.mark.parametrize("samples", [1, 159, 160, 199, 200, 4000])
+@pytest.mark.parametrize("n_fft", [512, 1024])
+def test_features(samples, n_fft):
+    """Log-mel frames at both edges too; loud sound makes differences show."""
+    features = LogMel(n_mels=20, n_fft=n_fft)
+    features.fit([(torch.randn(1, 4000), torch.tensor([4000]))])
+    wavs = torch.randn(2, samples)
+    whole, frames = features(wavs, torch.full((2,), samples))
+    assert whole.shape[1] == frames[0]
+    cuts = (random_cut(wavs, random.Random(samples), longest) for longest in (50, 900))
+    for pieces in ([wavs], [wavs, wavs[:, :0]], *cuts):
+        torch.testing.assert_close(torch.cat([*streamed(features, pieces)], dim=1), whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("frontend", FRONTENDS)
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_models(frontend, encoder):
+    """Distributions of each source of a model with and without CAR."""
+    for car in (None, CARS["car"]()):
+        model = CTCModel(FRONTENDS[frontend](20), ENCODERS[encoder](), D, UNITS, car).eval()
+        x = torch.randn(2, 43, 20)
+        whole = model(x, torch.full((2,), 43))
+        for pieces in (random_cut(x, random.Random(7), longest) for longest in (9, 40)):
+            outputs = [*streamed(model, pieces)]
+            assert all(o.lengths.tolist() == [o.decoder.shape[1]] * 2 for o in outputs)
+            for scoring in model.scorings:
+                got = torch.cat([o.log_probs(scoring) for o in outputs], dim=1)
+                torch.testing.assert_close(got, whole.log_probs(scoring), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("frontend", FRONTENDS)
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_look_ahead_is_what_an_output_waits_for(frontend, encoder):
+    """Output frame j comes with input frame ``stride j + look_ahead`` at the latest, and some with no earlier one."""
+    model = CTCModel(FRONTENDS[frontend](20), ENCODERS[encoder](), D, UNITS).eval()
+    state, said, waits = model.init_state(1), 0, []
+    for t, frame in enumerate(torch.randn(1, 60, 20).split(1, dim=1)):
+        output, state = model.step(frame, state)
+        waits += [t - model.stride * j for j in range(said, said + output.decoder.shape[1])]
+        said += output.decoder.shape[1]
+    assert max(waits) == model.look_ahead
+
+
+def test_features_look_ahead():
+    """A frame comes with the last sample under its window, which the frame hears."""
+    features = LogMel(n_mels=20, n_fft=512)
+    wavs = torch.randn(1, 5 * HOP)
+    needed = 3 * HOP + features.look_ahead  # samples for frames 0 to 3
+    for samples, frames in ((needed - 1, 3), (needed, 4)):
+        assert features.step(wavs[:, :samples], features.init_state(1))[0].shape[1] == frames
+    changed = wavs.clone()
+    changed[0, needed:] = 50.0
+    heard = [features(w, torch.tensor([5 * HOP]))[0][0, 3] for w in (wavs, changed)]
+    torch.testing.assert_close(*heard)
+    changed[0, needed - 1] = 50.0
+    assert not torch.allclose(heard[0], features(changed, torch.tensor([5 * HOP]))[0][0, 3])
+
+
+@pytest.mark.parametrize(
+    ("encoder", "car", "words"),
+    [
+        (two_way, None, "ConMambaEncoder reads backwards too; make it with causal: true"),
+        (partial(RotaryTransformerEncoder, D, 2, 1, 32), None, "RotaryTransformerEncoder reads whole utterances only"),
+        (partial(ConformerEncoder, D, 2, 1, 32), None, "ConformerEncoder reads whole utterances only"),
+        (lambda: chunked(outer=two_way()), None, "ConMambaEncoder reads backwards too"),
+        (lambda: chunked(inner=two_way()), None, "ConMambaEncoder reads backwards too"),
+        (lambda: chunked(inner=causal(right_context=1)), None, "right_context: 0"),
+        (lambda: chunked(FixedPooling(D)), None, "learned chunks"),
+        (lambda: chunked(read="chunks"), None, "read: frames"),
+        (causal, partial(CAR, D, UNITS, d_model=8, bidirectional=True), "CAR reads backwards too"),
+    ],
+)
+def test_what_cannot_stream_says_so(encoder, car, words):
+    model = CTCModel(FRONTENDS["conv1d"](20), encoder(), D, UNITS, car and car())
+    with pytest.raises(CannotStream, match=words):
+        model.init_state(1)
+
+
+def test_parts_without_the_protocol_are_named():
+    with pytest.raises(CannotStream, match="Linear reads whole utterances only"):
+        init_state(nn.Linear(1, 1), 1)
+
+
+@pytest.mark.parametrize(
+    "options", [{"right_context": 5}, {"right_context": -1}, {"right_context": 1, "causal": False}]
+)
+def test_right_contexts_that_cannot_be(options):
+    with pytest.raises(ValueError, match="right_context is"):
+        causal(**options)
