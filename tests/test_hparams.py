@@ -432,8 +432,8 @@ MILLIONS = {  # of the model and of its encoder, least and most
     "conformer_ctc.yaml": ((1, 5), (1, 5)),
     "conmamba_ctc.yaml": ((10.0, 10.1), (9.9, 10.0)),
     "conmamba_ctc_large.yaml": ((31.5, 31.7), (31, 31.5)),  # published: 31.6
-    "conmamba_causal.yaml": ((9.3, 9.5), (9.2, 9.4)),
-    "conmamba_causal_small.yaml": ((1.5, 1.8), (1.5, 1.8)),
+    "conmamba_causal.yaml": ((9.7, 9.9), (9.6, 9.8)),
+    "conmamba_causal_small.yaml": ((1.7, 1.8), (1.6, 1.7)),
     "hmamba.yaml": ((10.1, 10.2), (9.9, 10.0)),
     "hmamba_early.yaml": ((10.1, 10.2), (9.9, 10.0)),
     "hmamba_pooling.yaml": ((10.0, 10.1), (9.9, 10.0)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the beam search's worker processes do without torch
@@ -61,3 +62,62 @@ def greedy(log_probs: torch.Tensor, lengths: torch.Tensor, blank_id: int = 0) ->
     [[1, 1]]
     """
     return [units for units, _ in greedy_with_frames(log_probs, lengths, blank_id)]
+
+
+@dataclass
+class Run:
+    """Neighbouring frames of one label: ``end`` is not included, ``total`` the sum of its posteriors."""
+
+    unit: int
+    start: int
+    end: int
+    total: float
+
+    @property
+    def confidence(self) -> float:
+        """Mean posterior of the label, between 0 and 1."""
+        return min(1.0, self.total / (self.end - self.start))
+
+
+class GreedyStream:
+    """Greedy decoding of an utterance whose frames come piece by piece.
+
+    Parameters
+    ----------
+    blank_id : int
+        The blank's label.
+
+    Attributes
+    ----------
+    runs : list of Run
+        The labels so far.
+    frames : int
+        Read so far.
+
+    Examples
+    --------
+    >>> import torch
+    >>> log_probs = torch.eye(3)[[1, 1, 0, 1, 2]].log()
+    >>> stream = GreedyStream()
+    >>> for piece in log_probs.split(1):
+    ...     stream.add(piece)
+    >>> [(run.unit, run.start, run.end, run.confidence) for run in stream.runs]
+    [(1, 0, 2, 1.0), (1, 3, 4, 1.0), (2, 4, 5, 1.0)]
+    """
+
+    def __init__(self, blank_id: int = 0):
+        self.blank_id = self._previous = blank_id
+        self.runs: list[Run] = []
+        self.frames = 0
+
+    def add(self, log_probs: torch.Tensor) -> None:
+        """Go on by the log-probabilities (T, V) of the next frames."""
+        best, labels = log_probs.max(-1)
+        for label, posterior in zip(labels.tolist(), best.exp().tolist(), strict=True):
+            if label not in (self._previous, self.blank_id):
+                self.runs.append(Run(label, self.frames, self.frames, 0.0))
+            self.frames += 1
+            if label != self.blank_id:
+                self.runs[-1].end = self.frames
+                self.runs[-1].total += posterior
+            self._previous = label

@@ -94,7 +94,11 @@ def timed(hypothesis, units, log_probs, edges):
     Segment
         From its first word to its last.
     """
-    spans = align(log_probs, hypothesis.units, units.blank_id)
+    return placed(hypothesis, units, align(log_probs, hypothesis.units, units.blank_id), edges)
+
+
+def placed(hypothesis, units, spans, edges):
+    """The same where it is known which frames each label has: ``spans`` are as `align` gives them."""
     confidences = [span.confidence for span in spans]
     starts, ends = [edges[span.start] for span in spans], [edges[span.end] for span in spans]
     surfaces = [_surface(units, label) for label in hypothesis.units]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from serenanet_modules.decoding.greedy import collapse, greedy, greedy_with_frames
+from serenanet_modules.decoding.greedy import GreedyStream, collapse, greedy, greedy_with_frames
 
 
 def one_hot(paths, size=4):
@@ -38,3 +38,19 @@ def test_batch_equals_single():
     lengths = torch.tensor([30, 17, 1, 29, 8])
     single = [greedy(log_probs[i : i + 1, :n], torch.tensor([n]))[0] for i, n in enumerate(lengths)]
     assert greedy(log_probs, lengths) == single
+
+
+@pytest.mark.parametrize("sizes", [[40], [1] * 40, [3, 0, 30, 7]])
+def test_stream_equals_whole(sizes):
+    """Labels, their first frames, and the mean posterior of the frames that say each."""
+    log_probs = (3 * torch.randn(40, 4, generator=torch.Generator().manual_seed(0))).log_softmax(-1)
+    stream = GreedyStream()
+    for piece in log_probs.split(sizes):
+        stream.add(piece)
+    ((units, frames),) = greedy_with_frames(log_probs.unsqueeze(0), torch.tensor([40]))
+    assert ([run.unit for run in stream.runs], [run.start for run in stream.runs]) == (units, frames)
+    assert stream.frames == 40
+    best = log_probs.argmax(-1)
+    for run in stream.runs:
+        assert (best[run.start : run.end] == run.unit).all() and (run.end == 40 or best[run.end] != run.unit)
+        assert run.confidence == pytest.approx(log_probs[run.start : run.end, run.unit].exp().mean().item())

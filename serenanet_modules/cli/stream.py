@@ -1,0 +1,80 @@
+"""``serenanet stream``."""
+
+import sys
+
+from serenanet_modules.cli.values import milliseconds
+from serenanet_modules.errors import UserError
+
+
+def add(commands, name):
+    command = commands.add_parser(name, help="print text while it is being spoken, by a causal model")
+    command.add_argument("folder", metavar="RESULT_DIR", help="results/<dataset>/<experiment>/<seed> of a finished run")
+    command.add_argument(
+        "source",
+        metavar="FILE|microphone|-",
+        nargs="?",
+        default="microphone",
+        help="audio of any kind, the microphone until Ctrl-C (default), or - for raw 16-bit samples at 16 kHz on stdin",
+    )
+    command.add_argument(
+        "--chunk-ms", type=milliseconds, default=200.0, metavar="N", help="milliseconds that are read at a time (200)"
+    )
+    command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
+    command.set_defaults(run=_stream)
+
+
+def _stream(arguments):
+    """Text to stdout as it grows, latency to stderr at the end; Ctrl-C ends the sound, not the command."""
+    import torch
+
+    from serenanet_modules.inference.live import chunks
+    from serenanet_modules.inference.recognizer import Recognizer
+    from serenanet_modules.inference.streaming import Streamer
+    from serenanet_modules.threads import share_cores
+
+    share_cores()
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    streamer = Streamer(Recognizer.from_folder(arguments.folder, device))
+    screen = _Line() if sys.stdout.isatty() else _Log()
+    try:
+        for samples in chunks(arguments.source, arguments.chunk_ms / 1000):
+            screen.show(streamer.feed(samples))
+    except KeyboardInterrupt:
+        pass
+    except UserError:
+        if streamer.text:  # what was heard before is said
+            screen.end(streamer.finish().text)
+        raise
+    screen.end(streamer.finish().text)
+    print(streamer.latency, file=sys.stderr)
+    return 0
+
+
+class _Log:
+    """A line for each text that differs from the one before; the last line is the final text."""
+
+    def __init__(self):
+        self._last = ""
+
+    def show(self, text):
+        if text != self._last:
+            print(text, flush=True)
+            self._last = text
+
+    def end(self, text):
+        if text != self._last or not text:
+            print(text, flush=True)
+
+
+class _Line:
+    """One line of a terminal, written anew; a text too long for it shows its end."""
+
+    def show(self, text):
+        import shutil
+
+        width = shutil.get_terminal_size().columns - 1
+        shown = text if len(text) <= width else "…" + text[1 - width :]
+        print(f"\r\033[K{shown}", end="", flush=True)
+
+    def end(self, text):
+        print(f"\r\033[K{text}", flush=True)
