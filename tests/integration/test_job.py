@@ -31,7 +31,7 @@ from tests.integration.tiny import (
     weights,
 )
 
-DECODERS = ["decoder/greedy", "car/greedy", "average/greedy", "average/prefix-beam", "average/prefix-beam+lm"]
+DECODERS = ["decoder/greedy", "car/greedy", "average/greedy", "decoder/prefix-beam", "decoder/prefix-beam+lm"]
 
 
 def test_result_folder_is_complete(reference):
@@ -182,8 +182,8 @@ def test_phoneme_units(train):
             "decoder/greedy": {"PER"},
             "car/greedy": {"PER"},
             "average/greedy": {"PER"},
-            "average/lexicon-beam": {"WER", "CER"},
-            "average/lexicon-beam+lm": {"WER", "CER"},
+            "decoder/lexicon-beam": {"WER", "CER"},
+            "decoder/lexicon-beam+lm": {"WER", "CER"},
         }
     assert re.search(r"PER: \d", train_log(run.folder)[0])
     counts = Result.read(run.folder).per_utterance("test", "car/greedy", "PER").values()
@@ -196,7 +196,7 @@ def test_subword_units(train, kind):
     """Subword units of the size asked for."""
     run = train("--units", kind, "--vocab_size", 40, "--number_of_epochs", 1, "--n_units", 40).done()
     assert run.result["units"] == {"kind": kind, "size": 40}
-    assert length(run.result["results"]["test"]["average/prefix-beam+lm"]["WER"]) > 0
+    assert length(run.result["results"]["test"]["decoder/prefix-beam+lm"]["WER"]) > 0
 
 
 def test_another_locale(train, tmp_path):
