@@ -39,3 +39,8 @@ def share_cores(processes=1):
     """
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, available_cores() // processes))
+
+
+def best_device():
+    """Where to compute if nobody says: a GPU where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"

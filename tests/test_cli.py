@@ -1,5 +1,6 @@
 """The command line: what it prints where, and its exit statuses."""
 
+import io
 import shutil
 import subprocess
 import sys
@@ -126,6 +127,40 @@ def test_bad_files_do_not_stop_the_others(serenanet, tiny, clips, tmp_path):
     assert len(lines) == 3
     for line, path in zip(lines, bad, strict=True):
         assert line.startswith(f"error: {path}: ")
+
+
+def test_formats(serenanet, tiny, clips):
+    """One file may be printed as anything; several only as what can hold several."""
+    for format, begins in (("srt", "1\n00:00:0"), ("vtt", "WEBVTT\n"), ("tsv", "start\tend\ttext\n")):
+        status, out, _ = serenanet("transcribe", tiny[1], clips[0], "--format", format)
+        assert status == 0 and out.startswith(begins)
+        one_sentence(serenanet("transcribe", tiny[1], *clips, "--format", format), "3 files", "--out DIR")
+    for format in ("json", "ctm"):
+        _, out, _ = serenanet("transcribe", tiny[1], *clips, "--format", format)
+        assert out == "".join(serenanet("transcribe", tiny[1], clip, "--format", format)[1] for clip in clips)
+    one_sentence(serenanet("transcribe", tiny[1], clips[0], "--format", "doc"), "'doc'", "textgrid")
+
+
+def test_folders_lists_and_a_file_for_each(serenanet, tiny, clips, tmp_path, monkeypatch):
+    """A folder's audio is found at any depth, a list comes on stdin, and --out keeps places and bad files apart."""
+    folder = tmp_path / "audio"
+    for name in ("a.mp3", "deep/er/b.MP3", "deep/b.mp3"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(clips[0], folder / name)
+    (folder / "notes.txt").write_text("no audio")
+    (folder / "a.wav").write_text("no audio either")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{clips[1]}\n\n{folder / 'deep'}\n"))
+    status, out, err = serenanet("transcribe", tiny[1], folder, "-", "--out", tmp_path / "out", "--format", "tsv")
+    assert (status, out) == (1, "") and err.startswith(f"error: {folder / 'a.wav'}: ") and err.count("\n") == 1
+    written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")}
+    assert written == {"a.mp3.tsv", "deep/b.tsv", "deep/er/b.tsv", f"{clips[1].stem}.tsv", "b.tsv", "er/b.tsv"}
+    alone = serenanet("transcribe", tiny[1], clips[0], "--format", "tsv")[1]
+    assert (tmp_path / "out/deep/er/b.tsv").read_text() == (tmp_path / "out/a.mp3.tsv").read_text() == alone
+
+    (tmp_path / "silent").mkdir()
+    one_sentence(serenanet("transcribe", tiny[1], tmp_path / "silent"), "silent: holds no audio")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    one_sentence(serenanet("transcribe", tiny[1], "-"), "the list of audio files is empty")
 
 
 def test_language_models(serenanet, tiny, clips, tmp_path):

@@ -1,0 +1,77 @@
+"""Which audio files a command line means, and where what is made of each is written."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from serenanet_modules.data.corpora import AUDIO
+from serenanet_modules.errors import UserError
+
+STDIN = "-"
+
+
+@dataclass(frozen=True)
+class AudioFile:
+    """A file, and its path below the folder that was named; of a file named itself, its name."""
+
+    path: Path
+    inside: Path
+
+
+def find(arguments, stdin):
+    """The audio files that are meant.
+
+    Parameters
+    ----------
+    arguments : iterable of str
+        Files, folders, whose audio is found by its suffix at any depth, and ``-`` for a list with a file or folder a
+        line.
+    stdin : text file
+
+    Returns
+    -------
+    list of AudioFile
+        In the order of the arguments, those of a folder sorted.
+
+    Raises
+    ------
+    UserError
+        For a folder without audio, and where there is no file at all.
+    """
+    named = [name for a in arguments for name in (stdin.read().splitlines() if str(a) == STDIN else [str(a)])]
+    found = [file for name in named if name.strip() for file in _files(Path(name.strip()))]
+    if not found:
+        raise UserError("the list of audio files is empty")
+    return found
+
+
+def outputs(files, folder, suffix):
+    """A path in ``folder`` for what is made of each file, all different.
+
+    A file's place below the folder that was named is kept. Where two would be one, their own suffixes stay in the
+    name, and where that does not tell them apart, a number does.
+
+    Examples
+    --------
+    >>> names = "a.wav", "b.wav", "b.mp3", "b.mp3"
+    >>> files = [AudioFile(Path("x", name), Path(name)) for name in names]
+    >>> [path.name for path in outputs(files, Path("out"), "txt")]
+    ['a.txt', 'b.wav.txt', 'b.mp3.txt', 'b.mp3-2.txt']
+    """
+    stems = Counter(file.inside.with_suffix("") for file in files)
+    taken, paths = Counter(), []
+    for file in files:
+        stem = file.inside.with_suffix("") if stems[file.inside.with_suffix("")] == 1 else file.inside
+        taken[stem] += 1
+        number = f"-{taken[stem]}" if taken[stem] > 1 else ""
+        paths.append(folder / stem.with_name(f"{stem.name}{number}.{suffix}"))
+    return paths
+
+
+def _files(path):
+    if not path.is_dir():
+        return [AudioFile(path, Path(path.name))]
+    found = sorted(file for file in path.rglob("*.*") if file.suffix[1:].lower() in AUDIO and file.is_file())
+    if not found:
+        raise UserError(f"{path}: holds no audio ({', '.join(AUDIO)})")
+    return [AudioFile(file, file.relative_to(path)) for file in found]
