@@ -118,7 +118,8 @@ class Experiment:
         prepared = distributed.main_first(self._prepare)
         splits = {name: read_manifest(prepared.manifest, name) for name in SPLITS}
         arguments = self._outputs(splits["train"])
-        distributed.main_first(lambda: claim(self.folder, self.hparams, prepared.folder.name))
+        name, recogniser = prepared.folder.name, self.kind.needs_text
+        distributed.main_first(lambda: claim(self.folder, self.hparams, name, recogniser))
         return self._brain(splits, prepared.folder, arguments), prepared, splits
 
     # --- before any long work -------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from serenanet_modules.errors import UserError
 
 INCLUDE = "!include:"
 PLACEHOLDER = "!PLACEHOLDER"
+NAME = "!name:"
 
 
 class Hparams:
@@ -113,11 +114,30 @@ class Hparams:
         tree.update(dict.fromkeys(keys, ""))
         return Hparams(self.source, tree, self._unset)
 
+    def only(self, keys):
+        """The document with those of these top-level keys that it has, and no others."""
+        return Hparams(self.source, CommentedMap({key: self.tree[key] for key in keys if key in self.tree}))
+
+    def extended(self, text):
+        """The same with further keys (yaml text), also inside mappings that are there."""
+        tree = copy.deepcopy(self.tree)
+        _lay(tree, _parse(text, self.source))
+        return Hparams(self.source, tree, self._unset)
+
+    def named(self, key):
+        """The same with a class's name alone in the place of ``!name:class``, so that `build` does not import it."""
+        tree = CommentedMap(self.tree)
+        tree[key] = _tag(tree[key]).removeprefix(NAME)
+        return Hparams(self.source, tree, self._unset)
+
     def differences(self, file, free=()):
-        """Top-level keys, ``free`` ones aside, that have another value in another standalone file."""
+        """Top-level keys, ``free`` ones aside, that have another value in another standalone file.
+
+        What only one of the two has is none, and a class's name is the same with and without ``!name:``.
+        """
         mine, other = (_parse(text, file) for text in (self.text, Path(file).read_text(encoding="utf-8")))
         common = [key for key in mine if key in other and key not in free]
-        return [key for key in common if _bare(mine[key]) != _bare(other[key])]
+        return [key for key in common if not _agree(mine[key], other[key])]
 
     @property
     def text(self):
@@ -316,8 +336,17 @@ def _tag(node):
     return ""
 
 
+def _agree(node, other):
+    """Whether two nodes are the same, as far as mappings without a tag have the same keys."""
+    if all(isinstance(n, CommentedMap) and not _tag(n) for n in (node, other)):
+        return all(_agree(node[key], other[key]) for key in node if key in other)
+    return _bare(node) == _bare(other)
+
+
 def _bare(node):
     """A node as comparable Python values: its tag, and what it holds."""
+    if isinstance(node, TaggedScalar) and _tag(node).startswith(NAME) and not node.value:
+        return "", _tag(node).removeprefix(NAME)
     if isinstance(node, dict):
         return _tag(node), {key: _bare(value) for key, value in node.items()}
     if isinstance(node, list):

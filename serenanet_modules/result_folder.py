@@ -13,6 +13,23 @@ FREE_TO_CHANGE = (  # when a run goes on in a result folder; data and units are 
     *("attention_beam_size", "decoding_ctc_weight", "length_normalisation", "neural_lm"),
 )
 
+ENCODER_ASR = """
+# What SpeechBrain's EncoderASR reads beside features and model
+modules:
+    encoder: !new:serenanet_modules.inference.speechbrain.Encoder
+        features: !ref <features>
+        model: !ref <model>
+        scoring: !ref <scoring>
+tokenizer: !new:serenanet_modules.inference.speechbrain.Tokenizer
+decoding_function: !name:serenanet_modules.inference.speechbrain.greedy_labels
+    blank_id: 0
+audio_normalizer: !name:serenanet_modules.inference.speechbrain.mono
+pretrainer: !new:serenanet_modules.inference.speechbrain.FolderPretrainer
+    features: !ref <features>
+    model: !ref <model>
+    tokenizer: !ref <tokenizer>
+"""
+
 
 @contextlib.contextmanager
 def sole_owner(folder):
@@ -33,7 +50,15 @@ def _lock(folder, stack):
         ) from None
 
 
-def claim(folder, hparams, data):
+def for_use(hparams):
+    """A recogniser's hyper-parameters as its folder holds them: SpeechBrain's ``EncoderASR.from_hparams`` opens it.
+
+    The Brain is there by name only: who uses the model needs nothing of its training.
+    """
+    return hparams.extended(ENCODER_ASR).named("brain")
+
+
+def claim(folder, hparams, data, recogniser=False):
     """Write what a run is into its folder; refuse a folder whose run was another one.
 
     Parameters
@@ -42,6 +67,8 @@ def claim(folder, hparams, data):
     hparams : Hparams
     data : str
         Key of the prepared data.
+    recogniser : bool
+        Whether it trains one, which the folder then offers to SpeechBrain too.
     """
     file, data_file = folder / "hyperparams.yaml", folder / "save" / "data.txt"
     if file.is_file():
@@ -54,6 +81,6 @@ def claim(folder, hparams, data):
                 "--experiment NAME, or delete that folder"
             )
     with replacing(file) as path:
-        path.write_text(hparams.text, encoding="utf-8")
+        path.write_text((for_use(hparams) if recogniser else hparams).text, encoding="utf-8")
     with replacing(data_file) as path:
         path.write_text(data, encoding="utf-8")

@@ -74,17 +74,16 @@ def open_run(folder, device):
     folder, device = Path(folder), _device(device)
     _check_folder(folder)
     hparams = Hparams.load(folder / "hyperparams.yaml")
-    unknown = [name for name in (*PARTS, *SETTINGS) if name not in hparams]
-    if unknown:
-        raise UserError(f"{hparams.source}: has no '{unknown[0]}'; is this a result folder of SerenaNet?")
-    hparams.set("brain", None)  # training, and all that it imports, is not needed here
-    built = hparams.build()
+    _check_keys(hparams, (*PARTS, *SETTINGS), hparams.source)
+    # training, and all that it imports, is not needed here
+    built = hparams.only((*PARTS, *SETTINGS, *ATTENTION_SETTINGS)).build()
     units = load_units(folder / "save" / "units")
     if units.size != built["n_units"]:
         raise UserError(f"{folder}: the model has {built['n_units']} units, but save/units holds {units.size}")
     modules = nn.ModuleDict({name: built[name] for name in PARTS})
     load_weights(modules, folder / "weights.safetensors")
     more = ATTENTION_SETTINGS if hasattr(built["model"], "attention") else ()
+    _check_keys(built, more, hparams.source)
     settings = {name: built[name] for name in (*SETTINGS, *more)}
     return OpenRun(folder, modules.to(device).eval(), units, {**settings, "decoding": _tuned_weights(folder)})
 
@@ -122,6 +121,12 @@ def _check_folder(folder):
         raise UserError(
             f"{folder}: {missing[0]} is missing; give results/<dataset>/<experiment>/<seed> of a finished run"
         )
+
+
+def _check_keys(found, names, where):
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise UserError(f"{where}: has no '{missing[0]}'; is this a result folder of SerenaNet, and of this version?")
 
 
 def _tuned_weights(folder):
