@@ -4,14 +4,13 @@ import csv
 import logging
 import random
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from serenanet_modules import distributed
-from serenanet_modules.analysis.bootstrap import interval
+from serenanet_modules.analysis.bootstrap import with_interval
 from serenanet_modules.analysis.scoring import LEVELS, ErrorCounts, score, write_alignments
 from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader
 from serenanet_modules.data.files import replacing
@@ -264,12 +263,7 @@ class Evaluation:
         if measure != "CER":
             file = f"{measure.lower()}_{split}_{decoder.replace('/', '_')}.txt"
             write_alignments(self.folder / file, result)
-        low, high = interval(result.per_utterance.values())
-        return {
-            "percent": round(100 * result.total.rate, 3),
-            "interval_95": [round(100 * low, 3), round(100 * high, 3)],
-            **asdict(result.total),
-        }
+        return with_interval(result)
 
     def _write_texts(self, split, rows, decoded):
         """decoded_<split>.csv: reference, its phonemes where they are the units, and every decoder's text."""

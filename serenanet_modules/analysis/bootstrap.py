@@ -11,7 +11,7 @@ other seeds would have given is not in it.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -70,6 +70,16 @@ def interval(counts, level=LEVEL, replicates=REPLICATES, seed=0):
     errors, lengths = _table(counts)
     rates = _rates(errors[None], lengths, replicates, seed)[0]
     return _middle(rates, level)
+
+
+def with_interval(result):
+    """A `Score` as result.json holds it: rate and 95 % interval in percent, and the counts."""
+    low, high = interval(result.per_utterance.values())
+    return {
+        "percent": round(100 * result.total.rate, 3),
+        "interval_95": [round(100 * low, 3), round(100 * high, 3)],
+        **asdict(result.total),
+    }
 
 
 def compare(a, b, level=LEVEL, replicates=REPLICATES, seed=0):

@@ -12,7 +12,10 @@ import sys
 
 from serenanet_modules.errors import UserError
 
-COMMANDS = ("train", "validate", "transcribe", "stream", "ablate", "report", "compare", "lm", "demo")
+COMMANDS = (
+    *("train", "validate", "transcribe", "stream", "align", "evaluate"),
+    *("ablate", "report", "compare", "lm", "demo"),
+)
 INTERRUPTED = 130  # what shells report for Ctrl-C
 BROKEN_PIPE = 141
 

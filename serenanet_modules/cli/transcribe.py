@@ -51,19 +51,8 @@ def _transcribe(arguments):
             continue
         text = formats.write(transcript, arguments.format, str(file.path))
         if arguments.out:
-            _save(path, text)
+            files.save(path, text)
             continue
         tqdm.write(f"{file.path}\t{text}" if arguments.format == "txt" and len(found) > 1 else text, end="")
         sys.stdout.flush()
     return status
-
-
-def _save(path, text):
-    from serenanet_modules.data.files import replacing
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial:
-            partial.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None

@@ -1,7 +1,6 @@
 """``serenanet validate``."""
 
-from serenanet_modules.cli.values import count
-from serenanet_modules.errors import UserError
+from serenanet_modules.cli.values import count, pairs
 
 
 def add(commands, name):
@@ -24,10 +23,6 @@ def _validate(arguments):
     """Status 1 where a training could not start."""
     from serenanet_modules import validate
 
-    names = arguments.more[::2]
-    if len(arguments.more) % 2 or not all(name.startswith("--") for name in names):
-        raise UserError(f"{' '.join(arguments.more)}: options of a recipe come as --key value")
-    overrides = [(name[2:], value) for name, value in zip(names, arguments.more[1::2], strict=True)]
-    overrides += [("locale", arguments.locale)] if arguments.locale else []
+    overrides = pairs(arguments.more) + ([("locale", arguments.locale)] if arguments.locale else [])
     a = arguments
     return 0 if validate.run(a.data, a.recipe, overrides, a.unlabelled, a.decode, a.plot, a.jobs) else 1

@@ -2,6 +2,8 @@
 
 import argparse
 
+from serenanet_modules.errors import UserError
+
 
 def count(text):
     """A number from 1."""
@@ -24,3 +26,11 @@ def milliseconds(text):
 def names(text):
     """``a, b`` -> [a, b]."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def pairs(words):
+    """``--key value …`` -> [(key, value), …], the options of a recipe."""
+    names = words[::2]
+    if len(words) % 2 or not all(name.startswith("--") for name in names):
+        raise UserError(f"{' '.join(words)}: options of a recipe come as --key value")
+    return [(name[2:], value) for name, value in zip(names, words[1::2], strict=True)]

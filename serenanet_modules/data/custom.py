@@ -9,7 +9,7 @@ import math
 import re
 from pathlib import Path
 
-from serenanet_modules.data.manifest import Candidate, check_split
+from serenanet_modules.data.manifest import SPLITS, Candidate, check_split
 from serenanet_modules.data.splitting import by_group
 from serenanet_modules.data.tables import SUFFIXES, read_rows
 from serenanet_modules.errors import LayoutError, UserError
@@ -177,6 +177,8 @@ def _check_given(row):
 
 def _made(rows, paths, file, shares, seed):
     """Split by speaker; by recording or sentence, with a warning, where there are too few speakers."""
+    if whole := [split for split in SPLITS if shares == {split: 1}]:
+        return whole * len(rows)
     for what, groups in {
         "speaker": [row.get("speaker") for row in rows],
         "recording": [str(path) for path in paths] if len(set(paths)) < len(paths) else [],

@@ -52,8 +52,8 @@ def decoder_of(run, lm=None):
     UserError
         For a language model that cannot be used.
     """
-    gap = " | " if run.phonemic else " "
-    if hasattr(run.modules["model"], "attention"):
+    gap = " " if run.writes_words else " | "
+    if run.has_label_decoder:
         beam = _attention_beam(run, lm)
         return Decoder(lambda output, log_probs: _found(beam(output.hidden, log_probs, output.lengths)), gap)
     lexicon = run.lexicon() if run.phonemic else None
@@ -61,7 +61,7 @@ def decoder_of(run, lm=None):
         return Decoder(lambda output, log_probs: _greedy(run.units, log_probs, output.lengths), gap)
     beam = _ctc_beam(run, lm, lexicon)
     spelled = lexicon is not None
-    return Decoder(lambda output, log_probs: _found(beam(log_probs, output.lengths.cpu()), spelled), " ")
+    return Decoder(lambda output, log_probs: _found(beam(log_probs, output.lengths.cpu()), spelled), gap)
 
 
 def _greedy(units, log_probs, lengths):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serenanet_modules.data.corpora import AUDIO
+from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
 
 STDIN = "-"
@@ -66,6 +67,21 @@ def outputs(files, folder, suffix):
         number = f"-{taken[stem]}" if taken[stem] > 1 else ""
         paths.append(folder / stem.with_name(f"{stem.name}{number}.{suffix}"))
     return paths
+
+
+def save(path, text):
+    """Write a text file, whole or not at all.
+
+    Raises
+    ------
+    UserError
+        Where that cannot be.
+    """
+    try:
+        with replacing(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
 
 
 def _files(path):

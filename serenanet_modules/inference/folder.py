@@ -47,6 +47,20 @@ class OpenRun:
         """Whether the model's units are phonemes."""
         return self.units.kind == "phoneme"
 
+    @property
+    def writes_words(self):
+        """Whether texts are of words: phonemes become words by a lexicon, and a label decoder uses none."""
+        return not self.phonemic or (not self.has_label_decoder and self._spellings.is_file())
+
+    @property
+    def has_label_decoder(self):
+        """Whether the model has an attention decoder beside its CTC head."""
+        return hasattr(self.modules["model"], "attention")
+
+    @property
+    def _spellings(self):
+        return self.folder / "save" / "lexicon.tsv"
+
     def lm_path(self, lm):
         """The ARPA file that ``lm`` means: a path, or "auto" for the one that the run was evaluated with."""
         if lm != "auto":
@@ -59,11 +73,10 @@ class OpenRun:
 
     def lexicon(self):
         """The training words and their spellings, or None where the folder lacks them."""
-        path = self.folder / "save" / "lexicon.tsv"
-        if not path.is_file():
+        if not self._spellings.is_file():
             return None
         spellings = defaultdict(list)
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in self._spellings.read_text(encoding="utf-8").splitlines():
             word, _, phones = line.partition("\t")
             spellings[word].append(self.units.encode(phones))
         return Lexicon(spellings)

@@ -1,0 +1,55 @@
+"""``serenanet evaluate``."""
+
+import contextlib
+import sys
+import tempfile
+from pathlib import Path
+
+from serenanet_modules.cli.values import pairs
+
+
+def add(commands, name):
+    command = commands.add_parser(
+        name,
+        help="score a finished run on a manifest or a recipe's corpus",
+        epilog="Further --key value pairs are the recipe's, such as --language sw_ke.",
+    )
+    command.add_argument("folder", metavar="RESULT_DIR", help="results/<dataset>/<experiment>/<seed> of a finished run")
+    command.add_argument(
+        "data", metavar="MANIFEST|RECIPE", help="any that recipes/Custom reads, a prepared manifest.csv, or a recipe"
+    )
+    command.add_argument("--split", metavar="NAME", help="a set, or all dev, test or train sets (test)")
+    command.add_argument(
+        "--data_folder", nargs="+", metavar="DIR", help="the recipe's corpus; where a manifest's relative paths start"
+    )
+    command.add_argument("--locale", help="whose text rules are used (those of the run)")
+    command.add_argument(
+        "--lm", metavar="PATH|auto", help="beam search with this language model, or with that of the run (auto)"
+    )
+    command.add_argument("--out", type=Path, metavar="DIR", help="write hypotheses, alignments and scores")
+    command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
+    command.add_argument(
+        "--batch-seconds", type=float, default=120.0, metavar="N", help="padded audio read at a time (120)"
+    )
+    command.set_defaults(run=_evaluate, takes_more=True)
+
+
+def _evaluate(arguments):
+    from serenanet_modules.inference import evaluate
+    from serenanet_modules.inference.recognizer import Recognizer
+    from serenanet_modules.threads import best_device, share_cores
+
+    a, options = arguments, pairs(arguments.more)
+    share_cores()
+    recognizer = Recognizer.from_folder(a.folder, a.device or best_device())
+    locale = a.locale or recognizer.settings["locale"]
+    chosen = evaluate.candidates(a.data, locale, a.data_folder, a.split, options)
+    with contextlib.ExitStack() as stack:
+        prepared = a.out / "prepared" if a.out else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        found = evaluate.evaluate(recognizer, chosen, prepared, a.batch_seconds, a.lm, sys.stderr.isatty())
+    print(*evaluate.report(*found), sep="\n")
+    if a.out:
+        about = {"model": str(a.folder), "data": a.data, "split": a.split, "lm": a.lm, "seconds": round(found[2], 1)}
+        evaluate.write(found[0], a.out, about)
+        print(f"\nhypotheses, alignments and scores: {a.out}")
+    return 0

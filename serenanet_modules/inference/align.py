@@ -1,0 +1,106 @@
+"""A known text aligned with its audio: when is each word and each unit said?"""
+
+import torch
+
+from serenanet_modules.data.batching import BatchSampler
+from serenanet_modules.data.phonemes import WORD_BOUNDARY, g2p
+from serenanet_modules.data.text import normaliser
+from serenanet_modules.errors import UserError
+from serenanet_modules.inference.decoders import Hypothesis
+from serenanet_modules.inference.sources import Piece, windows
+from serenanet_modules.inference.timestamps import frames_needed, timed
+from serenanet_modules.inference.transcript import Transcript
+
+MOST_CELLS = 10**9  # frames times twice the labels, a byte each: about 20 minutes of characters at 40 ms
+UNKNOWN = "<unk>"  # SentencePiece's unit for what has none
+WINDOW = 8  # batches of audio held at a time
+
+
+def align_text(recognizer, source, text, batch_seconds=120.0):
+    """The best CTC path through a text.
+
+    The network reads the audio in pieces cut at pauses, as it does to transcribe; the path is one over all of it. So
+    memory grows with frames times labels, and `MOST_CELLS` bounds it.
+
+    Parameters
+    ----------
+    recognizer : Recognizer
+    source : str, Path, array or (array, int)
+        As of `Recognizer.transcribe`.
+    text : str
+        As it is written; the run's locale normalises it.
+    batch_seconds : float
+        Most seconds of padded audio that the network reads at a time.
+
+    Returns
+    -------
+    Transcript
+        Of one segment.
+
+    Raises
+    ------
+    UserError
+        For audio that cannot be read, and a text that is empty, has what is no unit of the model, or is too long for
+        the audio or for memory.
+    """
+    hypothesis = spelled(recognizer.units, recognizer.settings["locale"], text)
+    log_probs, edges = _posteriors(recognizer, source, batch_seconds)
+    need, frames = frames_needed(hypothesis.units), len(log_probs)
+    if need > frames:
+        raise UserError(
+            f"the text has {len(hypothesis.units)} units, which need {need} frames, but the audio has {frames}; is it "
+            "what is said there?"
+        )
+    if frames * (2 * len(hypothesis.units) + 1) > MOST_CELLS:
+        raise UserError(
+            f"{frames} frames and {len(hypothesis.units)} units are too many to align at once; cut the audio and the "
+            "text into parts of some 10 minutes"
+        )
+    segment = timed(hypothesis, recognizer.units, log_probs, edges)
+    return Transcript(segment.text, edges[-1], (segment,))
+
+
+def spelled(units, locale, text):
+    """A text in the model's units, as a `Hypothesis`.
+
+    Raises
+    ------
+    UserError
+        Where it is empty or cannot be written in them.
+    """
+    words = normaliser(locale)(text).split()
+    if units.kind == "phoneme":
+        say = g2p(locale)
+        said = {word: " ".join(say(word)) for word in words}
+        words = [word for word in words if said[word]]
+        labels = units.encode(f" {WORD_BOUNDARY} ".join(said[word] for word in words))
+    else:
+        labels = units.encode(" ".join(words))
+        if unknown := [c for c in sorted(set("".join(words))) if UNKNOWN in _pieces(units, c)]:
+            raise UserError(f"the text has characters that the model has no unit for: {' '.join(unknown)}")
+    if not labels:
+        raise UserError(f"the text is empty: nothing of {text[:80]!r} can be said")
+    return Hypothesis(labels, " ".join(words), words)
+
+
+def _pieces(units, text):
+    return [units.pieces[label] for label in units.encode(text)]
+
+
+def _posteriors(recognizer, source, batch_seconds):
+    """Log-probabilities (T, V) of all of a source, and the T + 1 seconds at which its frames begin and end."""
+    parts, edges, end = [], [], 0.0
+    for window in windows([source], WINDOW * batch_seconds):
+        pieces = [event for event in window if isinstance(event, Piece)]
+        found = [None] * len(pieces)
+        for plan in BatchSampler([piece.seconds for piece in pieces], batch_seconds, shuffle=False):
+            output, log_probs, seconds = recognizer.posteriors([pieces[i] for i in plan.indices])
+            for row, (i, frames) in enumerate(zip(plan.indices, output.lengths.tolist(), strict=True)):
+                found[i] = log_probs[row, :frames].cpu(), seconds[row]
+        for log_probs, seconds in found:
+            parts.append(log_probs)
+            edges += seconds[:-1]
+            end = seconds[-1]
+        if error := getattr(window[-1], "error", None):
+            raise error
+    return torch.cat(parts), [*edges, end]

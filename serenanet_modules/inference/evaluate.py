@@ -1,0 +1,168 @@
+"""A recogniser scored on any corpus, as its training scored it on its own."""
+
+import csv
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from serenanet_modules.analysis.bootstrap import with_interval
+from serenanet_modules.analysis.scoring import LEVELS, Score, score, write_alignments
+from serenanet_modules.data import custom
+from serenanet_modules.data.files import replacing
+from serenanet_modules.data.manifest import Utterance, by_set, read_manifest, role
+from serenanet_modules.data.preparation import Settings, prepare
+from serenanet_modules.data.summary import in_words
+from serenanet_modules.errors import UserError
+from serenanet_modules.recipe import Recipe
+from serenanet_modules.results import write_result
+
+EVERYTHING = {"test": 1}  # of a manifest that knows no splits
+
+
+@dataclass(frozen=True)
+class SetScore:
+    """A set of utterances, what was recognised of them (text and phones by id), and the `Score` by measure."""
+
+    utterances: list[Utterance]
+    texts: dict[str, str]
+    phones: dict[str, str]
+    scores: dict[str, Score]
+
+
+def candidates(data, locale, data_folder=None, split=None, options=()):
+    """The utterances that are meant.
+
+    Parameters
+    ----------
+    data : str or Path
+        A manifest, or a folder of them (see `data.custom`), or a recipe's folder.
+    locale : str
+        Of what does not say its own.
+    data_folder : str or list of str, optional
+        The recipe's; for a manifest where its relative paths start, if not in its own folder.
+    split : str, optional
+        A set or a role; by default test, or all of a manifest that is of a single other split.
+    options : sequence of (str, str)
+        The recipe's own, as yaml.
+
+    Returns
+    -------
+    list of Candidate
+        All of them of test sets, a set of another role under ``test-<its name>``.
+
+    Raises
+    ------
+    UserError
+        Where there are none.
+    """
+    found = _corpus(Path(data), locale, data_folder, options)
+    names = sorted({c.split for c in found})
+    asked = split or (names[0] if len(names) == 1 else "test")
+    chosen = [c for c in found if asked in (c.split, role(c.split))]
+    if not chosen:
+        raise UserError(f"{data}: holds no {asked} utterances; --split may be {', '.join(names)}")
+    return [c if role(c.split) == "test" else replace(c, split=f"test-{c.split}") for c in chosen]
+
+
+def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=False):
+    """Prepare, recognise and score utterances.
+
+    Texts are normalised, and audio is decoded and left out, as in a training. Units of phonemes are scored by PER and,
+    where a lexicon makes words of them, by WER and CER too.
+
+    Parameters
+    ----------
+    recognizer : Recognizer
+    chosen : list of Candidate
+        From `candidates`.
+    folder : Path
+        For the prepared data.
+    batch_seconds, lm, progress
+        As of `Recognizer.transcribe`.
+
+    Returns
+    -------
+    sets : dict of str to SetScore
+        By the set's name.
+    summary : dict
+        Of the preparation: what was left out, and why.
+    seconds : float
+        That recognition took.
+    """
+    settings = Settings(phonemes=recognizer.phonemic)
+    prepared = prepare(chosen, folder, settings, progress=False)
+    rows, root = read_manifest(prepared.manifest), prepared.folder
+    start = time.monotonic()
+    found = recognizer.transcribe([root / u.path for u in rows], batch_seconds, lm, progress)
+    seconds = time.monotonic() - start
+    texts = {u.id: transcript.text for u, transcript in zip(rows, found, strict=True)}
+    phones = {u.id: " ".join(token.text for token in t.tokens) for u, t in zip(rows, found, strict=True)}
+    sets = {name: _score(inside, texts, phones, recognizer.run) for name, inside in by_set(rows).items()}
+    return sets, prepared.summary, seconds
+
+
+def report(sets, summary, seconds):
+    """Yield lines for people: error rates with their intervals and what the errors are."""
+    duration = sum(u.duration for s in sets.values() for u in s.utterances)
+    count = sum(len(s.utterances) for s in sets.values())
+    yield f"{count} utterances, {duration / 3600:.2f} h, recognised in {seconds:.1f} s (RTF {seconds / duration:.3f})"
+    for name, found in summary["splits"].items():
+        if found["rejected"]:
+            yield f"left out of {name}: {in_words(found['rejected'])}"
+    yield ""
+    width = max(6, *(len(name) + 2 for name in sets))
+    yield f"{'set':<{width}}{'measure':<9}{'%':>7}   {'95 % interval':<16}{'S':>7}{'D':>7}{'I':>7}{'of':>9}"
+    for name, found in sets.items():
+        for measure, result in found.scores.items():
+            r = with_interval(result)
+            interval = "{:.2f} … {:.2f}".format(*r["interval_95"])
+            errors = "".join(f"{r[kind]:>7}" for kind in ("substitutions", "deletions", "insertions"))
+            yield f"{name:<{width}}{measure:<9}{r['percent']:>7.2f}   {interval:<16}{errors}{result.total.length:>9}"
+
+
+def write(sets, folder, about):
+    """Write scores.json, and for each set its hypotheses (decoded_<set>.csv) and alignments (wer_<set>.txt, …).
+
+    Parameters
+    ----------
+    sets : dict of str to SetScore
+    folder : Path
+    about : dict
+        What else scores.json says.
+    """
+    results = {name: {m: with_interval(result) for m, result in s.scores.items()} for name, s in sets.items()}
+    for name, found in sets.items():
+        for measure, result in found.scores.items():
+            if measure != "CER":
+                write_alignments(folder / f"{measure.lower()}_{name}.txt", result)
+        with (
+            replacing(folder / f"decoded_{name}.csv") as path,
+            open(path, "w", encoding="utf-8", newline="") as file,
+        ):
+            phonemic = "PER" in found.scores
+            rows = csv.writer(file)
+            rows.writerow(["id", "duration", "reference", *(["phonemes"] * phonemic), "hypothesis"])
+            for u in found.utterances:
+                rows.writerow([u.id, u.duration, u.text, *([u.phonemes] * phonemic), found.texts[u.id]])
+    write_result(folder / "scores.json", {**about, "results": results})
+
+
+def _corpus(path, locale, data_folder, options):
+    if (path / "dataset.yaml").is_file():
+        if not data_folder:
+            raise UserError(f"{path}: is a recipe; say with --data_folder where its corpus is")
+        recipe = Recipe(path)
+        return recipe.candidates(recipe.values(data_folder, locale, options))
+    if options:
+        raise UserError(f"--{options[0][0]}: only a recipe has options, and {path} is none")
+    root = data_folder[0] if isinstance(data_folder, list) else data_folder
+    return custom.candidates(path, locale, data_root=root, shares=EVERYTHING)
+
+
+def _score(rows, texts, phones, run):
+    references = {u.id: u.text for u in rows}
+    spoken = {u.id: u.phonemes for u in rows}
+    texts, phones = ({u.id: found[u.id] for u in rows} for found in (texts, phones))
+    pairs = {"WER": (references, texts), "CER": (references, texts)} if run.writes_words else {}
+    pairs |= {"PER": (spoken, phones)} if run.phonemic else {}
+    return SetScore(rows, texts, phones, {m: score(*pair, LEVELS[m]) for m, pair in pairs.items()})

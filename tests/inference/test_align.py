@@ -1,0 +1,84 @@
+"""A known text gets the times that the model's own path through it has."""
+
+import numpy as np
+import pytest
+from praatio import textgrid
+
+from serenanet_modules import cli
+from serenanet_modules.data.audio import SAMPLE_RATE, load
+from serenanet_modules.data.text import normaliser
+from serenanet_modules.errors import UserError
+from serenanet_modules.inference import align as module
+from serenanet_modules.inference.align import align_text, spelled
+from tests.inference.results import copy_without
+
+
+def plain(transcript):
+    """Whether the locale's rules leave a text as it is."""
+    return normaliser("sw")(transcript.text) == transcript.text
+
+
+def test_what_the_model_heard_is_where_it_heard_it(recognizer, clips):
+    """Aligning the greedy text gives its words, times and confidences, in long audio too."""
+    loud = np.concatenate([load(clip) for clip in clips])
+    long = np.concatenate([loud] * (1 + 40 * SAMPLE_RATE // len(loud)))  # more than a piece
+    sources = [*clips, long]
+    heard = recognizer.transcribe(sources)
+    assert len(heard[-1].segments) > 1 and plain(heard[-1]) and sum(map(plain, heard)) > len(heard) / 2
+    for source, transcript in zip(sources, heard, strict=True):
+        if plain(transcript):
+            aligned = align_text(recognizer, source, f"{transcript.text.capitalize()}.", batch_seconds=20)
+            assert (aligned.text, aligned.words) == (transcript.text, transcript.words)
+            assert aligned.duration == pytest.approx(transcript.duration)
+
+
+def test_phonemes_are_aligned_by_words(phonemic, clips):
+    """Words are those of the text, their tokens the phones that they are spelled with."""
+    from serenanet_modules.inference.recognizer import Recognizer
+
+    recognizer = Recognizer.from_folder(phonemic[1])
+    aligned = align_text(recognizer, clips[0], "Baba, mama!")
+    assert [word.text for word in aligned.words] == ["baba", "mama"]
+    assert [token.text for token in aligned.tokens] == "b a b a | m a m a".split()
+    for word, tokens in zip(aligned.words, (aligned.tokens[:4], aligned.tokens[5:]), strict=True):
+        assert (word.start, word.end) == (tokens[0].start, tokens[-1].end)
+
+
+def test_what_cannot_be_aligned_is_one_sentence(recognizer, clips, tmp_path, monkeypatch):
+    for text, words in (
+        ("baba " * 200, "1000 units, which need"),
+        ("baba щ ж", "no unit for: ж щ"),
+        (" … ", "the text is empty"),
+    ):
+        with pytest.raises(UserError, match=words):
+            align_text(recognizer, clips[0], text)
+    with pytest.raises(UserError, match="no such file"):
+        align_text(recognizer, tmp_path / "no.wav", "baba")
+    monkeypatch.setattr(module, "MOST_CELLS", 100)
+    with pytest.raises(UserError, match="too many to align at once"):
+        align_text(recognizer, clips[0], "baba")
+
+
+def test_equal_neighbours_need_a_frame_between(recognizer):
+    """``saa`` is four tokens, and five frames."""
+    from serenanet_modules.inference.timestamps import frames_needed
+
+    assert frames_needed(spelled(recognizer.units, "sw", "saa").units) == 5
+
+
+def test_the_command(tiny, clips, tmp_path, capsys):
+    """A text or a file of it; a TextGrid and a CTM, beside the audio or where asked."""
+    folder = copy_without(tiny[1], tmp_path / "run")
+    (tmp_path / "text.txt").write_text("Baba na mama.\n", encoding="utf-8")
+    out = tmp_path / "out" / "x.TextGrid"
+    assert cli.main(["align", str(folder), str(clips[0]), str(tmp_path / "text.txt"), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[:2] == [str(out), str(out.with_suffix(".ctm"))] and printed[2].startswith("3 words, 13 tokens")
+    grid = textgrid.openTextgrid(out, includeEmptyIntervals=False)
+    assert [entry.label for entry in grid.getTier("words").entries] == ["baba", "na", "mama"]
+    assert [line.split()[4] for line in out.with_suffix(".ctm").read_text().splitlines()] == ["baba", "na", "mama"]
+
+    (tmp_path / "clip.mp3").write_bytes(clips[0].read_bytes())
+    assert cli.main(["align", str(folder), str(tmp_path / "clip.mp3"), "Baba na mama"]) == 0
+    assert (tmp_path / "clip.TextGrid").read_text() == out.read_text() and (tmp_path / "clip.ctm").is_file()
+    assert cli.main(["align", str(folder), str(clips[0]), "baba " * 300]) == 2
