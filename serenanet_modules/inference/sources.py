@@ -65,7 +65,7 @@ def cut(source):
     at = 0
     try:
         for samples in segment(read(source)):
-            yield Piece(at / SAMPLE_RATE, samples)
+            yield Piece(at / SAMPLE_RATE, samples.copy())  # a view would keep all that it was cut from
             at += len(samples)
     except UserError as error:
         yield End(error=error)

@@ -6,36 +6,29 @@ from praatio import textgrid
 
 from serenanet_modules import cli
 from serenanet_modules.data.audio import SAMPLE_RATE, load
-from serenanet_modules.data.text import normaliser
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import align as module
 from serenanet_modules.inference.align import align_text, spelled
+from serenanet_modules.inference.recognizer import Recognizer
+from serenanet_modules.inference.timestamps import frames_needed
 from tests.inference.results import copy_without
 
 
-def plain(transcript):
-    """Whether the locale's rules leave a text as it is."""
-    return normaliser("sw")(transcript.text) == transcript.text
-
-
-def test_what_the_model_heard_is_where_it_heard_it(recognizer, clips):
+def test_what_the_model_heard_is_where_it_heard_it(recognizer, clips, monkeypatch):
     """Aligning the greedy text gives its words, times and confidences, in long audio too."""
+    monkeypatch.setattr(module, "normaliser", lambda locale: str.lower)  # what an untrained model says is no Swahili
     loud = np.concatenate([load(clip) for clip in clips])
     long = np.concatenate([loud] * (1 + 40 * SAMPLE_RATE // len(loud)))  # more than a piece
-    sources = [*clips, long]
-    heard = recognizer.transcribe(sources)
-    assert len(heard[-1].segments) > 1 and plain(heard[-1]) and sum(map(plain, heard)) > len(heard) / 2
-    for source, transcript in zip(sources, heard, strict=True):
-        if plain(transcript):
-            aligned = align_text(recognizer, source, f"{transcript.text.capitalize()}.", batch_seconds=20)
-            assert (aligned.text, aligned.words) == (transcript.text, transcript.words)
-            assert aligned.duration == pytest.approx(transcript.duration)
+    for source in (*clips[:5], long):
+        (heard,) = recognizer.transcribe([source])
+        aligned = align_text(recognizer, source, heard.text.upper())
+        assert (aligned.text, aligned.words) == (heard.text, heard.words) and heard.words
+        assert aligned.duration == pytest.approx(heard.duration)
+    assert len(heard.segments) > 1
 
 
 def test_phonemes_are_aligned_by_words(phonemic, clips):
     """Words are those of the text, their tokens the phones that they are spelled with."""
-    from serenanet_modules.inference.recognizer import Recognizer
-
     recognizer = Recognizer.from_folder(phonemic[1])
     aligned = align_text(recognizer, clips[0], "Baba, mama!")
     assert [word.text for word in aligned.words] == ["baba", "mama"]
@@ -47,7 +40,7 @@ def test_phonemes_are_aligned_by_words(phonemic, clips):
 def test_what_cannot_be_aligned_is_one_sentence(recognizer, clips, tmp_path, monkeypatch):
     for text, words in (
         ("baba " * 200, "1000 units, which need"),
-        ("baba щ ж", "no unit for: ж щ"),
+        ("baba Xaqa", "no unit for: q x"),
         (" … ", "the text is empty"),
     ):
         with pytest.raises(UserError, match=words):
@@ -61,8 +54,6 @@ def test_what_cannot_be_aligned_is_one_sentence(recognizer, clips, tmp_path, mon
 
 def test_equal_neighbours_need_a_frame_between(recognizer):
     """``saa`` is four tokens, and five frames."""
-    from serenanet_modules.inference.timestamps import frames_needed
-
     assert frames_needed(spelled(recognizer.units, "sw", "saa").units) == 5
 
 
