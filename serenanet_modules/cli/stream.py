@@ -25,16 +25,13 @@ def add(commands, name):
 
 def _stream(arguments):
     """Text to stdout as it grows, latency to stderr at the end; Ctrl-C ends the sound, not the command."""
-    import torch
-
     from serenanet_modules.inference.live import chunks
     from serenanet_modules.inference.recognizer import Recognizer
     from serenanet_modules.inference.streaming import Streamer
-    from serenanet_modules.threads import share_cores
+    from serenanet_modules.threads import best_device, share_cores
 
     share_cores()
-    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    streamer = Streamer(Recognizer.from_folder(arguments.folder, device))
+    streamer = Streamer(Recognizer.from_folder(arguments.folder, arguments.device or best_device()))
     screen = _Line() if sys.stdout.isatty() else _Log()
     try:
         for samples in chunks(arguments.source, arguments.chunk_ms / 1000):
