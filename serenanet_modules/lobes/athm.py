@@ -105,7 +105,7 @@ class ATHM(Blockwise, nn.Module):
         upsampled and added.
         """
         if self.gate_mlp is None:
-            return branches[0].new_ones(len(branches[0]), total, 1)
+            return branches[0].new_ones(branches[0].shape[0], total, 1)
         first, rest = self.gate_mlp[0], self.gate_mlp[1:]
         parts = first.weight.chunk(len(branches), dim=1)
         hidden = sum(_per_frame(linear(f, w), r) for f, w, r in zip(branches, parts, self.resolutions, strict=True))

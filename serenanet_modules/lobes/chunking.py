@@ -116,10 +116,12 @@ class DynamicChunking(nn.Module):
             The frame before each: (B, T, d_model), or (B, T - 1, d_model) where x begins an utterance.
         """
         first = x.shape[1] - before.shape[1]
+        before = torch.cat([x[:, :first], before], dim=1)  # never empty, which some runtimes cannot reduce
         with torch.autocast(x.device.type, enabled=False):
-            query, key = self.query(before.float()), self.key(x[:, first:].float())
+            query, key = self.query(before.float()), self.key(x.float())
             p = 0.5 * (1 - functional.cosine_similarity(query, key, dim=-1))
-        return functional.pad(p.clamp(0, 1), (first, 0), value=1.0)
+        begins = torch.arange(x.shape[1], device=x.device) < first
+        return p.clamp(0, 1).masked_fill(begins, 1.0)
 
     def _ratio_loss(self, probabilities, boundaries, valid):
         hard = boundaries.sum() / valid.sum()
@@ -181,7 +183,7 @@ class FixedPooling(nn.Module):
         sizes = (lengths.unsqueeze(1) - self.stride * torch.arange(groups.shape[1], device=x.device)).clamp(
             1, self.stride
         )
-        route = Route(lengths, boundaries, boundaries.float(), steps[:: self.stride].expand(len(x), -1), counts)
+        route = Route(lengths, boundaries, boundaries.float(), steps[:: self.stride].expand(x.shape[0], -1), counts)
         return groups.sum(2) / sizes.unsqueeze(-1), counts, route
 
     def up(self, chunks, route, x):
@@ -241,8 +243,17 @@ def straight_through(probabilities, boundaries):
 
 def _route(lengths, boundaries, probabilities):
     counts = boundaries.sum(1)
-    starts = torch.argsort(~boundaries, dim=1, stable=True)[:, : int(counts.max())]
+    columns = torch.arange(counts.max(), device=counts.device)  # a slice's end would be a constant to tracers
+    starts = _starts(boundaries).index_select(1, columns)
     return Route(lengths, boundaries, probabilities, starts, counts)
+
+
+def _starts(boundaries):
+    """Frames of the boundaries (B, T), one after the other; 0 past their number."""
+    total = boundaries.shape[1]
+    steps = torch.arange(total, device=boundaries.device).expand_as(boundaries)
+    place = torch.where(boundaries, boundaries.cumsum(1) - 1, total)  # all others share a last column
+    return steps.new_zeros(boundaries.shape[0], total + 1).scatter(1, place, steps)[:, :total]
 
 
 def _take(x, route):
@@ -251,9 +262,9 @@ def _take(x, route):
 
 
 def _too_far(boundaries, max_gap):
-    """Frames at a multiple of ``max_gap`` after the last boundary (B, T)."""
+    """Frames at a multiple of ``max_gap`` after the last boundary (B, T); the first frame must be one."""
     steps = torch.arange(boundaries.shape[1], device=boundaries.device)
-    last = torch.where(boundaries, steps, 0).cummax(1).values
+    last = _starts(boundaries).gather(1, boundaries.cumsum(1) - 1)
     return (steps - last) % max_gap == 0
 
 

@@ -9,7 +9,7 @@ from speechbrain.lobes.models.transformer.TransformerASR import TransformerASR
 from torch import nn
 from torch.nn import functional
 
-from serenanet_modules.lobes.lengths import zero_padding
+from serenanet_modules.lobes.lengths import valid_mask, zero_padding
 from serenanet_modules.lobes.streaming import Blockwise
 
 
@@ -105,8 +105,10 @@ class ConformerEncoder(nn.Module):
 
     def forward(self, x, lengths):
         """x (B, T, d_model), lengths (B,) -> the same shapes."""
-        x = zero_padding(x, lengths)
-        y = self.transformer.encode(x, lengths / x.shape[1])
+        t = self.transformer  # its own `encode` makes the mask in a way that fixes the batch's size for tracers
+        x = t.custom_src_module(zero_padding(x, lengths))
+        padding = ~valid_mask(lengths, x.shape[1])
+        y, *_ = t.encoder(x, src_key_padding_mask=padding, pos_embs=t.positional_encoding(x))
         return zero_padding(y, lengths), lengths
 
 
