@@ -13,7 +13,7 @@ import sys
 from serenanet_modules.errors import UserError
 
 COMMANDS = (
-    *("train", "validate", "transcribe", "stream", "align", "evaluate"),
+    *("train", "validate", "transcribe", "stream", "align", "evaluate", "export"),
     *("ablate", "report", "compare", "lm", "demo"),
 )
 INTERRUPTED = 130  # what shells report for Ctrl-C

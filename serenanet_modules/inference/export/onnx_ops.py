@@ -1,0 +1,187 @@
+"""The operations of `ops` in ONNX: depthwise convolution, Mamba's scan, Mamba-2's scan.
+
+Both scans are linear in time. Mamba's cuts L steps into about √L blocks of about √L steps. A first ONNX `Scan` takes the
+k-th step of all blocks at once, each block from a zero state; a second one goes from block to block and adds what the
+state before a block gives to its outputs. So each step is formed twice, whatever the length, √L at a time, and the only
+states in memory are those of one step of all blocks. Mamba-2's scan is products of matrices within chunks of `CHUNK`
+steps, and a `Scan` from chunk to chunk. As in `ops/plain`, nothing is divided by a decay and no positive number is
+exponentiated.
+"""
+
+import operator
+
+import torch
+from onnxscript import FLOAT, graph, script
+from onnxscript import opset18 as op
+
+import serenanet_modules.ops  # noqa: F401  registers what is translated
+
+OPSET = 18
+CHUNK = 64  # steps of Mamba-2's scan in one product of matrices
+
+
+@script()
+def selective_scan(
+    u: FLOAT["B", "D", "L"],
+    delta: FLOAT["B", "D", "L"],
+    A: FLOAT["D", "N"],
+    B: FLOAT["B", "G", "N", "L"],
+    C: FLOAT["B", "G", "N", "L"],
+) -> FLOAT["B", "D", "L"]:
+    """u, delta (B, D, L), A (D, N), B, C (B, G, N, L) -> y (B, D, L)."""
+    zero = op.Constant(value_ints=[0])
+    one = op.Constant(value_ints=[1])
+    minus = op.Constant(value_ints=[-1])
+    batch = op.Shape(u, start=0, end=1)
+    length = op.Shape(u, start=2, end=3)
+    groups = op.Shape(B, start=1, end=2)
+    states = op.Shape(A, start=1, end=2)
+    channels = op.Div(op.Shape(A, start=0, end=1), groups)  # of a group, R
+    block = op.Cast(op.Ceil(op.Sqrt(op.Cast(length, to=1))), to=7)  # steps of a block, K
+    block = op.Max(block, one)
+    count = op.Div(op.Sub(op.Add(length, block), one), block)  # blocks, J
+    missing = op.Sub(op.Mul(block, count), length)
+    # steps of size 0 at the end leave the state alone
+    signal = op.Concat(batch, groups, channels, count, block, axis=0)
+    pads = op.Concat(zero, zero, zero, zero, zero, missing, axis=0)
+    u_steps = op.Transpose(op.Reshape(op.Pad(u, pads), signal), perm=[4, 3, 0, 1, 2])  # (K, J, B, G, R)
+    d_steps = op.Transpose(op.Reshape(op.Pad(delta, pads), signal), perm=[4, 3, 0, 1, 2])
+    projection = op.Concat(batch, groups, states, count, block, axis=0)
+    pads = op.Concat(zero, zero, zero, zero, zero, zero, zero, missing, axis=0)
+    B_steps = op.Transpose(op.Reshape(op.Pad(B, pads), projection), perm=[4, 3, 0, 1, 2])  # (K, J, B, G, N)
+    C_steps = op.Transpose(op.Reshape(op.Pad(C, pads), projection), perm=[4, 3, 0, 1, 2])
+    rates = op.Reshape(A, op.Concat(groups, channels, states, axis=0))
+
+    @graph()
+    def step(state, passed, u_k, d_k, B_k, C_k):
+        time = op.Add(passed, d_k)
+        decay = op.Exp(op.Mul(op.Unsqueeze(d_k, minus), rates))
+        drive = op.Mul(op.Unsqueeze(op.Mul(d_k, u_k), minus), op.Unsqueeze(B_k, op.Constant(value_ints=[-2])))
+        new = op.Add(op.Mul(decay, state), drive)
+        y_k = op.Squeeze(op.MatMul(new, op.Unsqueeze(C_k, minus)), minus)
+        since = op.Identity(time)
+        return new, time, y_k, since
+
+    start = op.Concat(count, batch, groups, channels, states, axis=0)
+    states_0 = op.Expand(op.Constant(value_floats=[0.0]), start)
+    time_0 = op.Expand(op.Constant(value_floats=[0.0]), op.Concat(count, batch, groups, channels, axis=0))
+    ends, total, inner, since_start = op.Scan(
+        states_0, time_0, u_steps, d_steps, B_steps, C_steps, body=step, num_scan_inputs=4
+    )
+
+    @graph()
+    def carry(before, end_j, total_j, since_j, C_j):
+        faded = op.Mul(op.Exp(op.Mul(op.Unsqueeze(since_j, minus), rates)), before)  # (K, B, G, R, N)
+        y_j = op.Squeeze(op.MatMul(faded, op.Unsqueeze(C_j, minus)), minus)
+        after = op.Add(op.Mul(op.Exp(op.Mul(op.Unsqueeze(total_j, minus), rates)), before), end_j)
+        return after, y_j
+
+    state_0 = op.Expand(op.Constant(value_floats=[0.0]), op.Concat(batch, groups, channels, states, axis=0))
+    since_blocks = op.Transpose(since_start, perm=[1, 0, 2, 3, 4])  # (J, K, B, G, R)
+    C_blocks = op.Transpose(C_steps, perm=[1, 0, 2, 3, 4])
+    last, across = op.Scan(state_0, ends, total, since_blocks, C_blocks, body=carry, num_scan_inputs=4)
+    y = op.Add(op.Transpose(inner, perm=[2, 3, 4, 1, 0]), op.Transpose(across, perm=[2, 3, 4, 0, 1]))  # (B, G, R, J, K)
+    whole = op.Reshape(y, op.Concat(batch, op.Mul(groups, channels), op.Mul(block, count), axis=0))
+    return op.Slice(whole, zero, length, op.Constant(value_ints=[2]))
+
+
+@script()
+def chunk_scan(
+    x: FLOAT["B", "L", "H", "P"],
+    dt: FLOAT["B", "L", "H"],
+    log_decay: FLOAT["B", "L", "H"],
+    B: FLOAT["B", "L", "G", "N"],
+    C: FLOAT["B", "L", "G", "N"],
+) -> FLOAT["B", "L", "H", "P"]:
+    """x (B, L, H, P), dt, log_decay (B, L, H), B, C (B, L, G, N) -> y (B, L, H, P)."""
+    zero = op.Constant(value_ints=[0])
+    one = op.Constant(value_ints=[1])
+    minus = op.Constant(value_ints=[-1])
+    chunk = op.Constant(value_ints=[64])
+    batch = op.Shape(x, start=0, end=1)
+    length = op.Shape(x, start=1, end=2)
+    channels = op.Shape(x, start=3, end=4)
+    groups = op.Shape(B, start=2, end=3)
+    states = op.Shape(B, start=3, end=4)
+    heads = op.Div(op.Shape(x, start=2, end=3), groups)  # of a group, R
+    count = op.Div(op.Add(length, op.Constant(value_ints=[63])), chunk)  # chunks, K
+    missing = op.Sub(op.Mul(count, chunk), length)
+    # steps of size 0 at the end leave the state alone
+    pads = op.Concat(zero, zero, zero, zero, zero, missing, zero, zero, axis=0)
+    x_chunks = op.Reshape(op.Pad(x, pads), op.Concat(batch, count, chunk, groups, heads, channels, axis=0))
+    shape = op.Concat(batch, count, chunk, groups, one, states, axis=0)
+    B_chunks = op.Transpose(op.Reshape(op.Pad(B, pads), shape), perm=[0, 1, 3, 4, 2, 5])  # (B, K, G, 1, Q, N)
+    C_chunks = op.Transpose(op.Reshape(op.Pad(C, pads), shape), perm=[0, 1, 3, 4, 2, 5])
+    pads = op.Concat(zero, zero, zero, zero, missing, zero, axis=0)
+    shape = op.Concat(batch, count, chunk, groups, heads, axis=0)
+    dt_chunks = op.Transpose(op.Reshape(op.Pad(dt, pads), shape), perm=[0, 1, 3, 4, 2])  # (B, K, G, R, Q)
+    decays = op.Transpose(op.Reshape(op.Pad(log_decay, pads), shape), perm=[0, 1, 3, 4, 2])
+    u = op.Mul(op.Transpose(x_chunks, perm=[0, 1, 3, 4, 2, 5]), op.Unsqueeze(dt_chunks, minus))  # (B, K, G, R, Q, P)
+    # the difference of two large sums must keep its digits
+    sums = op.CumSum(op.Cast(decays, to=11), op.Constant(value_int=4))
+    whole = op.Slice(sums, minus, op.Constant(value_ints=[64]), op.Constant(value_ints=[4]))  # (B, K, G, R, 1)
+    pairs = op.Cast(op.Sub(op.Unsqueeze(sums, op.Constant(value_ints=[5])), op.Unsqueeze(sums, op.Constant(value_ints=[4]))), to=1)
+    position = op.Range(op.Constant(value_int=0), op.Constant(value_int=64), op.Constant(value_int=1))
+    past = op.GreaterOrEqual(op.Unsqueeze(position, one), op.Unsqueeze(position, zero))  # (Q, Q)
+    decay = op.Exp(op.Where(past, pairs, op.Constant(value_float=-1e9)))
+    weights = op.Mul(op.MatMul(C_chunks, op.Transpose(B_chunks, perm=[0, 1, 2, 3, 5, 4])), decay)
+    within = op.MatMul(weights, u)  # (B, K, G, R, Q, P)
+    rest = op.Unsqueeze(op.Exp(op.Cast(op.Sub(whole, sums), to=1)), minus)
+    inputs = op.MatMul(op.Transpose(op.Mul(u, rest), perm=[0, 1, 2, 3, 5, 4]), B_chunks)  # (B, K, G, R, P, N)
+    through = op.Unsqueeze(op.Exp(op.Cast(whole, to=1)), minus)
+
+    @graph()
+    def carry(before, inputs_k, through_k):
+        after = op.Add(op.Mul(through_k, before), inputs_k)
+        kept = op.Identity(before)
+        return after, kept
+
+    start = op.Expand(op.Constant(value_floats=[0.0]), op.Concat(batch, groups, heads, channels, states, axis=0))
+    last, starts = op.Scan(
+        start,
+        op.Transpose(inputs, perm=[1, 0, 2, 3, 4, 5]),
+        op.Transpose(through, perm=[1, 0, 2, 3, 4, 5]),
+        body=carry,
+        num_scan_inputs=2,
+    )
+    starts = op.Transpose(starts, perm=[1, 0, 2, 3, 5, 4])  # (B, K, G, R, N, P)
+    across = op.Mul(op.MatMul(C_chunks, starts), op.Unsqueeze(op.Exp(op.Cast(sums, to=1)), minus))
+    y = op.Transpose(op.Add(within, across), perm=[0, 1, 4, 2, 3, 5])  # (B, K, Q, G, R, P)
+    y = op.Reshape(y, op.Concat(batch, op.Mul(count, chunk), op.Mul(groups, heads), channels, axis=0))
+    return op.Slice(y, zero, length, one)
+
+
+def _scan_torch(u, delta, A, B, C, initial_state=None, save=False):
+    y = selective_scan(u, delta, A, B, C)
+    return y, op.Identity(y), op.Identity(y)  # nothing reads the states
+
+
+def _ssd(x, dt, log_decay, B, C, initial=None, save=False, chunk=64):
+    y = chunk_scan(x, dt, log_decay, B, C)
+    return y, op.Identity(y), op.Identity(y)
+
+
+def _conv_torch(x, weight, bias, initial, seq_idx, left, silu, channel_last):
+    channels, width = weight.shape
+    pads = [left, width - 1 - left]
+    y = op.Conv(x, op.Unsqueeze(weight, op.Constant(value_ints=[1])), bias, group=channels, pads=pads)
+    return op.Mul(y, op.Sigmoid(y)) if silu else y
+
+
+def _squeeze(x, dim):
+    """PyTorch leaves a dimension that is not 1 alone, ONNX refuses."""
+    return op.Squeeze(x, op.Constant(value_ints=[dim])) if x.shape[dim] == 1 else op.Identity(x)
+
+
+def _floor_division(a, b):
+    """Python's ``a // b`` of sizes, also of negative ones, which ONNX rounds towards zero."""
+    return op.Div(op.Sub(a, op.Mod(a, b)), b)
+
+
+TRANSLATIONS = {
+    operator.floordiv: _floor_division,
+    torch.ops.aten.squeeze.dim: _squeeze,
+    torch.ops.serenanet.scan_torch.default: _scan_torch,
+    torch.ops.serenanet.ssd.default: _ssd,
+    torch.ops.serenanet.conv_torch.default: _conv_torch,
+}

@@ -1,0 +1,134 @@
+"""TorchScript: a traced network, this project's operations replaced by plain PyTorch, so that the file needs no package.
+
+The scans are those of `onnx_ops`, as scripted loops, which keep the length open where a trace would unroll them.
+"""
+
+import json
+import warnings
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+import serenanet_modules.ops  # noqa: F401  registers what is replaced
+
+@torch.jit.script
+def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
+    """u, delta (B, D, L), A (D, N), B, C (B, G, N, L) -> y (B, D, L)."""
+    batch, channels, length = u.shape
+    groups, states = B.shape[1], B.shape[2]
+    steps = max(1, int(float(length) ** 0.5))  # of a block, K
+    count = (length + steps - 1) // steps  # blocks, J
+    missing = steps * count - length  # steps of size 0 at the end leave the state alone
+    signal = [batch, groups, channels // groups, count, steps]
+    u, delta = [functional.pad(x, [0, missing]).reshape(signal).permute(4, 3, 0, 1, 2) for x in [u, delta]]
+    projection = [batch, groups, states, count, steps]
+    B, C = [functional.pad(x, [0, missing]).reshape(projection).permute(4, 3, 0, 1, 2) for x in [B, C]]
+    A = A.reshape(groups, channels // groups, states)
+    since = delta.cumsum(0)  # (K, J, B, G, R), time from the start of a block
+    state = u.new_zeros(count, batch, groups, channels // groups, states)
+    inner: list[Tensor] = []
+    for k in range(steps):  # this step of all blocks, from zero states
+        state = torch.exp(delta[k].unsqueeze(-1) * A) * state
+        state = state + (delta[k] * u[k]).unsqueeze(-1) * B[k].unsqueeze(-2)
+        inner.append((state @ C[k].unsqueeze(-1)).squeeze(-1))
+    before = torch.zeros_like(state[0])
+    across: list[Tensor] = []
+    for j in range(count):  # what the state before a block gives to its outputs
+        faded = torch.exp(since[:, j].unsqueeze(-1) * A) * before  # (K, B, G, R, N)
+        across.append((faded @ C[:, j].unsqueeze(-1)).squeeze(-1))
+        before = faded[-1] + state[j]
+    y = torch.stack(inner, 1) + torch.stack(across)  # (J, K, B, G, R)
+    return y.permute(2, 3, 4, 0, 1).reshape(batch, channels, count * steps)[:, :, :length]
+
+
+@torch.jit.script
+def chunk_scan(x: Tensor, dt: Tensor, log_decay: Tensor, B: Tensor, C: Tensor) -> Tensor:
+    """x (B, L, H, P), dt, log_decay (B, L, H), B, C (B, L, G, N) -> y (B, L, H, P)."""
+    batch, length, heads, channels = x.shape
+    groups, states = B.shape[2], B.shape[3]
+    steps = 64
+    count = (length + steps - 1) // steps
+    missing = steps * count - length
+    by_head = [batch, count, steps, groups, heads // groups]
+    dt, sums = [
+        functional.pad(t, [0, 0, 0, missing]).reshape(by_head).permute(0, 1, 3, 4, 2) for t in [dt, log_decay.double()]
+    ]
+    sums = sums.cumsum(-1)  # (B, K, G, R, Q)
+    B, C = [
+        functional.pad(t, [0, 0, 0, 0, 0, missing]).reshape(batch, count, steps, groups, 1, states).permute(0, 1, 3, 4, 2, 5)
+        for t in [B, C]
+    ]
+    x = functional.pad(x, [0, 0, 0, 0, 0, missing]).reshape(by_head + [channels]).permute(0, 1, 3, 4, 2, 5)
+    u = x * dt.unsqueeze(-1).to(x.dtype)
+    past = torch.ones(steps, steps, dtype=torch.bool, device=x.device).tril()
+    pairs = (sums.unsqueeze(-1) - sums.unsqueeze(-2)).to(x.dtype)
+    y = (C @ B.transpose(-1, -2)) * pairs.masked_fill(~past, -float("inf")).exp() @ u  # (B, K, G, R, Q, P)
+    rest = (sums[..., -1:] - sums).to(x.dtype).exp().unsqueeze(-1)
+    inputs = (u * rest).transpose(-1, -2) @ B  # (B, K, G, R, P, N)
+    through = sums[..., -1].to(x.dtype).exp().unsqueeze(-1).unsqueeze(-1)
+    state = torch.zeros_like(inputs[:, 0])
+    starts: list[Tensor] = []
+    for k in range(count):
+        starts.append(state)
+        state = through[:, k] * state + inputs[:, k]
+    across = C @ torch.stack(starts, 1).transpose(-1, -2)
+    y = y + across * sums.to(x.dtype).exp().unsqueeze(-1)
+    return y.permute(0, 1, 4, 2, 3, 5).reshape(batch, count * steps, heads, channels)[:, :length]
+
+
+def _conv(x, weight, bias, initial, seq_idx, left, silu, channel_last):
+    width = weight.shape[1]
+    padded = functional.pad(x, (left, width - 1 - left))
+    y = functional.conv1d(padded, weight.unsqueeze(1), bias, groups=len(weight))
+    return functional.silu(y) if silu else y
+
+
+REPLACED = {
+    "serenanet::scan_torch": lambda u, delta, A, B, C, *_: (selective_scan(u, delta, A, B, C), None, None),
+    "serenanet::ssd": lambda x, dt, log_decay, B, C, *_: (chunk_scan(x, dt, log_decay, B, C), None, None),
+    "serenanet::conv_torch": _conv,
+}
+
+
+class _Replacing(TorchFunctionMode):
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        name = function.name() if isinstance(function, torch._ops.OpOverload) else None
+        return REPLACED.get(name, function)(*args, **(kwargs or {}))
+
+
+def write(network, example, path, metadata):
+    """Trace a network of audio (B, S) and lengths (B,); any other batch size and length will do too.
+
+    Parameters
+    ----------
+    network : Module
+    example : dict of str to Tensor
+        Its arguments.
+    path : Path
+    metadata : dict
+        Stored as the extra file ``metadata.json``.
+    """
+    with torch.no_grad(), _Replacing(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # of checks of shapes
+        warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript
+        traced = torch.jit.trace(network, tuple(example.values()), check_trace=False)
+    torch.jit.save(traced, path, _extra_files={"metadata.json": json.dumps(metadata)})
+
+
+class ScriptFile:
+    """Runs a written file.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path):
+        self._module = torch.jit.load(path)
+
+    @torch.no_grad()
+    def __call__(self, audio, lengths):
+        """audio (B, S) float32, lengths (B,) int64, arrays -> log-probabilities (B, T, V), frames (B,)."""
+        return tuple(y.numpy() for y in self._module(torch.from_numpy(audio), torch.from_numpy(lengths)))
