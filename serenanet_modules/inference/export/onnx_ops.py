@@ -1,11 +1,10 @@
 """The operations of `ops` in ONNX: depthwise convolution, Mamba's scan, Mamba-2's scan.
 
-Both scans are linear in time. Mamba's cuts L steps into about √L blocks of about √L steps. A first ONNX `Scan` takes the
-k-th step of all blocks at once, each block from a zero state; a second one goes from block to block and adds what the
-state before a block gives to its outputs. So each step is formed twice, whatever the length, √L at a time, and the only
-states in memory are those of one step of all blocks. Mamba-2's scan is products of matrices within chunks of `CHUNK`
-steps, and a `Scan` from chunk to chunk. As in `ops/plain`, nothing is divided by a decay and no positive number is
-exponentiated.
+Both scans are linear in time. Mamba's cuts L steps into about √L blocks of about √L steps. A first ONNX `Scan` takes
+the k-th step of all blocks at once, each block from a zero state; a second one goes from block to block and adds what
+the state before a block gives to its outputs. So whatever the length each step is formed twice, √L of them at a time,
+and no more states than √L are in memory. Mamba-2's scan is products of matrices within chunks of `CHUNK` steps, and a
+`Scan` from chunk to chunk. As in `ops/plain`, nothing is divided by a decay and no positive number is exponentiated.
 """
 
 import operator
@@ -20,14 +19,17 @@ OPSET = 18
 CHUNK = 64  # steps of Mamba-2's scan in one product of matrices
 
 
+# the ranks must be known to whoever runs a Scan
+Signal = FLOAT["B", "D", "L"]
+Rates = FLOAT["D", "N"]
+Projection = FLOAT["B", "G", "N", "L"]
+Heads = FLOAT["B", "L", "H", "P"]
+Steps = FLOAT["B", "L", "H"]
+Grouped = FLOAT["B", "L", "G", "N"]
+
+
 @script()
-def selective_scan(
-    u: FLOAT["B", "D", "L"],
-    delta: FLOAT["B", "D", "L"],
-    A: FLOAT["D", "N"],
-    B: FLOAT["B", "G", "N", "L"],
-    C: FLOAT["B", "G", "N", "L"],
-) -> FLOAT["B", "D", "L"]:
+def selective_scan(u: Signal, delta: Signal, A: Rates, B: Projection, C: Projection) -> Signal:
     """u, delta (B, D, L), A (D, N), B, C (B, G, N, L) -> y (B, D, L)."""
     zero = op.Constant(value_ints=[0])
     one = op.Constant(value_ints=[1])
@@ -86,25 +88,19 @@ def selective_scan(
 
 
 @script()
-def chunk_scan(
-    x: FLOAT["B", "L", "H", "P"],
-    dt: FLOAT["B", "L", "H"],
-    log_decay: FLOAT["B", "L", "H"],
-    B: FLOAT["B", "L", "G", "N"],
-    C: FLOAT["B", "L", "G", "N"],
-) -> FLOAT["B", "L", "H", "P"]:
+def chunk_scan(x: Heads, dt: Steps, log_decay: Steps, B: Grouped, C: Grouped) -> Heads:
     """x (B, L, H, P), dt, log_decay (B, L, H), B, C (B, L, G, N) -> y (B, L, H, P)."""
     zero = op.Constant(value_ints=[0])
     one = op.Constant(value_ints=[1])
     minus = op.Constant(value_ints=[-1])
-    chunk = op.Constant(value_ints=[64])
+    chunk = op.Constant(value_ints=[CHUNK])
     batch = op.Shape(x, start=0, end=1)
     length = op.Shape(x, start=1, end=2)
     channels = op.Shape(x, start=3, end=4)
     groups = op.Shape(B, start=2, end=3)
     states = op.Shape(B, start=3, end=4)
     heads = op.Div(op.Shape(x, start=2, end=3), groups)  # of a group, R
-    count = op.Div(op.Add(length, op.Constant(value_ints=[63])), chunk)  # chunks, K
+    count = op.Div(op.Sub(op.Add(length, chunk), one), chunk)  # chunks, K
     missing = op.Sub(op.Mul(count, chunk), length)
     # steps of size 0 at the end leave the state alone
     pads = op.Concat(zero, zero, zero, zero, zero, missing, zero, zero, axis=0)
@@ -119,9 +115,11 @@ def chunk_scan(
     u = op.Mul(op.Transpose(x_chunks, perm=[0, 1, 3, 4, 2, 5]), op.Unsqueeze(dt_chunks, minus))  # (B, K, G, R, Q, P)
     # the difference of two large sums must keep its digits
     sums = op.CumSum(op.Cast(decays, to=11), op.Constant(value_int=4))
-    whole = op.Slice(sums, minus, op.Constant(value_ints=[64]), op.Constant(value_ints=[4]))  # (B, K, G, R, 1)
-    pairs = op.Cast(op.Sub(op.Unsqueeze(sums, op.Constant(value_ints=[5])), op.Unsqueeze(sums, op.Constant(value_ints=[4]))), to=1)
-    position = op.Range(op.Constant(value_int=0), op.Constant(value_int=64), op.Constant(value_int=1))
+    whole = op.Slice(sums, minus, chunk, op.Constant(value_ints=[4]))  # (B, K, G, R, 1)
+    pairs = op.Cast(
+        op.Sub(op.Unsqueeze(sums, op.Constant(value_ints=[5])), op.Unsqueeze(sums, op.Constant(value_ints=[4]))), to=1
+    )
+    position = op.Range(op.Constant(value_int=0), op.Constant(value_int=CHUNK), op.Constant(value_int=1))
     past = op.GreaterOrEqual(op.Unsqueeze(position, one), op.Unsqueeze(position, zero))  # (Q, Q)
     decay = op.Exp(op.Where(past, pairs, op.Constant(value_float=-1e9)))
     weights = op.Mul(op.MatMul(C_chunks, op.Transpose(B_chunks, perm=[0, 1, 2, 3, 5, 4])), decay)
@@ -151,21 +149,29 @@ def chunk_scan(
     return op.Slice(y, zero, length, one)
 
 
-def _scan_torch(u, delta, A, B, C, initial_state=None, save=False):
+def _scan_torch(u, delta, A, B, C, initial_state, save):
+    _check_absent(initial_state)
     y = selective_scan(u, delta, A, B, C)
     return y, op.Identity(y), op.Identity(y)  # nothing reads the states
 
 
-def _ssd(x, dt, log_decay, B, C, initial=None, save=False, chunk=64):
+def _ssd(x, dt, log_decay, B, C, initial, save, chunk):
+    _check_absent(initial)
     y = chunk_scan(x, dt, log_decay, B, C)
     return y, op.Identity(y), op.Identity(y)
 
 
 def _conv_torch(x, weight, bias, initial, seq_idx, left, silu, channel_last):
+    _check_absent(initial, seq_idx)
     channels, width = weight.shape
     pads = [left, width - 1 - left]
     y = op.Conv(x, op.Unsqueeze(weight, op.Constant(value_ints=[1])), bias, group=channels, pads=pads)
     return op.Mul(y, op.Sigmoid(y)) if silu else y
+
+
+def _check_absent(*carried):
+    if any(part is not None for part in carried):
+        raise NotImplementedError("only whole utterances can be exported, not steps with a carried state")
 
 
 def _squeeze(x, dim):

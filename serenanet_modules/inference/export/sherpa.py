@@ -1,9 +1,10 @@
 """The variant for sherpa-onnx, whose loader of Omnilingual ASR reads raw audio: ``from_omnilingual_asr_ctc``.
 
 Its other CTC loaders compute Kaldi's filterbanks, which are not this project's features. This one hands over audio of
-zero mean and unit variance, ``(x - m) / sqrt(s² + ε)``. The network knows audio as it was, and ε tells: of the variance
-``s² / (s² + ε)`` that arrives, ``ε / (s² + ε)`` is missing from 1, so its root is the factor that was applied. (The
-mean, a constant, is lost; the lowest filter begins above it.) The loader takes a frame for 20 ms, so frames are repeated.
+zero mean and unit variance, ``(x - m) / sqrt(s² + ε)``, too loud or too soft for a network that knows audio as it was.
+But ε tells: of the variance ``s² / (s² + ε)`` that arrives ``ε / (s² + ε)`` is missing from 1, and from that follows
+the factor that was applied. (The mean, an offset that audio hardly has, is lost.) The loader takes a frame for 20 ms,
+so frames are repeated.
 """
 
 import numpy as np
@@ -36,7 +37,7 @@ class ForSherpa(nn.Module):
 
 
 def repeats(model):
-    """How often a frame of a model stands in the loader's output, so that its times are right; with 10 ms they are not."""
+    """How often a frame of a model is given to the loader, so that its times are right; frames of 10 ms double them."""
     return max(1, model.stride // FRAME)
 
 
@@ -55,8 +56,10 @@ class AsSherpa:
         self._run, self._repeats = run, repeats(model)
 
     def __call__(self, audio, lengths):
-        """audio (B, S) float32, lengths (B,) int64 -> log-probabilities (B, T, V), zero past an end, and frames (B,)."""
-        found = [self._run(_normalised(row[:n]), None)[0][0, :: self._repeats] for row, n in zip(audio, lengths, strict=True)]
+        """audio (B, S) float32, lengths (B,) int64 -> log-probabilities (B, T, V), frames (B,)."""
+        found = [
+            self._run(_normalised(row[:n]), None)[0][0, :: self._repeats] for row, n in zip(audio, lengths, strict=True)
+        ]
         frames = np.array([len(y) for y in found])
         log_probs = np.zeros((len(found), frames.max(), found[0].shape[1]), np.float32)
         for row, y in zip(log_probs, found, strict=True):

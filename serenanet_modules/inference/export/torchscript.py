@@ -1,4 +1,4 @@
-"""TorchScript: a traced network, this project's operations replaced by plain PyTorch, so that the file needs no package.
+"""TorchScript: a traced network with plain PyTorch for this project's operations, so that the file needs nothing else.
 
 The scans are those of `onnx_ops`, as scripted loops, which keep the length open where a trace would unroll them.
 """
@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 import serenanet_modules.ops  # noqa: F401  registers what is replaced
+
 
 @torch.jit.script
 def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Tensor:
@@ -44,11 +45,10 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) ->
 
 
 @torch.jit.script
-def chunk_scan(x: Tensor, dt: Tensor, log_decay: Tensor, B: Tensor, C: Tensor) -> Tensor:
-    """x (B, L, H, P), dt, log_decay (B, L, H), B, C (B, L, G, N) -> y (B, L, H, P)."""
+def chunk_scan(x: Tensor, dt: Tensor, log_decay: Tensor, B: Tensor, C: Tensor, steps: int = 64) -> Tensor:
+    """x (B, L, H, P), dt, log_decay (B, L, H), B, C (B, L, G, N) -> y (B, L, H, P), in chunks of ``steps``."""
     batch, length, heads, channels = x.shape
     groups, states = B.shape[2], B.shape[3]
-    steps = 64
     count = (length + steps - 1) // steps
     missing = steps * count - length
     by_head = [batch, count, steps, groups, heads // groups]
@@ -57,7 +57,9 @@ def chunk_scan(x: Tensor, dt: Tensor, log_decay: Tensor, B: Tensor, C: Tensor) -
     ]
     sums = sums.cumsum(-1)  # (B, K, G, R, Q)
     B, C = [
-        functional.pad(t, [0, 0, 0, 0, 0, missing]).reshape(batch, count, steps, groups, 1, states).permute(0, 1, 3, 4, 2, 5)
+        functional.pad(t, [0, 0, 0, 0, 0, missing])
+        .reshape(batch, count, steps, groups, 1, states)
+        .permute(0, 1, 3, 4, 2, 5)
         for t in [B, C]
     ]
     x = functional.pad(x, [0, 0, 0, 0, 0, missing]).reshape(by_head + [channels]).permute(0, 1, 3, 4, 2, 5)
@@ -78,24 +80,38 @@ def chunk_scan(x: Tensor, dt: Tensor, log_decay: Tensor, B: Tensor, C: Tensor) -
     return y.permute(0, 1, 4, 2, 3, 5).reshape(batch, count * steps, heads, channels)[:, :length]
 
 
-def _conv(x, weight, bias, initial, seq_idx, left, silu, channel_last):
-    width = weight.shape[1]
-    padded = functional.pad(x, (left, width - 1 - left))
-    y = functional.conv1d(padded, weight.unsqueeze(1), bias, groups=len(weight))
+def _scan_torch(u, delta, A, B, C, initial_state, save):
+    _check_absent(initial_state)
+    return selective_scan(u, delta, A, B, C), None, None  # nothing reads the states
+
+
+def _ssd(x, dt, log_decay, B, C, initial, save, chunk):
+    _check_absent(initial)
+    return chunk_scan(x, dt, log_decay, B, C), None, None
+
+
+def _conv_torch(x, weight, bias, initial, seq_idx, left, silu, channel_last):
+    _check_absent(initial, seq_idx)
+    padded = functional.pad(x, (left, weight.shape[1] - 1 - left))
+    y = functional.conv1d(padded, weight.unsqueeze(1), bias, groups=weight.shape[0])
     return functional.silu(y) if silu else y
 
 
+def _check_absent(*carried):
+    if any(part is not None for part in carried):
+        raise NotImplementedError("only whole utterances can be exported, not steps with a carried state")
+
+
 REPLACED = {
-    "serenanet::scan_torch": lambda u, delta, A, B, C, *_: (selective_scan(u, delta, A, B, C), None, None),
-    "serenanet::ssd": lambda x, dt, log_decay, B, C, *_: (chunk_scan(x, dt, log_decay, B, C), None, None),
-    "serenanet::conv_torch": _conv,
+    torch.ops.serenanet.scan_torch.default: _scan_torch,
+    torch.ops.serenanet.ssd.default: _ssd,
+    torch.ops.serenanet.conv_torch.default: _conv_torch,
 }
 
 
 class _Replacing(TorchFunctionMode):
     def __torch_function__(self, function, types, args=(), kwargs=None):
-        name = function.name() if isinstance(function, torch._ops.OpOverload) else None
-        return REPLACED.get(name, function)(*args, **(kwargs or {}))
+        return REPLACED.get(function, function)(*args, **(kwargs or {}))
 
 
 def write(network, example, path, metadata):

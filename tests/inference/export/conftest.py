@@ -1,0 +1,90 @@
+"""Small models of every family, and each of their exports once a session."""
+
+import os
+
+import numpy as np
+import pytest
+
+from serenanet_modules.inference.export.check import Eager
+from serenanet_modules.inference.export.command import export
+from serenanet_modules.inference.recognizer import Recognizer
+from tests.inference.export.models import make_result
+
+CONMAMBA = (("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.d_ffn", "32"), ("encoder.kernel_size", "5"))
+CHUNKED = (
+    ("d_model", "32"),
+    *(("encoder.outer.n_layers", "1"), ("encoder.outer.d_ffn", "32")),
+    *(("encoder.inner.n_layers", "1"), ("encoder.inner.d_ffn", "32")),
+)
+FAMILIES = {
+    "serenanet": (
+        "serenanet_small.yaml",
+        *(("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.d_ffn", "32"), ("frontend.gate_size", "8")),
+        *(("car.d_model", "16"), ("car.d_state", "4"), ("car.bidirectional", "true"), ("scoring", "average")),
+    ),
+    "conmamba": ("conmamba_small.yaml", *CONMAMBA),
+    "conmamba2-causal": (
+        "conmamba_small.yaml",
+        *CONMAMBA,
+        *(("encoder.causal", "true"), ("encoder.mixer", "mamba2"), ("encoder.headdim", "16")),
+    ),
+    "hmamba": ("hmamba_small.yaml", *CHUNKED, ("encoder.inner.mixer", "mamba2"), ("encoder.inner.headdim", "16")),
+    "hmamba-chunks": ("hmamba_small.yaml", *CHUNKED, ("encoder.read", "chunks"), ("encoder.chunking.max_gap", "3")),
+    "hmamba-pooling": ("hmamba_pooling_small.yaml", *CHUNKED),
+    "conformer-hybrid": (
+        "conformer_s2s.yaml",
+        *(("units", "char"), ("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.n_heads", "2")),
+        *(("encoder.d_ffn", "32"), ("attention_decoder.n_layers", "1"), ("attention_decoder.n_heads", "2")),
+    ),
+}
+
+
+class Exports:
+    """Result folders and exported files by family, made when first asked for."""
+
+    def __init__(self, folder):
+        self._folder, self._recognizers, self._files = folder, {}, {}
+
+    def folder(self, family):
+        """The result folder."""
+        return self.recognizer(family) and self._folder / family
+
+    def recognizer(self, family):
+        """The model itself, opened."""
+        if family not in self._recognizers:
+            make_result(self._folder / family, *FAMILIES[family])
+            self._recognizers[family] = Recognizer.from_folder(self._folder / family)
+        return self._recognizers[family]
+
+    def eager(self, family):
+        """The model as a function of arrays."""
+        return Eager(self.recognizer(family))
+
+    def file(self, family, to):
+        """The exported file, an int8 copy beside it where it is ONNX; what was printed is in `lines`."""
+        if (family, to) not in self._files:
+            folder, lines = self.folder(family), []
+            paths = export(folder, to, int8=to == "onnx", say=lines.append)
+            self._files[family, to] = paths[0], lines
+        return self._files[family, to][0]
+
+    def lines(self, family, to):
+        """What the export said."""
+        self.file(family, to)
+        return self._files[family, to][1]
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory):
+    before = os.environ.get("SERENANET_OPS_BACKEND")
+    made = Exports(tmp_path_factory.mktemp("exports"))
+    yield made
+    assert os.environ.get("SERENANET_OPS_BACKEND") == before  # what an export sets, it takes back
+
+
+@pytest.fixture
+def speech():
+    """A ragged batch of lengths that no export was traced with: audio (3, S), lengths (3,)."""
+    rng = np.random.default_rng(7)
+    lengths = np.array([20011, 41234, 801])
+    return (0.1 * rng.standard_normal((3, 42000))).astype(np.float32), lengths

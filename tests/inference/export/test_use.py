@@ -1,0 +1,96 @@
+"""Exported files in other programs' hands: the README's script without torch, sherpa-onnx, error rates."""
+
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from serenanet_modules import cli
+from serenanet_modules.decoding.greedy import collapse
+from tests.integration.tiny import ROOT, SAMPLE, read_tsv
+
+CLIP = SAMPLE / "clips" / read_tsv(SAMPLE / "test.tsv")[0]["path"]
+
+
+def greedy_text(exports, family, audio):
+    """What the model itself says of samples (S,)."""
+    log_probs, frames = exports.eager(family)(audio[None], np.array([len(audio)]))
+    return exports.recognizer(family).units.decode(collapse(log_probs[0, : frames[0]].argmax(-1).tolist())[0])
+
+
+def test_the_readme_script(exports, tmp_path):
+    """The README's block of at most 20 lines, literally, where torch cannot be imported."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    (script,) = (block for block in blocks if "onnxruntime" in block)
+    assert len(script.splitlines()) <= 20
+    (tmp_path / "script.py").write_text(script, encoding="utf-8")
+    (tmp_path / "torch.py").write_text("raise ImportError('no torch here')")
+    path = exports.file("serenanet", "onnx")
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py", path.parent, CLIP],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONIOENCODING": "utf-8"},
+    )
+    audio, _ = soundfile.read(CLIP, dtype="float32")
+    assert done.stdout.strip() == greedy_text(exports, "serenanet", audio) != "", done.stderr
+
+
+def test_sherpa_onnx(exports, tmp_path):
+    """sherpa-onnx hears what the model hears, loud, soft or off centre, and its times are frames' times."""
+    sherpa_onnx = pytest.importorskip("sherpa_onnx")
+    path = exports.file("serenanet", "sherpa")
+    loader = sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(str(path), str(path.with_name("tokens.txt")))
+    audio, rate = soundfile.read(CLIP, dtype="float32")
+    for samples in (audio, 0.05 * audio, 2 * audio):
+        stream = loader.create_stream()
+        stream.accept_waveform(rate, samples)
+        loader.decode_stream(stream)
+        log_probs, frames = exports.eager("serenanet")(samples[None], np.array([len(samples)]))
+        units, starts = collapse(log_probs[0, : frames[0]].argmax(-1).tolist())
+        assert stream.result.text.strip() == exports.recognizer("serenanet").units.decode(units) != ""
+        np.testing.assert_allclose(stream.result.timestamps, 0.04 * np.array(starts), atol=1e-3)
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    """Four clips of the sample corpus and a manifest of them."""
+    rows = read_tsv(SAMPLE / "test.tsv")[:4]
+    lines = [f"{SAMPLE / 'clips' / row['path']}\t{row['sentence']}\n" for row in rows]
+    (tmp_path / "some.tsv").write_text("path\ttext\n" + "".join(lines), encoding="utf-8")
+    return tmp_path / "some.tsv"
+
+
+def test_check_prints_error_rates_of_both(exports, manifest, tmp_path, capsys):
+    """``--check`` scores the model and the file on the same utterances."""
+    folder = exports.folder("conmamba")
+    arguments = ["export", folder, "--to", "torchscript", "--out", tmp_path / "m.pt", "--check", manifest]
+    assert cli.main([str(a) for a in arguments]) == 0
+    written, model, file = capsys.readouterr().out.splitlines()
+    assert written.startswith(f"{tmp_path / 'm.pt'}: ") and (tmp_path / "m.json").is_file()
+    words = sum(len(row["sentence"].split()) for row in read_tsv(SAMPLE / "test.tsv")[:4])
+    rates = [line.split(": ")[1] for line in (model, file)]
+    assert model.startswith("WER % of the model: ") and file.startswith("WER % of m.pt: ")
+    assert rates[0] == rates[1] and re.search(rf"\[ [1-9]\d* / {words}, ", rates[0])
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--to", "torchscript", "--int8"], "--int8 is for ONNX files"),
+        (["--to", "torchscript", "--out", "model.onnx"], "that ends in .pt"),
+        (["--to", "caffe"], "invalid choice: 'caffe'"),
+        (["--to", "torchscript", "--check", "nowhere.tsv"], "nowhere.tsv: there is no such file"),
+        ([], "--to"),
+    ],
+)
+def test_bad_options(exports, options, words, capsys):
+    """One sentence, status 2, nothing written."""
+    folder = exports.folder("hmamba-pooling")
+    assert cli.main(["export", str(folder), *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: ") and err.count("\n") == 1 and words in err
