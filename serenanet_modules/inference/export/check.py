@@ -30,11 +30,11 @@ class Eager:
 
     Parameters
     ----------
-    recognizer : Recognizer
+    opened : OpenRun
     """
 
-    def __init__(self, recognizer):
-        self._modules, self._scoring = recognizer.modules, recognizer.settings["scoring"]
+    def __init__(self, opened):
+        self._modules, self._scoring = opened.modules, opened.settings["scoring"]
 
     @torch.inference_mode()
     def __call__(self, audio, lengths):
@@ -91,7 +91,7 @@ class Speech:
     ----------
     manifest : Path
         As `data.tables` reads them; paths begin at its folder, or at ``clips`` in it.
-    recognizer : Recognizer
+    opened : OpenRun
         Its units say what is compared: words, or phones where they are phonemes.
 
     Raises
@@ -100,10 +100,10 @@ class Speech:
         Where a file cannot be read, or texts are missing.
     """
 
-    def __init__(self, manifest, recognizer):
-        self.units, phonemic = recognizer.units, recognizer.units.kind == "phoneme"
+    def __init__(self, manifest, opened):
+        self.units, phonemic = opened.units, opened.units.kind == "phoneme"
         self.level, column = ("phone", "phonemes") if phonemic else ("word", "text")
-        normalise = str if phonemic else normaliser(recognizer.settings["locale"])
+        normalise = str if phonemic else normaliser(opened.settings["locale"])
         self.texts, self._pieces = {}, []
         for row in tqdm(_rows(manifest, column), desc="reading", unit="clip", leave=False, disable=None):
             self.texts[row.where] = normalise(row.get(column))

@@ -10,7 +10,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.inference.export.check import BATCHES, Eager, Speech, differences
 from serenanet_modules.inference.export.network import Network, plain_operations
 from serenanet_modules.inference.export.sidecars import metadata, write_sidecars
-from serenanet_modules.inference.recognizer import Recognizer
+from serenanet_modules.inference.folder import open_run
 
 NAMES = {"onnx": "model.onnx", "torchscript": "model.pt", "sherpa": "model.sherpa.onnx"}
 TOLERANCE = 1e-3  # of a log-probability
@@ -52,20 +52,20 @@ def export(folder, to, int8=False, out=None, check=None, say=print):
         raise UserError("--int8 is for ONNX files; leave it out, or export --to onnx")
     _check_packages(to)
     folder = Path(folder)
-    recognizer = Recognizer.from_folder(folder)
+    opened = open_run(folder, "cpu")
     path = _target(out, folder, to)
-    speech = None if check is None else Speech(Path(check), recognizer)
-    facts, eager = metadata(recognizer, folder), Eager(recognizer)
+    speech = None if check is None else Speech(Path(check), opened)
+    facts, eager = metadata(opened, folder), Eager(opened)
     runs = {}
     with replacing(path) as written:
-        _write(recognizer, to, written, facts)
-        runs[path] = _open(to, written, recognizer)
+        _write(opened, to, written, facts)
+        runs[path] = _open(to, written, opened)
         say(f"{path}: {_size(written)}, {_compared(runs[path], eager, to, path)}")
-    write_sidecars(path, recognizer.units, facts)
+    write_sidecars(path, opened.units, facts)
     if int8:
         small = path.with_suffix(".int8.onnx")
-        runs[small] = _quantised(path, small, to, recognizer, say)
-        write_sidecars(small, recognizer.units, facts)
+        runs[small] = _quantised(path, small, to, opened, say)
+        write_sidecars(small, opened.units, facts)
     if speech is not None:
         for run, name in ((eager, "the model"), *((run, file.name) for file, run in runs.items())):
             say(f"{'PER' if speech.level == 'phone' else 'WER'} % of {name}: {speech.errors(run, name)}")
@@ -93,9 +93,9 @@ def _target(out, folder, to):
     return path
 
 
-def _write(recognizer, to, path, facts):
-    modules = recognizer.modules
-    network = Network(modules["features"], modules["model"], recognizer.settings["scoring"]).eval()
+def _write(opened, to, path, facts):
+    modules = opened.modules
+    network = Network(modules["features"], modules["model"], opened.settings["scoring"]).eval()
     lengths, total = EXAMPLE
     example = {"audio": 0.1 * torch.randn(len(lengths), total), "lengths": torch.tensor(lengths)}
     try:
@@ -121,7 +121,7 @@ def _write_onnx(network, example, to, path, facts):
     onnx_file.write(network, example, outputs, path, {name: str(value) for name, value in facts.items()})
 
 
-def _open(to, path, recognizer):
+def _open(to, path, opened):
     """The file as a function like `Eager`."""
     if to == "torchscript":
         from serenanet_modules.inference.export.torchscript import ScriptFile
@@ -131,7 +131,7 @@ def _open(to, path, recognizer):
     from serenanet_modules.inference.export.sherpa import AsSherpa
 
     run = OnnxFile(path)
-    return AsSherpa(run, recognizer.modules["model"]) if to == "sherpa" else run
+    return AsSherpa(run, opened.modules["model"]) if to == "sherpa" else run
 
 
 def _compared(run, eager, to, path):
@@ -154,14 +154,14 @@ def _compared(run, eager, to, path):
     return f"largest difference of {len(BATCHES)} batches {largest:.1e} (tolerance {TOLERANCE})"
 
 
-def _quantised(path, small, to, recognizer, say):
+def _quantised(path, small, to, opened, say):
     """Write and open the copy in 8 bits; its labels are compared, for its numbers must differ."""
     from serenanet_modules.inference.export.onnx_file import quantise
 
     with replacing(small) as written:
         quantise(path, written)
-        run = _open(to, written, recognizer)
-        largest, same = differences(run, Eager(recognizer))
+        run = _open(to, written, opened)
+        largest, same = differences(run, Eager(opened))
         if largest == float("inf"):
             raise UserError(f"{small}: gives other shapes or numbers that are not finite; it is not written")
         say(f"{small}: {_size(written)}, {100 * same:.1f} % of best labels equal on noise")

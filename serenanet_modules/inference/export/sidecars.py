@@ -8,16 +8,16 @@ from serenanet_modules.data.files import replacing
 from serenanet_modules.hparams import Hparams
 
 
-def metadata(recognizer, folder):
+def metadata(opened, folder):
     """Facts by name, plain values.
 
     Parameters
     ----------
-    recognizer : Recognizer
+    opened : OpenRun
     folder : Path
         Its result folder.
     """
-    model, units = recognizer.modules["model"], recognizer.units
+    model, units = opened.modules["model"], opened.units
     plain = Hparams.load(folder / "hyperparams.yaml").plain()
     regular = not getattr(model.encoder, "shortens", False)  # chunks have no common length
     return {
@@ -32,7 +32,7 @@ def metadata(recognizer, folder):
         "blank_id": units.blank_id,
         "stride": model.stride if regular else None,
         "frame_seconds": round(model.stride / 100, 2) if regular else None,
-        "scoring": recognizer.settings["scoring"] if "average" in model.scorings else "decoder",
+        "scoring": opened.settings["scoring"] if "average" in model.scorings else "decoder",
     }
 
 

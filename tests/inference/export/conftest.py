@@ -7,7 +7,7 @@ import pytest
 
 from serenanet_modules.inference.export.check import Eager
 from serenanet_modules.inference.export.command import export
-from serenanet_modules.inference.recognizer import Recognizer
+from serenanet_modules.inference.folder import open_run
 from tests.inference.export.models import make_result
 
 CONMAMBA = (("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.d_ffn", "32"), ("encoder.kernel_size", "5"))
@@ -43,22 +43,22 @@ class Exports:
     """Result folders and exported files by family, made when first asked for."""
 
     def __init__(self, folder):
-        self._folder, self._recognizers, self._files = folder, {}, {}
+        self._folder, self._opened, self._files = folder, {}, {}
 
     def folder(self, family):
         """The result folder."""
-        return self.recognizer(family) and self._folder / family
+        return self.opened(family) and self._folder / family
 
-    def recognizer(self, family):
+    def opened(self, family):
         """The model itself, opened."""
-        if family not in self._recognizers:
+        if family not in self._opened:
             make_result(self._folder / family, *FAMILIES[family])
-            self._recognizers[family] = Recognizer.from_folder(self._folder / family)
-        return self._recognizers[family]
+            self._opened[family] = open_run(self._folder / family, "cpu")
+        return self._opened[family]
 
     def eager(self, family):
         """The model as a function of arrays."""
-        return Eager(self.recognizer(family))
+        return Eager(self.opened(family))
 
     def file(self, family, to):
         """The exported file, an int8 copy beside it where it is ONNX; what was printed is in `lines`."""

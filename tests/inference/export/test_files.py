@@ -59,7 +59,7 @@ def test_onnx_stands_alone(exports, family):
     assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
     facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert {p.key: p.value for p in model.metadata_props} == {k: str(v) for k, v in facts.items()}
-    units = exports.recognizer(family).units
+    units = exports.opened(family).units
     assert facts["sample_rate"] == 16000 and facts["blank_id"] == 0 and facts["n_units"] == units.size
     tokens = path.with_name("tokens.txt").read_text(encoding="utf-8").splitlines()
     assert tokens == [f"{piece} {i}" for i, piece in enumerate(units.pieces)]
@@ -107,7 +107,7 @@ def test_a_model_that_cannot_be_traced(exports, tmp_path, monkeypatch):
     def impossible(*_):
         raise RuntimeError("data-dependent\nand more")
 
-    recognizer = exports.recognizer("conmamba")
-    monkeypatch.setattr(type(recognizer.modules["model"].encoder), "forward", impossible)
+    opened = exports.opened("conmamba")
+    monkeypatch.setattr(type(opened.modules["model"].encoder), "forward", impossible)
     with pytest.raises(UserError, match="ConMambaEncoder cannot be written --to torchscript: data-dependent$"):
         command.export(exports.folder("conmamba"), "torchscript", out=tmp_path)

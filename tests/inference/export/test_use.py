@@ -19,7 +19,7 @@ CLIP = SAMPLE / "clips" / read_tsv(SAMPLE / "test.tsv")[0]["path"]
 def greedy_text(exports, family, audio):
     """What the model itself says of samples (S,)."""
     log_probs, frames = exports.eager(family)(audio[None], np.array([len(audio)]))
-    return exports.recognizer(family).units.decode(collapse(log_probs[0, : frames[0]].argmax(-1).tolist())[0])
+    return exports.opened(family).units.decode(collapse(log_probs[0, : frames[0]].argmax(-1).tolist())[0])
 
 
 def test_the_readme_script(exports, tmp_path):
@@ -52,7 +52,7 @@ def test_sherpa_onnx(exports, tmp_path):
         loader.decode_stream(stream)
         log_probs, frames = exports.eager("serenanet")(samples[None], np.array([len(samples)]))
         units, starts = collapse(log_probs[0, : frames[0]].argmax(-1).tolist())
-        assert stream.result.text.strip() == exports.recognizer("serenanet").units.decode(units) != ""
+        assert stream.result.text.strip() == exports.opened("serenanet").units.decode(units) != ""
         np.testing.assert_allclose(stream.result.timestamps, 0.04 * np.array(starts), atol=1e-3)
 
 
