@@ -71,7 +71,7 @@ def quantise(path, to):
 
 
 class OnnxFile:
-    """Runs a written file on one thread of the CPU.
+    """Runs a written file on the CPU, with as many threads as torch.
 
     Parameters
     ----------

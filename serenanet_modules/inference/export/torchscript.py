@@ -147,4 +147,5 @@ class ScriptFile:
     @torch.no_grad()
     def __call__(self, audio, lengths):
         """audio (B, S) float32, lengths (B,) int64, arrays -> log-probabilities (B, T, V), frames (B,)."""
-        return tuple(y.numpy() for y in self._module(torch.from_numpy(audio), torch.from_numpy(lengths)))
+        with torch.jit.optimized_execution(False):  # compiling for each shape takes longer than it saves
+            return tuple(y.numpy() for y in self._module(torch.from_numpy(audio), torch.from_numpy(lengths)))

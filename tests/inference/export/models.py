@@ -1,5 +1,6 @@
-"""Result folders of small models that never trained: random weights, and an aversion to blank."""
+"""Result folders of small models that never trained, and yet say something else in each frame."""
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import nn
@@ -9,7 +10,7 @@ from serenanet_modules.hparams import Hparams
 from tests.integration.tiny import ROOT
 
 TEXTS = ["kisu hiki alikitengeneza mwaka jana", "ng'ombe wanakula majani", "habari za asubuhi"]
-BLANK_PENALTY = 2.0  # nats
+SPREAD = 3.0  # standard deviation of a label's score over frames, in nats
 
 
 def make_result(folder, hparams, *overrides, units="char", vocab_size=None):
@@ -39,10 +40,28 @@ def make_result(folder, hparams, *overrides, units="char", vocab_size=None):
     torch.manual_seed(0)
     built = asked.build()
     modules = nn.ModuleDict({name: built[name] for name in ("features", "model")})
-    with torch.no_grad():
-        modules["features"].mean.fill_(-20.0)
-        modules["features"].std.fill_(12.0)
-        modules["model"].decoder.weight.mul_(4)  # labels that differ from frame to frame
-        modules["model"].decoder.bias[0] -= BLANK_PENALTY
+    modules["features"].mean.fill_(-20.0)
+    modules["features"].std.fill_(12.0)
+    _make_eloquent(modules.eval())
     save_file(modules.state_dict(), folder / "weights.safetensors")
     return folder
+
+
+@torch.no_grad()
+def _make_eloquent(modules):
+    """Scale and shift the decoder so that no label is the best everywhere."""
+    audio = torch.from_numpy(sounds(1, 48000))
+    decoder = modules["model"].decoder
+    hidden = modules["model"](*modules["features"](audio, torch.tensor([48000]))).hidden[0]
+    scores = hidden @ decoder.weight.T
+    decoder.weight.mul_(SPREAD / scores.std(0).unsqueeze(1))
+    decoder.bias.copy_(-SPREAD * scores.mean(0) / scores.std(0))
+
+
+def sounds(count, samples):
+    """Whistles that wander over noise, (count, samples) float32."""
+    rng = np.random.default_rng(count)
+    time = np.arange(samples) / 16000
+    pitch = 8000 * rng.uniform(0, 1, (count, 1)) * (1 + np.sin(7 * time))
+    noise = 0.05 * rng.standard_normal((count, samples))
+    return (0.3 * np.sin(pitch * time / 5) * np.sin(20 * time) + noise).astype(np.float32)
