@@ -7,6 +7,7 @@ from torch import nn
 
 from serenanet_modules.data.units import train_units
 from serenanet_modules.hparams import Hparams
+from serenanet_modules.lobes.chunking import DynamicChunking
 from tests.integration.tiny import ROOT
 
 TEXTS = ["kisu hiki alikitengeneza mwaka jana", "ng'ombe wanakula majani", "habari za asubuhi"]
@@ -49,7 +50,9 @@ def make_result(folder, hparams, *overrides, units="char", vocab_size=None):
 
 @torch.no_grad()
 def _make_eloquent(modules):
-    """Scale and shift the decoder so that no label is the best everywhere."""
+    """Scale and shift the decoder so that no label is the best everywhere; let chunks begin at random."""
+    if isinstance(chunking := getattr(modules["model"].encoder, "chunking", None), DynamicChunking):
+        nn.init.normal_(chunking.query.weight)
     audio = torch.from_numpy(sounds(1, 48000))
     decoder = modules["model"].decoder
     hidden = modules["model"](*modules["features"](audio, torch.tensor([48000]))).hidden[0]
