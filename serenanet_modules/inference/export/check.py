@@ -107,7 +107,7 @@ class Speech:
         self.texts, self._pieces = {}, []
         for row in tqdm(_rows(manifest, column), desc="reading", unit="clip", leave=False, disable=None):
             self.texts[row.where] = normalise(row.get(column))
-            self._pieces += [(row.where, piece) for piece in segment(_audio(row, manifest))]
+            self._pieces += [(row.where, piece) for piece in segment([_audio(row, manifest)])]
 
     def errors(self, run, name):
         """`ErrorCounts` of greedy decoding by a function as `Eager`; ``name`` stands beside the progress bar."""
