@@ -19,29 +19,16 @@ def selective_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) ->
     """u, delta (B, D, L), A (D, N), B, C (B, G, N, L) -> y (B, D, L)."""
     batch, channels, length = u.shape
     groups, states = B.shape[1], B.shape[2]
-    steps = max(1, int(float(length) ** 0.5))  # of a block, K
-    count = (length + steps - 1) // steps  # blocks, J
-    missing = steps * count - length  # steps of size 0 at the end leave the state alone
-    signal = [batch, groups, channels // groups, count, steps]
-    u, delta = [functional.pad(x, [0, missing]).reshape(signal).permute(4, 3, 0, 1, 2) for x in [u, delta]]
-    projection = [batch, groups, states, count, steps]
-    B, C = [functional.pad(x, [0, missing]).reshape(projection).permute(4, 3, 0, 1, 2) for x in [B, C]]
+    signal = [batch, groups, channels // groups, length]
+    u, delta = [x.reshape(signal).permute(3, 0, 1, 2) for x in [u, delta]]  # (L, B, G, R)
+    B, C = [x.permute(3, 0, 1, 2) for x in [B, C]]
     A = A.reshape(groups, channels // groups, states)
-    since = delta.cumsum(0)  # (K, J, B, G, R), time from the start of a block
-    state = u.new_zeros(count, batch, groups, channels // groups, states)
-    inner: list[Tensor] = []
-    for k in range(steps):  # this step of all blocks, from zero states
-        state = torch.exp(delta[k].unsqueeze(-1) * A) * state
-        state = state + (delta[k] * u[k]).unsqueeze(-1) * B[k].unsqueeze(-2)
-        inner.append((state @ C[k].unsqueeze(-1)).squeeze(-1))
-    before = torch.zeros_like(state[0])
-    across: list[Tensor] = []
-    for j in range(count):  # what the state before a block gives to its outputs
-        faded = torch.exp(since[:, j].unsqueeze(-1) * A) * before  # (K, B, G, R, N)
-        across.append((faded @ C[:, j].unsqueeze(-1)).squeeze(-1))
-        before = faded[-1] + state[j]
-    y = torch.stack(inner, 1) + torch.stack(across)  # (J, K, B, G, R)
-    return y.permute(2, 3, 4, 0, 1).reshape(batch, channels, count * steps)[:, :, :length]
+    state = u.new_zeros(batch, groups, channels // groups, states)
+    y: list[Tensor] = []
+    for t in range(length):
+        state = torch.exp(delta[t].unsqueeze(-1) * A) * state + (delta[t] * u[t]).unsqueeze(-1) * B[t].unsqueeze(-2)
+        y.append((state @ C[t].unsqueeze(-1)).squeeze(-1))
+    return torch.stack(y, -1).reshape(batch, channels, length)
 
 
 @torch.jit.script
