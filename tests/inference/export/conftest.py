@@ -61,10 +61,11 @@ class Exports:
         return Eager(self.opened(family))
 
     def file(self, family, to):
-        """The exported file, an int8 copy beside it where it is ONNX; what was printed is in `lines`."""
+        """The exported file, of the hybrid model with a copy in 8 bits; what was said is in `lines`."""
         if (family, to) not in self._files:
             folder, lines = self.folder(family), []
-            paths = export(folder, to, int8=to == "onnx", say=lines.append)
+            small = (family, to) == ("conformer-hybrid", "onnx")
+            paths = export(folder, to, int8=small, say=lines.append)
             self._files[family, to] = paths[0], lines
         return self._files[family, to][0]
 

@@ -88,7 +88,7 @@ def test_int8(exports, speech):
 
 def test_the_report(exports):
     """File, size and difference; for the copy in 8 bits its labels."""
-    first, second = exports.lines("conmamba", "onnx")
+    first, second = exports.lines("conformer-hybrid", "onnx")
     assert "model.onnx: " in first and " MB, largest difference of 7 batches " in first and "(tolerance 0.001)" in first
     assert "model.int8.onnx: " in second and "% of best labels equal" in second
 
