@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
@@ -53,14 +54,17 @@ def export(folder, to, int8=False, out=None, check=None, say=print):
     _check_packages(to)
     folder = Path(folder)
     opened = open_run(folder, "cpu")
-    path = _target(out, folder, to)
     speech = None if check is None else Speech(Path(check), opened)
+    path = _target(out, folder, to)
     facts, eager = metadata(opened, folder), Eager(opened)
     runs = {}
-    with replacing(path) as written:
+    with replacing(path) as written, tqdm(total=2, desc="writing", leave=False, disable=None) as bar:
         _write(opened, to, written, facts)
+        bar.update()
+        bar.set_description("comparing")
         runs[path] = _open(to, written, opened)
-        say(f"{path}: {_size(written)}, {_compared(runs[path], eager, to, path)}")
+        found = f"{path}: {_size(written)}, {_compared(runs[path], eager, to, path)}"
+    say(found)
     write_sidecars(path, opened.units, facts)
     if int8:
         small = path.with_suffix(".int8.onnx")
