@@ -9,7 +9,12 @@ setup(
     license="MIT",
     author="SerenaNet contributors",
     packages=find_packages(include=["serenanet_modules", "serenanet_modules.*"]),
-    package_data={"serenanet_modules": ["**/*.cpp", "**/*.h", "**/*.html", "**/*.json", "**/*.tsv", "**/*.yaml"]},
+    package_data={
+        "serenanet_modules": [
+            *("**/*.cpp", "**/*.css", "**/*.h", "**/*.html", "**/*.js"),
+            *("**/*.json", "**/*.svg", "**/*.tsv", "**/*.yaml"),
+        ]
+    },
     # flashlight-text and editdistance (through epitran) have no wheels for 3.13 yet.
     python_requires=">=3.10,<3.13",
     install_requires=[

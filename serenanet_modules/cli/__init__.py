@@ -14,7 +14,7 @@ from serenanet_modules.errors import UserError
 
 COMMANDS = (
     *("train", "validate", "transcribe", "stream", "align", "evaluate", "export"),
-    *("ablate", "report", "compare", "lm", "demo"),
+    *("serve", "ablate", "report", "compare", "lm", "demo"),
 )
 INTERRUPTED = 130  # what shells report for Ctrl-C
 BROKEN_PIPE = 141

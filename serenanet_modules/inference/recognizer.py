@@ -33,6 +33,7 @@ class Recognizer:
 
     def __init__(self, run, device):
         self.run, self.device = run, torch.device(device)
+        self._decoders = {}  # by language model, which takes a while to read
         self.folder, self.modules, self.units, self.settings = run.folder, run.modules, run.units, run.settings
 
     @classmethod
@@ -104,7 +105,7 @@ class Recognizer:
         """
         if not batch_seconds > 0:
             raise UserError(f"batch_seconds is {batch_seconds}; give a number of seconds above 0")
-        decoder, heard = decoder_of(self.run, lm), []
+        decoder, heard = self._decoder(lm), []
         with tqdm(total=0, desc="transcribing", unit="s", unit_scale=True, disable=not progress) as bar:
             for window in windows(sources, WINDOW * batch_seconds):
                 pieces = [event for event in window if isinstance(event, Piece)]
@@ -117,6 +118,11 @@ class Recognizer:
                     text = decoder.gap.join(segment.text for segment in heard)
                     yield event.error or Transcript(text, event.duration, tuple(heard))
                     heard = []
+
+    def _decoder(self, lm):
+        if lm not in self._decoders:
+            self._decoders[lm] = decoder_of(self.run, lm)
+        return self._decoders[lm]
 
     def posteriors(self, pieces):
         """What the network makes of pieces of audio, read as one batch.

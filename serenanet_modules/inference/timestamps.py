@@ -101,7 +101,7 @@ def placed(hypothesis, units, spans, edges):
     """The same where it is known which frames each label has: ``spans`` are as `align` gives them."""
     confidences = [span.confidence for span in spans]
     starts, ends = [edges[span.start] for span in spans], [edges[span.end] for span in spans]
-    surfaces = [_surface(units, label) for label in hypothesis.units]
+    surfaces = [surface(units, label) for label in hypothesis.units]
     tokens = tuple(Token(*row) for row in zip(surfaces, starts, ends, confidences, strict=True))
     groups = word_groups(units, hypothesis.units)
     texts = hypothesis.words or [units.decode([hypothesis.units[i] for i in group]) for group in groups]
@@ -134,8 +134,8 @@ def word_groups(units, labels):
     return [group for group in groups if group]
 
 
-def _surface(units, label):
-    """A label as text; joined, those of SentencePiece units are the sentence."""
+def surface(units, label):
+    """A label as text; joined, those of SentencePiece units are the sentence, after a space."""
     begins_word = units.kind != "phoneme" and units.pieces[label].startswith(units.boundary)
     return " " * begins_word + units.decode([label])
 

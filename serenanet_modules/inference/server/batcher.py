@@ -1,0 +1,121 @@
+"""One thread that runs the network, on several requests at a time."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from serenanet_modules.data.audio import SAMPLE_RATE
+from serenanet_modules.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Job:
+    samples: np.ndarray
+    future: Future = field(default_factory=Future)
+
+    @property
+    def seconds(self):
+        return len(self.samples) / SAMPLE_RATE
+
+
+class Batcher:
+    """Collects audio that arrives within a few milliseconds, or while the network is busy, into batches.
+
+    Parameters
+    ----------
+    recognise : callable
+        From a list of samples to a list of results, one each: a transcript, or the `UserError` that stands for it.
+        It only ever runs in the batcher's own thread.
+    batch_seconds : float
+        Most seconds of audio in a batch of more than one.
+    wait : float
+        Seconds to wait for company.
+    observe : callable, optional
+        Called after each batch with its number of requests and its seconds of audio.
+    """
+
+    def __init__(self, recognise, batch_seconds, wait=0.005, observe=lambda requests, seconds: None):
+        self._recognise, self._batch_seconds, self._wait, self._observe = recognise, batch_seconds, wait, observe
+        self._jobs, self._changed, self._closed = deque(), threading.Condition(), False
+        self.last_seconds = 0.0  # that the latest batch took
+        self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
+        self._thread.start()
+
+    def __len__(self):
+        """Requests that wait."""
+        return len(self._jobs)
+
+    async def transcribe(self, samples):
+        """The transcript of samples (N,) at 16 kHz; cancelled before its turn, it costs nothing.
+
+        Raises
+        ------
+        UserError
+            For audio that the recogniser refuses.
+        Exception
+            What it died of, alone.
+        """
+        job = _Job(samples)
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify()
+        return await asyncio.wrap_future(job.future)
+
+    def close(self):
+        """End the thread when everything that waits is done."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self):
+        while batch := self._next():
+            batch = [job for job in batch if job.future.set_running_or_notify_cancel()]
+            began = time.monotonic()
+            for job, result in zip(batch, self._results([job.samples for job in batch]), strict=True):
+                if isinstance(result, Exception):
+                    job.future.set_exception(result)
+                else:
+                    job.future.set_result(result)
+            if batch:
+                self.last_seconds = time.monotonic() - began
+                self._observe(len(batch), sum(job.seconds for job in batch))
+
+    def _next(self):
+        """Wait for a batch; none at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closed)
+            self._changed.wait_for(self._enough, self._wait)
+            batch, seconds = [], 0.0
+            while self._jobs and (not batch or seconds + self._jobs[0].seconds <= self._batch_seconds):
+                batch.append(self._jobs.popleft())
+                seconds += batch[-1].seconds
+        return batch
+
+    def _enough(self):
+        return self._closed or sum(job.seconds for job in self._jobs) >= self._batch_seconds
+
+    def _results(self, sources):
+        """Transcripts or errors; what a batch dies of is found by trying its requests one by one."""
+        if not sources:
+            return []
+        try:
+            results = self._recognise(sources)
+            if len(results) != len(sources):
+                raise RuntimeError(f"{len(results)} results for {len(sources)} sources")
+            return results
+        except Exception as error:
+            if len(sources) > 1:
+                log.warning("a batch of %d requests failed and is tried one by one (%s)", len(sources), error)
+                return [result for source in sources for result in self._results([source])]
+            if not isinstance(error, UserError):
+                log.exception("a request failed")
+            return [error]

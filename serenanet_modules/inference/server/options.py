@@ -1,0 +1,57 @@
+"""What the server allows."""
+
+from dataclasses import dataclass
+
+from serenanet_modules.errors import UserError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings and limits of a server.
+
+    Attributes
+    ----------
+    name : str
+        What the model is called in ``/v1/models``.
+    token : str or None
+        What clients have to send as ``Authorization: Bearer …``, printable ASCII; None asks for nothing.
+    lm : path, "auto" or None
+        As `Recognizer.transcribe` takes it.
+    batch_seconds : float
+        Most seconds of padded audio that the network reads at a time.
+    batch_wait : float
+        Seconds that the network waits for company before it starts on a request.
+    max_upload_bytes : int
+        Of a whole request.
+    max_seconds : float
+        Of one recording, and of one live session.
+    max_queue : int
+        Transcriptions that are being uploaded, decoded, waiting or in work.
+    timeout : float
+        Seconds from a transcription's first byte to its answer.
+    decoders : int
+        Uploads that are decoded at a time.
+    max_live : int
+        Live sessions at a time.
+    idle_seconds : float
+        After so long without a message a live session ends.
+    """
+
+    name: str = "serenanet"
+    token: str | None = None
+    lm: str | None = None
+    batch_seconds: float = 120.0
+    batch_wait: float = 0.005
+    max_upload_bytes: int = 25 * 2**20
+    max_seconds: float = 1800.0
+    max_queue: int = 64
+    timeout: float = 300.0
+    decoders: int = 2
+    max_live: int = 4
+    idle_seconds: float = 30.0
+
+    def __post_init__(self):
+        if self.token is not None and not (self.token and all("!" <= letter <= "~" for letter in self.token)):
+            raise UserError(
+                "the token must be ASCII letters, digits and signs, without spaces, and at least one of them"
+            )

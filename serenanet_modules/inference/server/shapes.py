@@ -1,0 +1,134 @@
+"""Answers in the shapes of OpenAI's API, as https://platform.openai.com/docs/api-reference/audio gives them."""
+
+import math
+import zlib
+
+from pydantic import BaseModel, Field
+
+from serenanet_modules.inference import formats
+from serenanet_modules.inference.timestamps import LEAST, surface
+
+
+class Word(BaseModel):
+    """A word, its times in seconds, and, beyond OpenAI's API, its confidence."""
+
+    word: str
+    start: float
+    end: float
+    confidence: float
+
+
+class Segment(BaseModel):
+    """A piece of the audio that was decoded at once, times in seconds."""
+
+    id: int
+    seek: int = Field(description="start in frames of 10 ms")
+    start: float
+    end: float
+    text: str
+    tokens: list[int] = Field(description="units of the model")
+    temperature: float = Field(description="0: nothing is drawn at random")
+    avg_logprob: float
+    compression_ratio: float
+    no_speech_prob: float = Field(description="0: what is silent is no segment")
+
+
+class Usage(BaseModel):
+    """What was transcribed."""
+
+    type: str = "duration"
+    seconds: float
+
+
+class Transcription(BaseModel):
+    """``response_format`` json."""
+
+    text: str
+    usage: Usage
+
+
+class VerboseTranscription(BaseModel):
+    """``response_format`` verbose_json, with words or segments where ``timestamp_granularities[]`` asks for them."""
+
+    task: str = "transcribe"
+    language: str
+    duration: float
+    text: str
+    words: list[Word] | None = None
+    segments: list[Segment] | None = None
+    srt: str | None = Field(None, description="subtitles, where `include[]` asks for them; as is vtt")
+    vtt: str | None = None
+    usage: Usage
+
+
+def transcription(transcript):
+    """A `Transcript` as `Transcription`."""
+    return Transcription(text=transcript.text, usage=_usage(transcript))
+
+
+def verbose(transcript, language, units, granularities=("word", "segment"), include=("srt", "vtt")):
+    """A `Transcript` as `VerboseTranscription`.
+
+    Parameters
+    ----------
+    transcript : Transcript
+    language : str
+    units : Units
+        Of the model, for the tokens' numbers.
+    granularities : collection of str
+        ``word`` and ``segment``, what is to be given.
+    include : collection of str
+        ``srt`` and ``vtt``, what is to be given besides.
+    """
+    ids = {surface(units, label): label for label in range(units.size)}
+    return VerboseTranscription(
+        language=language,
+        duration=transcript.duration,
+        text=transcript.text,
+        words=[_word(word) for word in transcript.words] if "word" in granularities else None,
+        segments=[_segment(i, segment, ids) for i, segment in enumerate(transcript.segments)]
+        if "segment" in granularities
+        else None,
+        usage=_usage(transcript),
+        **{name: formats.write(transcript, name) for name in include},
+    )
+
+
+def _word(word):
+    return Word(word=word.text, start=word.start, end=word.end, confidence=word.confidence)
+
+
+def _segment(number, segment, ids):
+    text = segment.text.encode()
+    confidences = [token.confidence for token in segment.tokens] or [segment.confidence]
+    return Segment(
+        id=number,
+        seek=round(100 * segment.start),
+        start=segment.start,
+        end=segment.end,
+        text=segment.text,
+        tokens=[ids[token.text] for token in segment.tokens],
+        temperature=0.0,
+        avg_logprob=sum(math.log(max(c, LEAST)) for c in confidences) / len(confidences),
+        compression_ratio=len(text) / len(zlib.compress(text)),
+        no_speech_prob=0.0,
+    )
+
+
+def _usage(transcript):
+    return Usage(seconds=transcript.duration)
+
+
+def model(service, started):
+    """An entry of ``/v1/models``; what follows ``owned_by`` goes beyond OpenAI's API."""
+    options = service.options
+    return {
+        "id": options.name,
+        "object": "model",
+        "created": started,
+        "owned_by": "serenanet",
+        "language": service.language,
+        "streaming": service.can_stream,
+        "max_upload_bytes": options.max_upload_bytes,
+        "max_seconds": options.max_seconds,
+    }
