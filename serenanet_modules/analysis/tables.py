@@ -27,9 +27,10 @@ def columns(rows, cost):
     chosen.append(("seeds", lambda row: str(len(row.system.results))))
     chosen += [(" ".join(key), lambda row, key=key: _spread(row.rates.get(key))) for key in keys]
     split = sets[-1] if sets else None
-    measure = next((m for m in MEASURES if (split, m) in keys), None)
-    chosen.append((f"Δ {split} {measure}", lambda row: _difference(row.differences.get((split, measure)))))
-    chosen.append(("p", lambda row: _p(row.differences.get((split, measure)))))
+    for measure in [m for m in MEASURES if (split, m) in keys]:
+        key = split, measure
+        chosen.append((f"Δ {split} {measure}", lambda row, key=key: _difference(row.differences.get(key))))
+        chosen.append((f"p {measure}", lambda row, key=key: _p(row.differences.get(key))))
     if cost:
         chosen.append(("parameters", lambda row: f"{row.parameters / 1e6:.2f} M"))
         chosen.append(("training, min", lambda row: _spread(row.training, 1 / 60)))
