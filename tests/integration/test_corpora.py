@@ -37,11 +37,11 @@ def test_librispeech_scores_each_of_its_sets(tmp_path):
     run = Run(command("LibriSpeech", tmp_path, tmp_path / "run"), tmp_path / "run").done()
     results = run.result["results"]
     assert list(results) == ["dev-clean", "dev-other", "test-clean", "test-other"]
-    words = {name: results[name]["average/greedy"]["WER"] for name in results}
+    words = {name: results[name]["decoder/greedy"]["WER"] for name in results}
     assert all(w["hits"] + w["substitutions"] + w["deletions"] == 12 for w in words.values())
     for name in results:
         assert len(decoded(run.folder, name)) == 6
-        assert (run.folder / f"wer_{name}_average_prefix-beam.txt").is_file()
+        assert (run.folder / f"wer_{name}_decoder_prefix-beam.txt").is_file()
     assert run.result["seconds"]["evaluated_audio"] > 4 * 6
     assert run.result["data"]["in_place"] == 5 * 6
 

@@ -1,6 +1,7 @@
 """What the server refuses, and that nothing it is sent takes it down."""
 
 import http.client
+import itertools
 import random
 import socket
 import struct
@@ -74,16 +75,17 @@ def test_too_many_bytes(serve, clips):
 
 def test_the_sender_of_too_much_sees_why(live, clips):
     """On a real connection the refusal arrives, whatever is still being sent; one that goes on for ever is cut off."""
+    head = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
     with live(max_upload_bytes=100_000) as address:
         for announced in (True, False):
             connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
-            body = bytes(300_000) if announced else iter([bytes(30_000)] * 10)
+            body = head + bytes(300_000) if announced else iter([head] + [bytes(30_000)] * 10)
             connection.request("POST", URL, body, {"Content-Type": "multipart/form-data; boundary=x"})
             assert connection.getresponse().status == 413
             connection.close()
         connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
         with pytest.raises(OSError):
-            endless = iter(lambda: bytes(30_000), None)
+            endless = itertools.chain([head], itertools.repeat(bytes(30_000)))
             connection.request("POST", URL, endless, {"Content-Type": "multipart/form-data; boundary=x"})
         connection.close()
 
