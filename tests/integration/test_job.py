@@ -55,9 +55,9 @@ def test_history_is_the_log(reference):
     assert sorted(epoch["seconds"] for epoch in history) == [epoch["seconds"] for epoch in history]
     for epoch, line in zip(history, train_log(reference.folder), strict=True):
         assert {"loss", "ctc", "car_kl"} <= epoch["train"].keys() and {"loss", "WER", "CER"} == epoch["dev"].keys()
-        logged = re.search(r"valid WER: (\S+), valid CER: (\S+)", line)
-        assert float(logged[1]) == pytest.approx(epoch["dev"]["WER"], rel=1e-2)
-        assert float(logged[2]) == pytest.approx(epoch["dev"]["CER"], rel=1e-2)
+        logged = re.search(r"valid CER: (\S+), valid WER: (\S+)", line)
+        assert float(logged[1]) == pytest.approx(epoch["dev"]["CER"], rel=1e-2)
+        assert float(logged[2]) == pytest.approx(epoch["dev"]["WER"], rel=1e-2)
     seconds = reference.result["seconds"]
     assert 0 < seconds["network"] < seconds["evaluation"]
 
