@@ -282,23 +282,28 @@ class Experiment:
         if not distributed.is_main():
             return {}
         audio = 3600 * sum(s["hours"] for name, s in prepared.summary["splits"].items() if name != "train")
-        seconds = {
-            "training": round(brain.progress.seconds, 1),
-            "training_cpu": round(brain.progress.cpu_seconds, 1),
-            "evaluation": round(seconds, 1),
-            "evaluated_audio": round(audio, 1),
-            **measures.pop("seconds", {}),
-        }
-        result = {
+        more = {"evaluated_audio": round(audio, 1), **measures.pop("seconds", {})}
+        about = {
             **{key: self.plain[key] for key in ("dataset", "experiment", "seed")},
             **measures,
             "pretrained": self._read_pretrained(),
+            "data": prepared.summary,
+        }
+        return self._write_result(brain, about, {"evaluation": round(seconds, 1), **more})
+
+    def _write_result(self, brain, about, seconds):
+        """Write and print ``about`` this run, what any training tells, and the ``seconds`` of other work."""
+        result = {
+            **about,
             "parameters": parameters(brain.raw("model")),
             "epochs": brain.progress.epoch,
             "history": brain.progress.history,
             "steps": brain.optimizer_step,
-            "seconds": seconds,
-            "data": prepared.summary,
+            "seconds": {
+                "training": round(brain.progress.seconds, 1),
+                "training_cpu": round(brain.progress.cpu_seconds, 1),
+                **seconds,
+            },
             **self.provenance,
             "device": device_name(brain.device),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

@@ -6,7 +6,6 @@ import random
 import shutil
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,9 +24,8 @@ from serenanet_modules.data.units import load_units
 from serenanet_modules.errors import UserError
 from serenanet_modules.experiment import Experiment
 from serenanet_modules.hparams import Hparams
-from serenanet_modules.provenance import device_name
 from serenanet_modules.result_folder import claim
-from serenanet_modules.results import parameter_table, parameters, write_result
+from serenanet_modules.results import parameter_table
 from serenanet_modules.settings import check_machine, check_values, split_arguments
 
 CORPUS = "librispeech-lm-norm.txt"  # LibriSpeech's, also .gz
@@ -185,28 +183,13 @@ class TextExperiment(Experiment):
         """Write result.json and print its table."""
         if not distributed.is_main():
             return {}
-        result = {
+        about = {
             **{key: self.plain[key] for key in ("experiment", "seed", "acoustic")},
             **measures,
             "units": {"kind": self.units.kind, "size": self.units.size},
-            "parameters": parameters(brain.raw("model")),
-            "epochs": brain.progress.epoch,
-            "history": brain.progress.history,
-            "steps": brain.optimizer_step,
-            "seconds": {
-                "training": round(brain.progress.seconds, 1),
-                "training_cpu": round(brain.progress.cpu_seconds, 1),
-                "evaluation": round(seconds, 1),
-            },
             "text": prepared.files,
-            **self.provenance,
-            "device": device_name(brain.device),
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
-        write_result(self.folder / "result.json", result)
-        print(brain.table(result))
-        print(f"results: {self.folder}\nTensorBoard: tensorboard --logdir {self.folder / 'tensorboard'}")
-        return result
+        return self._write_result(brain, about, {"evaluation": round(seconds, 1)})
 
 
 class _Text(NamedTuple):

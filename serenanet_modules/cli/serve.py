@@ -1,10 +1,9 @@
 """``serenanet serve``."""
 
-import argparse
 import os
 import sys
 
-from serenanet_modules.cli.values import count
+from serenanet_modules.cli.values import count, positive
 from serenanet_modules.errors import UserError
 
 TOKEN = "SERENANET_TOKEN"  # environment variable: where others can list the processes, arguments are no secret
@@ -23,28 +22,18 @@ def add(commands, name):
     command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
     limits = command.add_argument_group("batches and limits")
     limits.add_argument(
-        "--batch-seconds", type=_positive, default=120.0, metavar="S", help="padded audio read at a time (120)"
+        "--batch-seconds", type=positive, default=120.0, metavar="S", help="padded audio read at a time (120)"
     )
-    limits.add_argument("--batch-wait", type=_positive, default=5.0, metavar="MS", help="wait for company (5)")
-    limits.add_argument("--max-upload", type=_positive, default=25.0, metavar="MB", help="of a request (25)")
-    limits.add_argument("--max-seconds", type=_positive, default=1800.0, metavar="S", help="of a recording (1800)")
+    limits.add_argument("--batch-wait", type=positive, default=5.0, metavar="MS", help="wait for company (5)")
+    limits.add_argument("--max-upload", type=positive, default=25.0, metavar="MB", help="of a request (25)")
+    limits.add_argument("--max-seconds", type=positive, default=1800.0, metavar="S", help="of a recording (1800)")
     limits.add_argument("--max-queue", type=count, default=64, metavar="N", help="transcriptions at a time (64)")
-    limits.add_argument("--timeout", type=_positive, default=300.0, metavar="S", help="for a transcription (300)")
+    limits.add_argument("--timeout", type=positive, default=300.0, metavar="S", help="for a transcription (300)")
     limits.add_argument("--max-live", type=count, default=4, metavar="N", help="live sessions at a time (4)")
     limits.add_argument(
-        "--idle", type=_positive, default=30.0, metavar="S", help="that a live session may be silent (30)"
+        "--idle", type=positive, default=30.0, metavar="S", help="that a live session may be silent (30)"
     )
     command.set_defaults(run=_serve)
-
-
-def _positive(text):
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return number
 
 
 def _serve(arguments):

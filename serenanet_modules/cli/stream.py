@@ -2,7 +2,7 @@
 
 import sys
 
-from serenanet_modules.cli.values import milliseconds
+from serenanet_modules.cli.values import positive
 from serenanet_modules.errors import UserError
 
 
@@ -17,7 +17,7 @@ def add(commands, name):
         help="audio of any kind, the microphone until Ctrl-C (default), or - for raw 16-bit samples at 16 kHz on stdin",
     )
     command.add_argument(
-        "--chunk-ms", type=milliseconds, default=200.0, metavar="N", help="milliseconds that are read at a time (200)"
+        "--chunk-ms", type=positive, default=200.0, metavar="N", help="milliseconds that are read at a time (200)"
     )
     command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
     command.set_defaults(run=_stream)

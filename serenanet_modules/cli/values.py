@@ -12,14 +12,14 @@ def count(text):
     return int(text)
 
 
-def milliseconds(text):
+def positive(text):
     """A number above 0."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of milliseconds above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
 
 

@@ -117,7 +117,7 @@ def test_what_cannot_be_streamed_is_one_sentence(stream, causal, tmp_path):
         ((still, CLIP), "still: this model cannot stream: ConMambaEncoder reads backwards too"),
         ((causal, tmp_path / "no.wav"), "no.wav: there is no such file"),
         ((causal, tmp_path / "text.mp3"), "text.mp3: this cannot be read as audio"),
-        ((causal, CLIP, "--chunk-ms", "0"), "--chunk-ms: '0' is not a number of milliseconds above 0"),
+        ((causal, CLIP, "--chunk-ms", "0"), "--chunk-ms: '0' is not a number above 0"),
         ((causal, CLIP, "--chunk-ms", "nan"), "'nan' is not"),
         ((tmp_path / "nowhere", CLIP), "nowhere: there is no such folder"),
     ):
