@@ -31,8 +31,11 @@ function busy(yes) {
 // What the server can do -------------------------------------------------------------------------------------------
 
 async function open() {
+  const token = state.token;
+  say("Connecting…");
   try {
-    const model = await fetchModel(state.token);
+    const model = await fetchModel(token);
+    if (token !== state.token) return false; // another one has been given meanwhile
     state.model = model;
     $("model").textContent = `${model.id}, language ${model.language}`;
     $("live-choice").hidden = !model.streaming;
@@ -40,7 +43,7 @@ async function open() {
     say("");
     return true;
   } catch (error) {
-    fail(error);
+    if (token === state.token) fail(error);
     return false;
   }
 }
