@@ -4,13 +4,15 @@
 
 Every contestant is built from its hparams file and reads the same random waveforms. The networks are untrained, so
 learned chunkings are given boundaries at random, as many as ``--compression`` asks for; all else of the routing runs
-as it is. Contestants take turns, A B C A B C …; medians. The arithmetic limit counts layers: with n of N at chunk rate
-and a compression of c it is N / (N - n + n / c).
+as it is. Contestants take turns, A B C A B C …; medians; memory comes after all times. The arithmetic limit counts
+layers: with n of N at chunk rate and a compression of c it is N / (N - n + n / c).
 """
 
 import argparse
+import functools
 import json
 import os
+import statistics
 import sys
 from pathlib import Path
 
@@ -20,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 from measure import alternate, in_process_of_its_own, peak_on_cuda, report_peak  # noqa: E402
+from tqdm import tqdm  # noqa: E402
 
 from serenanet_modules.hparams import Hparams  # noqa: E402
 from serenanet_modules.provenance import device_name, provenance  # noqa: E402
@@ -52,11 +55,11 @@ def main(argv=None):
     }
     found["limits"] = {name: limit(model, options.compression) for name, model in models.items()}
     found["parameters"] = {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()}
-    found["rows"] = []
     options.out.mkdir(parents=True, exist_ok=True)
-    for seconds in options.seconds:
-        found["rows"] += measure(models, seconds, options)
-        (options.out / "encoders.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    found["rows"] = [row for seconds in options.seconds for row in measure(models, seconds, options)]
+    for row in tqdm(found["rows"], desc="memory"):
+        row["bytes"] = peak(models[row["name"]], row, options)
+    (options.out / "encoders.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     text = tables(found)
     (options.out / "encoders.md").write_text(text, encoding="utf-8")
     print("\n" + text)
@@ -71,7 +74,7 @@ def parse(argv):
     parser.add_argument("--seconds", type=int, nargs="+", default=[5, 15, 30, 60, 120], help="of each utterance")
     parser.add_argument("--batch", type=int, default=1, help="utterances")
     parser.add_argument("--compression", type=float, default=2.0, help="frames per chunk")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3, help="of the longest utterance; shorter ones get up to 25")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "benchmarks")
@@ -100,15 +103,19 @@ def build(name, compression):
 
 
 def at_random(chunking, compression):
-    """Let boundaries fall at random, one in ``compression`` frames, after the routing has computed its own."""
+    """Let one in ``compression`` frames, chosen at random, be a boundary, after the routing has computed its own."""
     learned = chunking.probabilities
+
+    @functools.cache
+    def drawn(batch, frames, device):
+        order = torch.rand(batch, frames, generator=torch.Generator().manual_seed(0))
+        order[:, 0] = 0  # a chunk begins with the first frame
+        rank = order.argsort(dim=1).argsort(dim=1)
+        return torch.where(rank < round(frames / compression), 0.9, 0.1).to(device)
 
     def probabilities(before, x):
         p = learned(before, x)
-        drawn = torch.rand(p.shape, generator=torch.Generator().manual_seed(0)).to(p.device)
-        sure = torch.where(drawn < 1 / compression, 0.9, 0.1)
-        sure[:, 0] = 1.0
-        return p * 0 + sure
+        return p * 0 + drawn(*p.shape, p.device)
 
     chunking.probabilities = probabilities
 
@@ -154,26 +161,29 @@ def calls(modules, seconds, options):
 
 
 def measure(models, seconds, options):
-    """Rows of one length: name, seconds, part -> time and bytes."""
+    """Rows of one length: name, seconds, part and time."""
     by_name = {name: calls(model, seconds, options) for name, model in models.items()}
     rows = []
     for part in options.parts:
         runs = {name: parts[part] for name, parts in by_name.items()}
-        times = alternate(runs, options.repeats, options.device, {})
+        repeats = min(
+            25, round(options.repeats * max(options.seconds) / seconds)
+        )  # about the same time for each length
+        times = alternate(runs, repeats, options.device, {}, budget=60.0)
         for name, time in times.items():
             row = {"name": name, "seconds": seconds, "part": part, "time": time["median"], "all": time["all"]}
-            row["bytes"] = peak(name, seconds, part, runs[name], options)
             rows.append(row)
-            memory = "over the limit" if row["bytes"] is None else f"{row['bytes'] / 2**20:.0f} MiB"
-            print(f"{seconds:>4} s {part:<14} {name:<14} {1e3 * row['time']:>9.1f} ms {memory}", flush=True)
+            print(f"{seconds:>4} s {part:<14} {name:<14} {1e3 * row['time']:>9.1f} ms", flush=True)
     return rows
 
 
-def peak(name, seconds, part, call, options):
+def peak(model, row, options):
     """Bytes beyond what is there before the call, on a CPU in a process of its own; None over the limits."""
+    part = row["part"]
     if options.device == "cuda":
-        return peak_on_cuda(call)
-    case = {"name": name, "speech": seconds, "part": part, "batch": options.batch, "device": options.device}
+        return peak_on_cuda(calls(model, row["seconds"], options)[part])
+    case = {"name": row["name"], "speech": row["seconds"], "part": part}
+    case |= {"batch": options.batch, "device": options.device}
     case |= {"compression": options.compression, "threads": options.threads}
     return in_process_of_its_own(__file__, case, LIMITS).get(part, {}).get("bytes")
 
@@ -201,7 +211,7 @@ def tables(found):
         "# Encoders: time and memory against the length of speech\n",
         f"{found['device']}, {found['processor']}{threads}; torch {found['packages']['torch']}; "
         f"batch {options['batch']}, compression {options['compression']:g}; "
-        f"medians of {options['repeats']} alternating repeats.\n",
+        f"medians of {options['repeats']} to 25 alternating repeats, ratios pair by pair.\n",
         "Parameters: "
         + ", ".join(f"{name} {count / 1e6:.2f} M" for name, count in found["parameters"].items())
         + ".\n",
@@ -230,7 +240,8 @@ def table(found, part, extra, cell):
 
 
 def ratio(row, base):
-    return f"{base['time'] / row['time']:.2f}"
+    """The median over turns; a slow contestant may have taken fewer of them than the base."""
+    return f"{statistics.median(b / own for b, own in zip(base['all'], row['all'], strict=False)):.2f}"
 
 
 def memory(row, _):
