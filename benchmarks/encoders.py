@@ -56,15 +56,23 @@ def main(argv=None):
     found["limits"] = {name: limit(model, options.compression) for name, model in models.items()}
     found["parameters"] = {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()}
     options.out.mkdir(parents=True, exist_ok=True)
-    found["rows"] = [row for seconds in options.seconds for row in measure(models, seconds, options)]
+    found["rows"] = []
+    for seconds in options.seconds:
+        found["rows"] += measure(models, seconds, options)
+        write(found, options.out)
     for row in tqdm(found["rows"], desc="memory"):
         row["bytes"] = peak(models[row["name"]], row, options)
-    (options.out / "encoders.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+        write(found, options.out)
     text = tables(found)
     (options.out / "encoders.md").write_text(text, encoding="utf-8")
     print("\n" + text)
     plot(found, options.out / "encoders.png")
     return 0
+
+
+def write(found, out):
+    """Keep what has been measured so far."""
+    (out / "encoders.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 def parse(argv):
