@@ -61,14 +61,13 @@ class CTCModel(Trunk):
         """x (B, T, F), lengths (B,) int64 -> `CTCOutput`; ``masking`` and ``least`` as in `Trunk.encode`."""
         hidden, lengths = self.encode(x, lengths, masking, least)
         car = None if self.car is None else self.car(hidden, lengths)
-        prediction = self.predict(hidden, masking)
-        return self._output(hidden, lengths, car)._replace(prediction=prediction, regularisers=self.regularisers())
+        return self._output(hidden, lengths, car, self.predict(hidden, masking), self.regularisers())
 
-    def _output(self, hidden, lengths, car):
+    def _output(self, hidden, lengths, car, prediction=None, regularisers=None):
         """`CTCOutput` of the encoder's output (B, T, d_model) and the refinement's logits."""
         decoder = self.decoder(hidden).float().log_softmax(-1)
         car = None if car is None else car.float().log_softmax(-1)
-        return CTCOutput(decoder, car, lengths, hidden, None, {})
+        return CTCOutput(decoder, car, lengths, hidden, prediction, regularisers or {})
 
     def regularisers(self):
         """Those of the front end and of the refinement."""
