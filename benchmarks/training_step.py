@@ -1,11 +1,14 @@
-"""Where a training step's time goes, in paired runs on the same batches: here and at another commit, compiled or not.
+"""Where a training step's time goes, in paired runs on the same batches: of models, of commits, compiled or not.
 
     python benchmarks/training_step.py hparams/serenanet_small.yaml --data_folder DIR --against COMMIT
     python benchmarks/training_step.py hparams/serenanet_small.yaml --data_folder DIR --compile none default
+    python benchmarks/training_step.py hparams/serenanet.yaml hparams/conmamba_ctc.yaml hparams/hmamba_early.yaml \\
+        --data_folder DIR --max_batch_seconds 60
 
 The other commit is checked out into a temporary work tree. All contestants take turns, a fresh process each; every
 process trains on the same micro-batches, over and over, timed after each was seen once. Medians over steps, then over
-rounds. ``--compile reduce-overhead`` is torch.compile with CUDA graphs.
+rounds. Models share micro-batches if their files agree on ``max_batch_seconds``, or it is given here. ``--compile
+reduce-overhead`` is torch.compile with CUDA graphs.
 """
 
 import argparse
@@ -38,8 +41,8 @@ def main():
     with contestants(options) as runs:
         rounds = {name: [] for name in runs}
         for i in range(options.rounds):
-            for name, (folder, mode) in runs.items():
-                rounds[name].append(in_process(folder, mode, options))
+            for name, run in runs.items():
+                rounds[name].append(in_process(*run, options))
                 print(f"round {i + 1}/{options.rounds}, {name}: {rounds[name][-1]['step'] * 1e3:.0f} ms per step")
     medians = {
         name: {part: statistics.median(run.get(part, 0.0) for run in runs) for part in (*PARTS, "step")}
@@ -50,11 +53,12 @@ def main():
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("hparams")
+    parser.add_argument("hparams", nargs="+", help="of each model")
     parser.add_argument("--data_folder", required=True)
     parser.add_argument("--recipe", default="recipes/CommonVoice/sw")
     parser.add_argument("--against", help="commit to compare with")
     parser.add_argument("--compile", nargs="+", choices=MODES, default=["none"], help="of torch.compile, each a run")
+    parser.add_argument("--max_batch_seconds", type=float, help="of a micro-batch, in the place of the file's")
     parser.add_argument("--batches", type=int, default=30, help="different micro-batches, the first of the epoch")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--rounds", type=int, default=3)
@@ -68,11 +72,23 @@ def parse():
 
 @contextmanager
 def contestants(options):
-    """Checkout and way of compiling by name."""
+    """Checkout, hparams file and way of compiling by name."""
     modes = {("" if mode == "none" else f", compiled ({mode})"): mode for mode in options.compile}
     with checkout(options.against) as other:
         trees = {"here": ROOT} if other is None else {options.against[:12]: other, "here": ROOT}
-        yield {tree + told: (folder, mode) for tree, folder in trees.items() for told, mode in modes.items()}
+        yield {
+            name_of(tree, file, options) + told: (folder, file, mode)
+            for file in options.hparams
+            for tree, folder in trees.items()
+            for told, mode in modes.items()
+        }
+
+
+def name_of(tree, file, options):
+    """What tells a contestant from others: its model, its checkout, or both."""
+    if len(options.hparams) == 1:
+        return tree
+    return Path(file).stem + (f", {tree}" if options.against else "")
 
 
 @contextmanager
@@ -91,8 +107,11 @@ def checkout(commit):
             subprocess.run([*git, "remove", "--force", str(tree)], check=True)
 
 
-def in_process(folder, mode, options):
+def in_process(folder, hparams, mode, options):
     """`measure` of a checkout's own copy of this script, with its package and recipe."""
+    names = ("data_folder", "recipe", "max_batch_seconds", "batches", "steps", "device", "precision")
+    given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    arguments = [hparams, "--compile", mode, *(str(x) for name, value in given.items() for x in (f"--{name}", value))]
     environment = os.environ | {
         "PYTHONPATH": str(folder),
         "OMP_NUM_THREADS": str(options.threads),
@@ -100,7 +119,7 @@ def in_process(folder, mode, options):
     }
     with tempfile.TemporaryDirectory() as work:
         script = folder / "benchmarks" / Path(__file__).name
-        command = [sys.executable, str(script), *sys.argv[1:], "--compile", mode, "--worker", work]
+        command = [sys.executable, str(script), *arguments, "--worker", work]
         done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -146,7 +165,9 @@ def trainer(options):
     prepared = Path(tempfile.gettempdir()) / "serenanet_training_step"  # decoded once for all rounds
     arguments = {"data_folder": options.data_folder, "precision": options.precision, "num_workers": 0, "lm": "null"}
     arguments |= {"output_folder": options.worker, "prepared_folder": prepared, "device": options.device}
-    line = [options.hparams, *(str(x) for key, value in arguments.items() for x in (f"--{key}", value))]
+    if options.max_batch_seconds:
+        arguments["max_batch_seconds"] = options.max_batch_seconds
+    line = [*options.hparams, *(str(x) for key, value in arguments.items() for x in (f"--{key}", value))]
     stdout, sys.stdout = sys.stdout, sys.stderr
     try:
         experiment = Experiment.from_command_line(options.recipe, line)
@@ -205,9 +226,11 @@ def report(medians, options):
     names = list(medians)
     lines = [f"| ms per step | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
     for part in (*PARTS, "step"):
-        lines.append(f"| {part} | " + " | ".join(f"{1e3 * medians[name][part]:.1f}" for name in names) + " |")
-    if len(names) == 2:
-        lines.append(f"\n{medians[names[0]]['step'] / medians[names[1]]['step']:.2f} times as fast.")
+        if any(medians[name][part] for name in names):
+            lines.append(f"| {part} | " + " | ".join(f"{1e3 * medians[name][part]:.1f}" for name in names) + " |")
+    if len(names) > 1:
+        ratios = (f"{name} {medians[names[0]]['step'] / medians[name]['step']:.2f}" for name in names[1:])
+        lines.append(f"\nTimes as fast as {names[0]}: {', '.join(ratios)}.")
     table = "\n".join(lines)
     print(table)
     if options.out:
@@ -219,7 +242,7 @@ def report(medians, options):
 
 
 def plot(medians, path):
-    """Stacked bars: one per checkout."""
+    """Stacked bars: one per contestant."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -57,6 +57,17 @@ def test_scorings_and_regularisers():
     assert set(run(net).regularisers) == {"gate_l2", "car_l2"}
 
 
+def test_torch_compile_takes_the_whole_model():
+    """The compiler follows the model through its parts, at any length, and gives the model's numbers."""
+    net = model()
+    compiled = torch.compile(net, backend="eager", dynamic=True)
+    for total in (21, 30, 17):
+        given = torch.randn(2, total, 16), torch.tensor([total, 9])
+        with torch.inference_mode():
+            torch.testing.assert_close(compiled(*given).log_probs("average"), net(*given).log_probs("average"))
+    torch._dynamo.reset()
+
+
 def test_a_front_end_without_a_regulariser():
     class Plain(nn.Module):
         def forward(self, x, lengths):

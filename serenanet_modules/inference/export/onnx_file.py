@@ -82,6 +82,7 @@ class OnnxFile:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
+        options.add_session_config_entry("session.force_spinning_stop", "1")  # idle threads leave the cores to others
         self._session = onnxruntime.InferenceSession(Path(path), options, ["CPUExecutionProvider"])
         self._inputs = [value.name for value in self._session.get_inputs()]
 

@@ -1,0 +1,23 @@
+"""What benchmarks/training_step.py prints; no time is asserted."""
+
+import importlib
+from types import SimpleNamespace
+
+from tests.integration.tiny import ROOT
+
+
+def test_a_part_that_nobody_has_is_no_row(monkeypatch, capsys):
+    """Parts of some contestants stand in the table, those of none do not; ratios are to the first."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    training_step = importlib.import_module("training_step")
+    none = dict.fromkeys(training_step.PARTS, 0.0)
+    medians = {
+        "serenanet": none | {"CAR": 0.001, "encoder": 0.1, "step": 0.2},
+        "conmamba": none | {"encoder": 0.3, "step": 0.4},
+        "hmamba": none | {"encoder": 0.3, "step": 0.1},
+    }
+    training_step.report(medians, SimpleNamespace(out=None))
+    rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert rows[2:] == ["encoder", "CAR", "step"]
+    training_step.report(medians, SimpleNamespace(out=None))
+    assert "Times as fast as serenanet: conmamba 0.50, hmamba 2.00." in capsys.readouterr().out
