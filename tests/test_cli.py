@@ -1,6 +1,7 @@
 """The command line: what it prints where, and its exit statuses."""
 
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -96,6 +97,11 @@ def test_interrupt(serenanet, monkeypatch):
 # --- transcribe -------------------------------------------------------------------------------------------------------
 
 
+def listed(*lines):
+    """A stdin with these lines."""
+    return io.TextIOWrapper(io.BytesIO(b"".join(os.fsencode(line) + b"\n" for line in lines)))
+
+
 @pytest.fixture
 def clips(tiny):
     return sorted((tiny[0] / "clips").glob("*.mp3"))[:3]
@@ -149,7 +155,7 @@ def test_folders_lists_and_a_file_for_each(serenanet, tiny, clips, tmp_path, mon
         shutil.copy2(clips[0], folder / name)
     (folder / "notes.txt").write_text("no audio")
     (folder / "a.wav").write_text("no audio either")
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{clips[1]}\n\n{folder / 'deep'}\n"))
+    monkeypatch.setattr(sys, "stdin", listed(clips[1], "", folder / "deep"))
     status, out, err = serenanet("transcribe", tiny[1], folder, "-", "--out", tmp_path / "out", "--format", "tsv")
     assert (status, out) == (1, "") and err.startswith(f"error: {folder / 'a.wav'}: ") and err.count("\n") == 1
     written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")}
@@ -159,8 +165,24 @@ def test_folders_lists_and_a_file_for_each(serenanet, tiny, clips, tmp_path, mon
 
     (tmp_path / "silent").mkdir()
     one_sentence(serenanet("transcribe", tiny[1], tmp_path / "silent"), "silent: holds no audio")
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    monkeypatch.setattr(sys, "stdin", listed())
     one_sentence(serenanet("transcribe", tiny[1], "-"), "the list of audio files is empty")
+
+
+def test_names_that_are_no_text(serenanet, tiny, clips, tmp_path, monkeypatch):
+    """Files from systems that wrote names in another encoding are found, listed, read and written about."""
+    paths = [tmp_path / os.fsdecode(name) for name in (b"kahawa \xff.mp3", b"$HOME \xfe.mp3")]
+    try:
+        for path in paths:
+            shutil.copy2(clips[0], path)
+    except OSError:
+        pytest.skip("this file system takes text only")
+    monkeypatch.setattr(sys, "stdin", listed(*paths))
+    alone = serenanet("transcribe", tiny[1], clips[0])[1]
+    status, out, _ = serenanet("transcribe", tiny[1], "-")
+    assert (status, out) == (0, f"{tmp_path}/kahawa \ufffd.mp3\t{alone}{tmp_path}/$HOME \ufffd.mp3\t{alone}")
+    status, *_ = serenanet("transcribe", tiny[1], *paths, "--format", "json", "--out", tmp_path / "out")
+    assert status == 0 and len(list((tmp_path / "out").glob("*.json"))) == 2
 
 
 def test_language_models(serenanet, tiny, clips, tmp_path):

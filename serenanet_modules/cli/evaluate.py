@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from serenanet_modules.cli.values import pairs
+from serenanet_modules.cli.values import pairs, positive
 
 
 def add(commands, name):
@@ -29,7 +29,7 @@ def add(commands, name):
     command.add_argument("--out", type=Path, metavar="DIR", help="write hypotheses, alignments and scores")
     command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
     command.add_argument(
-        "--batch-seconds", type=float, default=120.0, metavar="N", help="padded audio read at a time (120)"
+        "--batch-seconds", type=positive, default=120.0, metavar="N", help="padded audio read at a time (120)"
     )
     command.set_defaults(run=_evaluate, takes_more=True)
 

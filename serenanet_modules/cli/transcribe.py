@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from serenanet_modules.cli.values import positive
 from serenanet_modules.errors import UserError
 
 FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm", "textgrid")
@@ -21,7 +22,7 @@ def add(commands, name):
     )
     command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
     command.add_argument(
-        "--batch-seconds", type=float, default=120.0, metavar="N", help="padded audio read at a time (120)"
+        "--batch-seconds", type=positive, default=120.0, metavar="N", help="padded audio read at a time (120)"
     )
     command.set_defaults(run=_transcribe)
 
@@ -35,7 +36,7 @@ def _transcribe(arguments):
     from serenanet_modules.threads import best_device, share_cores
 
     share_cores()
-    found = files.find(arguments.files, sys.stdin)
+    found = files.find(arguments.files, sys.stdin.buffer)
     if len(found) > 1 and not arguments.out and arguments.format not in formats.SEVERAL:
         raise UserError(f"--format {arguments.format}: holds one recording; for {len(found)} files give --out DIR")
     recognizer = Recognizer.from_folder(arguments.folder, arguments.device or best_device())
@@ -49,10 +50,10 @@ def _transcribe(arguments):
             tqdm.write(f"error: {transcript}", file=sys.stderr)
             status = 1
             continue
-        text = formats.write(transcript, arguments.format, str(file.path))
+        text = formats.write(transcript, arguments.format, file.name)
         if arguments.out:
             files.save(path, text)
             continue
-        tqdm.write(f"{file.path}\t{text}" if arguments.format == "txt" and len(found) > 1 else text, end="")
+        tqdm.write(f"{file.name}\t{text}" if arguments.format == "txt" and len(found) > 1 else text, end="")
         sys.stdout.flush()
     return status

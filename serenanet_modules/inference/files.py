@@ -1,5 +1,6 @@
 """Which audio files a command line means, and where what is made of each is written."""
 
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,11 @@ class AudioFile:
     path: Path
     inside: Path
 
+    @property
+    def name(self):
+        """The path as text; bytes that are none, as in names from other systems, are replaced."""
+        return os.fsencode(self.path).decode("utf-8", "replace")
+
 
 def find(arguments, stdin):
     """The audio files that are meant.
@@ -27,7 +33,7 @@ def find(arguments, stdin):
     arguments : iterable of str
         Files, folders, whose audio is found by its suffix at any depth, and ``-`` for a list with a file or folder a
         line.
-    stdin : text file
+    stdin : binary file
 
     Returns
     -------
@@ -39,7 +45,7 @@ def find(arguments, stdin):
     UserError
         For a folder without audio, and where there is no file at all.
     """
-    named = [name for a in arguments for name in (stdin.read().splitlines() if str(a) == STDIN else [str(a)])]
+    named = [name for a in arguments for name in (_listed(stdin) if str(a) == STDIN else [str(a)])]
     found = [file for name in named if name.strip() for file in _files(Path(name.strip()))]
     if not found:
         raise UserError("the list of audio files is empty")
@@ -82,6 +88,10 @@ def save(path, text):
             partial.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _listed(stdin):
+    return [os.fsdecode(line) for line in stdin.read().splitlines()]  # names of files need not be text
 
 
 def _files(path):
