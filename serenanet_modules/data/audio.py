@@ -10,6 +10,7 @@ works without Python's lock, so that threads run beside each other.
 """
 
 import mmap
+import os
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from serenanet_modules.errors import UserError
 
 SAMPLE_RATE = 16000
 BLOCK_SECONDS = 30  # of a long recording, held in memory at once
+BLOCK_SAMPLES = 2**22  # of all channels, held at once at rates far above those of speech
 
 REASONS = {
     "missing": "there is no such file",
@@ -84,7 +86,7 @@ def blocks(path):
     Yields
     ------
     numpy.ndarray
-        (N,) float32 at 16 kHz, about `BLOCK_SECONDS` of sound each.
+        (N,) float32 at 16 kHz, about `BLOCK_SECONDS` of sound each at most.
 
     Raises
     ------
@@ -177,7 +179,7 @@ def seconds(path):
     path = Path(path)
     _check_there(path)
     try:
-        info = soundfile.info(path)
+        info = soundfile.info(_name(path))
     except soundfile.LibsndfileError as error:
         with open(path, "rb") as file:
             if ffmpeg.needed(file.read(16)):
@@ -193,7 +195,7 @@ def is_prepared(path):
     if Path(path).suffix.lower() != ".flac":
         return False
     try:
-        info = soundfile.info(path)
+        info = soundfile.info(_name(path))
     except soundfile.LibsndfileError:
         return False
     return (info.format, info.subtype, info.channels, info.samplerate) == ("FLAC", "PCM_16", 1, SAMPLE_RATE)
@@ -215,9 +217,15 @@ def save_flac(path, samples):
             raise UserError(f"{path}: cannot be written ({error}); is the disk full?") from None
 
 
+def _name(path):
+    """A path for soundfile, whose own encoding fails where a name is no text, as names from other systems may be."""
+    return path if os.name == "nt" else os.fsencode(path)
+
+
 def _check_there(path):
     if not path.is_file():
-        raise AudioError("missing", path)
+        detail = "a folder, pipe or device stands there" if path.exists() else ""
+        raise AudioError("missing", path, detail)
     if path.stat().st_size == 0:
         raise AudioError("empty", path, "a file of 0 bytes")
 
@@ -229,17 +237,22 @@ def _mono(samples, path):
     return samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
 
 
+def _block_frames(rate, channels):
+    return max(1, min(BLOCK_SECONDS * rate, BLOCK_SAMPLES // channels))
+
+
 def _with_libsndfile(path):
     """A file's rate, and its (N, channels) samples in pieces."""
     try:
-        file = soundfile.SoundFile(path)
+        file = soundfile.SoundFile(_name(path))
     except soundfile.LibsndfileError as error:
         raise AudioError("undecodable", path, error.error_string) from None
 
     def parts():
         with file:
             try:
-                yield from file.blocks(BLOCK_SECONDS * file.samplerate, dtype="float32", always_2d=True)
+                size = _block_frames(file.samplerate, file.channels)
+                yield from file.blocks(size, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
                 raise AudioError("undecodable", path, error.error_string) from None
 
@@ -249,7 +262,7 @@ def _with_libsndfile(path):
 def _with_ffmpeg(path):
     """The same for a file that libsndfile does not know."""
     try:
-        rate, parts = ffmpeg.read(path, BLOCK_SECONDS)
+        rate, parts = ffmpeg.read(path, _block_frames)
     except ffmpeg.FFmpegError as error:
         raise AudioError("undecodable", path, str(error)) from None
 

@@ -14,7 +14,10 @@ from serenanet_modules.errors import LayoutError, UserError
 
 logger = logging.getLogger(__name__)
 
-AUDIO = ("wav", "flac", "mp3", "ogg", "opus", "oga", "m4a", "mp4", "webm", "aac", "amr", "wma", "aif", "aiff")
+AUDIO = (
+    *("wav", "flac", "mp3", "mpga", "ogg", "opus", "oga", "m4a", "mp4", "mov", "3gp", "webm", "mkv", "mka"),
+    *("aac", "amr", "wma", "aif", "aiff", "caf"),
+)
 PIECE = 20.0  # seconds, of a long recording without a transcript
 UNLABELLED_DEV = 0.02  # of the files, where no corpus has a dev set
 

@@ -18,6 +18,9 @@ MAGIC = {  # how files begin that libsndfile does not know: offset, bytes
 }
 
 
+NO_AUDIO = "matches no streams"  # what ffmpeg says where there are pictures only
+
+
 class FFmpegError(Exception):
     """What ffmpeg said, or that it is not there."""
 
@@ -27,14 +30,14 @@ def needed(data):
     return any(data[at : at + len(magic)] == magic for at, magic in MAGIC.values())
 
 
-def read(path, seconds):
+def read(path, size):
     """Decode the first audio stream of a file in pieces.
 
     Parameters
     ----------
     path : Path
-    seconds : float
-        Of a piece.
+    size : callable
+        (rate in Hz, channels) -> samples of each channel in a piece.
 
     Returns
     -------
@@ -48,11 +51,11 @@ def read(path, seconds):
     """
     if not shutil.which("ffmpeg"):
         raise FFmpegError("its format needs ffmpeg, which is not installed")
-    pieces = _decode(path, seconds)
+    pieces = _decode(path, size)
     return next(pieces), pieces
 
 
-def _decode(path, seconds):
+def _decode(path, size):
     """Yield the rate, then the pieces."""
     command = ["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", f"file:{path}"]
     command += ["-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "wav", "-"]
@@ -64,13 +67,13 @@ def _decode(path, seconds):
         if header is not None:
             channels, rate = header
             yield rate
-            size = 4 * channels
-            while block := process.stdout.read(size * int(seconds * rate)):
-                yield np.frombuffer(block[: len(block) // size * size], np.float32).reshape(-1, channels)
+            frame = 4 * channels  # bytes
+            while block := process.stdout.read(frame * size(rate, channels)):
+                yield np.frombuffer(block[: len(block) // frame * frame], np.float32).reshape(-1, channels)
         if process.wait() or header is None:
             errors.seek(0)
-            said = errors.read().decode(errors="replace").strip().splitlines()[-1:]
-            raise FFmpegError(f"ffmpeg: {' '.join(said)}")
+            said = errors.read().decode(errors="replace").strip().splitlines()
+            raise FFmpegError("it has no audio" if NO_AUDIO in " ".join(said) else f"ffmpeg: {' '.join(said[-1:])}")
 
 
 def _wav_format(stream):

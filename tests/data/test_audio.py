@@ -1,5 +1,6 @@
 """Any audio file gives 16 kHz mono float32, or an error that names what is wrong."""
 
+import os
 import shutil
 import subprocess
 import threading
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from serenanet_modules.data import ffmpeg
+from serenanet_modules.data import audio, ffmpeg
 from serenanet_modules.data.audio import AudioError, cut, is_prepared, load, save_flac, seconds
 from serenanet_modules.data.files import replacing
 from serenanet_modules.data.mpeg import missing_part
@@ -78,9 +79,20 @@ def test_a_broken_foreign_container(tmp_path):
     assert reason(tmp_path / "a.m4a") == "undecodable"
 
 
+@needs_ffmpeg
+def test_pictures_alone(tmp_path):
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=d=0.1:size=32x32", tmp_path / "a.mp4"]
+    subprocess.run(command, check=True)
+    with pytest.raises(AudioError, match="a.mp4: .* audio .it has no audio."):
+        load(tmp_path / "a.mp4")
+
+
 def test_missing_empty_and_undecodable(tmp_path):
     assert reason(tmp_path / "none.mp3") == "missing"
     assert reason(tmp_path) == "missing"
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(AudioError, match="pipe.wav: .* pipe or device"):
+        load(tmp_path / "pipe.wav")
     (tmp_path / "zero.mp3").touch()
     assert reason(tmp_path / "zero.mp3") == "empty"
     soundfile.write(tmp_path / "silent.wav", np.zeros(0), 16000)
@@ -184,6 +196,22 @@ def test_two_threads_write_one_file(tmp_path):
         writer.join()
     assert len(load(tmp_path / "a.flac")) == len(samples)
     assert [p.name for p in tmp_path.iterdir()] == ["a.flac"]
+
+
+@pytest.mark.parametrize("suffix", ["wav", pytest.param("mka", marks=needs_ffmpeg)])
+def test_blocks_are_bounded_in_samples(tmp_path, suffix, monkeypatch):
+    """Many channels at a high rate come in shorter blocks, and are the same sound."""
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, (96000, 8)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", noise, 96000)
+    if suffix != "wav":
+        command = ["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", "-c:a", "pcm_s16le", tmp_path / f"a.{suffix}"]
+        subprocess.run(command, check=True)
+    whole, seen = load(tmp_path / f"a.{suffix}"), []
+    mono = audio._mono
+    monkeypatch.setattr(audio, "BLOCK_SAMPLES", 80000)
+    monkeypatch.setattr(audio, "_mono", lambda samples, path: seen.append(samples.size) or mono(samples, path))
+    np.testing.assert_allclose(load(tmp_path / f"a.{suffix}"), whole, atol=1e-6)
+    assert max(seen) == 80000 and sum(seen) == noise.size
 
 
 SPANS = [(70.0, None), (0.5, 1.25), (29.9, 30.1), (1.0, 65.0), (0.0, None), (80.0, 81.0)]
