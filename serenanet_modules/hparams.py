@@ -245,10 +245,17 @@ def _read(file):
     """Parse one file and put included files in their places."""
     if not file.is_file():
         raise UserError(f"{file}: no such hyper-parameter file; the ready ones are in hparams/")
-    tree = _parse(file.read_text(encoding="utf-8"), file)
+    tree = _parse(_text(file), file)
     if not isinstance(tree, CommentedMap):
         raise UserError(f"{file}: a hyper-parameter file must be a mapping of keys to values")
     return _include(tree, file)
+
+
+def _text(file):
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: is not UTF-8 text ({error})") from None
 
 
 def _parse(text, where):
@@ -271,7 +278,7 @@ def _include(node, file, seen=()):
         raise UserError(f"{file}: includes {target}, which does not exist")
     if target.resolve() in seen:
         raise UserError(f"{file}: includes {target}, which includes it; break the circle")
-    part = _parse(target.read_text(encoding="utf-8"), target)
+    part = _parse(_text(target), target)
     part = _include(part, target, (*seen, target.resolve()))
     if isinstance(part, CommentedMap):
         part.ca.comment = None  # a heading between a list's dash and a tag would tear them apart

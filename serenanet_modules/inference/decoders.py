@@ -75,6 +75,8 @@ def _found(hypotheses, spelled=False):
 def _ctc_beam(run, lm, lexicon):
     options = {"lexicon": lexicon, "beam_size": run.settings["beam_size"] or BeamDecoder.beam_size}
     if lm is not None:
+        if Path(lm).is_dir():
+            raise UserError(f"{lm}: is a folder; a model without an attention decoder takes a word n-gram model (ARPA)")
         if run.phonemic and lexicon is None:
             raise UserError(f"{run.folder}: save/lexicon.tsv is missing, which a language model of words needs")
         options |= {"lm": run.lm_path(lm), **run.settings["decoding"]}

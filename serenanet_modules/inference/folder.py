@@ -118,6 +118,11 @@ def _device(name):
         raise UserError(f"device {name}: is not a device; give cpu, cuda or cuda:0") from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"device {name}: this machine has no usable GPU; give cpu")
+    try:
+        torch.ones(1, device=device).tolist()
+    except (RuntimeError, NotImplementedError) as error:  # a second GPU, or what this PyTorch was built without
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"device {name}: cannot be used here ({reason}); give cpu") from None
     return device
 
 

@@ -251,7 +251,7 @@ def test_a_spoilt_folder(tiny, tmp_path, spoil, words):
         Recognizer.from_folder(folder)
 
 
-@pytest.mark.parametrize("device", ["quantum", "cuda"])
+@pytest.mark.parametrize("device", ["quantum", "meta", "cuda"])
 def test_devices_that_are_not_there(tiny, device):
     if device == "cuda" and torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
