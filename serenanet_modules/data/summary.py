@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+import numpy as np
+
 from serenanet_modules.data.manifest import SPLITS, role
 
 
@@ -16,7 +18,8 @@ def summarise(clips):
     Returns
     -------
     dict
-        locales, splits (hours, utterances, speakers, characters and rejects of each), warnings.
+        locales, splits (hours, the 99th percentile of durations, utterances, speakers, characters and rejects of
+        each), warnings.
     """
     kept = [clip for clip in clips if not clip.reason]
     names = split_names(clip.candidate.split for clip in clips)
@@ -88,8 +91,10 @@ def crossing(clips):
 
 def _count(clips, split):
     inside = [clip for clip in clips if clip.candidate.split == split and not clip.reason]
+    durations = [clip.duration for clip in inside]
     return {
-        "hours": round(sum(clip.duration for clip in inside) / 3600, 4),
+        "hours": round(sum(durations) / 3600, 4),
+        "p99_seconds": round(float(np.percentile(durations, 99)), 2) if durations else 0.0,
         "utterances": len(inside),
         "speakers": len({clip.candidate.speaker for clip in inside} - {""}),
         "characters": sum(len(clip.text) for clip in inside),

@@ -90,7 +90,7 @@ def _pieces(units, text):
 def _posteriors(recognizer, source, batch_seconds):
     """Log-probabilities (T, V) of all of a source, and the T + 1 seconds at which its frames begin and end."""
     parts, edges, end = [], [], 0.0
-    for window in windows([source], WINDOW * batch_seconds):
+    for window in windows([source], WINDOW * batch_seconds, recognizer.settings["piece_seconds"]):
         pieces = [event for event in window if isinstance(event, Piece)]
         found = [None] * len(pieces)
         for plan in BatchSampler([piece.seconds for piece in pieces], batch_seconds, shuffle=False):

@@ -20,6 +20,7 @@ PARTS = ("model", "features")
 SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
 ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
 WEIGHTS = ("lm_weight", "word_score")
+PIECES = (3.0, 30.0)  # seconds: bounds of what a recogniser is given at once
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class OpenRun:
         ``features`` and ``model`` with their weights, in evaluation mode.
     units : Units
     settings : dict
-        The hyper-parameters `SETTINGS`, `ATTENTION_SETTINGS` where the model has a label decoder, and ``decoding``:
-        the weights that dev chose.
+        The hyper-parameters `SETTINGS`, `ATTENTION_SETTINGS` where the model has a label decoder; ``decoding``:
+        the weights that dev chose; ``piece_seconds``: how long the audio may be that the model reads at once, which is
+        what 99 % of its training utterances were.
     """
 
     folder: Path
@@ -97,8 +99,8 @@ def open_run(folder, device):
     load_weights(modules, folder / "weights.safetensors")
     more = ATTENTION_SETTINGS if hasattr(built["model"], "attention") else ()
     _check_keys(built, more, hparams.source)
-    settings = {name: built[name] for name in (*SETTINGS, *more)}
-    return OpenRun(folder, modules.to(device).eval(), units, {**settings, "decoding": _tuned_weights(folder)})
+    settings = {name: built[name] for name in (*SETTINGS, *more)} | _results(folder)
+    return OpenRun(folder, modules.to(device).eval(), units, settings)
 
 
 def load_weights(modules, path):
@@ -147,13 +149,16 @@ def _check_keys(found, names, where):
         raise UserError(f"{where}: has no '{missing[0]}'; is this a result folder of SerenaNet, and of this version?")
 
 
-def _tuned_weights(folder):
-    """What dev chose for decoding with language models; {} where the run used none."""
-    path = folder / "result.json"
-    if not path.is_file():
-        return {}
-    try:
-        decoding = json.loads(path.read_text(encoding="utf-8")).get("decoding", {})
-        return {name: w for name, w in decoding.items() if name in WEIGHTS or name.startswith("attention/")}
-    except ValueError as error:
-        raise UserError(f"{path}: is not valid JSON ({error})") from None
+def _results(folder):
+    """What the training's results say of use: ``decoding`` and ``piece_seconds`` of `OpenRun.settings`."""
+    path, result = folder / "result.json", {}
+    if path.is_file():
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{path}: is not valid JSON ({error})") from None
+    decoding = result.get("decoding", {})
+    tuned = {name: w for name, w in decoding.items() if name in WEIGHTS or name.startswith("attention/")}
+    shortest, longest = PIECES
+    usual = result.get("data", {}).get("splits", {}).get("train", {}).get("p99_seconds", longest)
+    return {"decoding": tuned, "piece_seconds": min(max(usual, shortest), longest)}

@@ -59,7 +59,7 @@ class Recognizer:
         """Whether the model's units are phonemes."""
         return self.run.phonemic
 
-    def transcribe(self, sources, batch_seconds=120.0, lm=None, progress=False):
+    def transcribe(self, sources, batch_seconds=120.0, lm=None, progress=False, piece_seconds=None):
         """What is said in audio of any length.
 
         Decoding is greedy; with phoneme units it is a search over the training words, where the folder holds
@@ -80,6 +80,9 @@ class Recognizer:
             is what the run was evaluated with, the neural one first.
         progress : bool
             Whether to show a bar.
+        piece_seconds : float, optional
+            What is longer is cut at pauses; by default what is longer than the utterances of the training, and than
+            30 s in any case: few models bear more than they were trained on.
 
         Returns
         -------
@@ -92,13 +95,13 @@ class Recognizer:
             For the first source that gives no usable audio, and for a language model that cannot be used.
         """
         found = []
-        for transcript in self.transcripts(sources, batch_seconds, lm, progress):
+        for transcript in self.transcripts(sources, batch_seconds, lm, progress, piece_seconds):
             if isinstance(transcript, UserError):
                 raise transcript
             found.append(transcript)
         return found
 
-    def transcripts(self, sources, batch_seconds=120.0, lm=None, progress=False):
+    def transcripts(self, sources, batch_seconds=120.0, lm=None, progress=False, piece_seconds=None):
         """Yield for each source, in order, its `Transcript` or the `UserError` that says what is wrong with it.
 
         Parameters are those of `transcribe`.
@@ -107,7 +110,7 @@ class Recognizer:
             raise UserError(f"batch_seconds is {batch_seconds}; give a number of seconds above 0")
         decoder, heard = self._decoder(lm), []
         with tqdm(total=0, desc="transcribing", unit="s", unit_scale=True, disable=not progress) as bar:
-            for window in windows(sources, WINDOW * batch_seconds):
+            for window in windows(sources, WINDOW * batch_seconds, piece_seconds or self.settings["piece_seconds"]):
                 pieces = [event for event in window if isinstance(event, Piece)]
                 bar.total += sum(piece.seconds for piece in pieces)
                 segments = iter(self._segments(pieces, batch_seconds, decoder, bar))

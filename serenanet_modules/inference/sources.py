@@ -60,11 +60,14 @@ def read(source):
     yield from resampled(parts, rate)
 
 
-def cut(source):
-    """The pieces of a source, then its `End`; what is wrong with it comes in that, not as an exception."""
+def cut(source, most=30.0):
+    """The pieces of a source, of at most so many seconds, then its `End`.
+
+    What is wrong with the source comes in that, not as an exception.
+    """
     at = 0
     try:
-        for samples in segment(read(source)):
+        for samples in segment(read(source), most):
             yield Piece(at / SAMPLE_RATE, samples.copy())  # a view would keep all that it was cut from
             at += len(samples)
     except UserError as error:
@@ -73,14 +76,14 @@ def cut(source):
         yield End(at / SAMPLE_RATE)
 
 
-def windows(sources, seconds):
-    """Lists of consecutive pieces and ends of all sources, about ``seconds`` of audio each.
+def windows(sources, seconds, most=30.0):
+    """Lists of consecutive pieces, of ``most`` seconds, and ends of all sources, about ``seconds`` of audio each.
 
     No more is in memory at once, however many the sources are and however long.
     """
     window, held = [], 0.0
     for source in sources:
-        for event in cut(source):
+        for event in cut(source, most):
             window.append(event)
             held += event.seconds if isinstance(event, Piece) else 0.0
             if held >= seconds or not held:  # errors that nothing stands before need not wait

@@ -125,9 +125,11 @@ def test_summary_and_its_warnings(corpus, tmp_path, capsys):
     prepared = prepare(corpus.candidates, tmp_path / "out", jobs=1)
     assert json.loads((prepared.folder / "summary.json").read_text()) == prepared.summary
     test = prepared.summary["splits"]["test"]
+    durations = [u.duration for u in read_manifest(prepared.manifest, "test")]
     assert (test["utterances"], test["speakers"], test["rejected"]) == (3, 3, {})
     assert test["characters"] == len("asante sana" + "habari yako" + "xenxa")
     assert test["hours"] == pytest.approx(3.2 / 3600, rel=0.1)
+    assert test["p99_seconds"] == pytest.approx(np.percentile(durations, 99), abs=0.01)
     assert prepared.summary["warnings"] == [
         "1 test speaker(s) also speak in train",
         "1 test utterance(s) have a sentence that is in train",

@@ -143,6 +143,24 @@ def test_long_audio_is_its_pieces(recognizer):
     assert text
 
 
+@pytest.mark.parametrize("usual, longest", [(0.8, 3.0), (7.5, 7.5), (54.0, 30.0), (None, 30.0)])
+def test_pieces_are_as_long_as_training_utterances(tiny, tmp_path, usual, longest):
+    """Models hear long audio in pieces of the length that they know; evaluation and callers can ask for more."""
+    folder = copy_without(tiny[1], tmp_path / "run")
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    assert result["data"]["splits"]["train"].pop("p99_seconds") > 0
+    result["data"]["splits"]["train"] |= {} if usual is None else {"p99_seconds": usual}
+    (folder / "result.json").write_text(json.dumps(result))
+    recognizer, noise = Recognizer.from_folder(folder), np.random.default_rng(0).standard_normal(64 * SAMPLE_RATE)
+    seen, original = [], recognizer._output
+    recognizer._output = lambda pieces: seen.extend(map(len, pieces)) or original(pieces)
+    for asked, most in ((None, longest), (20.0, 20.0)):
+        seen.clear()
+        (transcript,) = recognizer.transcribe([0.1 * noise], piece_seconds=asked)
+        assert most / 2 * SAMPLE_RATE <= max(seen) <= most * SAMPLE_RATE and sum(seen) == len(noise)
+        assert transcript.duration == 64
+
+
 @pytest.mark.parametrize("length", [1, 159, 400, 1000])
 def test_very_short_audio(recognizer, length):
     """A single sample is audio too."""
