@@ -70,7 +70,7 @@ async def _refused(request, error):
 
 async def _invalid(request, error):
     first = error.errors()[0]
-    name = str(first["loc"][-1])
+    name = next((part for part in reversed(first["loc"]) if isinstance(part, str)), "body")  # numbers are places in it
     return response(APIError(400, f"{name}: {first['msg']}", name, "invalid_value"))
 
 

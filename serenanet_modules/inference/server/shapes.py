@@ -1,5 +1,6 @@
 """Answers in the shapes of OpenAI's API, as https://platform.openai.com/docs/api-reference/audio gives them."""
 
+import json
 import math
 import zlib
 
@@ -64,6 +65,30 @@ class VerboseTranscription(BaseModel):
 def transcription(transcript):
     """A `Transcript` as `Transcription`."""
     return Transcription(text=transcript.text, usage=_usage(transcript))
+
+
+def events(transcript):
+    """A `Transcript` as server-sent events: the text of each segment, then all of it.
+
+    Examples
+    --------
+    >>> from serenanet_modules.inference.transcript import Segment, Transcript
+    >>> parts = [Segment(text, 0.0, 1.0, 0.9, (), ()) for text in ("saa", "mbili")]
+    >>> print(events(Transcript("saa mbili", 2.0, tuple(parts))), end="")
+    data: {"type": "transcript.text.delta", "delta": "saa"}
+    <BLANKLINE>
+    data: {"type": "transcript.text.delta", "delta": " mbili"}
+    <BLANKLINE>
+    data: {"type": "transcript.text.done", "text": "saa mbili"}
+    <BLANKLINE>
+    """
+    found, at = [], 0
+    for segment in transcript.segments:
+        end = transcript.text.index(segment.text, at) + len(segment.text)
+        found.append({"type": "transcript.text.delta", "delta": transcript.text[at:end]})
+        at = end
+    found.append({"type": "transcript.text.done", "text": transcript.text})
+    return "".join(f"data: {json.dumps(event)}\n\n" for event in found)
 
 
 def verbose(transcript, language, units, granularities=("word", "segment"), include=("srt", "vtt")):

@@ -41,10 +41,12 @@ async def transcribe(
         list[Literal["srt", "vtt"]] | None,
         Form(alias="include[]", description="of verbose_json: subtitles beside the rest"),
     ] = None,
+    stream: Annotated[bool, Form(description="json as server-sent events, a delta for each segment")] = False,
 ):
     """Transcribe a recording."""
     service = request.app.state.service
-    _check(service, model, language, response_format, granularities or include)
+    _check(service, model, language)
+    _check_format(response_format, granularities or include, stream)
     options = service.options
     samples = await anyio.to_thread.run_sync(
         uploads.read, file.file, options.max_seconds, options.timeout, limiter=service.decoding
@@ -52,6 +54,8 @@ async def transcribe(
     transcript = await _unless_gone(request, service.batcher.transcribe(samples))
     if response_format in FORMATS:
         return PlainTextResponse(formats.write(transcript, FORMATS[response_format]), media_type=MEDIA[response_format])
+    if stream:
+        return PlainTextResponse(shapes.events(transcript), media_type="text/event-stream")
     if response_format == "json":
         shape = shapes.transcription(transcript)
     else:
@@ -60,15 +64,22 @@ async def transcribe(
     return JSONResponse(shape.model_dump(exclude_none=True))
 
 
-def _check(service, model, language, response_format, details):
-    """Refuse parameters that do not fit the model or one another."""
+def _check(service, model, language):
+    """Refuse what does not fit the model."""
     _check_model(service, model or ALIAS)
     own = service.language
     if language and language.lower().replace("_", "-").split("-")[0] != own.lower().split("-")[0]:
         raise APIError(400, f"the model transcribes {own!r} and not {language!r}", "language", "unsupported_language")
+
+
+def _check_format(response_format, details, stream):
+    """Refuse what does not fit the format."""
     if details and response_format != "verbose_json":
         message = f"timestamps and what to include are for response_format verbose_json, and not for {response_format}"
         raise APIError(400, message, "response_format", "invalid_value")
+    if stream and response_format != "json":
+        message = f"what is streamed is of response_format json, and not of {response_format}"
+        raise APIError(400, message, "stream", "invalid_value")
 
 
 async def _unless_gone(request, work):

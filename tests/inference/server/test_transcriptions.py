@@ -4,8 +4,11 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from urllib.request import urlopen
 
+import numpy as np
 import pytest
+import soundfile
 
+from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.inference import formats
 from tests.inference.server.browser import until
 from tests.inference.server.conftest import URL, Held, refused
@@ -72,6 +75,20 @@ def test_subtitles_beside_the_rest(client, clips, transcripts):
     assert "srt" not in answer.model_extra
 
 
+def test_stream(client, clips, recognizer, tmp_path):
+    """The client's own events: a delta for each segment, which joined are the text."""
+    samples = np.concatenate([load(clip) for clip in clips])
+    soundfile.write(tmp_path / "long.wav", samples, SAMPLE_RATE, subtype="FLOAT")
+    (expected,) = recognizer.transcribe([samples])
+    *deltas, done = transcribe(client, tmp_path / "long.wav", stream=True)
+    assert {delta.type for delta in deltas} == {"transcript.text.delta"} and done.type == "transcript.text.done"
+    assert len(deltas) == len(expected.segments) > 1
+    assert "".join(delta.delta for delta in deltas) == done.text == expected.text
+    with pytest.raises(openai.BadRequestError, match="streamed") as raised:
+        transcribe(client, clips[0], stream=True, response_format="verbose_json")
+    assert raised.value.param == "stream"
+
+
 def test_many_at_once(live, recognizer, clips, transcripts):
     """Twenty requests at a time each get their own text, and go through the network together."""
     held, order = Held(recognizer), [i % len(clips) for i in range(20)]
@@ -102,6 +119,7 @@ def test_models(client):
         ({"response_format": "yaml"}, openai.BadRequestError, "response_format"),
         ({"temperature": 3}, openai.BadRequestError, "temperature"),
         ({"timestamp_granularities": ["word"]}, openai.BadRequestError, "response_format"),
+        ({"include": ["logprobs"]}, openai.BadRequestError, "include[]"),
         ({"file": b"no audio"}, openai.BadRequestError, "file"),
         ({"file": b""}, openai.BadRequestError, "file"),
     ],
