@@ -251,7 +251,8 @@ def _write(clips, target, identity, settings, progress):
                 rows.writerow((c.id, c.path, c.split, clip.reason, clip.detail))
     for split in sorted({clip.candidate.split for clip in clips} - {clip.candidate.split for clip in kept}):
         reasons = in_words(rejected(clips, split))
-        raise UserError(f"No {split} utterance is usable ({reasons}); see {target / 'rejects.tsv'}.")
+        first = next(clip.candidate.path for clip in clips if clip.candidate.split == split)
+        raise UserError(f"No {split} utterance is usable ({reasons}; first {first}); see {target / 'rejects.tsv'}.")
     in_place = sum(clip.flac == clip.candidate.path for clip in kept)
     summary = {**identity, "in_place": in_place, "settings": asdict(settings), **summarise(clips)}
     with replacing(target / "summary.json") as partial:

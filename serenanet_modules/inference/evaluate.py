@@ -40,7 +40,7 @@ def candidates(data, locale, data_folder=None, split=None, options=()):
     locale : str
         Of what does not say its own.
     data_folder : str or list of str, optional
-        The recipe's; for a manifest where its relative paths start, if not in its own folder.
+        The recipe's; for a manifest where its relative paths start, if not in its own folder or ``clips`` in that.
     split : str, optional
         A set or a role; by default test, or all of a manifest that is of a single other split.
     options : sequence of (str, str)
@@ -108,9 +108,7 @@ def report(sets, summary, seconds):
     duration = sum(u.duration for s in sets.values() for u in s.utterances)
     count = sum(len(s.utterances) for s in sets.values())
     yield f"{count} utterances, {duration / 3600:.2f} h, recognised in {seconds:.1f} s (RTF {seconds / duration:.3f})"
-    for name, found in summary["splits"].items():
-        if found["rejected"]:
-            yield f"left out of {name}: {in_words(found['rejected'])}"
+    yield from left_out(summary)
     yield ""
     width = max(6, *(len(name) + 2 for name in sets))
     yield f"{'set':<{width}}{'measure':<9}{'%':>7}   {'95 % interval':<16}{'S':>7}{'D':>7}{'I':>7}{'of':>9}"
@@ -120,6 +118,13 @@ def report(sets, summary, seconds):
             interval = "{:.2f} … {:.2f}".format(*r["interval_95"])
             errors = "".join(f"{r[kind]:>7}" for kind in ("substitutions", "deletions", "insertions"))
             yield f"{name:<{width}}{measure:<9}{r['percent']:>7.2f}   {interval:<16}{errors}{result.total.length:>9}"
+
+
+def left_out(summary):
+    """Yield a line for each set of which a preparation kept something out."""
+    for name, found in summary["splits"].items():
+        if found["rejected"]:
+            yield f"left out of {name}: {in_words(found['rejected'])}"
 
 
 def write(sets, folder, about):
@@ -158,7 +163,14 @@ def _corpus(path, locale, data_folder, options):
     if options:
         raise UserError(f"--{options[0][0]}: only a recipe has options, and {path} is none")
     root = data_folder[0] if isinstance(data_folder, list) else data_folder
-    return custom.candidates(path, locale, data_root=root, shares=EVERYTHING)
+    found = custom.candidates(path, locale, data_root=root, shares=EVERYTHING)
+    return found if root else [_in_clips(c) for c in found]
+
+
+def _in_clips(candidate):
+    """The same in ``clips`` beside the manifest, where a Common Voice release has what its lists name."""
+    inside = candidate.path.parent / "clips" / candidate.path.name
+    return replace(candidate, path=inside) if inside.is_file() and not candidate.path.is_file() else candidate
 
 
 def _score(rows, texts, phones, run):

@@ -295,7 +295,7 @@ def test_phonemes_are_made_or_taken_from_the_corpus(corpus, tmp_path):
 
 def test_a_split_without_one_usable_utterance_is_an_error(corpus, tmp_path):
     corpus.add("gone", "dev", seconds=0)
-    with pytest.raises(UserError, match=r"No dev utterance is usable \(1 missing\); see .*rejects"):
+    with pytest.raises(UserError, match=r"No dev utterance is usable \(1 missing; first .*\); see .*rejects"):
         corpus.prepare(tmp_path / "out")
     assert not list((tmp_path / "out").glob("*/manifest.csv"))
     with pytest.raises(UserError, match="nothing to prepare"):

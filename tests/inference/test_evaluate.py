@@ -55,12 +55,15 @@ def test_a_recipes_corpus(evaluate, tiny, tmp_path, split, more, decoder):
 
 
 def test_manifests(evaluate, tiny, tmp_path):
-    """A prepared manifest, one of one's own without splits, and one with a bad file, which is named and left out."""
+    """A prepared manifest, a release's list, one's own without splits, and one with a bad file, which is left out."""
     corpus, folder = tiny
     (prepared,) = (corpus / "prepared").glob("*/manifest.csv")
     expected = of_training(folder, "test", "decoder/greedy")
     assert evaluate(folder, prepared, "--out", tmp_path / "a")[0] == 0
     assert scores(tmp_path / "a") == {"test": expected}
+
+    assert evaluate(folder, corpus / "test.tsv", "--out", tmp_path / "c")[0] == 0  # of files in clips/
+    assert scores(tmp_path / "c") == {"test": expected}
 
     rows = read_manifest(prepared, "test")
     lines = ["path,text", *(f"{prepared.parent / u.path},{u.text.upper()}!" for u in rows)]

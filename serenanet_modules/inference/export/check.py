@@ -1,16 +1,19 @@
 """A written file against the model that it was made from: numbers on noise, error rates on speech."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import torch
 from tqdm import tqdm
 
 from serenanet_modules.analysis.scoring import score
-from serenanet_modules.data.audio import SAMPLE_RATE, load
+from serenanet_modules.data.audio import SAMPLE_RATE, blocks
 from serenanet_modules.data.batching import BatchSampler
-from serenanet_modules.data.tables import read_rows
-from serenanet_modules.data.text import normaliser
+from serenanet_modules.data.manifest import read_manifest
+from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.decoding.greedy import collapse
-from serenanet_modules.errors import UserError
+from serenanet_modules.inference.evaluate import candidates, left_out
 from serenanet_modules.inference.segment import segment
 
 BATCHES = (  # seconds of the utterances of each batch, and of padding behind the longest
@@ -90,24 +93,30 @@ class Speech:
     Parameters
     ----------
     manifest : Path
-        As `data.tables` reads them; paths begin at its folder, or at ``clips`` in it.
+        Any that `inference.evaluate` takes; it is prepared as for a training.
     opened : OpenRun
         Its units say what is compared: words, or phones where they are phonemes.
 
     Raises
     ------
     UserError
-        Where a file cannot be read, or texts are missing.
+        Where there are none.
+
+    Attributes
+    ----------
+    left_out : list of str
+        Lines that say what cannot be used, and why.
     """
 
     def __init__(self, manifest, opened):
-        self.units, phonemic = opened.units, opened.units.kind == "phoneme"
-        self.level, column = ("phone", "phonemes") if phonemic else ("word", "text")
-        normalise = str if phonemic else normaliser(opened.settings["locale"])
-        self.texts, self._pieces = {}, []
-        for row in tqdm(_rows(manifest, column), desc="reading", unit="clip", leave=False, disable=None):
-            self.texts[row.where] = normalise(row.get(column))
-            self._pieces += [(row.where, piece) for piece in segment([_audio(row, manifest)])]
+        self.units, self.level = opened.units, "phone" if opened.phonemic else "word"
+        chosen = candidates(manifest, opened.settings["locale"])
+        with tempfile.TemporaryDirectory() as folder:
+            prepared = prepare(chosen, Path(folder), Settings(phonemes=opened.phonemic), progress=False)
+            rows = read_manifest(prepared.manifest)
+            self.texts = {u.id: u.phonemes if opened.phonemic else u.text for u in rows}
+            self.left_out = list(left_out(prepared.summary))
+            self._pieces = [(u.id, piece) for u in rows for piece in segment(blocks(prepared.folder / u.path))]
 
     def errors(self, run, name):
         """`ErrorCounts` of greedy decoding by a function as `Eager`; ``name`` stands beside the progress bar."""
@@ -129,31 +138,3 @@ class Speech:
             row[: len(piece)] = piece
         for y, n in zip(*run(audio, lengths), strict=True):
             yield self.units.decode(collapse(y[:n].argmax(-1).tolist(), self.units.blank_id)[0])
-
-
-def _rows(manifest, column):
-    if not manifest.is_file():
-        raise UserError(f"{manifest}: there is no such file; give a manifest with paths and texts")
-    rows = read_rows(manifest)
-    for row in rows:
-        if not row.get(column):
-            raise UserError(f"{row.where}: has no {column}, which --check needs")
-    return rows
-
-
-def _audio(row, manifest):
-    """Samples of one row, a segment of a recording where it says so."""
-    path = manifest.parent / row.get("path")
-    if not path.is_file() and (manifest.parent / "clips" / row.get("path")).is_file():
-        path = manifest.parent / "clips" / row.get("path")
-    samples = load(path)
-    try:
-        start, end = (float(row.get(name) or default) for name, default in (("start", 0), ("end", np.inf)))
-        if row.get("start") and not row.get("end") and row.get("duration"):
-            end = start + float(row.get("duration"))
-    except ValueError:
-        raise UserError(f"{row.where}: start, end and duration must be seconds") from None
-    cut = samples[round(start * SAMPLE_RATE) : None if end == np.inf else round(end * SAMPLE_RATE)]
-    if not len(cut):
-        raise UserError(f"{row.where}: the segment from {start:g} s holds no audio")
-    return cut

@@ -71,6 +71,8 @@ def export(folder, to, int8=False, out=None, check=None, say=print):
         runs[small] = _quantised(path, small, to, opened, say)
         write_sidecars(small, opened.units, facts)
     if speech is not None:
+        for line in speech.left_out:
+            say(line)
         for run, name in ((eager, "the model"), *((run, file.name) for file, run in runs.items())):
             say(f"{'PER' if speech.level == 'phone' else 'WER'} % of {name}: {speech.errors(run, name)}")
     return list(runs)

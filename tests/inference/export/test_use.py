@@ -64,10 +64,11 @@ def test_sherpa_onnx(exports):
 
 @pytest.fixture
 def manifest(tmp_path):
-    """Four clips of the sample corpus and a manifest of them."""
+    """A manifest of four clips of the sample corpus, and one that is not there."""
     rows = read_tsv(SAMPLE / "test.tsv")[:4]
     lines = [f"{SAMPLE / 'clips' / row['path']}\t{row['sentence']}\n" for row in rows]
-    (tmp_path / "some.tsv").write_text("path\ttext\n" + "".join(lines), encoding="utf-8")
+    text = "path\ttext\n" + "".join([*lines, "absent.mp3\tbaba\n"])
+    (tmp_path / "some.tsv").write_text(text, encoding="utf-8")
     return tmp_path / "some.tsv"
 
 
@@ -76,8 +77,9 @@ def test_check_prints_error_rates_of_both(exports, manifest, tmp_path, capsys):
     folder = exports.folder("conmamba")
     arguments = ["export", folder, "--to", "torchscript", "--out", tmp_path / "m.pt", "--check", manifest]
     assert cli.main([str(a) for a in arguments]) == 0
-    written, model, file = capsys.readouterr().out.splitlines()
+    written, rejects, model, file = capsys.readouterr().out.splitlines()
     assert written.startswith(f"{tmp_path / 'm.pt'}: ") and (tmp_path / "m.json").is_file()
+    assert rejects == "left out of test: 1 missing"
     words = sum(len(row["sentence"].split()) for row in read_tsv(SAMPLE / "test.tsv")[:4])
     rates = [line.split(": ")[1] for line in (model, file)]
     assert model.startswith("WER % of the model: ") and file.startswith("WER % of m.pt: ")
