@@ -37,6 +37,7 @@ from serenanet_modules.inference.server.errors import APIError
 from serenanet_modules.inference.server.guard import check_token
 
 SUBPROTOCOL, BEARER = "serenanet", "bearer."
+TOGETHER = 2**20  # bytes of messages that the network reads at once when they come faster than it reads
 DONE, UNSUPPORTED, POLICY, FAILED, LATER = 1000, 1003, 1008, 1011, 1013
 
 log = logging.getLogger(__name__)
@@ -133,22 +134,34 @@ class Session:
         return await anyio.to_thread.run_sync(function, *arguments, limiter=self._service.streaming)
 
     async def _audio(self):
-        """Yield float samples (N,) of each message until ``finish``."""
-        idle = self._service.options.idle_seconds
-        while not self._stopping:
-            message = None
-            with anyio.move_on_after(idle) as self._waiting:
-                message = await self._socket.receive()
-            if message is None:
+        """Yield float samples (N,) until ``finish``, each time those of all messages that have come."""
+        idle, finished = self._service.options.idle_seconds, False
+        while not finished and not self._stopping:
+            data, finished = await self._next(idle)
+            if data is None:
                 if self._stopping:
                     return
                 raise _Refusal(POLICY, 408, f"nothing was sent for {idle:g} s", "idle")
-            if message["type"] == "websocket.disconnect":
-                raise WebSocketDisconnect(message["code"])
-            if message.get("bytes") is None:
-                _check_finish(message["text"])
-                return
-            yield self._samples(message["bytes"])
+            more = data
+            while more is not None and not finished and len(data) < TOGETHER:
+                more, finished = await self._next(0)
+                data += more or b""
+            if data:
+                yield self._samples(data)
+
+    async def _next(self, seconds):
+        """The bytes of a message, None if there is none for so long; and whether it is ``finish``."""
+        message = None
+        with anyio.move_on_after(seconds) as self._waiting:
+            message = await self._socket.receive()
+        if message is None:
+            return None, False
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message["code"])
+        if message.get("bytes") is None:
+            _check_finish(message["text"])
+            return b"", True
+        return message["bytes"], False
 
     def _samples(self, data):
         """16-bit samples as floats; half a sample waits for its other half."""

@@ -1,17 +1,21 @@
 """The protocol of live sessions."""
 
 import base64
+import json
+import threading
 
 import numpy as np
 import pytest
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
+from websockets.sync.client import connect
 
 from serenanet_modules.data.audio import load
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.server import app
 from tests.inference.results import make_random_result
+from tests.inference.server.browser import until
 
 STREAM = "/v1/audio/stream"
 FINISH = {"type": "finish"}
@@ -93,6 +97,29 @@ def test_a_model_that_streams(serve, clips, tmp_path):
             messages.append(socket.receive_json())
     assert len(messages) > 1 and messages[-1]["text"] == expected.text
     assert [word["word"] for word in messages[-1]["words"]] == [word.text for word in expected.words]
+
+
+def test_messages_that_come_meanwhile_are_read_together(live, recognizer, clips, monkeypatch):
+    """Many small messages cost no more steps than the network has time for; none is lost."""
+    go, sizes, data = threading.Event(), [], pcm(clips[0])
+
+    class Slow(Counting):
+        def feed(self, samples):
+            sizes.append(len(samples))
+            go.wait(60)
+            return super().feed(samples)
+
+    monkeypatch.setattr(app, "Streamer", Slow)
+    with live() as address, connect(address.replace("http", "ws") + STREAM) as socket:
+        for at in range(0, 25 * 640, 640):
+            socket.send(data[at : at + 640])
+        until(lambda: sizes, "the first message to be read", 60)
+        socket.ping().wait(60)  # the others have come, too
+        go.set()
+        socket.send(json.dumps(FINISH))
+        while (message := json.loads(socket.recv(60)))["type"] == "partial":
+            pass
+    assert message["type"] == "final" and sum(sizes) == 25 * 320 and len(sizes) <= 5
 
 
 @pytest.mark.parametrize("text", ["no json", "[]", '{"type": "stop"}', "7"])
