@@ -35,6 +35,9 @@ def test_a_trained_folder(tiny, recognizer, clips, tmp_path):
 MODELS = {
     "attention decoder": (["conmamba_s2s.yaml"], (("encoder.n_layers", "2"),), {"units": "bpe"}),
     "learned chunks": (["hmamba_small.yaml"], (("encoder.read", "chunks"),), {}),
+    "fixed chunks": (["hmamba_pooling_small.yaml"], (), {}),
+    "causal": (["conmamba_causal_small.yaml"], (), {}),
+    "conformer": (["conformer_ctc.yaml"], (), {}),
     "phonemes": (["serenanet_small.yaml"], (), {"units": "phoneme", "texts": ["m a | b a", "n a | k u l a"]}),
 }
 
