@@ -19,6 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from serenanet_modules import distributed
 from serenanet_modules.brains.task import Task
+from serenanet_modules.data.augment import change_speed
 from serenanet_modules.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -91,9 +92,7 @@ class RecipeBrain(Task, sb.Brain):
         """Normalised features (B, T, F) and lengths (B,) of a batch; training changes its speed at random."""
         wavs, lengths = batch.wavs, batch.wav_lengths
         if stage == Stage.TRAIN and self.hparams.speed_perturb is not None:
-            longer = self.hparams.speed_perturb(wavs)
-            lengths = (lengths * (longer.shape[1] / wavs.shape[1])).long().clamp(max=longer.shape[1])
-            wavs = longer
+            wavs, lengths = change_speed(self.hparams.speed_perturb, wavs, lengths)
         return self.modules.features(wavs, lengths)
 
     def fit_batch(self, batch):

@@ -1,4 +1,4 @@
-"""SpecAugment whose masks grow with the utterance (Park et al. 2019 and 2020)."""
+"""What training changes in its inputs at random: SpecAugment whose masks grow with the utterance, and speed."""
 
 import torch
 from torch import nn
@@ -7,7 +7,7 @@ from serenanet_modules.lobes.lengths import valid_mask
 
 
 class SpecAugment(nn.Module):
-    """Mask mel bands and time spans with zeros, the mean of normalised features.
+    """Mask mel bands and time spans with zeros, the mean of normalised features (Park et al. 2019 and 2020).
 
     Parameters
     ----------
@@ -52,6 +52,28 @@ class SpecAugment(nn.Module):
         widest = (lengths * self.max_share).long().clamp(max=self.time_width)
         keep = keep & _spans(lengths, widest, count, total).unsqueeze(2)
         return x * keep
+
+
+def change_speed(perturb, wavs, lengths):
+    """Give a batch another speed, one for all of it.
+
+    Parameters
+    ----------
+    perturb : speechbrain.augment.time_domain.SpeedPerturb
+    wavs : Tensor
+        (B, S), anything past
+    lengths : Tensor
+        (B,) int64 samples.
+
+    Returns
+    -------
+    (Tensor, Tensor)
+        Samples and lengths. An utterance's are what they would be if it were alone, at the same speed.
+    """
+    changed = perturb(wavs.where(valid_mask(lengths, wavs.shape[1]), 0.0))
+    resampler = perturb.resamplers[perturb.samp_index]
+    lengths = -(-lengths * resampler.new_freq // resampler.orig_freq)  # rounded up, as the resampler does the batch's
+    return changed, lengths.clamp(max=changed.shape[1])
 
 
 def _spans(lengths, widest, count, total):

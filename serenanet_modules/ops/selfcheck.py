@@ -25,55 +25,64 @@ class Check:
     changed: tuple = ()
 
 
-def checks():
-    """By name of the operation, its `Check`; tensors are float64 and always the same."""
-    generator = torch.Generator().manual_seed(0)
+def checks(length=LENGTH, channels=CHANNELS, seed=0):
+    """By name of the operation, its `Check`; tensors are float64 and, of a seed, always the same.
+
+    Every operation of ``ops`` that has backends has one here. In it, tensors of utterances have `BATCH` as their first
+    size, and time is the size ``length``.
+
+    Parameters
+    ----------
+    length, channels, seed : int
+        ``channels`` is a multiple of `HEADS`.
+    """
+    generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape):
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
-    signal, frames = (BATCH, CHANNELS, LENGTH), (BATCH, LENGTH, HEADS)
-    size = CHANNELS // HEADS
+    signal, frames = (BATCH, channels, length), (BATCH, length, HEADS)
+    size = channels // HEADS
     return {
         "selective_scan_fn": Check(
             "scan",
-            {"u": draw(*signal), "delta": draw(*signal), "A": -draw(CHANNELS, STATE).exp()}
-            | {name: draw(BATCH, STATE, LENGTH) for name in "BC"}
-            | {"D": draw(CHANNELS), "z": draw(*signal), "delta_bias": draw(CHANNELS) - 1},
+            {"u": draw(*signal), "delta": draw(*signal), "A": -draw(channels, STATE).exp()}
+            | {name: draw(BATCH, STATE, length) for name in "BC"}
+            | {"D": draw(channels), "z": draw(*signal), "delta_bias": draw(channels) - 1},
             {"delta_softplus": True},
         ),
         "selective_state_update": Check(
             "scan",
-            {"state": draw(BATCH, CHANNELS, STATE), "A": -draw(CHANNELS, STATE).exp()}
-            | {name: draw(BATCH, CHANNELS) for name in ("x", "dt", "z")}
+            {"state": draw(BATCH, channels, STATE), "A": -draw(channels, STATE).exp()}
+            | {name: draw(BATCH, channels) for name in ("x", "dt", "z")}
             | {name: draw(BATCH, STATE) for name in "BC"}
-            | {name: draw(CHANNELS) for name in ("D", "dt_bias")},
+            | {name: draw(channels) for name in ("D", "dt_bias")},
             {"dt_softplus": True},
             changed=("state",),
         ),
         "mamba_chunk_scan_combined": Check(
             "ssd",
             {"x": draw(*frames, size), "dt": draw(*frames), "A": -draw(HEADS).exp()}
-            | {name: draw(BATCH, LENGTH, 2, STATE) for name in "BC"}
+            | {name: draw(BATCH, length, 2, STATE) for name in "BC"}
             | {"D": draw(HEADS), "z": draw(*frames, size), "dt_bias": draw(HEADS) - 1}
             | {"initial_states": draw(BATCH, HEADS, size, STATE)},
             {"chunk_size": 16, "dt_softplus": True},
         ),
         "causal_conv1d_fn": Check(
             "conv",
-            {"x": draw(*signal), "weight": draw(CHANNELS, WIDTH), "bias": draw(CHANNELS)},
+            {"x": draw(*signal), "weight": draw(channels, WIDTH), "bias": draw(channels)},
             {"activation": "silu"},
         ),
         "causal_conv1d_update": Check(
             "conv",
-            {"x": draw(BATCH, CHANNELS, 3), "conv_state": draw(BATCH, CHANNELS, WIDTH - 1)}
-            | {"weight": draw(CHANNELS, WIDTH), "bias": draw(CHANNELS)},
+            {"x": draw(BATCH, channels, 3), "conv_state": draw(BATCH, channels, WIDTH - 1)}
+            | {"weight": draw(channels, WIDTH), "bias": draw(channels)},
             {"activation": "silu"},
             changed=("conv_state",),
         ),
         "depthwise_conv1d": Check(
             "conv",
-            {"x": draw(*signal), "weight": draw(CHANNELS, 2 * WIDTH - 1), "bias": draw(CHANNELS)},
+            {"x": draw(*signal), "weight": draw(channels, 2 * WIDTH - 1), "bias": draw(channels)},
             {"padding": "same"},
         ),
     }

@@ -4,8 +4,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from speechbrain.augment.time_domain import SpeedPerturb
 
-from serenanet_modules.data.augment import SpecAugment
+from serenanet_modules.data.augment import SpecAugment, change_speed
 
 NO_BANDS = {"freq_masks": 0}
 NO_TIME = {"time_masks": 0, "frames_per_mask": 10**9}
@@ -93,3 +94,18 @@ def test_seeded():
 def test_nothing_to_do():
     assert (masked([50, 20], **(NO_BANDS | NO_TIME)) == 1).all()
     assert (masked([1, 2], **NO_BANDS) == 1).all()  # too short for any mask
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 40_000), min_size=1, max_size=4), st.sampled_from([90, 95, 100, 110]), st.integers(0, 99))
+def test_a_change_of_speed_gives_each_utterance_its_own_length(lengths, speed, extra):
+    """Samples too are those that it has alone, whatever its mates and the padding."""
+    perturb = SpeedPerturb(16000, [speed])
+    wavs = torch.full((len(lengths), max(lengths) + extra), float("nan"))
+    for row, n in zip(wavs, lengths, strict=True):
+        row[:n] = torch.randn(n, generator=torch.Generator().manual_seed(n))
+    together, found = change_speed(perturb, wavs, torch.tensor(lengths))
+    for row, changed, n, length in zip(wavs, together, lengths, found.tolist(), strict=True):
+        alone = perturb(row[None, :n])[0]
+        assert len(alone) == length
+        torch.testing.assert_close(changed[:length], alone, rtol=1e-5, atol=1e-5)
