@@ -97,7 +97,9 @@ def test_nothing_to_do():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(1, 40_000), min_size=1, max_size=4), st.sampled_from([90, 95, 100, 110]), st.integers(0, 99))
+@given(
+    st.lists(st.integers(1, 40_000), min_size=1, max_size=4), st.sampled_from([90, 95, 100, 110]), st.integers(0, 99)
+)
 def test_a_change_of_speed_gives_each_utterance_its_own_length(lengths, speed, extra):
     """Samples too are those that it has alone, whatever its mates and the padding."""
     perturb = SpeedPerturb(16000, [speed])

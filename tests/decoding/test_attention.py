@@ -73,7 +73,9 @@ def assert_finds(beam, net, arguments, expected):
     for hypotheses, wanted in zip(beam.nbest(*arguments, 10), expected, strict=True):
         best = sorted(wanted.items(), key=lambda pair: -pair[1])[:10]
         assert [tuple(h.units) for h in hypotheses] == [labels for labels, _ in best]
-        assert [h.score for h in hypotheses] == pytest.approx([score for _, score in best], abs=1e-4)
+        difference = max(abs(h.score - score) for h, (_, score) in zip(hypotheses, best, strict=True))
+        print(f"{len(wanted)} sequences, largest difference {difference:.1e} of the best ten")
+        assert difference < 1e-4
 
 
 @pytest.mark.parametrize("mixer", MIXERS)

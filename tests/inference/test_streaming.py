@@ -97,7 +97,9 @@ def test_streamed_equals_offline(recognizer, sound, whole):
         for piece in pieces:
             texts.append(streamer.feed(piece))
         transcript = streamer.finish()
-        torch.testing.assert_close(torch.cat(log_probs), expected[0], rtol=0, atol=1e-4)
+        difference = float((torch.cat(log_probs) - expected[0]).abs().max())
+        print(f"largest difference {difference:.1e}")
+        assert difference < 1e-4
         assert all(later.startswith(text) for text, later in zip(texts, [*texts[1:], transcript.text], strict=True))
         assert_same(transcript, whole)
         assert streamer.finish() == transcript and streamer.text == transcript.text

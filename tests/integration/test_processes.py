@@ -13,7 +13,9 @@ from tests.integration.tiny import PAIRS, SIZES, checkpoints, command, decoded, 
 
 def same(folder, reference):
     """Whether a run on two processes is the one on one process, up to the order of sums."""
-    assert distance(folder, reference.folder) < 1e-5
+    difference = distance(folder, reference.folder)
+    print(f"largest difference of weights {difference:.1e}")
+    assert difference < 1e-5
     for split in ("dev", "test"):
         assert decoded(folder, split) == decoded(reference.folder, split)
         assert len(decoded(folder, split)) == SIZES[split]

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from serenanet_modules.lobes.athm import ATHM
+from serenanet_modules.lobes.attention_decoder import LabelLM
 from serenanet_modules.lobes.car import CAR
 from serenanet_modules.lobes.chunking import DynamicChunking, FixedPooling
 from serenanet_modules.lobes.conformer import ConformerEncoder, ConvFrontend
@@ -19,6 +20,7 @@ from serenanet_modules.lobes.mamba2 import Mamba2
 from serenanet_modules.lobes.rotary import RotaryTransformerEncoder
 from serenanet_modules.lobes.streaming import CannotStream, init_state
 from serenanet_modules.lobes.strided import StridedConv
+from tests.parts import SIZES, everything
 
 D, UNITS, HOP = 16, 7, 160
 
@@ -107,6 +109,25 @@ def test_encoders(name, frames):
 def test_refinements(car):
     lobe, x = CARS[car]().eval(), torch.randn(3, 13, D)
     assert_equal(lobe, lobe(x, torch.full((3,), 13)), x)
+
+
+@pytest.mark.parametrize("thing", [t for t in everything() if t.kind in ("frontends", "encoders", "models")], ids=str)
+def test_whatever_hparams_hold(thing):
+    """Each part and model of hparams/, those of tomorrow too, gives in pieces what it gives as a whole, or refuses."""
+    part, _ = thing.build()
+    if isinstance(part, LabelLM):
+        return  # goes on by labels: test_attention_decoder.py
+    x = torch.randn(2, 43, SIZES["d_model" if thing.kind == "encoders" else "n_mels"])
+    try:
+        init_state(part, 2)
+    except CannotStream:
+        return
+    whole = part(x, torch.full((2,), 43))[0]  # of a model the decoder's log-probabilities
+    for pieces in pieces_of(x, random.Random(0)):
+        outputs = [y[0] if isinstance(y, tuple) else y for y in streamed(part, pieces)]
+        joined = torch.cat(outputs, dim=1)
+        print(f"largest difference {float((joined - whole).abs().max()):.1e}")
+        torch.testing.assert_close(joined, whole, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("samples", [1, 159, 160, 199, 200, 4000])

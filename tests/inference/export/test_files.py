@@ -44,6 +44,7 @@ def test_ragged_batches_of_other_lengths(exports, speech, family, to):
     expected, expected_frames = exports.eager(family)(audio, lengths)
     assert frames.tolist() == expected_frames.tolist() and log_probs.dtype == np.float32
     for row, (n, samples) in enumerate(zip(frames, lengths, strict=True)):
+        print(f"largest difference {np.abs(log_probs[row, :n] - expected[row, :n]).max():.1e}")
         np.testing.assert_allclose(log_probs[row, :n], expected[row, :n], rtol=0, atol=1e-3)
         alone, _ = run(audio[row : row + 1, :samples], lengths[row : row + 1])
         np.testing.assert_allclose(log_probs[row, :n], alone[0], rtol=0, atol=1e-3)
