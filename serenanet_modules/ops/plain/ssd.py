@@ -210,19 +210,17 @@ def _through(slab):
 
 
 def _weights(slab):
-    """What an input gives to later outputs of its chunk, (B, K, G, R, Q, Q); 0 to earlier ones, whatever it holds."""
-    return (slab.C @ slab.B.mT).tril().unsqueeze(3) * slab.decay
+    """What an input gives to later outputs of its chunk, (B, K, G, R, Q, Q)."""
+    return (slab.C @ slab.B.mT).unsqueeze(3) * slab.decay
 
 
 def _within(slab):
-    """What a chunk's inputs give to its own outputs, (B, K, G, Q, R P).
-
-    An input that is not finite leaves no later output of its channel finite, and earlier ones alone: in a product of
-    matrices it would reach them as 0 times NaN.
-    """
-    u = _split_heads(slab.u, slab)
-    broken = ~u.isfinite()
-    y = (_weights(slab) @ u.masked_fill(broken, 0.0)).masked_fill_(broken.cumsum(4) > 0, torch.nan)
+    """What a chunk's inputs give to its own outputs, (B, K, G, Q, R P)."""
+    weights, u = _weights(slab), _split_heads(slab.u, slab)
+    y = weights @ u
+    if not y.isfinite().all():  # in the product an infinite input or NaN reaches earlier outputs too, as 0 times it
+        rows = (weights[..., i : i + 1, : i + 1] @ u[..., : i + 1, :] for i in range(u.shape[-2]))
+        y = torch.cat([*rows], -2)
     return _merge_heads(y)
 
 
