@@ -25,7 +25,7 @@ def encoder(part, features, batch):
     y, lengths = part(batch.x, batch.lengths)
     assert lengths.dtype == torch.int64 and not y[~valid_mask(lengths, y.shape[1])].any()
     if getattr(part, "shortens", False):
-        return {"free": (y, lengths), "at least": part(batch.x, batch.lengths, (batch.lengths + 1) // 2)}
+        return {"free": (y, lengths), "at least": part(batch.x, batch.lengths, -(-3 * batch.lengths // 4))}
     assert torch.equal(lengths, -(-batch.lengths // getattr(part, "output_stride", 1)))
     return {"output": (y, lengths)}
 
@@ -41,7 +41,7 @@ def label_decoder(part, features, batch):
 def chunking(part, features, batch):
     """Down, up and read, with as many chunks as come and with a least number."""
     x, found = zero_padding(batch.x, batch.lengths), {}
-    for name, least in (("free", None), ("at least", (batch.lengths + 1) // 2)):
+    for name, least in (("free", None), ("at least", -(-3 * batch.lengths // 4))):
         chunks, counts, route = part.down(x, batch.lengths, least)
         found[f"chunks, {name}"] = chunks, counts
         found[f"read, {name}"] = part.read(chunks, route), counts

@@ -63,11 +63,11 @@ def sentence_logprob(model, words):
 
 
 def assert_scores(found, expected):
-    """The same keys with the same scores, to 1e-3: flashlight adds them up in float32."""
+    """The same keys with the same scores."""
     assert found.keys() == expected.keys()
     difference = max(abs(found[key] - expected[key]) for key in found)
     print(f"{len(found)} sequences, largest difference {difference:.1e}")
-    assert difference < 1e-3
+    assert difference < 1e-5
 
 
 def assert_same(hypotheses, expected):
