@@ -22,7 +22,7 @@ PROMISES = [row for row in rows() if row[1] != TABLE_HEAD and set("".join(row[1]
 
 
 @cache
-def tests_of(path):
+def names_in(path):
     """Names of the tests in a file, as pytest collects them without parameters."""
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
@@ -40,4 +40,4 @@ def test_each_promise_has_a_test_and_a_figure(number, cells):
     for name in named:
         path, _, test = name.partition("::")
         assert (ROOT / path).is_file(), f"line {number}: there is no {path}"
-        assert test in tests_of(path), f"line {number}: {path} has no {test}"
+        assert test in names_in(path), f"line {number}: {path} has no {test}"
