@@ -25,12 +25,14 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 from ruamel.yaml.error import YAMLError
 
+from serenanet_modules import foreign
 from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
 
 INCLUDE = "!include:"
 PLACEHOLDER = "!PLACEHOLDER"
 NAME = "!name:"
+FILE = "hyperparams.yaml"  # of a result folder
 
 
 class Hparams:
@@ -44,10 +46,12 @@ class Hparams:
         The merged nodes.
     unset : frozenset of str, optional
         Top-level keys whose values may be of any kind; by default those of the tree that have no value.
+    trusted : bool
+        Whether it comes from who runs the program; else it may be anybody's, and `build` builds what `foreign` allows.
     """
 
-    def __init__(self, source, tree, unset=None):
-        self.source, self.tree = Path(source), tree
+    def __init__(self, source, tree, unset=None, trusted=True):
+        self.source, self.tree, self._trusted = Path(source), tree, trusted
         self._unset = _unset(tree) if unset is None else unset
 
     @classmethod
@@ -83,8 +87,25 @@ class Hparams:
 
     @classmethod
     def from_text(cls, text, source):
-        """Parse a standalone document (`text` of another) that was found in the file ``source``."""
-        return cls(source, _parse(text, source))
+        """Parse a standalone document (`text` of another) that was found in the file ``source``, whoever made it.
+
+        Raises
+        ------
+        UserError
+            For anything in it that is more than data and known classes.
+        """
+        foreign.check(text, source)
+        try:
+            return cls(source, _parse(text, source), trusted=False)
+        except (ValueError, TypeError, AttributeError, LookupError) as error:  # of `!!int x` and the like
+            raise UserError(f"{source}: not valid yaml: {_one_line(error)}") from error
+
+    @classmethod
+    def of_run(cls, folder):
+        """`from_text` of a result folder's hyperparams.yaml."""
+        foreign.inside(folder, FILE)
+        file = Path(folder) / FILE
+        return cls.from_text(foreign.read(file), file)
 
     def override(self, overrides):
         """Merge the command line: (key with dots, yaml text of the value) pairs.
@@ -112,23 +133,27 @@ class Hparams:
         """The same with the values of top-level keys blanked, for what does not depend on them."""
         tree = CommentedMap(self.tree)
         tree.update(dict.fromkeys(keys, ""))
-        return Hparams(self.source, tree, self._unset)
+        return self._of(tree)
 
     def only(self, keys):
         """The document with those of these top-level keys that it has, and no others."""
-        return Hparams(self.source, CommentedMap({key: self.tree[key] for key in keys if key in self.tree}))
+        tree = CommentedMap({key: self.tree[key] for key in keys if key in self.tree})
+        return Hparams(self.source, tree, trusted=self._trusted)
 
     def extended(self, text):
         """The same with further keys (yaml text), also inside mappings that are there."""
         tree = copy.deepcopy(self.tree)
         _lay(tree, _parse(text, self.source))
-        return Hparams(self.source, tree, self._unset)
+        return self._of(tree)
 
     def named(self, key):
         """The same with a class's name alone in the place of ``!name:class``, so that `build` does not import it."""
         tree = CommentedMap(self.tree)
         tree[key] = _tag(tree[key]).removeprefix(NAME)
-        return Hparams(self.source, tree, self._unset)
+        return self._of(tree)
+
+    def _of(self, tree):
+        return Hparams(self.source, tree, self._unset, self._trusted)
 
     def differences(self, file, free=()):
         """Top-level keys, ``free`` ones aside, that have another value in another standalone file.
@@ -154,10 +179,16 @@ class Hparams:
         tree = _yaml("safe").load(_without_tags(_yaml().load(self.text)))
         return {key: value for key, value in tree.items()}
 
-    def build(self):
-        """Construct every object of the document; the result maps keys to objects and values."""
+    def build(self, weights=None):
+        """Construct every object of the document; the result maps keys to objects and values.
+
+        Parameters
+        ----------
+        weights : Path, optional
+            The file of weights that bounds the size of a model which may be anybody's.
+        """
         try:
-            return load_hyperpyyaml(self.text)
+            return load_hyperpyyaml(self.text) if self._trusted else foreign.construct(self.text, self.source, weights)
         except Exception as error:
             if isinstance(error, (KeyboardInterrupt, MemoryError)):
                 raise

@@ -6,6 +6,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from serenanet_modules import foreign
 from serenanet_modules.data.units import load_units
 from serenanet_modules.errors import UserError
 from serenanet_modules.hparams import Hparams
@@ -35,6 +36,7 @@ class NeuralLMRun:
                 f"neural_lm: {folder} is not the result folder of a finished language model ({lacks}); make one with "
                 "recipes/LibriSpeech/LM"
             )
+        foreign.inside(self.folder, *NEEDED, "save/units/units.model")
 
     def _result(self):
         path = self.folder / "result.json"
@@ -61,7 +63,7 @@ class NeuralLMRun:
         """
         self.check(units)
         path = self.folder / "weights.safetensors"
-        model = Hparams.load(self.folder / "hyperparams.yaml").build()["model"]
+        model = Hparams.of_run(self.folder).only(("model",)).build(path)["model"]
         try:
             tensors = load_file(path)
             model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()})

@@ -7,6 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from serenanet_modules import foreign
 from serenanet_modules.errors import UserError
 from serenanet_modules.hparams import Hparams
 from serenanet_modules.targets import CLUSTERS, describe_clusters, load_clusters
@@ -54,7 +55,8 @@ class PretrainedRun:
                 f"pretrained: {folder} is not the result folder of a finished pre-training ({lacks}); "
                 "give results/<dataset>/<experiment>/<seed> of a run of hparams/pessl.yaml"
             )
-        self.hparams = Hparams.load(self.folder / "hyperparams.yaml")
+        foreign.inside(self.folder, *NEEDED)
+        self.hparams = Hparams.of_run(self.folder)
         found = self._weights()
         self.tensors, self.statistics = found["model"], found["features"]
         self.clusters = self.folder / "save" / CLUSTERS
@@ -132,7 +134,10 @@ class PretrainedRun:
 
     def _check_rates(self, stride, where, teaches):
         """Refuse frames that do not fall on the frames that the targets are made of."""
-        trunk = self.hparams.build()["model"] if teaches else load_clusters(self.clusters).representation
+        if teaches:
+            trunk = self.hparams.only(("model",)).build(self.folder / "weights.safetensors")["model"]
+        else:
+            trunk = load_clusters(self.clusters).representation
         if stride % trunk.stride and trunk.stride % stride:
             raise UserError(
                 f"{where}: an encoder frame is {10 * stride} ms, but the targets of {self.folder} come in frames of "

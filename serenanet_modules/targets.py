@@ -152,7 +152,7 @@ class Targets:
 
 def encoder_layer(hparams, tensors, layer):
     """An `EncoderLayer` of a pre-trained model, and its number; null is the middle layer."""
-    model = hparams.build()["model"]
+    model = hparams.only(("model",)).build(hparams.source.with_name("weights.safetensors"))["model"]
     model.load_state_dict(tensors)
     layer = layer or -(-len(getattr(model.encoder, "layers", ())) // 2)
     try:
@@ -177,7 +177,7 @@ def load_clusters(path):
     about, tensors = _open(path)
     representation = Spectrum()
     if about["hyperparams"] is not None:
-        model = Hparams.from_text(about["hyperparams"], path).build()["model"]
+        model = Hparams.from_text(about["hyperparams"], path).only(("model",)).build(path)["model"]
         representation = EncoderLayer(model, about["layer"])
         prefix = "teacher."
         representation.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})

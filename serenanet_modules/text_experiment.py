@@ -82,7 +82,7 @@ class TextExperiment(Experiment):
         self.units = load_units(acoustic / "save" / "units")
         if self.units.kind == "phoneme":
             raise UserError(f"acoustic: {acoustic} has phoneme units; a language model of text needs others")
-        self.locale = Hparams.load(acoustic / "hyperparams.yaml").plain()["locale"]
+        self.locale = Hparams.of_run(acoustic).plain()["locale"]
         self.files, self.held_out = self._text_files(), _files(plain["held_out"])
         self.hparams.set("n_units", self.units.size)
         self.kind = self.hparams.build()["brain"]

@@ -546,12 +546,14 @@ def test_what_the_base_leaves_open_takes_any_kind_again(write):
 def test_a_class_by_name_is_the_same_class(tmp_path):
     """What a folder adds for its users, and a class that it names without importing it, are no differences."""
     base = "brain: !name:collections.Counter\nparts:\n  one: 1\nother: !name:collections.OrderedDict\n"
-    hparams = Hparams.from_text(base, tmp_path / "base.yaml")
+    (tmp_path / "base.yaml").write_text(base, encoding="utf-8")
+    hparams = Hparams.load(tmp_path / "base.yaml")
     used = hparams.extended("parts:\n    two: 2\nfurther: 3\n").named("brain")
     (tmp_path / "used.yaml").write_text(used.text, encoding="utf-8")
     assert hparams.differences(tmp_path / "used.yaml") == []
     assert used.build()["brain"] == "collections.Counter" and used.build()["parts"] == {"one": 1, "two": 2}
     assert hparams.only(["other", "absent"]).text == "other: !name:collections.OrderedDict\n"
 
-    changed = Hparams.from_text(base.replace("Counter", "deque").replace("1", "7"), tmp_path / "changed.yaml")
+    (tmp_path / "changed.yaml").write_text(base.replace("Counter", "deque").replace("1", "7"), encoding="utf-8")
+    changed = Hparams.load(tmp_path / "changed.yaml")
     assert changed.differences(tmp_path / "used.yaml") == ["brain", "parts"]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from serenanet_modules.decoding.attention import AttentionBeam
@@ -86,8 +85,7 @@ def _ctc_beam(run, lm, lexicon):
 def _attention_beam(run, lm):
     """The label decoder's search, jointly with CTC."""
     s, model, options, way = run.settings, run.modules["model"], {}, "attention/beam"
-    neural = s["neural_lm"] if lm == "auto" else lm
-    if neural is not None and Path(neural).is_dir():
+    if neural := run.neural_lm(lm):
         device = next(model.parameters()).device
         options["label_lm"], way = NeuralLMRun(neural).model(run.units).to(device), f"{way}+neural-lm"
     elif lm is not None:

@@ -10,17 +10,24 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from serenanet_modules import foreign
 from serenanet_modules.data.units import Units, load_units
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.errors import UserError
 from serenanet_modules.hparams import Hparams
 
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
+MORE = ("save/units/units.model", "save/lexicon.tsv", "save/lm.arpa", "result.json")  # that a folder may have
 PARTS = ("model", "features")
 SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
 ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
+<<<<<<< HEAD
 WEIGHTS = ("lm_weight", "word_score")
 PIECES = (3.0, 30.0)  # seconds: bounds of what a recogniser is given at once
+=======
+WEIGHTS = ("ctc_weight", "lm_weight", "word_score")
+MOST_BEAM = 1000
+>>>>>>> 1ae80aa (A result folder may be anybody's: known classes from plain data, no code)
 
 
 @dataclass(frozen=True)
@@ -64,14 +71,35 @@ class OpenRun:
         return self.folder / "save" / "lexicon.tsv"
 
     def lm_path(self, lm):
-        """The ARPA file that ``lm`` means: a path, or "auto" for the one that the run was evaluated with."""
+        """The ARPA file that ``lm`` means: a path, or "auto" for the folder's own."""
         if lm != "auto":
             return Path(lm)
-        trained_with = self.settings["lm"]
-        path = self.folder / "save" / "lm.arpa" if trained_with == "auto" else trained_with
-        if path is None or not Path(path).is_file():
+        path = self.folder / "save" / "lm.arpa"
+        self._no_other(self.settings["lm"])
+        if self.settings["lm"] is None or not path.is_file():
             raise UserError(f"{self.folder}: holds no language model; make one with `serenanet lm` and name its file")
-        return Path(path)
+        return path
+
+    def neural_lm(self, lm):
+        """The neural language model's folder that ``lm`` means, or None; "auto" never means one: it is no part of this.
+
+        Raises
+        ------
+        UserError
+            For "auto", where the run was evaluated with one.
+        """
+        if lm == "auto":
+            self._no_other(self.settings["neural_lm"])
+            return None
+        return Path(lm) if lm is not None and Path(lm).is_dir() else None
+
+    def _no_other(self, trained_with):
+        """Refuse to follow a path that stands in a folder which may be anybody's."""
+        if trained_with not in (None, "auto"):
+            raise UserError(
+                f"{self.folder}: its language model, {trained_with}, is no part of it; to use that one, name it with "
+                "--lm PATH"
+            )
 
     def lexicon(self):
         """The training words and their spellings, or None where the folder lacks them."""
@@ -88,19 +116,25 @@ def open_run(folder, device):
     """Open a finished result folder; parameters and errors as of `Recognizer.from_folder`."""
     folder, device = Path(folder), _device(device)
     _check_folder(folder)
-    hparams = Hparams.load(folder / "hyperparams.yaml")
+    hparams, weights = Hparams.of_run(folder), folder / "weights.safetensors"
     _check_keys(hparams, (*PARTS, *SETTINGS), hparams.source)
     # training, and all that it imports, is not needed here
-    built = hparams.only((*PARTS, *SETTINGS, *ATTENTION_SETTINGS)).build()
+    built = hparams.only((*PARTS, *SETTINGS, *ATTENTION_SETTINGS)).build(weights)
     units = load_units(folder / "save" / "units")
     if units.size != built["n_units"]:
         raise UserError(f"{folder}: the model has {built['n_units']} units, but save/units holds {units.size}")
     modules = nn.ModuleDict({name: built[name] for name in PARTS})
-    load_weights(modules, folder / "weights.safetensors")
+    load_weights(modules, weights)
     more = ATTENTION_SETTINGS if hasattr(built["model"], "attention") else ()
     _check_keys(built, more, hparams.source)
+<<<<<<< HEAD
     settings = {name: built[name] for name in (*SETTINGS, *more)} | _results(folder)
     return OpenRun(folder, modules.to(device).eval(), units, settings)
+=======
+    settings = {name: built[name] for name in (*SETTINGS, *more)}
+    _check_beams(settings, hparams.source)
+    return OpenRun(folder, modules.to(device).eval(), units, {**settings, "decoding": _tuned_weights(folder)})
+>>>>>>> 1ae80aa (A result folder may be anybody's: known classes from plain data, no code)
 
 
 def load_weights(modules, path):
@@ -141,6 +175,7 @@ def _check_folder(folder):
         raise UserError(
             f"{folder}: {missing[0]} is missing; give results/<dataset>/<experiment>/<seed> of a finished run"
         )
+    foreign.inside(folder, *NEEDED, *MORE)
 
 
 def _check_keys(found, names, where):
@@ -149,6 +184,7 @@ def _check_keys(found, names, where):
         raise UserError(f"{where}: has no '{missing[0]}'; is this a result folder of SerenaNet, and of this version?")
 
 
+<<<<<<< HEAD
 def _results(folder):
     """What the training's results say of use: ``decoding`` and ``piece_seconds`` of `OpenRun.settings`."""
     path, result = folder / "result.json", {}
@@ -162,3 +198,28 @@ def _results(folder):
     shortest, longest = PIECES
     usual = result.get("data", {}).get("splits", {}).get("train", {}).get("p99_seconds", longest)
     return {"decoding": tuned, "piece_seconds": min(max(usual, shortest), longest)}
+=======
+def _check_beams(settings, where):
+    """Refuse beams that no memory holds."""
+    for name in ("beam_size", "attention_beam_size"):
+        size = settings.get(name)
+        if size is not None and not (type(size) is int and 0 <= size <= MOST_BEAM):
+            raise UserError(f"{where}: '{name}' is {size!r}; give a whole number from 0 to {MOST_BEAM}")
+
+
+def _tuned_weights(folder):
+    """What dev chose for decoding with language models; {} where the run used none."""
+    path = folder / "result.json"
+    if not path.is_file():
+        return {}
+    try:
+        decoding = json.loads(path.read_text(encoding="utf-8")).get("decoding", {})
+        ways = {name: _numbers(found) for name, found in decoding.items() if name.startswith("attention/")}
+        return {**_numbers(decoding), **ways}
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"{path}: is not valid JSON ({error})") from None
+
+
+def _numbers(found):
+    return {name: weight for name, weight in found.items() if name in WEIGHTS and isinstance(weight, (int, float))}
+>>>>>>> 1ae80aa (A result folder may be anybody's: known classes from plain data, no code)

@@ -77,7 +77,7 @@ class Recognizer:
             Most seconds of padded audio that the network reads at a time.
         lm : path or "auto", optional
             A word n-gram model (ARPA), or for a model with a label decoder the result folder of a neural one; "auto"
-            is what the run was evaluated with, the neural one first.
+            is the n-gram model that lies in the folder.
         progress : bool
             Whether to show a bar.
         piece_seconds : float, optional

@@ -18,7 +18,7 @@ def metadata(opened, folder):
         Its result folder.
     """
     model, units = opened.modules["model"], opened.units
-    plain = Hparams.load(folder / "hyperparams.yaml").plain()
+    plain = Hparams.of_run(folder).plain()
     regular = not getattr(model.encoder, "shortens", False)  # chunks have no common length
     return {
         "model_type": "ctc",
