@@ -1,7 +1,7 @@
 # SerenaNet: every target sets up what it needs, and a second run sets up nothing.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint demo clean
+.PHONY: help setup test lint demo audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -48,6 +48,9 @@ lint: setup  ## ruff and yamllint
 
 demo: setup  ## train, evaluate and transcribe on the embedded corpus
 	$(CALM) $(BIN)/serenanet demo
+
+audit: setup  ## licences of the dependencies into docs/licences.md; vulnerabilities, where pip-audit is installed
+	$(BIN)/python .ci/audit.py
 
 clean:  ## remove .venv and the caches; results stay
 	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -29,6 +29,7 @@ from serenanet_modules.data.files import replacing
 from serenanet_modules.data.manifest import SPLITS, read_manifest, role
 from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.errors import UserError
+from serenanet_modules.model_card import write_card
 from serenanet_modules.pretrained import PretrainedRun
 from serenanet_modules.provenance import device_name, provenance
 from serenanet_modules.recipe import Recipe
@@ -268,7 +269,8 @@ class Experiment:
             raise UserError(f"{self.save} holds no checkpoint of a finished epoch to evaluate")
         parts = {name: brain.raw(name) for name in brain.modules}
         for name, part in parts.items():
-            state = average_checkpoints(best, name) if name == "model" else _saved(best[0].paramfiles[name])
+            averaged = name == "model"
+            state = average_checkpoints(best, name, _saved) if averaged else _saved(best[0].paramfiles[name])
             part.load_state_dict(state)
         if distributed.is_main():
             tensors = nn.ModuleDict(parts).state_dict()
@@ -289,7 +291,10 @@ class Experiment:
             "pretrained": self._read_pretrained(),
             "data": prepared.summary,
         }
-        return self._write_result(brain, about, {"evaluation": round(seconds, 1), **more})
+        result = self._write_result(brain, about, {"evaluation": round(seconds, 1), **more})
+        if "results" in result:
+            write_card(self.folder)
+        return result
 
     def _write_result(self, brain, about, seconds):
         """Write and print ``about`` this run, what any training tells, and the ``seconds`` of other work."""
@@ -319,5 +324,5 @@ class Experiment:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
-def _saved(path):
-    return torch.load(path, weights_only=True)
+def _saved(path, map_location="cpu"):
+    return torch.load(path, map_location, weights_only=True)

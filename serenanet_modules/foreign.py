@@ -43,7 +43,7 @@ MOST_TEXT = 2**16  # characters of a file; those of the largest models have 6,00
 MOST_NODES = 10_000  # of a document, what stands behind an alias counted each time
 MOST_DIGITS = 40  # of any whole number
 MOST_SIZE = 2**20  # of a number that a class is given
-LEAST_ROOM = 2**26  # bytes of parameters that any file may ask for
+LEAST_ROOM = 2**24  # bytes of parameters that any file may ask for
 ROOM = 4  # times the bytes of the weights' file that parameters may take; it may hold them in half precision
 
 

@@ -9,10 +9,13 @@ import hashlib
 import json
 import logging
 import os
+import pickle
 import shutil
 
 from speechbrain.utils.checkpoints import CKPT_PREFIX, Checkpoint, Checkpointer, ckpt_recency
 from speechbrain.utils.distributed import main_process_only
+
+from serenanet_modules.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +62,16 @@ class AtomicCheckpointer(Checkpointer):
             self._refused.add(path)
             logger.warning("%s is broken (%s) and is skipped", path, problem)
         return problem is None
+
+    def _call_load_hooks(self, checkpoint):
+        """As the parent's, which has torch load weights only: what is more may be anybody's code."""
+        try:
+            super()._call_load_hooks(checkpoint)
+        except pickle.UnpicklingError:
+            raise UserError(
+                f"{checkpoint.path}: holds more than weights and numbers, and loading that could run anybody's code; "
+                "delete it, or give another folder"
+            ) from None
 
     def _custom_checkpoint_dirpath(self, name):
         """Where the parent writes: never a name that counts as a checkpoint."""

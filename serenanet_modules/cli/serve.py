@@ -17,6 +17,13 @@ def add(commands, name):
     command.add_argument(
         "--token", default=os.environ.get(TOKEN), help=f"what clients must send as bearer token; by default ${TOKEN}"
     )
+    command.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name under which browsers may reach a server without a token, besides this machine's (any number)",
+    )
     command.add_argument("--name", help="what the model is called; by default its experiment")
     command.add_argument("--lm", metavar="PATH|auto", help="as `serenanet transcribe` takes it")
     command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
@@ -66,6 +73,7 @@ def _options(arguments):
     return Options(
         name=arguments.name or _name(arguments.folder),
         token=arguments.token,
+        hosts=tuple(arguments.allow_host),
         lm=arguments.lm,
         batch_seconds=arguments.batch_seconds,
         batch_wait=arguments.batch_wait / 1000,

@@ -30,6 +30,9 @@ def needed(data):
     return any(data[at : at + len(magic)] == magic for at, magic in MAGIC.values())
 
 
+FORMATS = "mov,matroska,asf,amr,aac"  # those of `MAGIC` to ffmpeg; some that it knows read other files
+
+
 def read(path, size):
     """Decode the first audio stream of a file in pieces.
 
@@ -57,7 +60,8 @@ def read(path, size):
 
 def _decode(path, size):
     """Yield the rate, then the pieces."""
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-xerror", "-i", f"file:{path}"]
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-xerror"]
+    command += ["-protocol_whitelist", "file", "-format_whitelist", FORMATS, "-i", f"file:{path}"]
     command += ["-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "wav", "-"]
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(tempfile.TemporaryFile())

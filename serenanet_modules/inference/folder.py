@@ -21,13 +21,9 @@ MORE = ("save/units/units.model", "save/lexicon.tsv", "save/lm.arpa", "result.js
 PARTS = ("model", "features")
 SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
 ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
-<<<<<<< HEAD
-WEIGHTS = ("lm_weight", "word_score")
-PIECES = (3.0, 30.0)  # seconds: bounds of what a recogniser is given at once
-=======
 WEIGHTS = ("ctc_weight", "lm_weight", "word_score")
+PIECES = (3.0, 30.0)  # seconds: bounds of what a recogniser is given at once
 MOST_BEAM = 1000
->>>>>>> 1ae80aa (A result folder may be anybody's: known classes from plain data, no code)
 
 
 @dataclass(frozen=True)
@@ -127,14 +123,9 @@ def open_run(folder, device):
     load_weights(modules, weights)
     more = ATTENTION_SETTINGS if hasattr(built["model"], "attention") else ()
     _check_keys(built, more, hparams.source)
-<<<<<<< HEAD
     settings = {name: built[name] for name in (*SETTINGS, *more)} | _results(folder)
-    return OpenRun(folder, modules.to(device).eval(), units, settings)
-=======
-    settings = {name: built[name] for name in (*SETTINGS, *more)}
     _check_beams(settings, hparams.source)
-    return OpenRun(folder, modules.to(device).eval(), units, {**settings, "decoding": _tuned_weights(folder)})
->>>>>>> 1ae80aa (A result folder may be anybody's: known classes from plain data, no code)
+    return OpenRun(folder, modules.to(device).eval(), units, settings)
 
 
 def load_weights(modules, path):
@@ -184,21 +175,6 @@ def _check_keys(found, names, where):
         raise UserError(f"{where}: has no '{missing[0]}'; is this a result folder of SerenaNet, and of this version?")
 
 
-<<<<<<< HEAD
-def _results(folder):
-    """What the training's results say of use: ``decoding`` and ``piece_seconds`` of `OpenRun.settings`."""
-    path, result = folder / "result.json", {}
-    if path.is_file():
-        try:
-            result = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{path}: is not valid JSON ({error})") from None
-    decoding = result.get("decoding", {})
-    tuned = {name: w for name, w in decoding.items() if name in WEIGHTS or name.startswith("attention/")}
-    shortest, longest = PIECES
-    usual = result.get("data", {}).get("splits", {}).get("train", {}).get("p99_seconds", longest)
-    return {"decoding": tuned, "piece_seconds": min(max(usual, shortest), longest)}
-=======
 def _check_beams(settings, where):
     """Refuse beams that no memory holds."""
     for name in ("beam_size", "attention_beam_size"):
@@ -207,19 +183,23 @@ def _check_beams(settings, where):
             raise UserError(f"{where}: '{name}' is {size!r}; give a whole number from 0 to {MOST_BEAM}")
 
 
-def _tuned_weights(folder):
-    """What dev chose for decoding with language models; {} where the run used none."""
-    path = folder / "result.json"
-    if not path.is_file():
-        return {}
+def _results(folder):
+    """What the training's results say of use: ``decoding`` and ``piece_seconds`` of `OpenRun.settings`; numbers only."""
+    path, result = folder / "result.json", {}
+    if path.is_file():
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{path}: is not valid JSON ({error})") from None
+    shortest, longest = PIECES
     try:
-        decoding = json.loads(path.read_text(encoding="utf-8")).get("decoding", {})
+        decoding = result.get("decoding", {})
         ways = {name: _numbers(found) for name, found in decoding.items() if name.startswith("attention/")}
-        return {**_numbers(decoding), **ways}
-    except (ValueError, AttributeError) as error:
-        raise UserError(f"{path}: is not valid JSON ({error})") from None
+        usual = result.get("data", {}).get("splits", {}).get("train", {}).get("p99_seconds", longest)
+        return {"decoding": {**_numbers(decoding), **ways}, "piece_seconds": min(max(usual, shortest), longest)}
+    except (AttributeError, TypeError):
+        raise UserError(f"{path}: is not what a training writes; without it the folder opens too") from None
 
 
 def _numbers(found):
     return {name: weight for name, weight in found.items() if name in WEIGHTS and isinstance(weight, (int, float))}
->>>>>>> 1ae80aa (A result folder may be anybody's: known classes from plain data, no code)

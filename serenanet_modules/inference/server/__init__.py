@@ -9,5 +9,6 @@
 - `live`: ``/v1/audio/stream``.
 - `metrics`: ``/metrics``.
 - `page`: what is seen at ``/``.
+- `protocol`: how long a connection may keep the server waiting.
 - `run`: sockets, signals, the end.
 """

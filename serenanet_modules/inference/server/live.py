@@ -24,7 +24,6 @@ When the server ends, an open session gets its ``final``.
 import base64
 import json
 import logging
-from urllib.parse import urlsplit
 
 import anyio
 import numpy as np
@@ -34,7 +33,7 @@ from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.server import errors, shapes
 from serenanet_modules.inference.server.errors import APIError
-from serenanet_modules.inference.server.guard import check_token
+from serenanet_modules.inference.server.guard import check_client
 
 SUBPROTOCOL, BEARER = "serenanet", "bearer."
 TOGETHER = 2**20  # bytes of messages that the network reads at once when they come faster than it reads
@@ -57,7 +56,7 @@ async def stream(socket: WebSocket):
     """One live session, from the handshake to the end."""
     service = socket.app.state.service
     try:
-        _check_client(socket, service.options.token)
+        check_client(socket.headers, service.options, _from_subprotocol(socket.scope["subprotocols"]))
         if error := service.closing():
             raise error
     except APIError as error:
@@ -182,14 +181,6 @@ def _check_finish(text):
     if not finish:
         message = 'send audio as binary messages, and {"type": "finish"} as the only text'
         raise _Refusal(UNSUPPORTED, 400, message, "invalid_message")
-
-
-def _check_client(socket, token):
-    """Refuse who has no token; where there is none, pages of other servers."""
-    origin, host = socket.headers.get("origin"), socket.headers.get("host")
-    if token is None and origin is not None and urlsplit(origin).netloc != host:
-        raise APIError(403, "without a token only this server's own page may stream", code="foreign_origin")
-    check_token(socket.headers.get("authorization") or _from_subprotocol(socket.scope["subprotocols"]), token)
 
 
 def _from_subprotocol(offered):

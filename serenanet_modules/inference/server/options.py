@@ -15,6 +15,8 @@ class Options:
         What the model is called in ``/v1/models``.
     token : str or None
         What clients have to send as ``Authorization: Bearer …``, printable ASCII; None asks for nothing.
+    hosts : tuple of str
+        Names under which browsers reach a server that has no token, besides ``localhost`` and this machine's.
     lm : path, "auto" or None
         As `Recognizer.transcribe` takes it.
     batch_seconds : float
@@ -34,11 +36,16 @@ class Options:
     max_live : int
         Live sessions at a time.
     idle_seconds : float
-        After so long without a message a live session ends.
+        After so long without a message a live session ends; and so long an upload may take beyond its size.
+    max_connections : int
+        Open at a time, live sessions aside; one more is closed.
+    head_seconds : float
+        For the head of a request.
     """
 
     name: str = "serenanet"
     token: str | None = None
+    hosts: tuple[str, ...] = ()
     lm: str | None = None
     batch_seconds: float = 120.0
     batch_wait: float = 0.005
@@ -49,6 +56,8 @@ class Options:
     decoders: int = 2
     max_live: int = 4
     idle_seconds: float = 30.0
+    max_connections: int = 512
+    head_seconds: float = 10.0
 
     def __post_init__(self):
         if self.token is not None and not (self.token and all("!" <= letter <= "~" for letter in self.token)):

@@ -1,6 +1,7 @@
 """A server from its socket to its end."""
 
 import asyncio
+import functools
 import ipaddress
 import signal
 import socket
@@ -9,6 +10,7 @@ import time
 import uvicorn
 
 from serenanet_modules.errors import UserError
+from serenanet_modules.inference.server.protocol import Protocol
 
 LAST_WORDS = 10.0  # seconds that live sessions have for their final text
 MESSAGE = 2**20  # largest message of a live session: half a minute of audio
@@ -59,8 +61,9 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, app, log_level="info"):
-        super().__init__(uvicorn.Config(app, log_level=log_level, ws_max_size=MESSAGE))
         self._service = app.state.service
+        protocol = functools.partial(Protocol, self._service.options)
+        super().__init__(uvicorn.Config(app, log_level=log_level, http=protocol, ws_max_size=MESSAGE))
 
     async def shutdown(self, sockets=None):
         """Live sessions end first: to uvicorn, they are connections to be cut."""

@@ -184,13 +184,18 @@ def test_tokens(streaming):
 
 
 def test_pages_of_other_servers(streaming):
-    """Without a token a browser must have the page from here."""
-    client = streaming()
+    """Without a token a browser must have the page from here, under a name that leads here by right."""
+    client = streaming(hosts=("TestServer",))
     with client.websocket_connect(STREAM, headers={"Origin": "http://testserver"}):
         pass
-    with pytest.raises(WebSocketDenialResponse) as denied:
-        client.websocket_connect(STREAM, headers={"Origin": "http://evil.example"}).__enter__()
-    assert denied.value.status_code == 403
+    for options, origin, code in (
+        ({"hosts": ("testserver",)}, "http://evil.example", "foreign_origin"),
+        ({"hosts": ("testserver",)}, "null", "foreign_origin"),
+        ({}, "http://testserver", "unknown_host"),
+    ):
+        with pytest.raises(WebSocketDenialResponse) as denied:
+            streaming(**options).websocket_connect(STREAM, headers={"Origin": origin}).__enter__()
+        assert denied.value.status_code == 403 and denied.value.json()["error"]["code"] == code
 
 
 def test_the_end_of_the_server(streaming, clips):
