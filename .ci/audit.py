@@ -1,5 +1,6 @@
 """What the dependencies are licensed under, into docs/licences.md; and their known vulnerabilities, by pip-audit."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -52,19 +53,26 @@ def write_list():
 
 
 def audit():
-    """The exit status of pip-audit; 0 where it is not there or cannot ask."""
-    program = shutil.which("pip-audit", path=f"{Path(sys.executable).parent}:{Path('~/.local/bin').expanduser()}")
-    program = program or shutil.which("pip-audit")
+    """Print what pip-audit finds; 1 where it is anything, 0 where it is nothing or could not be looked up."""
+    program = shutil.which("pip-audit", path=Path(sys.executable).parent) or shutil.which("pip-audit")
     if program is None:
         print("pip-audit is not installed (pip install pip-audit): vulnerabilities were not looked up")
         return 0
-    command = [program, "--requirement", REQUIREMENTS, "--no-deps", "--disable-pip", "--progress-spinner", "off"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if "ConnectionError" in done.stderr or "ServiceError" in done.stderr:
-        print("pip-audit cannot reach the index of vulnerabilities from here: they were not looked up")
+    command = [program, "--requirement", REQUIREMENTS, "--no-deps", "--disable-pip", "--format", "json"]
+    done = subprocess.run([*command, "--progress-spinner", "off"], capture_output=True, text=True)
+    try:
+        found = json.loads(done.stdout)["dependencies"]
+    except ValueError:
+        said = done.stderr.strip().splitlines()[-1:]
+        print(f"pip-audit could not look up vulnerabilities from here ({' '.join(said)})")
         return 0
-    print(f"{done.stdout}{done.stderr}".strip())
-    return done.returncode
+    skipped = [package["name"] for package in found if "skip_reason" in package]
+    print(f"pip-audit: {len(found) - len(skipped)} packages looked up, {len(skipped)} unknown to the index it asked")
+    known = [(package, hole) for package in found for hole in package.get("vulns", ())]
+    for package, hole in known:
+        mended = ", ".join(hole["fix_versions"]) or "none yet"
+        print(f"{package['name']} {package['version']}: {hole['id']}, mended in {mended}")
+    return 1 if known else 0
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Audio that only the ffmpeg program reads: the containers of phones and browsers."""
 
 import contextlib
+import re
 import shutil
 import struct
 import subprocess
@@ -77,7 +78,9 @@ def _decode(path, size):
         if process.wait() or header is None:
             errors.seek(0)
             said = errors.read().decode(errors="replace").strip().splitlines()
-            raise FFmpegError("it has no audio" if NO_AUDIO in " ".join(said) else f"ffmpeg: {' '.join(said[-1:])}")
+            last = re.sub(r" @ 0x[0-9a-f]+", "", " ".join(said[-1:])).replace(f"file:{path}: ", "")
+            # neither addresses nor names of files, which a server would tell
+            raise FFmpegError("it has no audio" if NO_AUDIO in " ".join(said) else f"ffmpeg: {last}")
 
 
 def _wav_format(stream):

@@ -12,6 +12,8 @@ _KBITS = {  # by "is it MPEG-1", bitrate index 1..14
 }
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _LAYER_3 = 1
+_LIKELY = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]")  # what can begin a frame of layer III
+MOST_FALSE = 20_000  # of those that begin none; whoever sends more of them wants to be searched for long
 
 
 def missing_part(data):
@@ -29,14 +31,15 @@ def missing_part(data):
     str
         What is missing; "" if nothing is, or the kind (free format, layers I and II) cannot tell.
     """
-    start = position = _next_frame(data, _skip_id3v2(data))
+    tries = iter(range(MOST_FALSE))
+    start = position = _next_frame(data, _skip_id3v2(data), tries)
     frames = 0
     while position is not None:
         length = frame_length(data, position)
         if length is None:  # a tag, or damage, after which decoders go on at the next frame
             if _cut_header(data, position):
                 return "the last frame is cut"
-            position = _next_frame(data, position)
+            position = _next_frame(data, position, tries)
             continue
         if position + length > len(data):
             return "the last frame is cut"
@@ -81,13 +84,15 @@ def _skip_id3v2(data):
     return position
 
 
-def _next_frame(data, position):
+def _next_frame(data, position, tries):
     """Find the next frame that another frame, or the end of the file, follows, or None."""
-    for match in re.compile(rb"\xff[\xe0-\xff]").finditer(data, position):
+    for match in _LIKELY.finditer(data, position):
         length = frame_length(data, match.start())
         after = match.start() + (length or 0)
         if length and (after == len(data) or frame_length(data, after)):
             return match.start()
+        if next(tries, None) is None:
+            break
     return None
 
 

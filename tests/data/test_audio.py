@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from serenanet_modules.data import audio, ffmpeg
+from serenanet_modules.data import audio, ffmpeg, mpeg
 from serenanet_modules.data.audio import AudioError, cut, is_prepared, load, save_flac, seconds
 from serenanet_modules.data.files import replacing
 from serenanet_modules.data.mpeg import missing_part
@@ -272,3 +272,13 @@ def test_what_needs_no_copy(tmp_path):
     soundfile.write(tmp_path / "deep.flac", tone(16000), 16000, "PCM_24")
     soundfile.write(tmp_path / "a.wav", tone(16000), 16000)
     assert [p.name for p in sorted(tmp_path.iterdir()) if is_prepared(p)] == ["a.flac"]
+
+
+def test_what_looks_like_a_million_frames_is_not_searched_for_ever(monkeypatch):
+    """Headers without their frames, which an upload can be full of, cost no more than some of them do."""
+    tried, length = [], mpeg.frame_length
+    monkeypatch.setattr(mpeg, "frame_length", lambda data, at: tried.append(at) or length(data, at))
+    for junk in (b"\xff\xfb\x90\x00", b"\xff\xff\xff\xff", b"\xff\xfb\xff\xfb"):
+        tried.clear()
+        assert missing_part(junk * 100_000) == ""
+        assert len(tried) <= 2 * mpeg.MOST_FALSE + 2
