@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pickle
 import shutil
 import sys
 import time
@@ -13,6 +14,8 @@ from speechbrain.utils.checkpoints import average_checkpoints
 from serenanet_modules.brains import checkpoints
 from serenanet_modules.brains.checkpoints import SUMS, AtomicCheckpointer
 from serenanet_modules.brains.progress import Progress
+from serenanet_modules.errors import UserError
+from serenanet_modules.experiment import _saved
 
 
 class Run:
@@ -247,3 +250,30 @@ def test_sound_checkpoints_are_read_once(tmp_path, monkeypatch):
     first = len(calls)
     checkpointer.list_checkpoints()
     assert first == len(FILES) - 1 == len(calls)
+
+
+class Code:
+    """Whose unpickling makes a file."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.mark.parametrize("part", ["model", "optimizer"])
+def test_pickled_code_is_refused(tmp_path, part):
+    """With sums as they should be, for whoever makes a folder makes them too: one sentence, and nothing has run."""
+    saved, mark = Run(tmp_path / "save").save(3), tmp_path / "mark"
+    content = torch.load(saved.paramfiles[part], weights_only=True)
+    torch.save({**content, "more": Code(mark)}, saved.paramfiles[part])
+    (saved.path / SUMS).unlink()
+    checkpoints._seal(saved.path)
+    with pytest.raises(UserError, match=f"{saved.path.name}: holds more than weights"):
+        recovered(tmp_path / "save")
+    with pytest.raises(pickle.UnpicklingError):
+        _saved(saved.paramfiles[part])
+    assert not mark.exists()
+    torch.load(saved.paramfiles[part], weights_only=False)
+    assert mark.exists()  # else this test proves nothing

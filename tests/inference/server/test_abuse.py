@@ -14,7 +14,7 @@ import soundfile
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from serenanet_modules.data.audio import BLOCK_SAMPLES, blocks
+from serenanet_modules.data.audio import blocks
 from serenanet_modules.inference.server import app
 from tests.inference.server.conftest import URL, refused
 from tests.inference.server.test_limits import post, sound
@@ -279,4 +279,4 @@ def test_blocks_are_bounded(tmp_path, monkeypatch):
     )
     sound(tmp_path / "a.flac", 1, 655350, 8)
     assert sum(map(len, blocks(tmp_path / "a.flac"))) == 16000
-    assert asked[0] * 8 <= BLOCK_SAMPLES
+    assert asked[0] * 8 * 4 <= 32 * 2**20  # bytes
