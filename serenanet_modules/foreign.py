@@ -34,10 +34,13 @@ LIBRARIES = frozenset(
     ]
 )
 NEW, NAME, TUPLE = "!new:", "!name:", "!tuple"
+PARENTHESES = re.compile(r"^\(.*\)$")  # HyperPyYAML's tuples, which may lose quotes around them
 INTEGER = "tag:yaml.org,2002:int"
 PLAIN = frozenset(
     f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "timestamp", "seq", "map")
 )
+
+MALFORMED = (YAMLError, AssertionError, AttributeError, LookupError, TypeError, ValueError)  # what ruamel.yaml dies of
 
 MOST_TEXT = 2**16  # characters of a file; those of the largest models have 6,000
 MOST_NODES = 10_000  # of a document, what stands behind an alias counted each time
@@ -159,13 +162,17 @@ def _name(loader, name, node):
 
 
 def _tuple(loader, node):
-    return tuple(_Loader(f"[{node.value[1:-1]}]").get_single_data())
+    return tuple(_inside_of(node).get_single_data())
+
+
+def _inside_of(node):
+    return _Loader(f"[{node.value[1:-1]}]")
 
 
 _Loader.add_multi_constructor(NEW, _new)
 _Loader.add_multi_constructor(NAME, _name)
 _Loader.add_constructor(TUPLE, _tuple)
-_Loader.add_implicit_resolver(TUPLE, re.compile(r"^\(.*\)$"), first="(")
+_Loader.add_implicit_resolver(TUPLE, PARENTHESES, first="(")
 
 
 def _arguments(loader, node):
@@ -199,7 +206,7 @@ def _checked(text, where):
         if not isinstance(node, MappingNode):
             raise UserError(f"{where}: a hyper-parameter file must be a mapping of keys to values")
         _Check(where, loader).count(node)
-    except YAMLError as error:
+    except MALFORMED as error:
         raise UserError(f"{where}: not valid yaml: {' '.join(str(error).split())}") from error
     except RecursionError:
         raise UserError(f"{where}: not valid yaml: brackets inside brackets without end") from None
@@ -209,8 +216,8 @@ def _checked(text, where):
 class _Check:
     """Judges the nodes of a document, and counts them."""
 
-    def __init__(self, where, loader):
-        self._where, self._loader, self._counts = where, loader, {}
+    def __init__(self, where, loader, line=0):
+        self._where, self._loader, self._line, self._counts = where, loader, line, {}
 
     def count(self, node, given=False):
         """Nodes at and below one, those behind aliases each time; ``given``: it is an argument of a class."""
@@ -226,7 +233,7 @@ class _Check:
         return count
 
     def _judge(self, node, given):
-        tag, kind = str(node.tag), None
+        tag = str(node.tag)
         for kind in (NEW, NAME):
             name = tag.removeprefix(kind)
             if name != tag and not (_permitted(name) or (kind == NAME and OWN_BRAINS.fullmatch(name))):
@@ -236,11 +243,16 @@ class _Check:
                     f"a result folder may not build '{tag}'; if you trust whoever made the folder and this class, set "
                     f"{TRUST}={module}",
                 )
-        if tag not in PLAIN and tag != TUPLE and not tag.startswith((NEW, NAME)):
+        parenthesised = isinstance(node, ScalarNode) and PARENTHESES.match(node.value)
+        known = tag in PLAIN or tag.startswith((NEW, NAME)) or (tag == TUPLE and parenthesised)
+        if not known:
             shown = tag.replace("tag:yaml.org,2002:", "!!")
             self._refuse(node, f"'{shown}' is code or reads other files, and a result folder is opened as data only")
         if tag == INTEGER and (len(node.value) > MOST_DIGITS or (given and self._number(node) > MOST_SIZE)):
             self._refuse(node, f"{node.value[:MOST_DIGITS]} is larger than any size of a network")
+        if parenthesised:
+            loader = _inside_of(node)
+            _Check(self._where, loader, self._line + node.start_mark.line).count(loader.get_single_node(), given)
 
     def _number(self, node):
         try:
@@ -249,7 +261,7 @@ class _Check:
             self._refuse(node, f"{node.value!r} is no whole number")
 
     def _refuse(self, node, why):
-        raise UserError(f"{self._where}, line {node.start_mark.line + 1}: {why}")
+        raise UserError(f"{self._where}, line {self._line + node.start_mark.line + 1}: {why}")
 
 
 def _children(node):
@@ -260,7 +272,11 @@ def _children(node):
 
 def _permitted(name):
     trusted = [module.strip() for module in os.environ.get(TRUST, "").split(",") if module.strip()]
-    return name in LIBRARIES or OWN.fullmatch(name) or any(name.startswith(f"{module}.") for module in trusted)
+    return (
+        name in LIBRARIES
+        or OWN.fullmatch(name)
+        or (re.fullmatch(r"[\w.]+", name) and any(name.startswith(f"{module}.") for module in trusted))
+    )
 
 
 @contextlib.contextmanager

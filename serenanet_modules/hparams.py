@@ -97,7 +97,7 @@ class Hparams:
         foreign.check(text, source)
         try:
             return cls(source, _parse(text, source), trusted=False)
-        except (ValueError, TypeError, AttributeError, LookupError) as error:  # of `!!int x` and the like
+        except foreign.MALFORMED as error:
             raise UserError(f"{source}: not valid yaml: {_one_line(error)}") from error
 
     @classmethod

@@ -83,6 +83,7 @@ def touched(tmp_path):
         "include": ("!include:/etc/passwd", "evil: !include:/etc/passwd"),
         "ref": ("!ref", "a: 9\nevil: !ref <a> ** <a> ** <a>"),
         "copy": ("!copy", "a: [1]\nevil: !copy <a>"),
+        "tuple": ("!tuple", "evil: !tuple x!!python/name:os.system x"),
         "bytes": ("!!binary", "evil: !!binary aGk="),
         "merge": ("!!merge", "a: &x {b: 1}\nevil: {<<: *x}"),
         "extends": ("'extends'", "extends: /etc/passwd"),
@@ -121,8 +122,8 @@ def test_texts_that_look_like_tuples(touched):
     """HyperPyYAML hands them to PyYAML's unsafe loader; here they are tuples of plain values, or refused."""
     mark, _ = touched
     evil = f"(!!python/object/apply:os.system [touch {mark}])"
-    with pytest.raises(UserError, match="python/object"):
-        Hparams.from_text(f"a: {evil}", "x").build()
+    for text in (f"a: {evil}", f"a: '{evil}'", f'a: "{evil}"', f"a: ((([1, {evil}])))", f"a: {LOBE} [{evil}]"):
+        assert "line 3: '!!python/object" in refusal(f"b: 1\n\n{text}")
     assert not mark.exists()
     assert Hparams.from_text("a: (3, x, [1])", "x").build() == {"a": (3, "x", [1])}
     load_hyperpyyaml(f"a: {evil}")
