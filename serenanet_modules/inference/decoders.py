@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from serenanet_modules.decoding.attention import AttentionBeam
@@ -78,7 +79,8 @@ def _ctc_beam(run, lm, lexicon):
             raise UserError(f"{lm}: is a folder; a model without an attention decoder takes a word n-gram model (ARPA)")
         if run.phonemic and lexicon is None:
             raise UserError(f"{run.folder}: save/lexicon.tsv is missing, which a language model of words needs")
-        options |= {"lm": run.lm_path(lm), **run.settings["decoding"]}
+        tuned = {name: w for name, w in run.settings["decoding"].items() if name in ("lm_weight", "word_score")}
+        options |= {"lm": run.lm_path(lm), **tuned}
     return BeamDecoder(run.units, **options)
 
 

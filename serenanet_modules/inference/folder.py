@@ -184,7 +184,7 @@ def _check_beams(settings, where):
 
 
 def _results(folder):
-    """What the training's results say of use: ``decoding`` and ``piece_seconds`` of `OpenRun.settings`; numbers only."""
+    """What the training says of use: ``decoding`` and ``piece_seconds`` of `OpenRun.settings`; numbers only."""
     path, result = folder / "result.json", {}
     if path.is_file():
         try:
