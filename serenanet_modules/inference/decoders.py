@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from serenanet_modules.decoding.attention import AttentionBeam
