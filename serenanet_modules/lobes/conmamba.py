@@ -1,5 +1,7 @@
 """ConMamba: the Conformer's layer with Mamba in the place of attention (Jiang et al. 2024, arXiv 2407.09732)."""
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -11,7 +13,12 @@ from serenanet_modules.lobes.mamba2 import Mamba2
 from serenanet_modules.lobes.streaming import CannotStream, Streaming
 from serenanet_modules.ops import causal_conv1d_fn, depthwise_conv1d
 
-MIXERS = {"mamba": (Mamba, BiMamba), "mamba2": (Mamba2, lambda *a, **k: Bidirectional(lambda: Mamba2(*a, **k)))}
+
+def _mamba2(d_model, expand, **options):
+    return Mamba2(d_model, expand=expand, **{"headdim": math.gcd(int(expand * d_model), 64)} | options)
+
+
+MIXERS = {"mamba": (Mamba, BiMamba), "mamba2": (_mamba2, lambda *a, **k: Bidirectional(lambda: _mamba2(*a, **k)))}
 
 
 class ConMambaEncoder(Streaming, nn.Module):
@@ -34,7 +41,8 @@ class ConMambaEncoder(Streaming, nn.Module):
     d_state, d_conv, expand : int
         As in `Mamba`.
     **options
-        Further arguments of the block, such as ``headdim`` for Mamba-2.
+        Further arguments of the block, such as ``headdim`` for Mamba-2, by default the largest power of 2 up to 64 that
+        divides the inner size.
 
     Examples
     --------

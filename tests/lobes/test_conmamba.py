@@ -7,11 +7,11 @@ from serenanet_modules.lobes.conmamba import ConMambaEncoder
 from serenanet_modules.lobes.mamba import BiMamba, Mamba
 
 SMALL = {"d_model": 16, "n_layers": 2, "d_ffn": 24, "kernel_size": 5, "d_state": 4}
-MIXERS = {"mamba": {}, "mamba2": {"headdim": 8}}
+MIXERS = ("mamba", "mamba2")
 
 
 def encoder(mixer="mamba", **options):
-    return ConMambaEncoder(**{**SMALL, **MIXERS[mixer], "mixer": mixer, **options}).eval()
+    return ConMambaEncoder(**{**SMALL, "mixer": mixer, **options}).eval()
 
 
 @pytest.mark.parametrize("mixer", MIXERS)
@@ -72,3 +72,9 @@ def test_bimamba_is_the_mean_of_both_directions_before_the_projection():
     single = Mamba(16, d_state=4)
     extra = sum(p.numel() for n, p in single.named_parameters() if not n.startswith(("in_proj", "out_proj")))
     assert sum(p.numel() for p in both.parameters()) == sum(p.numel() for p in single.parameters()) + extra
+
+
+def test_heads_of_any_width():
+    """Mamba-2's heads divide the inner size, whatever that is."""
+    assert encoder("mamba2", d_model=36).layers[0].mixer.forwards.headdim == 8
+    assert encoder("mamba2", d_model=36, headdim=24).layers[0].mixer.forwards.headdim == 24
