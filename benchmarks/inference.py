@@ -48,12 +48,13 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as work:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{work}/compiled"  # nothing has been compiled before
         try:
-            found |= measure(options, Path(work))
+            found["contestants"], found["absent"] = gather(options, Path(work))
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "inference.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+        options.out.mkdir(parents=True, exist_ok=True)
+        time_them(found, options)
+        measure_memory(found, options)
     text = tables(found)
     (options.out / "inference.md").write_text(text, encoding="utf-8")
     print("\n" + text)
@@ -85,21 +86,30 @@ def parse(argv):
     return options
 
 
-def measure(options, work):
-    """Contestants, and a row for each at each number of threads and size of batches."""
-    seconds = [len(load(file)) / SAMPLE_RATE for file in options.files]
-    contestants, absent = gather(options, work)
-    rows = []
+def time_them(found, options):
+    """Add a row for each contestant at each number of threads and size of batches."""
+    found["seconds"], found["rows"] = [len(load(file)) / SAMPLE_RATE for file in options.files], []
+    case = {"task": "time", "contestants": found["contestants"], "files": options.files, "batch": options.batch}
     for threads in options.threads:
-        case = {"task": "time", "threads": threads, "contestants": contestants, "files": options.files}
-        rows += in_turns(case | {"batch": options.batch, "repeats": options.repeats})
-    for row in tqdm(rows, desc="memory", unit="case", disable=None):
-        contestant, case = contestants[row["contestant"]], {"threads": row["threads"], "files": options.files}
+        found["rows"] += in_turns(case | {"threads": threads, "repeats": options.repeats})
+        write(found, options.out)
+    judge(found["rows"], found["contestants"], sum(found["seconds"]))
+    write(found, options.out)
+
+
+def measure_memory(found, options):
+    """Add its peak to each row."""
+    for row in tqdm(found["rows"], desc="memory", unit="case"):
         if "skipped" not in row:
-            case |= {"task": "peak", "contestant": contestant, "batch": row["batch"]}
+            case = {"task": "peak", "contestant": found["contestants"][row["contestant"]], "batch": row["batch"]}
+            case |= {"threads": row["threads"], "files": options.files}
             row["memory"] = in_process_of_its_own(__file__, case, LIMITS)["forward"]
-    judge(rows, contestants, sum(seconds))
-    return {"contestants": contestants, "absent": absent, "seconds": seconds, "rows": rows}
+            write(found, options.out)
+
+
+def write(found, out):
+    """Keep what has been measured so far."""
+    (out / "inference.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 # ---- measuring ----------------------------------------------------------------------------------------------------

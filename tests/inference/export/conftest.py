@@ -61,10 +61,10 @@ class Exports:
         return Eager(self.opened(family))
 
     def file(self, family, to):
-        """The exported file, of the hybrid model with a copy in 8 bits; what was said is in `lines`."""
+        """The exported file, of some with a copy in 8 bits; what was said is in `lines`."""
         if (family, to) not in self._files:
             folder, lines = self.folder(family), []
-            small = (family, to) == ("conformer-hybrid", "onnx")
+            small = to == "sherpa" or (family, to) == ("conformer-hybrid", "onnx")
             paths = export(folder, to, int8=small, say=lines.append)
             self._files[family, to] = paths[0], lines
         return self._files[family, to][0]

@@ -1,5 +1,6 @@
 """Exported files in other programs' hands: the README's script without torch, sherpa-onnx, error rates."""
 
+import difflib
 import os
 import re
 import subprocess
@@ -42,11 +43,19 @@ def test_the_readme_script(exports, tmp_path):
     assert done.stdout.strip() == greedy_text(exports, "serenanet", audio) != "", done.stderr
 
 
+def _listen(path, samples):
+    """What sherpa-onnx makes of samples at 16 kHz with an exported file."""
+    sherpa_onnx = pytest.importorskip("sherpa_onnx")
+    loader = sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(str(path), str(path.with_name("tokens.txt")))
+    stream = loader.create_stream()
+    stream.accept_waveform(16000, samples)
+    loader.decode_stream(stream)
+    return stream.result
+
+
 def test_sherpa_onnx(exports):
     """sherpa-onnx hears what the model hears, loud or soft, and its times are those of the frames."""
-    sherpa_onnx = pytest.importorskip("sherpa_onnx")
     path = exports.file("serenanet", "sherpa")
-    loader = sherpa_onnx.OfflineRecognizer.from_omnilingual_asr_ctc(str(path), str(path.with_name("tokens.txt")))
     audio = soundfile.read(CLIP, dtype="float32")[0]
     exported = AsSherpa(OnnxFile(path), exports.opened("serenanet").modules["model"])
     for samples in (audio, 0.05 * audio, 2 * audio):
@@ -54,12 +63,18 @@ def test_sherpa_onnx(exports):
         log_probs, frames = exported(*given)
         expected, _ = exports.eager("serenanet")(*given)
         assert (log_probs.argmax(-1) == expected.argmax(-1)).mean() >= 0.95
-        stream = loader.create_stream()
-        stream.accept_waveform(16000, samples)
-        loader.decode_stream(stream)
+        heard = _listen(path, samples)
         units, starts = collapse(log_probs[0, : frames[0]].argmax(-1).tolist())
-        assert stream.result.text.strip() == exports.opened("serenanet").units.decode(units) != ""
-        np.testing.assert_allclose(stream.result.timestamps, 0.04 * np.array(starts), atol=1e-3)
+        assert heard.text.strip() == exports.opened("serenanet").units.decode(units) != ""
+        np.testing.assert_allclose(heard.timestamps, 0.04 * np.array(starts), atol=1e-3)
+
+
+def test_sherpa_onnx_in_8_bits(exports):
+    """The small file gives nearly the same text, though this model's weights are random and decide by a hair."""
+    path = exports.file("serenanet", "sherpa")
+    audio = soundfile.read(CLIP, dtype="float32")[0]
+    full, small = (_listen(file, audio).text for file in (path, path.with_suffix(".int8.onnx")))
+    assert difflib.SequenceMatcher(None, full, small).ratio() > 0.8
 
 
 @pytest.fixture
