@@ -37,6 +37,7 @@ from serenanet_modules.inference.server.guard import check_client
 
 SUBPROTOCOL, BEARER = "serenanet", "bearer."
 TOGETHER = 2**20  # bytes of messages that the network reads at once when they come faster than it reads
+ARRIVED = 0.002  # seconds that messages which have arrived need to be read
 DONE, UNSUPPORTED, POLICY, FAILED, LATER = 1000, 1003, 1008, 1011, 1013
 
 log = logging.getLogger(__name__)
@@ -143,7 +144,7 @@ class Session:
                 raise _Refusal(POLICY, 408, f"nothing was sent for {idle:g} s", "idle")
             more = data
             while more is not None and not finished and len(data) < TOGETHER:
-                more, finished = await self._next(0)
+                more, finished = await self._next(ARRIVED)
                 data += more or b""
             if data:
                 yield self._samples(data)
