@@ -1,6 +1,11 @@
-"""What every test shares: one calm thread per process."""
+"""What every test shares: one calm thread per process, and a Ctrl-C that is heard."""
 
 import os
+import signal
+
+# A suite in the background of a script inherits an ignored Ctrl-C, and so would every command that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Before torch is imported: several test processes share two cores, and a thread that spins while
 # it waits takes the core from the one it waits for.

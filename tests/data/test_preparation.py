@@ -308,12 +308,11 @@ def test_ctc_needs_a_blank_between_equal_characters():
 
 
 INTERRUPTED = """
-    import signal, sys, time
+    import sys, time
     from pathlib import Path
     from serenanet_modules.data import listening, preparation
     from serenanet_modules.data.manifest import Candidate
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it is ignored
     source, out = Path(sys.argv[1]), Path(sys.argv[2])
     quick = listening.load
 
