@@ -23,7 +23,6 @@ from pathlib import Path
 import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
-from ruamel.yaml.error import YAMLError
 
 from serenanet_modules import foreign
 from serenanet_modules.data.files import replacing
@@ -171,7 +170,9 @@ class Hparams:
         _yaml().dump(self.tree, stream)
         try:
             return resolve_references(stream.getvalue()).getvalue()
-        except (ValueError, KeyError, TypeError) as error:
+        except RecursionError:
+            raise UserError(f"{self.source}: a !ref refers to itself") from None
+        except Exception as error:  # of arithmetic too, which a !ref may hold
             raise UserError(f"{self.source}: a !ref cannot be resolved: {error}") from error
 
     def plain(self):
@@ -292,8 +293,10 @@ def _text(file):
 def _parse(text, where):
     try:
         return _yaml().load(text)
-    except YAMLError as error:
+    except foreign.MALFORMED as error:
         raise UserError(f"{where}: not valid yaml: {_one_line(error)}") from error
+    except RecursionError:
+        raise UserError(f"{where}: not valid yaml: brackets inside brackets without end") from None
 
 
 def _include(node, file, seen=()):

@@ -2,10 +2,12 @@
 
 import csv
 import json
+import math
 import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -50,8 +52,10 @@ class Result:
             content = json.loads(file.read_text(encoding="utf-8"))
             if "pretraining" in content:
                 raise UserError(f"{folder}: is a pre-training, which has no error rates")
-            content["scoring"], content["experiment"], content["seed"], in_order(content["results"])[0]
-        except (ValueError, LookupError, TypeError) as error:
+            content["scoring"], content["experiment"], content["seed"], content["dataset"]
+            in_order(content["results"])[0], content["seconds"]["training"], content["parameters"]["total"]
+            _check_rates(content["results"])
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{file}: is not the result of a recogniser ({error!r})") from error
         return cls(folder, content)
 
@@ -99,8 +103,8 @@ class Result:
             file = self.folder / f"decoded_{split}.csv"
             try:
                 with open(file, encoding="utf-8", newline="") as opened:
-                    self._texts[split] = {row["id"]: row for row in csv.DictReader(opened)}
-            except (OSError, KeyError) as error:
+                    self._texts[split] = _by_id(csv.DictReader(opened))
+            except (OSError, KeyError, ValueError, csv.Error) as error:
                 raise UserError(f"{file}: cannot be read ({error}); evaluate the run again") from error
         return self._texts[split]
 
@@ -110,6 +114,9 @@ class Result:
         if key not in self._scores:
             rows = self.texts(split)
             column = "phonemes" if measure == "PER" else "reference"
+            for needed in (column, decoder):
+                if any(needed not in row for row in rows.values()):
+                    raise UserError(f"{self.folder / f'decoded_{split}.csv'}: has no column {needed!r}")
             references = {name: row[column] for name, row in rows.items()}
             hypotheses = {name: row[decoder] for name, row in rows.items()}
             self._scores[key] = score(references, hypotheses, LEVELS[measure]).per_utterance
@@ -128,9 +135,32 @@ class Result:
         file = self.folder / "examples.npz"
         if not file.is_file():
             return {}
-        with np.load(file, allow_pickle=False) as arrays:
-            content = dict(arrays)
-        return {**content, "about": json.loads(str(content["about"]))}
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                content = dict(arrays)
+            return {**content, "about": json.loads(str(content["about"]))}
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise UserError(f"{file}: cannot be read ({error}); without it the run can be reported on too") from error
+
+
+def _check_rates(results):
+    """Raise one of the errors of malformed content unless each measure has its numbers."""
+    for decoders in results.values():
+        for measures in decoders.values():
+            for measure in measures.values():
+                if not all(math.isfinite(number) for number in (measure["percent"], *measure["interval_95"])):
+                    raise ValueError("a rate is no number")
+
+
+def _by_id(rows):
+    """Rows by id, each of them whole and none twice."""
+    found = {}
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise ValueError(f"row {number} has too few or too many columns")
+        if found.setdefault(row["id"], row) is not row:
+            raise ValueError(f"row {number} has the id {row['id']!r} again")
+    return found
 
 
 def in_order(names):

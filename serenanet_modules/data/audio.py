@@ -17,13 +17,15 @@ import numpy as np
 import soundfile
 import soxr
 
-from serenanet_modules.data import ffmpeg, mpeg, wav
+from serenanet_modules.data import containers, ffmpeg, mpeg, wav
 from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
 
 SAMPLE_RATE = 16000
 BLOCK_SECONDS = 30  # of a long recording, held in memory at once
 BLOCK_SAMPLES = 2**22  # of all channels, held at once at rates far above those of speech
+SILENCE = 1e-4  # peak amplitude (-80 dBFS) below which nothing is said
+LOUDEST = 32.0  # a sample beyond this is no sound between -1 and 1 that was recorded too loud, but another kind of number
 
 REASONS = {
     "missing": "there is no such file",
@@ -31,6 +33,7 @@ REASONS = {
     "truncated": "the end of the file is missing",
     "empty": "there is no sound in it (0 samples)",
     "not finite": "it has samples that are infinite or not a number",
+    "out of range": "its samples are not between -1 and 1",
 }
 
 
@@ -67,8 +70,7 @@ def load(path):
     Raises
     ------
     AudioError
-        With one of `REASONS`. Truncation is seen in mp3 and wav; a cut flac is undecodable; in
-        ogg, which may end on any page, it does not show.
+        With one of `REASONS`. Truncation is seen in mp3, wav and what `containers` knows; a cut flac is undecodable.
     """
     samples = np.concatenate([np.empty(0, np.float32), *blocks(path)])
     if not len(samples):
@@ -190,6 +192,12 @@ def seconds(path):
     return info.frames / info.samplerate
 
 
+def beyond_sound(samples):
+    """Say how far samples lie beyond what a recording could reach; "" where they do not."""
+    peak = max(float(samples.max()), -float(samples.min())) if samples.size else 0.0
+    return f"they reach {peak:.3g}; divide 16-bit numbers by 32768" if peak > LOUDEST else ""
+
+
 def is_prepared(path):
     """Whether a file, by its name and header, is what `save_flac` would write: 16-bit mono FLAC at 16 kHz."""
     if Path(path).suffix.lower() != ".flac":
@@ -212,7 +220,7 @@ def save_flac(path, samples):
     """
     with replacing(path) as partial:
         try:
-            soundfile.write(partial, samples, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
+            soundfile.write(_name(partial), samples, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
         except soundfile.LibsndfileError as error:
             raise UserError(f"{path}: cannot be written ({error}); is the disk full?") from None
 
@@ -223,9 +231,12 @@ def _name(path):
 
 
 def _check_there(path):
-    if not path.is_file():
-        detail = "a folder, pipe or device stands there" if path.exists() else ""
-        raise AudioError("missing", path, detail)
+    try:
+        there, something = path.is_file(), path.exists()
+    except OSError as error:  # such as of a name that is too long
+        raise AudioError("missing", path, error.strerror.lower()) from None
+    if not there:
+        raise AudioError("missing", path, "a folder, pipe or device stands there" if something else "")
     if path.stat().st_size == 0:
         raise AudioError("empty", path, "a file of 0 bytes")
 
@@ -234,6 +245,8 @@ def _mono(samples, path):
     """Average the channels of (N, channels) samples."""
     if not np.isfinite(samples).all():
         raise AudioError("not finite", path)
+    if too_loud := beyond_sound(samples):
+        raise AudioError("out of range", path, too_loud)
     return samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
 
 
@@ -281,16 +294,16 @@ def _checked_format(path):
     Done before decoding: mp3 decoders fill the terminal with warnings about what is missing.
     """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if ffmpeg.needed(data):
-            return True
         if missing := _missing_part(path, data):
             raise AudioError("truncated", path, missing)
-    return False
+        return ffmpeg.needed(data)
 
 
 def _missing_part(path, data):
     """Say what a file lacks at its end, "" if nothing or its format cannot tell."""
     if data[:4] == b"RIFF":
         return wav.missing_part(data)
+    if (missing := containers.missing_part(data)) or ffmpeg.needed(data):
+        return missing
     is_mp3 = path.suffix.lower() == ".mp3" or data[:3] == b"ID3" or data[:1] == b"\xff"
     return mpeg.missing_part(data) if is_mp3 else ""

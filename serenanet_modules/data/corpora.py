@@ -1,6 +1,7 @@
 """All that ``data_folder`` may name: corpora in a recipe's layout, manifest files, folders of audio alone."""
 
 import logging
+import os
 import re
 from collections import Counter
 from dataclasses import replace
@@ -34,7 +35,7 @@ def entries(data_folder):
     if not listed:
         raise UserError("data_folder: the list is empty")
     for entry in listed:
-        if not isinstance(entry, str | Path) or not Path(entry).exists():
+        if not isinstance(entry, str | Path) or not os.path.exists(entry):  # unlike Path's, of any name
             raise UserError(f"data_folder: there is no file or folder {entry}")
     return [Path(entry).absolute() for entry in listed]
 
@@ -100,6 +101,7 @@ def unlabelled(folder, locale):
 
 def _pieces(file, inside, locale):
     name, speaker = "-".join(inside.with_suffix("").parts), str(inside.parent) if inside.parent.parts else ""
+    name, speaker = (os.fsencode(text).decode("utf-8", "backslashreplace") for text in (name, speaker))
     whole = Candidate(name, file, "", speaker, locale, "train")
     try:
         length = seconds(file) or 0.0

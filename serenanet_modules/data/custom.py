@@ -124,7 +124,7 @@ def _name(path, root, start, end):
     """An id for an utterance that has none: its path below the root, and its time."""
     inside = path.relative_to(root) if path.is_relative_to(root) else Path(*path.parts[-2:])
     time = "" if end is None and not start else f"-{start:.2f}" + ("" if end is None else f"-{end:.2f}")
-    return "-".join(inside.with_suffix("").parts) + time
+    return "-".join((inside.with_suffix("") if inside.name else path).parts) + time
 
 
 def _span(row):

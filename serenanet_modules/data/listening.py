@@ -110,7 +110,7 @@ def _hear(clips, write):
 def _whole(clip, write):
     path = clip.candidate.path
     try:
-        if write and is_prepared(path):
+        if write and is_prepared(path) and str(path).isprintable():  # else no manifest could name it
             return _measured(replace(clip, flac=path), load(path))
         samples = _written(clip.flac) if write else None
         if samples is None:

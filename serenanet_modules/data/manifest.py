@@ -153,6 +153,8 @@ def read_manifest(path, split=None):
         raise UserError(f"{path}: there is no such manifest; prepare the data first.") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not a UTF-8 text file ({error.reason}).") from None
+    except (csv.Error, OSError) as error:
+        raise UserError(f"{path}: cannot be read as a manifest ({error}).") from None
     return [u for u in utterances if split in (None, u.split, role(u.split))]
 
 

@@ -18,6 +18,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import signal
 import threading
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from serenanet_modules.data.audio import SILENCE
 from serenanet_modules.data.files import locked, replacing
 from serenanet_modules.data.listening import Clip, glance, hear
 from serenanet_modules.data.manifest import Utterance, role, write_manifest
@@ -36,7 +38,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.threads import available_cores
 
 PREPARATION_VERSION = 1  # raise it when the rules below, or what the FLAC files hold, change
-SILENCE = 1e-4  # peak amplitude (-80 dBFS) below which a clip is silent
+MOST_OF_NAME = 40  # characters of a clip's name that its FLAC file has too
 PRECEDENCE = ("test", "dev", "train")  # of two clips with one id, the first is kept
 
 
@@ -159,7 +161,7 @@ def _fingerprints(candidates, settings):
         try:
             stat = stat_of(c.path)
             clip = (PREPARATION_VERSION, c.id, c.path.name, stat.st_size, stat.st_mtime_ns)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a name that no file can have
             clip = (PREPARATION_VERSION, c.id, c.path.name, "missing")
         clip += (c.start, c.end) if c.is_segment else ()
         tags.append(hashlib.sha256(repr(clip).encode()).hexdigest()[:10])
@@ -177,7 +179,7 @@ def _source_hash(module):
 
 def _places(candidates):
     """Hash where the clips are: the manifest names some of them there, and the key does not depend on it."""
-    return hashlib.sha256("\n".join(str(c.path) for c in candidates).encode()).hexdigest()[:12]
+    return hashlib.sha256("\n".join(str(c.path) for c in candidates).encode(errors="surrogateescape")).hexdigest()[:12]
 
 
 def _existing(target, places):
@@ -200,7 +202,7 @@ def _normalised(candidates, settings, audio=None, tags=None):
     kept = {c.id: i for i, c in reversed(list(enumerate(candidates)))}
     clips = []
     for i, c in enumerate(candidates):
-        flac = tags and audio / tags[i][:2] / f"{c.path.stem}-{tags[i]}.flac"
+        flac = tags and audio / tags[i][:2] / f"{_plain(c.path.stem)}-{tags[i]}.flac"
         clip = Clip(c, rules[c.locale](c.text), flac)
         if kept[c.id] != i:
             clip = clip.rejected("duplicate id", f"the one in {candidates[kept[c.id]].split} is kept")
@@ -208,6 +210,11 @@ def _normalised(candidates, settings, audio=None, tags=None):
             clip = clip.rejected("empty text", f"the sentence is {c.text!r}")
         clips.append(clip)
     return clips
+
+
+def _plain(stem):
+    """What any file system takes of a clip's name; the tag behind it tells clips apart."""
+    return re.sub(r"[^\w.-]", "_", stem)[:MOST_OF_NAME]
 
 
 def _judged(clip, settings):
@@ -242,7 +249,7 @@ def ctc_frames(text):
 def _write(clips, target, identity, settings, progress):
     """Write the three files, the manifest last."""
     kept = [clip for clip in clips if not clip.reason]
-    with replacing(target / "rejects.tsv") as partial, open(partial, "w", encoding="utf-8") as file:
+    with replacing(target / "rejects.tsv") as partial, open(partial, "w", encoding="utf-8", errors="backslashreplace") as file:
         rows = csv.writer(file, delimiter="\t", lineterminator="\n")
         rows.writerow(("id", "path", "split", "reason", "detail"))
         for clip in clips:

@@ -8,6 +8,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 
@@ -26,7 +27,10 @@ COLUMNS = {  # what a column is for, and its names: the first that is there coun
     "duration": ("duration",),
     "phonemes": ("phonemes",),
 }
+KNOWN = frozenset(name for names in COLUMNS.values() for name in names)
+AS_WRITTEN = ("path", "text")  # columns whose white space counts, or is the normaliser's
 DELIMITERS = "\t,;|"
+SURROGATE = re.compile("[\ud800-\udfff]")  # which JSON can write alone, and no file can hold
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,8 @@ def _table_rows(text, path):
             raise UserError(
                 f"{path}: line 1 has no column for the path ({', '.join(COLUMNS['path'])}); it reads {header[:80]!r}."
             )
+        if twice := [name for name, count in Counter(map(str.lower, names)).items() if count > 1 and name in KNOWN]:
+            raise UserError(f"{path}: line 1 has the column {twice[0]!r} twice.")
         for values in lines:
             where = f"{path}: line {lines.line_num}"
             if not any(map(str.strip, values)):
@@ -131,6 +137,8 @@ def _json_rows(text, path):
     except json.JSONDecodeError as error:
         yield from _json_lines(text, path, error)
         return
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, brackets without end
+        raise UserError(f"{path}: cannot be read as JSON ({error}).") from None
     if isinstance(content, dict) and all(isinstance(value, dict) for value in content.values()):
         content = [{"id": name, **value} for name, value in content.items()]
     elif isinstance(content, dict):
@@ -152,6 +160,8 @@ def _json_lines(text, path, whole):
             if number == lines[0][0]:  # then it is no JSON lines at all
                 raise UserError(f"{path}: line {whole.lineno} is not valid JSON ({whole.msg}).") from None
             raise UserError(f"{where} is not valid JSON ({error.msg}).") from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{where} cannot be read as JSON ({error}).") from None
         if not isinstance(entry, dict):
             raise UserError(f"{where} is no mapping of names to values.")
         yield where, _plain(entry, where)
@@ -159,10 +169,11 @@ def _json_lines(text, path, whole):
 
 def _plain(entry, where):
     """A JSON object's values as texts."""
-    known = {name for names in COLUMNS.values() for name in names}
     for name, value in entry.items():
-        if name.lower() in known and not isinstance(value, str | int | float | None):
+        if name.lower() in KNOWN and (not isinstance(value, str | int | float | None) or value is True or value is False):
             raise UserError(f"{where}: {name!r} must be a text or a number, not {json.dumps(value)[:60]}.")
+        if isinstance(value, str) and SURROGATE.search(value):
+            raise UserError(f"{where}: {name!r} holds half a character ({ascii(value)[:60]}).")
     return {name: "" if value is None else str(value) for name, value in entry.items()}
 
 
@@ -173,5 +184,5 @@ def _recognised(values):
     for column, names in COLUMNS.items():
         value = next((there[name] for name in names if name in there), "").strip()
         if value:
-            found[column] = value
+            found[column] = value if column in AS_WRITTEN else " ".join(value.split())
     return found

@@ -186,20 +186,33 @@ def load_units(folder: str | Path) -> Units:
     index = Path(folder) / "units.json"
     try:
         saved = json.loads(index.read_text(encoding="utf-8"))
+        if saved["kind"] not in KINDS:
+            raise ValueError
         if saved["kind"] == "phoneme":
-            units = PhonemeUnits(saved["phonemes"])
+            units = PhonemeUnits(_inventory(saved["phonemes"]))
         else:
             model = (Path(folder) / "units.model").read_bytes()
             units = SentencePieceUnits(saved["kind"], model)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing; train the units again.") from None
-    except (ValueError, KeyError, RuntimeError, TypeError):
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be read ({error.strerror}).") from None
+    except (ValueError, KeyError, RuntimeError, TypeError, RecursionError):
         raise UserError(f"The units in {folder} are broken; train them again.") from None
-    if units.size != saved["size"]:
+    if units.size != saved.get("size"):
         raise UserError(
-            f"{index} speaks of {saved['size']} units, but the model beside it has {units.size}; train them again."
+            f"{index} speaks of {saved.get('size')} units, but the model beside it has {units.size}; train them again."
         )
     return units
+
+
+def _inventory(phonemes):
+    """The phonemes of an index, if they are an inventory."""
+    if not isinstance(phonemes, list) or len(set(phonemes)) < len(phonemes):
+        raise ValueError
+    if not all(isinstance(phoneme, str) and phoneme.split() == [phoneme] for phoneme in phonemes):
+        raise ValueError
+    return phonemes
 
 
 def _write_index(folder, content):

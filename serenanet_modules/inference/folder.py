@@ -1,6 +1,7 @@
 """A result folder opened for use: network, units and decoding settings."""
 
 import json
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,10 +103,13 @@ class OpenRun:
         if not self._spellings.is_file():
             return None
         spellings = defaultdict(list)
-        for line in self._spellings.read_text(encoding="utf-8").splitlines():
-            word, _, phones = line.partition("\t")
-            spellings[word].append(self.units.encode(phones))
-        return Lexicon(spellings)
+        try:
+            for line in self._spellings.read_text(encoding="utf-8").splitlines():
+                word, _, phones = line.partition("\t")
+                spellings[word].append(self.units.encode(phones))
+            return Lexicon(spellings)
+        except (UserError, UnicodeDecodeError) as error:
+            raise UserError(f"{self._spellings}: cannot be used: {error}") from None
 
 
 def open_run(folder, device):
@@ -131,7 +135,10 @@ def open_run(folder, device):
 def load_weights(modules, path):
     """Load ``features`` and ``model`` from weights.safetensors."""
     try:
-        modules.load_state_dict(load_file(path))
+        weights = load_file(path)
+        if bad := [name for name, t in weights.items() if t.is_floating_point() and not t.isfinite().all()]:
+            raise UserError(f"{path}: {bad[0]} holds values that are infinite or not a number")
+        modules.load_state_dict(weights)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: cannot be read as weights ({error})") from None
     except RuntimeError:
@@ -189,17 +196,19 @@ def _results(folder):
     if path.is_file():
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: is not valid JSON ({error})") from None
     shortest, longest = PIECES
     try:
         decoding = result.get("decoding", {})
         ways = {name: _numbers(found) for name, found in decoding.items() if name.startswith("attention/")}
         usual = result.get("data", {}).get("splits", {}).get("train", {}).get("p99_seconds", longest)
-        return {"decoding": {**_numbers(decoding), **ways}, "piece_seconds": min(max(usual, shortest), longest)}
-    except (AttributeError, TypeError):
+        seconds = min(max(usual, shortest), longest) if math.isfinite(usual) else longest
+        return {"decoding": {**_numbers(decoding), **ways}, "piece_seconds": seconds}
+    except (AttributeError, TypeError, OverflowError):
         raise UserError(f"{path}: is not what a training writes; without it the folder opens too") from None
 
 
 def _numbers(found):
-    return {name: weight for name, weight in found.items() if name in WEIGHTS and isinstance(weight, (int, float))}
+    numbers = {name: found[name] for name in WEIGHTS if type(found.get(name)) in (int, float)}
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}

@@ -1,10 +1,11 @@
 """A result folder at work: audio in, text with times and confidences out."""
 
+import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
 
-from serenanet_modules.data.audio import SAMPLE_RATE
+from serenanet_modules.data.audio import SAMPLE_RATE, SILENCE
 from serenanet_modules.data.batching import BatchSampler
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.decoders import decoder_of
@@ -60,7 +61,7 @@ class Recognizer:
         return self.run.phonemic
 
     def transcribe(self, sources, batch_seconds=120.0, lm=None, progress=False, piece_seconds=None):
-        """What is said in audio of any length.
+        """What is said in audio of any length; of pieces below -80 dBFS, nothing.
 
         Decoding is greedy; with phoneme units it is a search over the training words, where the folder holds
         their spellings, else the text is phones. A language model makes it a beam search. A model with a label decoder
@@ -150,12 +151,16 @@ class Recognizer:
     def _segments(self, pieces, batch_seconds, decoder, bar):
         """The `Segment` of each piece, None for silence; pieces are batched by their length."""
         segments = [None] * len(pieces)
-        for plan in BatchSampler([piece.seconds for piece in pieces], batch_seconds, shuffle=False):
-            chosen = [pieces[i] for i in plan.indices]
+        # No training utterance is silent, so that nobody knows what a network makes of it
+        heard = [i for i, piece in enumerate(pieces) if np.abs(piece.samples).max() >= SILENCE]
+        bar.update(sum(piece.seconds for piece in pieces) - sum(pieces[i].seconds for i in heard))
+        for plan in BatchSampler([pieces[i].seconds for i in heard], batch_seconds, shuffle=False):
+            places = [heard[i] for i in plan.indices]
+            chosen = [pieces[i] for i in places]
             output, log_probs, edges = self.posteriors(chosen)
             hypotheses = decoder(output, log_probs)
             log_probs, frames = log_probs.cpu(), output.lengths.tolist()
-            for row, i in enumerate(plan.indices):
+            for row, i in enumerate(places):
                 if hypotheses[row].text:
                     segments[i] = timed(hypotheses[row], self.units, log_probs[row, : frames[row]], edges[row])
             bar.update(sum(piece.seconds for piece in chosen))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from serenanet_modules.data.audio import BLOCK_SECONDS, SAMPLE_RATE, blocks, resampled
+from serenanet_modules.data.audio import BLOCK_SECONDS, SAMPLE_RATE, beyond_sound, blocks, resampled
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.segment import segment
 
@@ -117,5 +117,7 @@ def _checked(samples, rate, with_rate):
         raise UserError(f"a rate of {rate!r}: give samples per second, such as 44100")
     if not np.isfinite(samples).all():
         raise UserError("an array of samples: some are infinite or not a number")
+    if too_loud := beyond_sound(samples):
+        raise UserError(f"an array of samples: they are not between -1 and 1 ({too_loud})")
     mono = samples if samples.ndim == 1 else samples.mean(axis=1)
     return np.ascontiguousarray(mono, dtype=np.float32)

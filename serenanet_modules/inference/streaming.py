@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from serenanet_modules.data.audio import SAMPLE_RATE
+from serenanet_modules.data.audio import SAMPLE_RATE, SILENCE, beyond_sound
 from serenanet_modules.decoding.greedy import GreedyStream
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.decoders import Hypothesis
@@ -49,12 +49,13 @@ class Streamer:
             raise UserError(f"{recognizer.folder}: this model cannot stream: {error}") from None
         self._greedy = GreedyStream(recognizer.units.blank_id)
         self._text, self._decoded = "", 0
+        self._heard = False  # anything; as offline, what is silent as a whole has no text
         self._samples, self._longest, self._seconds = 0, 0, []
 
     @property
     def text(self):
         """What was said so far."""
-        return self._text
+        return self._text if self._heard else ""
 
     @property
     def look_ahead(self):
@@ -89,10 +90,11 @@ class Streamer:
         if self._state is None:
             raise UserError("this stream has ended; begin another")
         self._samples += len(samples)
+        self._heard = self._heard or bool((np.abs(samples) >= SILENCE).any())
         self._longest = max(self._longest, len(samples))
         for at in range(0, len(samples), LONGEST):
             self._go_on(samples[at : at + LONGEST])
-        return self._text
+        return self.text
 
     def finish(self):
         """Say the rest.
@@ -131,7 +133,7 @@ class Streamer:
 
     def _transcript(self):
         duration = self._samples / SAMPLE_RATE
-        if not self._text:
+        if not self.text:
             return Transcript("", duration, ())
         grain = self._model.stride * self._features.hop / SAMPLE_RATE
         edges = [min(round(grain * i, 3), duration) for i in range(self._greedy.frames + 1)]
@@ -194,4 +196,6 @@ def _checked(samples):
         raise UserError(f"an array of {shape}: a stream takes one channel of float samples between -1 and 1, at 16 kHz")
     if not np.isfinite(samples).all():
         raise UserError("an array of samples: some are infinite or not a number")
+    if too_loud := beyond_sound(samples):
+        raise UserError(f"an array of samples: they are not between -1 and 1 ({too_loud})")
     return np.ascontiguousarray(samples, dtype=np.float32)
