@@ -17,6 +17,7 @@ the command line: ``--frontend.output_stride 2``; an include there stands as if 
 import copy
 import difflib
 import io
+import os
 import re
 from pathlib import Path
 
@@ -264,7 +265,7 @@ def _stack(files, seen):
 
 def _chain(file, seen):
     """(path, tree) of the root of an ``extends`` chain first, ``file`` last."""
-    file = file.resolve() if file.exists() else file
+    file = file.resolve() if os.path.exists(file) else file
     if file in seen:
         raise UserError(f"{file}: extends itself through {seen[-1]}; break the circle")
     tree = _read(file)
@@ -275,7 +276,7 @@ def _chain(file, seen):
 
 def _read(file):
     """Parse one file and put included files in their places."""
-    if not file.is_file():
+    if not os.path.isfile(file):  # unlike Path's, of any name
         raise UserError(f"{file}: no such hyper-parameter file; the ready ones are in hparams/")
     tree = _parse(_text(file), file)
     if not isinstance(tree, CommentedMap):
@@ -308,7 +309,7 @@ def _include(node, file, seen=()):
     if not tag.startswith(INCLUDE):
         return node
     target = file.parent / tag[len(INCLUDE) :]
-    if not target.is_file():
+    if not os.path.isfile(target):
         raise UserError(f"{file}: includes {target}, which does not exist")
     if target.resolve() in seen:
         raise UserError(f"{file}: includes {target}, which includes it; break the circle")

@@ -52,9 +52,11 @@ class Result:
             content = json.loads(file.read_text(encoding="utf-8"))
             if "pretraining" in content:
                 raise UserError(f"{folder}: is a pre-training, which has no error rates")
-            content["scoring"], content["experiment"], content["seed"], content["dataset"]
-            in_order(content["results"])[0], content["seconds"]["training"], content["parameters"]["total"]
+            content["scoring"], content["experiment"], content["seed"], in_order(content["results"])[0]
+            content["dataset"], content["seconds"]["training"], content["parameters"]["total"]
             _check_rates(content["results"])
+            if not isinstance(content["scoring"], str):
+                raise TypeError("scoring is no name")
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{file}: is not the result of a recogniser ({error!r})") from error
         return cls(folder, content)
@@ -148,7 +150,7 @@ def _check_rates(results):
     for decoders in results.values():
         for measures in decoders.values():
             for measure in measures.values():
-                if not all(math.isfinite(number) for number in (measure["percent"], *measure["interval_95"])):
+                if not all(math.isfinite(number) for number in (measure["percent"], *measure.get("interval_95", ()))):
                     raise ValueError("a rate is no number")
 
 
@@ -160,6 +162,8 @@ def _by_id(rows):
             raise ValueError(f"row {number} has too few or too many columns")
         if found.setdefault(row["id"], row) is not row:
             raise ValueError(f"row {number} has the id {row['id']!r} again")
+    if not found:
+        raise ValueError("it holds no utterance")
     return found
 
 
