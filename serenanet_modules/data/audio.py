@@ -25,7 +25,9 @@ SAMPLE_RATE = 16000
 BLOCK_SECONDS = 30  # of a long recording, held in memory at once
 BLOCK_SAMPLES = 2**22  # of all channels, held at once at rates far above those of speech
 SILENCE = 1e-4  # peak amplitude (-80 dBFS) below which nothing is said
-LOUDEST = 32.0  # a sample beyond this is no sound between -1 and 1 that was recorded too loud, but another kind of number
+LOUDEST = (
+    32.0  # a sample beyond this is no sound between -1 and 1 that was recorded too loud, but another kind of number
+)
 
 REASONS = {
     "missing": "there is no such file",

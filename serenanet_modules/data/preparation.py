@@ -249,7 +249,10 @@ def ctc_frames(text):
 def _write(clips, target, identity, settings, progress):
     """Write the three files, the manifest last."""
     kept = [clip for clip in clips if not clip.reason]
-    with replacing(target / "rejects.tsv") as partial, open(partial, "w", encoding="utf-8", errors="backslashreplace") as file:
+    with (
+        replacing(target / "rejects.tsv") as partial,
+        open(partial, "w", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         rows = csv.writer(file, delimiter="\t", lineterminator="\n")
         rows.writerow(("id", "path", "split", "reason", "detail"))
         for clip in clips:

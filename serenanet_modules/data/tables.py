@@ -170,7 +170,9 @@ def _json_lines(text, path, whole):
 def _plain(entry, where):
     """A JSON object's values as texts."""
     for name, value in entry.items():
-        if name.lower() in KNOWN and (not isinstance(value, str | int | float | None) or value is True or value is False):
+        if name.lower() in KNOWN and (
+            not isinstance(value, str | int | float | None) or value is True or value is False
+        ):
             raise UserError(f"{where}: {name!r} must be a text or a number, not {json.dumps(value)[:60]}.")
         if isinstance(value, str) and SURROGATE.search(value):
             raise UserError(f"{where}: {name!r} holds half a character ({ascii(value)[:60]}).")

@@ -38,7 +38,13 @@ def lying_wav(rate=16000, channels=1, bits=16, form=1, claims=None, samples=1600
 def magics():
     """How files of many formats begin."""
     known = [b"RIFF\x24\0\0\0WAVEfmt ", b"fLaC\0\0\0\x22", b"OggS\0\x02", b"ID3\x04\0\0\0\0\0\x10", b"\xff\xfb\x90\x44"]
-    known += [b"FORM\0\0\1\0AIFFCOMM", b".snd\0\0\0\x18", b"caff\0\1\0\0", b"riff\x2e\x91\xcf\x11", b"RF64\xff\xff\xff\xff"]
+    known += [
+        b"FORM\0\0\1\0AIFFCOMM",
+        b".snd\0\0\0\x18",
+        b"caff\0\1\0\0",
+        b"riff\x2e\x91\xcf\x11",
+        b"RF64\xff\xff\xff\xff",
+    ]
     return known + [bytes(at) + magic for at, magic in ffmpeg.MAGIC.values()]
 
 

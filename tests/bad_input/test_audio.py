@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -20,9 +21,9 @@ MISSING = 1600  # samples that a file may lack unnoticed: what `data.wav` lets p
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A tone of a second in each format: suffix -> (bytes, samples)."""
+    """A tone of four seconds in each format: suffix -> (bytes, samples)."""
     folder = tmp_path_factory.mktemp("whole")
-    paths = {suffix: write(folder / f"a.{suffix}") for suffix in SUFFIXES}
+    paths = {suffix: write(folder / f"a.{suffix}", tone(seconds=4.0)) for suffix in SUFFIXES}
     return {suffix: (path.read_bytes(), load(path)) for suffix, path in paths.items()}
 
 
@@ -45,7 +46,9 @@ def test_rates_and_channels(tmp_path, rate, channels, suffix):
     assert 0.4 < np.abs(samples).max() < 0.55
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a", "a.mp3", "a.wav", "a.m4a", "kahawa $HOME 'ya' \"moto\".flac", "-a.ogg", "عربي.wav"])
+@pytest.mark.parametrize(
+    "name", ["a.txt", "a", "a.mp3", "a.wav", "a.m4a", "kahawa $HOME 'ya' \"moto\".flac", "-a.ogg", "عربي.wav"]
+)
 @pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg"])
 def test_a_wrong_extension_and_odd_names(whole, tmp_path, suffix, name):
     """What a file holds decides, not what it is called."""
@@ -115,12 +118,11 @@ def test_headers_alone(whole, tmp_path, suffix, size):
 
 @pytest.mark.parametrize("number", range(len(magics())))
 def test_noise_that_begins_like_audio(tmp_path, number):
-    """An inviting beginning, then noise; then nothing."""
+    """An inviting beginning, then nothing that follows from it."""
     path = tmp_path / "a.wav"
-    for rest in (random.Random(number).randbytes(3000), b""):
-        path.write_bytes(magics()[number] + rest)
-        found = refused_or(lambda: load(path), path)
-        assert found is None or usable(found)
+    path.write_bytes(magics()[number] + random.Random(number).randbytes(3000))
+    found = refused_or(lambda: load(path), path)
+    assert found is None or usable(found)
 
 
 @pytest.mark.parametrize(
@@ -183,17 +185,23 @@ def test_a_chain_of_links_without_an_end(tmp_path):
     refusal(lambda: load(tmp_path / "a.wav"), "a.wav", "no such file")
 
 
-@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-@pytest.mark.parametrize("suffix", ["m4a", "webm", "mka"])
-def test_cut_containers_of_phones(whole, tmp_path, suffix, share):
-    """What ffmpeg reads: a cut file is refused, or all of it that matters is there."""
-    import subprocess
+@pytest.fixture(scope="module")
+def containers(tmp_path_factory):
+    """A tone of three seconds as ffmpeg writes it: suffix -> bytes."""
+    folder = tmp_path_factory.mktemp("containers")
+    source = write(folder / "a.wav", tone(seconds=3.0))
+    for suffix in ("m4a", "webm", "mka"):
+        subprocess.run(["ffmpeg", "-v", "error", "-i", source, folder / f"a.{suffix}"], check=True)
+    return {suffix: (folder / f"a.{suffix}").read_bytes() for suffix in ("m4a", "webm", "mka")}
 
-    source, path = tmp_path / "a.wav", tmp_path / f"a.{suffix}"
-    write(source, tone(seconds=3.0))
-    subprocess.run(["ffmpeg", "-v", "error", "-i", source, path], check=True)
-    data = path.read_bytes()
+
+@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
+@pytest.mark.parametrize("suffix", ["m4a", "webm", "mka"])
+def test_cut_containers_of_phones(containers, tmp_path, suffix, share):
+    """What ffmpeg reads: a cut file is refused."""
+    path, data = tmp_path / f"a.{suffix}", containers[suffix]
+    path.write_bytes(data)
+    assert len(load(path)) >= 3 * 16000 - MISSING
     path.write_bytes(data[: int(len(data) * share)])
-    found = refused_or(lambda: load(path), path)
-    assert found is None or len(found) >= 3 * 16000 - MISSING
+    refusal(lambda: load(path), path)

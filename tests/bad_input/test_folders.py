@@ -1,5 +1,5 @@
-"""A result folder that lacks a file, or whose file is cut, empty, another one or of another version, is refused by name,
-or gives what the whole one gives; never another number."""
+"""A result folder with a file missing, cut, replaced or of another version is refused by that file's name, or does as the
+whole one; it never gives another number."""
 
 import json
 import random
@@ -46,7 +46,7 @@ def recognisers(tmp_path_factory):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """Two that can be compared and reported on."""
-    folder, made = tmp_path_factory.mktemp("runs"), {}
+    folder = tmp_path_factory.mktemp("runs")
     for name, errors in (("a", [1, 2, 0]), ("b", [0, 2, 0])):
         decoders = {split: {"decoder/greedy": errors} for split in ("dev", "test")}
         make_examples(make_result(folder / name, name, 1, decoders))
@@ -154,7 +154,9 @@ def _weights(change):
 
 
 def _put(value):
-    return _weights(lambda weights: next(t for t in weights.values() if t.is_floating_point()).view(-1).__setitem__(0, value))
+    return _weights(
+        lambda weights: next(t for t in weights.values() if t.is_floating_point()).view(-1).__setitem__(0, value)
+    )
 
 
 def _json(file, **content):
@@ -180,7 +182,10 @@ VERSIONS = {
     "data that is a text": (_json("result.json", data="much"), "result.json"),
     "a length that is NaN": (_json("result.json", data={"splits": {"train": {"p99_seconds": float("nan")}}}), None),
     "a length that is a text": (_json("result.json", data={"splits": {"train": {"p99_seconds": "9"}}}), "result.json"),
-    "a length that is endless": (_json("result.json", data={"splits": {"train": {"p99_seconds": 10**400}}}), "result.json"),
+    "a length that is endless": (
+        _json("result.json", data={"splits": {"train": {"p99_seconds": 10**400}}}),
+        "result.json",
+    ),
 }
 
 
@@ -255,8 +260,17 @@ def test_rows_of_decoded_texts(serenanet, runs, tmp_path, name):
 
 
 CONTENTS = ["[]", "3", '"x"', "null", "{}", "[" * 5000, '{"results": {}}', '{"results": 3}', "NaN"]
-CHANGES = [{"results": {}}, {"results": []}, {"results": {"test": 3}}, {"parameters": 3}, {"seconds": None}, {"scoring": None}]
-CHANGES += [{"results": {"test": {"decoder/greedy": {"WER": {"percent": value}}}}} for value in (float("nan"), "12", None)]
+CHANGES = [
+    {"results": {}},
+    {"results": []},
+    {"results": {"test": 3}},
+    {"parameters": 3},
+    {"seconds": None},
+    {"scoring": None},
+]
+CHANGES += [
+    {"results": {"test": {"decoder/greedy": {"WER": {"percent": value}}}}} for value in (float("nan"), "12", None)
+]
 
 
 @pytest.mark.parametrize("content", [*CONTENTS, *CHANGES], ids=lambda content: str(content)[:50])

@@ -103,7 +103,9 @@ def test_missing_includes(tmp_path, target, depth):
     refusal(lambda: Hparams.load(tmp_path / "f0.yaml"), f"f{depth}.yaml")
 
 
-@pytest.mark.parametrize("parent", ["nowhere.yaml", ".", "[a.yaml, nowhere.yaml]", "{a: 1}", "3", "null", "[[a.yaml]]", "x" * 300])
+@pytest.mark.parametrize(
+    "parent", ["nowhere.yaml", ".", "[a.yaml, nowhere.yaml]", "{a: 1}", "3", "null", "[[a.yaml]]", "x" * 300]
+)
 def test_missing_parents(tmp_path, parent):
     (tmp_path / "a.yaml").write_text("a: 1\n")
     (tmp_path / "f.yaml").write_text(f"extends: {parent}\n")
@@ -169,6 +171,10 @@ def test_changed_files(tmp_path, number):
     text = (ROOT / "hparams/frontends/athm.yaml").read_text(encoding="utf-8") + "a: {b: [1, 2], c: !ref <d>}\nd: 3\n"
     for _ in range(rng.randrange(1, 4)):
         at = rng.randrange(len(text))
-        text = text[:at] + rng.choice(["", " ", ":", "\n", "\t", "'", "[", "{", "!", "&", "*", "#", "<", "é"]) + text[at + rng.randrange(3) :]
+        text = (
+            text[:at]
+            + rng.choice(["", " ", ":", "\n", "\t", "'", "[", "{", "!", "&", "*", "#", "<", "é"])
+            + text[at + rng.randrange(3) :]
+        )
     path.write_text(text, encoding="utf-8")
     refused_or(lambda: Hparams.load(path).text, path)

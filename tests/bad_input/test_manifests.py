@@ -37,7 +37,24 @@ TEXTS = {
     "line separator": "a\u2028b\u2029c\u0085d\x0bd\x0ce\x1ff",
 }
 BREAKS = {"tab": "a\tb", "newline": "a\nb", "return": "a\rb", "both": "a\r\n\tb"}  # which tsv cannot hold
-NAMES = ["$HOME", "a'b", 'a"b', "a b", "كلب", "ネコ", "e\u0301", "a%sb", "a;b", "a&b", "#a", "~", "-rf", "..a", "a\\b", "x" * 200]
+NAMES = [
+    "$HOME",
+    "a'b",
+    'a"b',
+    "a b",
+    "كلب",
+    "ネコ",
+    "e\u0301",
+    "a%sb",
+    "a;b",
+    "a&b",
+    "#a",
+    "~",
+    "-rf",
+    "..a",
+    "a\\b",
+    "x" * 200,
+]
 
 
 def manifest(folder, kind, **columns):
@@ -85,7 +102,7 @@ def test_texts_are_kept(tmp_path, clip, case, kind):
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_forms_of_unicode_are_one(name):
-    """Composed and decomposed spellings of a sentence are normalised alike, so that no sentence crosses splits by it."""
+    """Composed and decomposed spellings of a sentence are normalised alike, so that no sentence crosses unseen."""
     from serenanet_modules.data.text import normaliser
 
     for locale in ("sw", "en", "und", "mdw"):
@@ -161,7 +178,17 @@ def test_names_that_are_no_text(tmp_path):
 
 # --- what is refused --------------------------------------------------------------------------------------------------
 
-HEADS = ["text", "wav_path\ttext", "path", "sentence\tid", "", " ", "path\tpath\ttext", "\ufeff\ufeffpath\ttext", "path;text\tx"]
+HEADS = [
+    "text",
+    "wav_path\ttext",
+    "path",
+    "sentence\tid",
+    "",
+    " ",
+    "path\tpath\ttext",
+    "\ufeff\ufeffpath\ttext",
+    "path;text\tx",
+]
 
 
 @pytest.mark.parametrize("head", HEADS, ids=ascii)
@@ -222,7 +249,9 @@ def test_changed_manifests(tmp_path, number):
     data = bytearray(path.read_bytes() * 2)
     for _ in range(rng.randrange(1, 6)):
         at = rng.randrange(len(data))
-        data[at : at + rng.randrange(3)] = rng.choice([b"", b"\0", b"\xff", b'"', b"\n", b"\r", b"\t", b"{", b"]", rng.randbytes(2)])
+        data[at : at + rng.randrange(3)] = rng.choice(
+            [b"", b"\0", b"\xff", b'"', b"\n", b"\r", b"\t", b"{", b"]", rng.randbytes(2)]
+        )
     path.write_bytes(data)
     found = refused_or(lambda: candidates(path, "sw"), path)
     assert found is None or all(c.id and c.split == "train" and "\n" not in c.path.name for c in found)
@@ -242,7 +271,8 @@ MANIFEST = "id,path,duration,text,phonemes,speaker,locale,split\nu,a.flac,1.0,ne
 @pytest.mark.parametrize(
     "old, new",
     [("duration", "seconds"), ("1.0", "nan"), ("1.0", "-1"), ("1.0", "soon"), ("train", "trian"), ("u,a", ",a"),
-     ("a.flac", ""), (",sw,train", ""), ("neno", "x" * 200_000), (MANIFEST, ""), ("neno", '"ne'), ("\nu", "\nu,a,1,b,,s,sw,dev\nu")],
+     ("a.flac", ""), (",sw,train", ""), ("neno", "x" * 200_000), (MANIFEST, ""), ("neno", '"ne'),
+     ("\nu", "\nu,a,1,b,,s,sw,dev\nu")],
     ids=lambda text: text[:12],
 )  # fmt: skip
 def test_prepared_manifests(tmp_path, old, new):

@@ -31,7 +31,9 @@ def test_words_of_dev_and_test(tmp_path, units):
         assert [path for path in files - allowed if holds(path, word)] == []
         assert any(holds(path, word) for path in allowed)  # else it was not there to be found
         assert word not in NGram(folder / "save/lm.arpa")
-    assert all(holds(manifest, word) for manifest in corpus.glob("prepared/*/manifest.csv") for word in CANARIES.values())
+    assert all(
+        holds(manifest, word) for manifest in corpus.glob("prepared/*/manifest.csv") for word in CANARIES.values()
+    )
     assert not set("xq") & set("".join(load_units(folder / "save/units").pieces[2:]))
 
 
