@@ -1,5 +1,5 @@
-"""A result folder with a file missing, cut, replaced or of another version is refused by that file's name, or does as the
-whole one; it never gives another number."""
+"""A result folder with a file missing, cut, replaced or of another version is refused by the name of that file, or does
+as the whole one; it never gives another number."""
 
 import json
 import random
