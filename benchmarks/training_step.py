@@ -130,7 +130,7 @@ def measure(options):
 
     clock = Clock(options.device)
     brain, loader = trainer(options)
-    model, h = brain.raw("model"), brain.hparams
+    model, h = brain.modules.model, brain.hparams
     clock.watch(h.speed_perturb, "forward", "speed perturbation")
     clock.watch(brain.modules.features, "forward", "features")
     clock.watch(h.spec_augment, "forward", "SpecAugment")

@@ -8,7 +8,7 @@ nothing, so that callers need no case of their own.
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from serenanet_modules.errors import UserError
 __all__ = [
     "barrier",
     "broadcast_object",
+    "broadcast_tensors",
     "gather_objects",
     "is_main",
     "main_first",
@@ -30,6 +31,7 @@ __all__ = [
     "start",
     "stop",
     "sum_",
+    "sum_gradients",
     "world_size",
 ]
 
@@ -44,6 +46,8 @@ FIRST_PORT, PORTS = 15000, 15000
 
 # Preparing a large corpus on the main process takes longer than any collective should.
 PATIENCE = timedelta(days=7)
+
+BUCKET = 2**23  # elements of gradients that are summed over processes at once
 
 
 def start(run_opts: Options) -> Options:
@@ -175,6 +179,44 @@ def sum_(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.copy_(on_gpu)
     dist.all_reduce(tensor)
     return tensor
+
+
+def broadcast_tensors(tensors: Iterable[torch.Tensor]) -> None:
+    """Overwrite tensors, the same ones in the same order on every process, with the main process's."""
+    if is_distributed_initialized():
+        for tensor in tensors:
+            dist.broadcast(tensor, src=0)
+
+
+def sum_gradients(parameters: Sequence[torch.nn.Parameter]) -> None:
+    """Sum each parameter's gradient over the processes, in place.
+
+    A process without a gradient counts as one of zeros; a parameter without one on all processes keeps none.
+    """
+    if not is_distributed_initialized():
+        return
+    there = sum_(torch.tensor([float(p.grad is not None) for p in parameters])).tolist()
+    wanted = [p for p, count in zip(parameters, there, strict=True) if count]
+    for parameter in wanted:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    for bucket in _buckets([p.grad for p in wanted]):
+        flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
+        dist.all_reduce(flat)
+        for gradient, summed in zip(bucket, flat.split([g.numel() for g in bucket]), strict=True):
+            gradient.copy_(summed.view_as(gradient))
+
+
+def _buckets(tensors: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
+    """Neighbours of one type, of `BUCKET` elements or so together."""
+    bucket: list[torch.Tensor] = []
+    for tensor in tensors:
+        if bucket and (tensor.dtype != bucket[0].dtype or sum(t.numel() for t in bucket) >= BUCKET):
+            yield bucket
+            bucket = []
+        bucket.append(tensor)
+    if bucket:
+        yield bucket
 
 
 def main_first(function: Callable[[], Item]) -> Item:

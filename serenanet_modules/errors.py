@@ -17,3 +17,7 @@ class UserError(Exception):
 
 class LayoutError(UserError):
     """A folder that is not in the layout of the corpus asked for, nor half of it."""
+
+
+class Fault(UserError):
+    """Something that befell this process alone; of several, each says its own."""

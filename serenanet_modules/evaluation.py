@@ -67,7 +67,7 @@ class Evaluation:
         self.dev, self.test = splits["dev"], splits["test"]
         self.phonemic = units.kind == "phoneme"
         # a model without CAR has the decoder's log-probabilities only
-        self.scoring = self.hparams.scoring if len(brain.raw("model").scorings) > 1 else "decoder"
+        self.scoring = self.hparams.scoring if len(brain.modules.model.scorings) > 1 else "decoder"
         self.decoding = {}
         self.seconds, self.compression = 0.0, {}
 
@@ -116,7 +116,7 @@ class Evaluation:
         )
         loader = make_loader(Utterances(rows, self.root), sampler, self.hparams.num_workers)
         self.brain.modules.eval()
-        model = self.brain.raw("model")
+        model = self.brain.modules.model
         decoded, posteriors, seconds = {f"{scoring}/greedy": {} for scoring in model.scorings}, [], 0.0
         rates = torch.zeros(2, dtype=torch.long)  # frames and chunks, of an encoder that cuts chunks
         with torch.no_grad(), self.brain.evaluation_ctx:
@@ -145,7 +145,7 @@ class Evaluation:
     def _examples(self):
         """examples.npz, for plots."""
         if distributed.is_main():
-            model, features = self.brain.raw("model"), self.brain.raw("features")
+            model, features = self.brain.modules.model, self.brain.modules.features
             file = self.folder / "examples.npz"
             write_examples(file, model, features, self.dev, self.root, self.units, self.brain.device)
 

@@ -28,7 +28,9 @@ from serenanet_modules.data.batching import BatchSampler, Utterances, loader_of,
 from serenanet_modules.data.files import replacing
 from serenanet_modules.data.manifest import SPLITS, read_manifest, role
 from serenanet_modules.data.preparation import Settings, prepare
-from serenanet_modules.errors import UserError
+from serenanet_modules.errors import Fault, UserError
+from serenanet_modules.faults import in_a_sentence
+from serenanet_modules.lifeline import ending_together
 from serenanet_modules.model_card import write_card
 from serenanet_modules.pretrained import PretrainedRun
 from serenanet_modules.provenance import device_name, provenance
@@ -56,10 +58,15 @@ def main(train_file, argv=None):
     argv : list of str, optional
         Hyper-parameter files, then ``--key value`` pairs and SpeechBrain's run options.
     """
+    conclude(lambda: Experiment.from_command_line(Path(train_file).parent, argv or sys.argv[1:]))
+
+
+def conclude(experiment):
+    """Run what ``experiment()`` makes; ends the process with a status, and one sentence instead of a `UserError`."""
     try:
-        Experiment.from_command_line(Path(train_file).parent, argv or sys.argv[1:]).run()
+        experiment().run()
     except UserError as error:
-        if distributed.is_main():
+        if distributed.is_main() or isinstance(error, Fault):
             print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
@@ -103,7 +110,7 @@ class Experiment:
         share_cores(distributed.local_world_size())
         self.provenance = provenance()
         probe = self._check()
-        with sole_owner(self.folder):
+        with ending_together(), in_a_sentence(self.folder), sole_owner(self.folder):
             brain, prepared, splits = self._ready(probe["model"])
             self._fit(brain, splits, prepared.folder)
             self._average(brain)
@@ -210,7 +217,7 @@ class Experiment:
         )
         if built["pessl"] is not None:
             targets = Targets(self.plain, splits["train"], root, self.save, brain.modules.features, brain.device)
-            brain.masker = Masker(targets.clusters(self.pretrained), brain.raw("model"), self.plain["seed"])
+            brain.masker = Masker(targets.clusters(self.pretrained), brain.modules.model, self.plain["seed"])
         return brain
 
     def _fit_normaliser(self, features, train, root):
@@ -267,7 +274,7 @@ class Experiment:
         )
         if not best:
             raise UserError(f"{self.save} holds no checkpoint of a finished epoch to evaluate")
-        parts = {name: brain.raw(name) for name in brain.modules}
+        parts = {name: brain.modules[name] for name in brain.modules}
         for name, part in parts.items():
             averaged = name == "model"
             state = average_checkpoints(best, name, _saved) if averaged else _saved(best[0].paramfiles[name])
@@ -300,7 +307,7 @@ class Experiment:
         """Write and print ``about`` this run, what any training tells, and the ``seconds`` of other work."""
         result = {
             **about,
-            "parameters": parameters(brain.raw("model")),
+            "parameters": parameters(brain.modules.model),
             "epochs": brain.progress.epoch,
             "history": brain.progress.history,
             "steps": brain.optimizer_step,

@@ -40,7 +40,7 @@ class HybridEvaluation(Evaluation):
     def _others(self, title):
         """Texts of a split by the attention decoder, by decoder and utterance."""
         encoded, self._encoded = self._encoded, []
-        decoder, decode = self.brain.raw("model").attention, self.units.decode
+        decoder, decode = self.brain.modules.model.attention, self.units.decode
         ways = {"attention/greedy": lambda m, _, n: [decode(units) for units in attention_greedy(decoder, m, n)]}
         if self.hparams.attention_beam_size:
             if self._searches is None:
@@ -52,7 +52,7 @@ class HybridEvaluation(Evaluation):
         """Beam searches by name, with the weights given, or those best on dev."""
         h = self.hparams
         search = AttentionBeam(
-            self.brain.raw("model").attention,
+            self.brain.modules.model.attention,
             self.units,
             h.attention_beam_size,
             length_normalisation=h.length_normalisation,

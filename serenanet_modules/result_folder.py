@@ -3,7 +3,7 @@
 import contextlib
 
 from serenanet_modules import distributed
-from serenanet_modules.data.files import locked, replacing
+from serenanet_modules.data.files import locked, replacing, sweep
 from serenanet_modules.errors import UserError
 
 FREE_TO_CHANGE = (  # when a run goes on in a result folder; data and units are compared by what they hold
@@ -48,6 +48,7 @@ def _lock(folder, stack):
             f"{folder}: another run is using this result folder; wait for it, or give this "
             "one its own --experiment NAME or --seed N"
         ) from None
+    sweep(folder)
 
 
 def for_use(hparams):

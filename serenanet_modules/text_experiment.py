@@ -4,7 +4,6 @@ import itertools
 import json
 import random
 import shutil
-import signal
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +21,7 @@ from serenanet_modules.data.sentences import Sentences, fingerprint, read_senten
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.data.units import load_units
 from serenanet_modules.errors import UserError
-from serenanet_modules.experiment import Experiment
+from serenanet_modules.experiment import Experiment, conclude
 from serenanet_modules.hparams import Hparams
 from serenanet_modules.result_folder import claim
 from serenanet_modules.results import parameter_table
@@ -39,16 +38,7 @@ def main(argv=None):
     argv : list of str, optional
         Hyper-parameter file, then ``--key value`` pairs and SpeechBrain's run options; ``--text`` takes several files.
     """
-    try:
-        TextExperiment.from_command_line(argv or sys.argv[1:]).run()
-    except UserError as error:
-        if distributed.is_main():
-            print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
-    finally:
-        distributed.stop()
+    conclude(lambda: TextExperiment.from_command_line(argv or sys.argv[1:]))
 
 
 class TextExperiment(Experiment):

@@ -2,10 +2,11 @@
 
 What it adds: randomness drawn from (seed, epoch, micro-batch) alone, so that a resumed run, or one on another
 number of processes, draws the same; exact weights for utterances whatever the accumulation and the number of
-processes; a learning rate set before each step; steps with non-finite gradients that change nothing; checkpoints on
-time and on SIGTERM or SIGINT; and losses logged by name.
+processes; a learning rate set before each step; steps with non-finite gradients that change nothing; micro-batches
+that do not fit into memory done in parts; checkpoints on time and on SIGTERM or SIGINT; and losses logged by name.
 """
 
+import gc
 import logging
 import signal
 import time
@@ -14,13 +15,14 @@ import speechbrain as sb
 import torch
 from speechbrain.core import Stage
 from speechbrain.utils.train_logger import FileTrainLogger
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 
 from serenanet_modules import distributed
+from serenanet_modules.brains.halving import Halving
 from serenanet_modules.brains.task import Task
 from serenanet_modules.data.augment import change_speed
 from serenanet_modules.errors import UserError
+from serenanet_modules.faults import out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class RecipeBrain(Task, sb.Brain):
         self._cpu_clock = time.process_time()
         self.train_logger = FileTrainLogger(f"{self.hparams.output_folder}/train_log.txt")
         self.writer = None
+        self._halving = Halving(f"{self.hparams.output_folder}/save")
 
     def fit(self, *args, **kwargs):
         """Train as the parent does; SIGTERM and SIGINT end it after the step under way, with a checkpoint."""
@@ -81,10 +84,17 @@ class RecipeBrain(Task, sb.Brain):
         if self.step or self.progress.epoch:
             logger.info("Resuming in epoch %d after %d batches", max(1, self.progress.epoch), self.step)
 
-    def raw(self, name):
-        """A module without its distributed wrapper."""
-        module = self.modules[name]
-        return module.module if isinstance(module, DistributedDataParallel) else module
+    def _wrap_distributed(self):
+        """Give all processes the main one's weights.
+
+        Gradients are summed once a step (`optimizers_step`), not by hooks of DistributedDataParallel during the last
+        backward pass: so a micro-batch is its process's own affair, and may be tried again in parts.
+        """
+        distributed.broadcast_tensors(self.modules.state_dict().values())
+
+    @property
+    def _parameters(self):
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
 
     # --- training -------------------------------------------------------------------------------------------------
 
@@ -97,23 +107,50 @@ class RecipeBrain(Task, sb.Brain):
 
     def fit_batch(self, batch):
         """One micro-batch; the optimizer steps where the plan closes a step."""
-        plan = batch.to(self.device).plan
-        torch.manual_seed(_mix(self.hparams.seed, self.progress.epoch, plan.number))
-        with self.no_sync(not plan.closes_step):
-            with self.training_ctx:
-                outputs = self.compute_forward(batch, Stage.TRAIN)
-                losses = self.compute_objectives(outputs, batch, Stage.TRAIN)
-            # DDP averages gradients over processes; this makes each utterance of the step weigh the same
-            share = plan.weight * distributed.world_size() * len(plan.indices) / plan.step_size
-            self.scaler.scale(losses["loss"] * share).backward()
-        if not torch.isfinite(losses["loss"]):
+        plan = batch.plan
+        parts = self._halving.run(self.progress.epoch, batch, lambda start, stop: self._backward(batch, start, stop))
+        losses = _mean(parts)
+        if not all(torch.isfinite(part["loss"]) for _, part in parts):
             self._suspects = self._suspects or [u.id for u in batch.utterances]
-        elif plan.weight:
+        elif plan.weight and losses:
             self.progress.add(losses)
         if plan.closes_step:
             self.optimizers_step()
             self._log_step(losses)
-        return losses["loss"].detach().cpu()
+        return losses["loss"].cpu() if losses else torch.tensor(torch.nan)  # which no mean counts
+
+    def _backward(self, batch, start, stop):
+        """Add the gradient of some utterances of a micro-batch; their losses, or None where memory is not enough."""
+        plan = batch.plan
+        whole = stop - start == len(batch.utterances)
+        kept = [p.grad for p in self._parameters]  # of the step's micro-batches before this one
+        for parameter in self._parameters:
+            parameter.grad = None
+        torch.manual_seed(_mix(self.hparams.seed, self.progress.epoch, plan.number, *(() if whole else (start, stop))))
+        losses = None
+        try:
+            part = (batch if whole else batch.part(start, stop)).to(self.device)
+            with self.training_ctx:
+                outputs = self.compute_forward(part, Stage.TRAIN)
+                losses = self.compute_objectives(outputs, part, Stage.TRAIN)
+            # gradients are summed over processes: each utterance of the step weighs the same
+            share = plan.weight * (stop - start) / plan.step_size
+            self.scaler.scale(losses["loss"] * share).backward()
+            losses = {name: value.detach() for name, value in losses.items()}
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            losses = outputs = part = None
+            for parameter in self._parameters:
+                parameter.grad = None
+        for parameter, before in zip(self._parameters, kept, strict=True):
+            if before is not None:
+                parameter.grad = before if parameter.grad is None else before.add_(parameter.grad)
+        if losses is None:  # only here is the exception gone, which held on to what the pass had computed
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        return losses
 
     def suspect(self, ids):
         """Remember utterances whose loss is not finite."""
@@ -121,9 +158,9 @@ class RecipeBrain(Task, sb.Brain):
 
     def optimizers_step(self):
         """Clip, set the rate, step; a non-finite gradient changes nothing and names its utterances."""
+        distributed.sum_gradients(self._parameters)
         self.scaler.unscale_(self.optimizer)
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.hparams.max_grad_norm)
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.hparams.max_grad_norm)
         self.optimizer_step += 1
         rate = self.hparams.lr_schedule(self.optimizer_step, self._share_done())
         for group in self.optimizer.param_groups:
@@ -163,7 +200,7 @@ class RecipeBrain(Task, sb.Brain):
         for name, value in losses.items():
             self.writer.add_scalar(f"train/{name}", float(value.detach()), self.optimizer_step)
         self.writer.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], self.optimizer_step)
-        for name, value in getattr(self.raw("model"), "statistics", dict)().items():
+        for name, value in getattr(self.modules.model, "statistics", dict)().items():
             self.writer.add_scalar(f"train/{name}", value, self.optimizer_step)
 
     # --- checkpoints ----------------------------------------------------------------------------------------------
@@ -267,6 +304,15 @@ class RecipeBrain(Task, sb.Brain):
             self.writer.add_scalar(f"dev/{name}", value, self.optimizer_step)
         self.writer.add_scalar("train/infeasible", len(infeasible), self.optimizer_step)
         self.writer.flush()
+
+
+def _mean(parts):
+    """Named losses of a micro-batch from (number of utterances, losses) of its parts; {} where there are none."""
+    if len(parts) == 1:
+        return parts[0][1]
+    total = sum(count for count, _ in parts)
+    names = parts[0][1] if parts else ()
+    return {name: sum(count * losses[name] for count, losses in parts) / total for name in names}
 
 
 def _mix(*numbers):

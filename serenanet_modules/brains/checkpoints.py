@@ -33,15 +33,25 @@ class AtomicCheckpointer(Checkpointer):
     @main_process_only  # the parent would let all processes write some of the files at the same time
     def save_checkpoint(self, meta=None, end_of_epoch=True, name=None, verbosity=logging.INFO):
         """Save as the parent does, but all or nothing; processes other than the main one wait."""
-        shutil.rmtree(self._custom_checkpoint_dirpath(PARTIAL), ignore_errors=True)
+        partial = self._custom_checkpoint_dirpath(PARTIAL)
+        self._clear(partial)
         final = super()._custom_checkpoint_dirpath(name) if name else self._new_checkpoint_dirpath()
-        saved = super().save_checkpoint(meta or {}, end_of_epoch, PARTIAL, verbosity)
-        _seal(saved.path)
-        os.rename(saved.path, final)
+        try:
+            saved = super().save_checkpoint(meta or {}, end_of_epoch, PARTIAL, verbosity)
+            _seal(saved.path)
+            os.rename(saved.path, final)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)  # half a checkpoint must not fill the disk
+            raise
         _flush(final.parent)
         self._verified.add(final)
         files = {key: final / path.name for key, path in saved.paramfiles.items()}
         return Checkpoint(final, saved.meta, files)
+
+    def _clear(self, partial):
+        """Delete what saving and deleting left when they were cut short."""
+        for path in (partial, *(path for path in self._refused if _is_incomplete(path))):
+            shutil.rmtree(path, ignore_errors=True)
 
     def save_and_keep_only(self, *args, importance_keys=(), **kwargs):
         """As the parent's, whose own default for ``importance_keys`` is a list that grows with every call."""
@@ -96,6 +106,17 @@ def _problem(folder):
     except (OSError, ValueError, AttributeError) as error:
         return str(error)
     return None
+
+
+def _is_incomplete(folder):
+    """Whether files are missing: checkpoints appear whole, so their deletion was cut short. A damaged one stays."""
+    try:
+        names = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return any(not (folder / name).is_file() for name in names)
 
 
 def _sum(path):

@@ -58,7 +58,7 @@ class HybridBrain(CTCBrain):
         log_probs = outputs.log_probs(self.hparams.scoring)
         weight = self.hparams.decoding_ctc_weight
         beam = AttentionBeam(
-            self.raw("model").attention,
+            self.modules.model.attention,
             self.units,
             DEV_BEAM,
             AttentionBeam.ctc_weight if weight is None else weight,

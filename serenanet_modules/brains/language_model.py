@@ -65,7 +65,7 @@ class LanguageModelBrain(RecipeBrain):
         self.modules.eval()
         with torch.no_grad(), self.evaluation_ctx:
             for batch in tqdm(make_loader(sentences, sampler), desc="perplexity", disable=not distributed.is_main()):
-                self.validate_batch(self.raw("model")(with_border(batch.to(self.device).labels)), batch)
+                self.validate_batch(self.modules.model(with_border(batch.to(self.device).labels)), batch)
         nats, labels = distributed.sum_(self._sums).tolist()
         self._sums = torch.zeros_like(self._sums)
         return {

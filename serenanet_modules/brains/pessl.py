@@ -109,7 +109,7 @@ class PESSLBrain(RecipeBrain):
             shuffle=False,
         )
         loader = make_loader(Utterances(rows, root), sampler, self.hparams.num_workers)
-        clusters = self.raw("model").pessl.n_clusters
+        clusters = self.modules.model.pessl.n_clusters
         sums = {
             "scores": torch.zeros(4, dtype=torch.float64),  # utterances, their loss, correct and hidden frames
             "usage": torch.zeros(clusters, dtype=torch.long),
@@ -126,12 +126,12 @@ class PESSLBrain(RecipeBrain):
         """Count a batch."""
         x, lengths = self.inputs(batch, Stage.VALID)
         masking = self.masker(x, lengths, [u.id for u in batch.utterances])
-        prediction, frames = self.raw("model")(x, lengths, masking)[:2]
+        prediction, frames = self.modules.model(x, lengths, masking)[:2]
         told = prediction.hidden > 0  # utterances long enough to hide something
         sums["scores"] += torch.stack(
             [told.sum(), prediction.loss[told].sum(), prediction.correct.sum(), prediction.hidden.sum()]
         ).cpu()
-        places = middle(lengths, self.raw("model").stride, x.shape[1]).cpu()
+        places = middle(lengths, self.modules.model.stride, x.shape[1]).cpu()
         for i, utterance in enumerate(batch.utterances):
             labels = masking.targets[i, : frames[i]].cpu()
             sums["usage"] += torch.bincount(labels, minlength=len(sums["usage"]))

@@ -49,6 +49,13 @@ class Batch:
             setattr(self, name, getattr(self, name).to(device, non_blocking=True))
         return self
 
+    def part(self, start, stop):
+        """Some of the utterances, padded to the longest of them, with the whole batch's plan."""
+        wav_lengths, label_lengths = self.wav_lengths[start:stop], self.label_lengths[start:stop]
+        wavs = self.wavs[start:stop, : int(wav_lengths.max())]
+        labels = self.labels[start:stop, : int(label_lengths.max())]
+        return Batch(self.plan, self.utterances[start:stop], wavs, wav_lengths, labels, label_lengths)
+
 
 class BatchSampler:
     """Yield this process's `MicroBatch` plans of one epoch.

@@ -2,9 +2,12 @@
 
 import fcntl
 import os
+import shutil
 import threading
 from contextlib import contextmanager
 from pathlib import Path
+
+PARTIAL = ".part"  # ends the names of files and folders that are being written; they begin with a dot
 
 
 @contextmanager
@@ -23,7 +26,7 @@ def replacing(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}{PARTIAL}")
     try:
         yield partial
         os.replace(partial, path)
@@ -31,9 +34,26 @@ def replacing(path):
         partial.unlink(missing_ok=True)
 
 
+def sweep(folder):
+    """Delete what writers that were killed have left in a folder; its lock must be held.
+
+    Parameters
+    ----------
+    folder : Path
+        With all that is inside.
+    """
+    for path in list(folder.rglob(f".*{PARTIAL}")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 @contextmanager
 def locked(path, wait=True):
     """Hold a lock file; the kernel lets it go when the process ends, however it ends.
+
+    A data loader's worker, forked meanwhile, does not hold it: it may live some seconds longer than its killed parent.
 
     Parameters
     ----------
@@ -51,4 +71,5 @@ def locked(path, wait=True):
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        os.register_at_fork(after_in_child=file.close)
         yield

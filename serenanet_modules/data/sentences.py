@@ -35,6 +35,11 @@ class TextBatch:
         self.labels, self.label_lengths = self.labels.to(device), self.label_lengths.to(device)
         return self
 
+    def part(self, start, stop):
+        """Some of the sentences, padded to the longest of them, with the whole batch's plan."""
+        lengths = self.label_lengths[start:stop]
+        return TextBatch(self.plan, self.utterances[start:stop], self.labels[start:stop, : int(lengths.max())], lengths)
+
 
 class Sentences(torch.utils.data.Dataset):
     """Load whole micro-batches; the index is a `MicroBatch`.

@@ -15,6 +15,7 @@ from flashlight.lib.text.decoder import LMState
 from flashlight.lib.text.decoder.kenlm import KenLM
 from flashlight.lib.text.dictionary import Dictionary
 
+from serenanet_modules.data.files import PARTIAL
 from serenanet_modules.decoding import kneser_ney
 from serenanet_modules.decoding.kneser_ney import SPECIAL, UNK
 from serenanet_modules.errors import UserError
@@ -58,7 +59,7 @@ def estimate(texts: Iterable[str], order: int, path: str | Path, tool: str = "au
     sentences = _sentences(texts)
     path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL) as scratch:
         used, arpa = _run_first(candidates, sentences, order, Path(scratch))
         with arpa.open("rb") as written:
             os.fsync(written.fileno())

@@ -156,13 +156,23 @@ def test_a_saver_that_dies_half_way(tmp_path, part):
     assert recovered(tmp_path) == 4
 
 
+def flip(path, at):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
 FILES = ["CKPT.yaml", "model.ckpt", "optimizer.ckpt", "progress.ckpt", SUMS]
 DAMAGE = {
     "missing": lambda path: path.unlink(),
     "empty": lambda path: path.write_bytes(b""),
-    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-3]),
+    "one byte": lambda path: path.write_bytes(path.read_bytes()[:1]),
+    "half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "without its last byte": lambda path: path.write_bytes(path.read_bytes()[:-1]),
     "garbled": lambda path: path.write_bytes(bytes(255 - b for b in path.read_bytes())),
-    "one bit": lambda path: path.write_bytes(path.read_bytes()[:-20] + b"~" + path.read_bytes()[-19:]),
+    "first bit": lambda path: flip(path, 0),
+    "a bit in the middle": lambda path: flip(path, path.stat().st_size // 2),
+    "last bit": lambda path: flip(path, path.stat().st_size - 1),
 }
 
 
@@ -197,8 +207,11 @@ def test_a_deletion_cut_short_is_no_checkpoint(tmp_path):
     best = run.save(2).path
     run.save(3)
     (best / "optimizer.ckpt").unlink()
-    found = Run(tmp_path).checkpointer.find_checkpoints(min_key="error")
+    run = Run(tmp_path)
+    found = run.checkpointer.find_checkpoints(min_key="error")
     assert [c.meta["error"] for c in found] == [1.0, 3.0]
+    run.save(4)
+    assert not best.exists()  # what is left of it does not fill the disk for ever
 
 
 def test_keeps_the_best_and_the_latest(tmp_path, monkeypatch):

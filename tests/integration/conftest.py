@@ -1,5 +1,7 @@
 """One tiny corpus and one uninterrupted run that the others are compared with."""
 
+import socket
+
 import pytest
 
 from tests.integration import hooks
@@ -33,3 +35,17 @@ def train(corpus, tmp_path):
     for run in runs:
         if run.process.is_alive():
             run.process.kill()
+
+
+@pytest.fixture
+def train_both(train):
+    """Start two processes as torchrun would, without importing everything twice more."""
+
+    def start(*arguments, **options):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        launch = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        return [train(*arguments, environment=launch | {"RANK": rank, "LOCAL_RANK": rank}, **options) for rank in "01"]
+
+    return start

@@ -1,12 +1,15 @@
 """Eyes and hands inside a run: each is called in the child process before train.py starts."""
 
 import json
+import resource
 import time
 
 import torch
 
 from serenanet_modules.brains.base import RecipeBrain
+from serenanet_modules.brains.ctc import CTCBrain
 from serenanet_modules.data.batching import Utterances
+from serenanet_modules.experiment import Experiment
 
 VICTIM = "common_voice_sw_00000028"  # of train
 
@@ -71,3 +74,60 @@ def poison(folder):
         return batch
 
     Utterances.__getitem__ = poisoned
+
+
+def scarce(folder, least=1):
+    """Run out of memory in the backward pass, with a part of it done, where `VICTIM` has company of ``least`` or more."""
+    objectives = CTCBrain.compute_objectives
+
+    def too_much(gradient):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB.")
+
+    def scarcely(self, outputs, batch, stage):
+        losses = objectives(self, outputs, batch, stage)
+        if self.modules.training and len(batch.utterances) > least and VICTIM in [u.id for u in batch.utterances]:
+            next(self.modules.model.parameters()).register_post_accumulate_grad_hook(_once(too_much))
+        return losses
+
+    CTCBrain.compute_objectives = scarcely
+
+
+def scarcer(folder):
+    """As `scarce`, where `VICTIM` is alone too."""
+    scarce(folder, least=0)
+
+
+def _once(function):
+    """A hook on a parameter that works in the next backward pass only."""
+    done = []
+
+    def called(parameter):
+        if not done:
+            done.append(True)
+            function(parameter)
+
+    return called
+
+
+def full_disk(folder):
+    """Let no file grow beyond 40 kB, which a checkpoint does."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+
+
+def stalled(folder):
+    """Let the main process work on preparation for minutes."""
+    prepare = Experiment._prepare
+
+    def long(self):
+        (folder / "preparing").touch()
+        for _ in range(1000):
+            time.sleep(0.1)
+        return prepare(self)
+
+    Experiment._prepare = long
+
+
+def children(pid):
+    """Processes that a process has started, in order."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(child) for child in file.read().split()]

@@ -1,7 +1,6 @@
 """Two processes are one process with twice the accumulation."""
 
 import signal
-import socket
 import subprocess
 import sys
 
@@ -42,20 +41,6 @@ def test_torchrun_equals_accumulation(corpus, reference, tmp_path):
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert finished.stdout.count("results:") == 1, "the result was printed by more than one process"
     assert same(folder, reference)
-
-
-@pytest.fixture
-def train_both(train, tmp_path):
-    """Start two processes as torchrun would, without importing everything twice more."""
-
-    def start(*arguments, **options):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        launch = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        return [train(*arguments, environment=launch | {"RANK": rank, "LOCAL_RANK": rank}, **options) for rank in "01"]
-
-    return start
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

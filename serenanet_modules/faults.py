@@ -1,0 +1,76 @@
+"""What the machine does to a run, in one sentence: full disks, read-only folders, little memory, killed workers."""
+
+import contextlib
+import errno
+import re
+import time
+
+import torch
+
+from serenanet_modules.errors import Fault, UserError
+
+RESUMES = "the same command then goes on from the last checkpoint"
+VERDICT = 2.0  # seconds in which `lifeline` ends a process whose error came of another one's end
+
+ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+RIGHTS = {errno.EROFS, errno.EACCES, errno.EPERM}
+# of libraries that write by themselves and keep the number of the error for themselves
+FAILED_WRITE = re.compile(
+    r"PytorchStreamWriter|No space left|write failed|SafetensorError.*I/O|os error (28|122|27|30|13)"
+)
+OUT_OF_MEMORY = re.compile(
+    r"out of memory|can't allocate memory|not enough memory|CUBLAS_STATUS_ALLOC_FAILED|std::bad_alloc", re.IGNORECASE
+)
+WORKER = re.compile(r"DataLoader worker.*(is killed|exited unexpectedly)")
+
+
+def out_of_memory(error):
+    """Whether an exception says that memory, of the GPU or of the machine, was not enough."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and bool(OUT_OF_MEMORY.search(str(error)))
+
+
+@contextlib.contextmanager
+def in_a_sentence(folder):
+    """Turn exceptions that the machine causes into a `Fault`; others pass.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the run writes, for errors that do not say where.
+
+    Raises
+    ------
+    Fault
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        sentence = explain(error, folder)
+        if sentence is None:
+            if torch.distributed.is_initialized():
+                time.sleep(VERDICT)
+            raise
+        raise Fault(sentence) from error
+
+
+def explain(error, folder):
+    """The sentence for an exception, None for one that is not the machine's fault."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    number = error.errno if isinstance(error, OSError) else None
+    where = getattr(error, "filename", None) or folder
+    if number in RIGHTS:
+        return f"{where}: cannot be written ({error.strerror}); give --output_folder and --prepared_folder that can be"
+    if number in ROOM or FAILED_WRITE.search(f"{type(error).__name__} {first}"):
+        return f"{where}: could not be written ({getattr(error, 'strerror', None) or first}); make room, {RESUMES}"
+    if WORKER.search(str(error)):
+        return (
+            "a data loader's worker was killed, most often because memory ran out; lower num_workers or "
+            f"max_batch_seconds, or free memory; {RESUMES}"
+        )
+    if out_of_memory(error):
+        return f"memory ran out ({first}); lower max_batch_seconds in a folder of its own, or free memory; {RESUMES}"
+    return None
