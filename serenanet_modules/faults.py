@@ -16,7 +16,7 @@ ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 RIGHTS = {errno.EROFS, errno.EACCES, errno.EPERM}
 # of libraries that write by themselves and keep the number of the error for themselves
 FAILED_WRITE = re.compile(
-    r"PytorchStreamWriter|No space left|write failed|SafetensorError.*I/O|os error (28|122|27|30|13)"
+    r"inline_container\S* \. unexpected pos|PytorchStreamWriter failed writing|No space left|write failed|os error (28|122|27|30|13)"
 )
 OUT_OF_MEMORY = re.compile(
     r"out of memory|can't allocate memory|not enough memory|CUBLAS_STATUS_ALLOC_FAILED|std::bad_alloc", re.IGNORECASE
@@ -64,7 +64,7 @@ def explain(error, folder):
     where = getattr(error, "filename", None) or folder
     if number in RIGHTS:
         return f"{where}: cannot be written ({error.strerror}); give --output_folder and --prepared_folder that can be"
-    if number in ROOM or FAILED_WRITE.search(f"{type(error).__name__} {first}"):
+    if number in ROOM or FAILED_WRITE.search(first):
         return f"{where}: could not be written ({getattr(error, 'strerror', None) or first}); make room, {RESUMES}"
     if WORKER.search(str(error)):
         return (

@@ -77,7 +77,7 @@ def poison(folder):
 
 
 def scarce(folder, least=1):
-    """Run out of memory in the backward pass, with a part of it done, where `VICTIM` has company of ``least`` or more."""
+    """Run out of memory in the backward pass where `VICTIM` is in a batch of more than ``least`` utterances."""
     objectives = CTCBrain.compute_objectives
 
     def too_much(gradient):
