@@ -16,7 +16,8 @@ ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 RIGHTS = {errno.EROFS, errno.EACCES, errno.EPERM}
 # of libraries that write by themselves and keep the number of the error for themselves
 FAILED_WRITE = re.compile(
-    r"inline_container\S* \. unexpected pos|PytorchStreamWriter failed writing|No space left|write failed|os error (28|122|27|30|13)"
+    r"inline_container\S* \. unexpected pos|PytorchStreamWriter failed writing|"
+    r"No space left|write failed|os error (28|122|27|30|13)"
 )
 OUT_OF_MEMORY = re.compile(
     r"out of memory|can't allocate memory|not enough memory|CUBLAS_STATUS_ALLOC_FAILED|std::bad_alloc", re.IGNORECASE
