@@ -14,7 +14,11 @@ from tests.integration.tiny import PAIRS, checkpoints, decoded, distance, log
 
 EVERY_STEP = ("--ckpt_interval_minutes", 0.0005)
 SHORT = ("--number_of_epochs", 1, "--beam_size", 0)
-PLAIN = "--dropout 0 --speed_perturb null --spec_augment null --car null --gate_l2 0.0 --max_batch_seconds 25".split()
+PLAIN = "--dropout 0 --lr 0.1 --warmup_steps 1 --speed_perturb null --spec_augment null --car null --gate_l2 0.0 --max_batch_seconds 25".split()
+SGD = (
+    "--opt_class",
+    "!name:torch.optim.SGD {lr: 0.003}",
+)  # Adam makes as much of a gradient that is noise as of others
 
 
 def one_sentence(run, *words):
@@ -38,11 +42,12 @@ def test_killed_at_random_moments(corpus, reference, tmp_path):
 
 def test_halves_weigh_what_the_whole_weighs(train, tmp_path):
     """Without randomness, and losses that are means over frames, a batch done in parts gives the same weights."""
-    whole = train(*SHORT, *PLAIN, folder=tmp_path / "whole").done()
-    halved = train(*SHORT, *PLAIN, hooks=[scarce], folder=tmp_path / "halved").done()
+    whole = train(*SHORT, *PLAIN, *SGD, folder=tmp_path / "whole").done()
+    halved = train(*SHORT, *PLAIN, *SGD, hooks=[scarce], folder=tmp_path / "halved").done()
     assert "do not fit into memory together and are tried in halves" in log(halved.folder)
     assert "left out" not in log(halved.folder)
-    assert 0 < distance(whole.folder, halved.folder) < 1e-5
+    print(f"largest difference {distance(whole.folder, halved.folder):.1e}")
+    assert 0 < distance(whole.folder, halved.folder) < 1e-6
 
 
 def test_out_of_memory_resumes_exactly(train, tmp_path):
