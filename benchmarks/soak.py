@@ -5,7 +5,7 @@
 A tiny model trains on the embedded corpus for so many optimizer steps, with data loaders, checkpoints every second,
 validations and TensorBoard as in any training; then the server of RESULT_DIR answers so many requests of four clients,
 which upload the FILEs in turn, every tenth of them garbage that is refused. All along, the resident memory and open
-files of the process and its children and the bytes on disk are noted. Flat is what grows by less than the limits below
+files of the process and the bytes on disk are noted. Flat is what grows by less than the limits below
 from the second to the last quarter of the samples: the first quarter fills caches.
 """
 
@@ -170,7 +170,7 @@ def refused(connection, request):
 
 
 def used(pid, folder):
-    """Memory (MiB) and open files of a process, memory of its children apart, and MiB in a folder."""
+    """Memory (MiB) and open files of a process, and MiB in a folder."""
     return {"memory": resident(pid), "files": len(os.listdir(f"/proc/{pid}/fd")), "disk": size(folder)}
 
 

@@ -14,7 +14,10 @@ from tests.integration.tiny import PAIRS, checkpoints, decoded, distance, log
 
 EVERY_STEP = ("--ckpt_interval_minutes", 0.0005)
 SHORT = ("--number_of_epochs", 1, "--beam_size", 0)
-PLAIN = "--dropout 0 --lr 0.1 --warmup_steps 1 --speed_perturb null --spec_augment null --car null --gate_l2 0.0 --max_batch_seconds 25".split()
+PLAIN = """
+    --dropout 0 --lr 0.1 --warmup_steps 1 --speed_perturb null --spec_augment null --car null --gate_l2 0.0
+    --max_batch_seconds 25
+""".split()
 SGD = (
     "--opt_class",
     "!name:torch.optim.SGD {lr: 0.003}",

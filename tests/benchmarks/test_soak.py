@@ -1,0 +1,44 @@
+"""The soak notices what grows, and calls nothing else growth."""
+
+import os
+import sys
+
+import pytest
+
+from tests.integration.tiny import ROOT
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import soak  # noqa: E402
+
+
+def rows(count=100, **slopes):
+    """Samples in which some things grow by so much a sample, and caches fill in the first quarter."""
+    return [
+        {what: min(i, count // 4) + slopes.get(what, 0) * i for what in soak.UNITS} | {"count": i} for i in range(count)
+    ]
+
+
+def test_what_grows_is_noticed():
+    assert soak.grown(rows()) == {"memory": 0, "files": 0, "disk": 0}
+    found = soak.grown(rows(memory=0.1))
+    assert found["memory"] == pytest.approx(5) and found["files"] == found["disk"] == 0
+
+
+def test_what_is_used(tmp_path):
+    """An open file, a file on disk and a block of memory are seen."""
+    (tmp_path / "a").mkdir()
+    before = soak.used(os.getpid(), tmp_path)
+    (tmp_path / "a/file").write_bytes(bytes(2**20))
+    with open(tmp_path / "a/file", "rb"):
+        block = b"x" * (64 * 2**20)
+        after = soak.used(os.getpid(), tmp_path)
+    assert after["disk"] - before["disk"] == 1 and after["files"] - before["files"] == 1
+    assert after["memory"] - before["memory"] > len(block) / 2**21
+
+
+def test_plot_and_table(tmp_path):
+    runs = {"training": rows(memory=0.1), "server": rows()}
+    soak.plot(runs, tmp_path / "soak.png")
+    assert (tmp_path / "soak.png").read_bytes()[:4] == b"\x89PNG"
+    assert "| training | +5.0 | +0 | +0.00 |" in soak.table({name: soak.grown(r) for name, r in runs.items()})
