@@ -12,7 +12,6 @@ from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.neural_lm import NeuralLMRun
 from tests.integration import hooks
 from tests.integration.test_pretraining import PESSL, SHORT
-from tests.integration.test_processes import train_both  # noqa: F401
 from tests.integration.tiny import PAIRS, ROOT, Run, checkpoints, command, decoded, distance, log, make_corpus, weights
 
 MODEL = """
@@ -84,7 +83,7 @@ def test_killed_and_resumed(train, hybrid):
     assert decoded(run.folder, "test") == decoded(hybrid.folder, "test")
 
 
-def test_two_processes_are_one(train_both, hybrid):  # noqa: F811
+def test_two_processes_are_one(train_both, hybrid):
     """The same weights, hypotheses and tuned weights."""
     runs = train_both(**HYBRID)
     for run in runs:

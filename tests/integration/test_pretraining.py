@@ -13,7 +13,6 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.targets import load_clusters
 from tests.integration import hooks
-from tests.integration.test_processes import train_both  # noqa: F401
 from tests.integration.tiny import (
     MODEL,
     PAIRS,
@@ -78,7 +77,7 @@ def test_killed_and_resumed(train, pretrained):
     assert distance(run.folder, pretrained.folder) == 0 and measures(run) == measures(pretrained)
 
 
-def test_two_processes_stopped_and_resumed(train_both, pretrained):  # noqa: F811
+def test_two_processes_stopped_and_resumed(train_both, pretrained):
     """SIGTERM saves, and two processes that it stopped once end where one process does."""
     runs = train_both(*SHORT, hooks=[hooks.slow], **PESSL)
     runs[0].until((runs[0].folder / "training").exists)
@@ -148,7 +147,7 @@ def test_fine_tuning_resumes_without_its_start(train, pretrained, tmp_path):
     assert Recognizer.from_folder(run.folder).units.size == run.result["units"]["size"]
 
 
-def test_second_iteration(train, train_both, pretrained, tmp_path):  # noqa: F811
+def test_second_iteration(train, train_both, pretrained, tmp_path):
     """Clusters of an encoder layer at another frame rate, seeded by phones; what comes of it stands alone."""
     start = tmp_path / "start"
     shutil.copytree(pretrained.folder, start)
