@@ -6,7 +6,6 @@ processes; a learning rate set before each step; steps with non-finite gradients
 that do not fit into memory done in parts; checkpoints on time and on SIGTERM or SIGINT; and losses logged by name.
 """
 
-import gc
 import logging
 import signal
 import time
@@ -18,11 +17,10 @@ from speechbrain.utils.train_logger import FileTrainLogger
 from torch.utils.tensorboard import SummaryWriter
 
 from serenanet_modules import distributed
-from serenanet_modules.brains.halving import Halving
+from serenanet_modules.brains.halving import Halving, attempting
 from serenanet_modules.brains.task import Task
 from serenanet_modules.data.augment import change_speed
 from serenanet_modules.errors import UserError
-from serenanet_modules.faults import out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +106,9 @@ class RecipeBrain(Task, sb.Brain):
     def fit_batch(self, batch):
         """One micro-batch; the optimizer steps where the plan closes a step."""
         plan = batch.plan
-        parts = self._halving.run(self.progress.epoch, batch, lambda start, stop: self._backward(batch, start, stop))
+        parts = self._halving.run(
+            self.progress.epoch, batch, attempting(self._parameters, lambda *span: self._backward(batch, *span))
+        )
         losses = _mean(parts)
         if not all(torch.isfinite(part["loss"]) for _, part in parts):
             self._suspects = self._suspects or [u.id for u in batch.utterances]
@@ -120,37 +120,18 @@ class RecipeBrain(Task, sb.Brain):
         return losses["loss"].cpu() if losses else torch.tensor(torch.nan)  # which no mean counts
 
     def _backward(self, batch, start, stop):
-        """Add the gradient of some utterances of a micro-batch; their losses, or None where memory is not enough."""
+        """Add the gradient of some utterances of a micro-batch; their losses."""
         plan = batch.plan
         whole = stop - start == len(batch.utterances)
-        kept = [p.grad for p in self._parameters]  # of the step's micro-batches before this one
-        for parameter in self._parameters:
-            parameter.grad = None
         torch.manual_seed(_mix(self.hparams.seed, self.progress.epoch, plan.number, *(() if whole else (start, stop))))
-        losses = None
-        try:
-            part = (batch if whole else batch.part(start, stop)).to(self.device)
-            with self.training_ctx:
-                outputs = self.compute_forward(part, Stage.TRAIN)
-                losses = self.compute_objectives(outputs, part, Stage.TRAIN)
-            # gradients are summed over processes: each utterance of the step weighs the same
-            share = plan.weight * (stop - start) / plan.step_size
-            self.scaler.scale(losses["loss"] * share).backward()
-            losses = {name: value.detach() for name, value in losses.items()}
-        except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise
-            losses = outputs = part = None
-            for parameter in self._parameters:
-                parameter.grad = None
-        for parameter, before in zip(self._parameters, kept, strict=True):
-            if before is not None:
-                parameter.grad = before if parameter.grad is None else before.add_(parameter.grad)
-        if losses is None:  # only here is the exception gone, which held on to what the pass had computed
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-        return losses
+        part = (batch if whole else batch.part(start, stop)).to(self.device)
+        with self.training_ctx:
+            outputs = self.compute_forward(part, Stage.TRAIN)
+            losses = self.compute_objectives(outputs, part, Stage.TRAIN)
+        # gradients are summed over processes: each utterance of the step weighs the same
+        share = plan.weight * (stop - start) / plan.step_size
+        self.scaler.scale(losses["loss"] * share).backward()
+        return {name: value.detach() for name, value in losses.items()}
 
     def suspect(self, ids):
         """Remember utterances whose loss is not finite."""

@@ -4,11 +4,15 @@ What was halved is written down at once, in the result folder: a run that resume
 micro-batches in the same places and draws the same randomness, so that it still ends with the same weights.
 """
 
+import gc
 import json
 import logging
 from pathlib import Path
 
+import torch
+
 from serenanet_modules import distributed
+from serenanet_modules.faults import out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -82,3 +86,42 @@ class Halving:
                 "Epoch %d: %d utterances of micro-batch %d do not fit into memory together and are tried in halves",
                 *(epoch, stop - start, batch.plan.number),
             )
+
+
+def attempting(parameters, backward):
+    """A function that does what another one does, or nothing where memory is not enough.
+
+    Parameters
+    ----------
+    parameters : list of torch.nn.Parameter
+    backward : callable
+        Adds to their gradients, and returns anything but None.
+
+    Returns
+    -------
+    callable
+        Takes the same arguments; returns None, and leaves all gradients as they were, where memory is not enough.
+    """
+
+    def attempt(*arguments):
+        before = [p.grad for p in parameters]
+        for parameter in parameters:
+            parameter.grad = None
+        result = None
+        try:
+            result = backward(*arguments)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            for parameter in parameters:
+                parameter.grad = None
+        for parameter, kept in zip(parameters, before, strict=True):
+            if kept is not None:
+                parameter.grad = kept if parameter.grad is None else kept.add_(parameter.grad)
+        if result is None:  # only here is the exception gone, which held on to what the pass had computed
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        return result
+
+    return attempt
