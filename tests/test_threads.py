@@ -1,6 +1,7 @@
-"""Cores are counted as the scheduler and the container allow."""
+"""Cores are counted as the scheduler and the container allow; freed memory is kept."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -47,3 +48,18 @@ def test_threads_follow_the_cores_unless_told():
 def test_waiting_threads_sleep():
     code = "import serenanet_modules, os; print(os.environ['OMP_WAIT_POLICY'])"
     assert run(code) == ["PASSIVE"] and run(code, OMP_WAIT_POLICY="ACTIVE") == ["ACTIVE"]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries decide for themselves")
+def test_freed_memory_is_used_again():
+    code = """
+import resource, torch
+from serenanet_modules.threads import keep_memory
+{}
+def faults():
+    pieces = [torch.ones(5_000_000) for _ in range(10)]  # 200 MB, as a training step's
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+faults()
+print(-faults() + faults())
+"""
+    assert int(run(code.format("keep_memory()"))[0]) < 100 < 10_000 < int(run(code.format(""))[0])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from serenanet_modules.lobes.layers import Linear
-from serenanet_modules.lobes.lengths import valid_mask, zero_padding
+from serenanet_modules.lobes.lengths import pick, valid_mask, zero_padding
 from serenanet_modules.ops import mamba_chunk_scan_combined
 
 FLOOR = 1e-4  # least boundary probability in the smoothing, and least distance to 1
@@ -134,7 +134,7 @@ class DynamicChunking(nn.Module):
         p = route.probabilities.gather(1, route.starts)
         smoothed = smooth(chunks, p)
         chunk = (route.boundaries.cumsum(1) - 1).clamp(min=0)
-        frames = smoothed.gather(1, chunk.unsqueeze(-1).expand(*chunk.shape, chunks.shape[2]))
+        frames = pick(smoothed, chunk)
         return zero_padding(self.merge(frames, route.probabilities, route.boundaries, x), route.lengths)
 
     def merge(self, frames, probabilities, boundaries, x):
@@ -257,8 +257,7 @@ def _starts(boundaries):
 
 
 def _take(x, route):
-    chunks = x.gather(1, route.starts.unsqueeze(-1).expand(*route.starts.shape, x.shape[2]))
-    return zero_padding(chunks, route.counts)
+    return zero_padding(pick(x, route.starts), route.counts)
 
 
 def _too_far(boundaries, max_gap):

@@ -46,6 +46,23 @@ def reverse(x, lengths):
     >>> reverse(torch.tensor([[[1.0], [2.0], [0.0]]]), torch.tensor([2])).squeeze()
     tensor([2., 1., 0.])
     """
-    position = torch.arange(x.shape[1], device=x.device)
-    index = torch.where(valid_mask(lengths, x.shape[1]), lengths.unsqueeze(1) - 1 - position, position)
-    return x.gather(1, index.unsqueeze(-1).expand_as(x))
+    return pick(x, mirror(lengths, x.shape[1]))
+
+
+def mirror(lengths, total):
+    """Places (B, total) that reverse each utterance within its own length, for `pick`."""
+    position = torch.arange(total, device=lengths.device)
+    return torch.where(position < lengths.unsqueeze(1), lengths.unsqueeze(1) - 1 - position, position)
+
+
+def pick(x, places):
+    """The frames of x (B, T, F) at places (B, K) of each utterance: (B, K, F).
+
+    Examples
+    --------
+    >>> pick(torch.tensor([[[1.0], [2.0]], [[3.0], [4.0]]]), torch.tensor([[0], [1]])).squeeze()
+    tensor([1., 4.])
+    """
+    rows = torch.arange(x.shape[0], device=x.device).unsqueeze(1) * x.shape[1] + places
+    # of rows of a matrix, which are copied whole; `gather` looks at each number
+    return x.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, places.shape)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from serenanet_modules.lobes.layers import Linear
-from serenanet_modules.lobes.lengths import reverse, zero_padding
+from serenanet_modules.lobes.lengths import mirror, pick, reverse, zero_padding
 from serenanet_modules.lobes.streaming import CannotStream
 from serenanet_modules.ops import causal_conv1d_fn, linear, selective_scan_fn
 
@@ -216,12 +216,13 @@ class BiMamba(Mamba):
 
     def forward(self, x, lengths):
         """x (B, T, d_model), lengths (B,) -> (B, T, d_model), zeros past each length; x is not read there."""
+        mirrored = mirror(lengths, x.shape[1])
         projected = self.in_proj(zero_padding(x, lengths))  # (B, T, 2 inner)
         y, other = (
             block.mix(*both.transpose(1, 2).chunk(2, dim=1))[0].transpose(1, 2)
-            for block, both in ((self, projected), (self.backwards, reverse(projected, lengths)))
+            for block, both in ((self, projected), (self.backwards, pick(projected, mirrored)))
         )
-        return zero_padding(self.out_proj(0.5 * (y + reverse(other, lengths))), lengths)
+        return zero_padding(self.out_proj(0.5 * (y + pick(other, mirrored))), lengths)
 
     def init_state(self, batch):
         """Raises `CannotStream`: a block that reads backwards cannot go on frame by frame."""

@@ -38,9 +38,11 @@ def linear(x, weight, bias=None):
     >>> linear(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]]))
     tensor([[11.]])
     """
-    if _takes(x, weight):
+    if not _takes(x, weight):
+        return functional.linear(x, weight, bias)
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias)):
         return _OneDNNLinear.apply(x, weight, bias)
-    return functional.linear(x, weight, bias)
+    return _layer(x, weight, bias)
 
 
 def _takes(x, weight):
@@ -72,7 +74,7 @@ class _OneDNNLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias):
         ctx.save_for_backward(x, weight)
-        return _product(_rows(x), weight, bias).view(*x.shape[:-1], -1)
+        return _layer(x, weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -83,6 +85,10 @@ class _OneDNNLinear(torch.autograd.Function):
         grad_x = _product(rows, weight.t()).view(x.shape) if needs_x else None
         grad_weight = _product(rows.t(), _rows(x).t()) if needs_weight else None
         return grad_x, grad_weight, rows.sum(0) if needs_bias else None
+
+
+def _layer(x, weight, bias):
+    return _product(_rows(x), weight, bias).view(*x.shape[:-1], -1)
 
 
 def _rows(x):
