@@ -3,24 +3,26 @@
 from pathlib import Path
 
 from serenanet_modules.data.manifest import Candidate
-from serenanet_modules.data.splitting import half
+from serenanet_modules.data.splitting import half, listed
 from serenanet_modules.errors import LayoutError, UserError
 
 CORPUS = "full_corpus_newsplit"
 TEXT = ".mb.cleaned"  # lower case, no punctuation, tones kept
 
 
-def candidates(data_folder, locale):
+def candidates(data_folder, locale, division):
     """Yield the utterances.
 
     The corpus's training set stays as it is. Its development set becomes dev and test: the halves that `half` makes
-    of its sentences, so that a sentence said twice is on one side.
+    of its sentences, so that a sentence said twice is on one side; or what results.tsv lists.
 
     Parameters
     ----------
     data_folder : str or Path
         A clone of the repository, or its folder full_corpus_newsplit.
     locale : str
+    division : str
+        As in `serenanet_modules.data.splitting.listed`.
 
     Yields
     ------
@@ -36,14 +38,22 @@ def candidates(data_folder, locale):
     for part in ("train", "dev"):
         if not (folder / part).is_dir() or not any((folder / part).glob(f"*{TEXT}")):
             raise LayoutError(f"{folder}: there is no {part}/*{TEXT} here; is it a clone of the Mboshi corpus?")
-    return (utterance for part in ("train", "dev") for utterance in _part(folder / part, locale))
+    given = listed(division, Path(__file__).parent, [wav.stem for wav in (folder / "dev").glob("*.wav")])
+    return (utterance for part in ("train", "dev") for utterance in _part(folder / part, locale, given))
 
 
-def _part(folder, locale):
+def _part(folder, locale, given):
     for wav in sorted(folder.glob("*.wav")):
         transcript = wav.with_name(wav.stem + TEXT)
         if not transcript.is_file():
             raise UserError(f"{transcript}: there is no such file, but {wav.name} is there; is the clone complete?")
         text = transcript.read_text(encoding="utf-8").strip()
-        split = folder.name if folder.name == "train" else ("dev" if half(text) else "test")
-        yield Candidate(wav.stem, wav, text, wav.stem.split("_")[0], locale, split)
+        if split := "train" if folder.name == "train" else _held_out(wav.stem, text, given):
+            yield Candidate(wav.stem, wav, text, wav.stem.split("_")[0], locale, split)
+
+
+def _held_out(name, text, given):
+    """The side of a recording of the development set; None where it is left out."""
+    if given is not None:
+        return given.get(name)
+    return "dev" if half(text) else "test"

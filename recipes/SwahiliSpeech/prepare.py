@@ -3,24 +3,26 @@
 from pathlib import Path
 
 from serenanet_modules.data.manifest import Candidate
-from serenanet_modules.data.splitting import half
+from serenanet_modules.data.splitting import half, listed
 from serenanet_modules.errors import LayoutError, UserError
 
 PARTS = {"train": "train", "val": "dev", "test": "test"}
 SPEAKER = "reader"  # one, throughout
 
 
-def candidates(data_folder, locale):
+def candidates(data_folder, locale, division):
     """Yield the utterances.
 
     The corpus keeps half of itself for testing. Here the half of that which `half` makes of its sentences, and each
-    sentence that the training set has too, goes to train.
+    sentence that the training set has too, goes to train; or what results.tsv lists.
 
     Parameters
     ----------
     data_folder : str or Path
         A clone of the repository, or its folder data.
     locale : str
+    division : str
+        As in `serenanet_modules.data.splitting.listed`.
 
     Yields
     ------
@@ -41,13 +43,23 @@ def candidates(data_folder, locale):
     for wav in sum(wavs.values(), []):
         if wav.stem not in texts:
             raise UserError(f"{list_file}: has no line for {wav.name}")
+    splits = {wav.stem: PARTS[part] for part in PARTS for wav in wavs[part]} | _divided(wavs, texts, division)
+    return (
+        Candidate(wav.stem, wav, texts[wav.stem], SPEAKER, locale, splits[wav.stem])
+        for part in PARTS
+        for wav in wavs[part]
+        if splits[wav.stem]
+    )
+
+
+def _divided(wavs, texts, division):
+    """Splits of the corpus's test set; None for what is left out."""
+    names = [wav.stem for wav in wavs["test"]]
+    given = listed(division, Path(__file__).parent, names)
+    if given is not None:
+        return {name: given.get(name) for name in names}
     known = {texts[wav.stem] for wav in wavs["train"]}
-    return (_candidate(wav, texts[wav.stem], part, known, locale) for part in PARTS for wav in wavs[part])
-
-
-def _candidate(wav, text, part, known, locale):
-    to_train = part == "test" and (text in known or half(text))
-    return Candidate(wav.stem, wav, text, SPEAKER, locale, "train" if to_train else PARTS[part])
+    return {name: "train" if texts[name] in known or half(texts[name]) else "test" for name in names}
 
 
 def _texts(file):

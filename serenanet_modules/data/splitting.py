@@ -1,13 +1,16 @@
 """Splits for corpora that come without, the same on every machine."""
 
+import csv
 import hashlib
 import random
 from collections import Counter
+from pathlib import Path
 
 from serenanet_modules.data.manifest import SPLITS
 from serenanet_modules.errors import UserError
 
 SHARES = {"train": 0.8, "dev": 0.1, "test": 0.1}
+SENTENCES, RESULTS = "sentences", "results"  # divisions of a corpus that keeps no test set of use
 
 
 def half(text):
@@ -19,6 +22,40 @@ def half(text):
     [True, True, False, False]
     """
     return hashlib.sha256(text.encode()).digest()[0] % 2 == 1
+
+
+def listed(division, folder, names):
+    """Splits that a recipe's ``results.tsv`` gives to recordings: the division that docs/results.md was measured on.
+
+    Parameters
+    ----------
+    division : str
+        ``results``, or ``sentences`` for the one that `half` makes.
+    folder : Path
+        The recipe's.
+    names : collection of str
+        Of the recordings that are there.
+
+    Returns
+    -------
+    dict of str to str or None
+        Name of a recording -> split, where what is not in it is left out; None for ``sentences``.
+
+    Raises
+    ------
+    UserError
+        For another division, or a recording that is not there.
+    """
+    if division == SENTENCES:
+        return None
+    if division != RESULTS:
+        raise UserError(f"division: must be {SENTENCES} or {RESULTS}, not {division!r}")
+    file = Path(folder) / f"{RESULTS}.tsv"
+    with open(file, encoding="utf-8", newline="") as rows:
+        splits = dict(csv.reader(rows, delimiter="\t"))
+    if missing := sorted(splits.keys() - set(names)):
+        raise UserError(f"{file}: lists {len(missing)} recording(s) that the corpus lacks, such as {missing[0]}")
+    return splits
 
 
 def by_group(groups, shares=None, seed=0):

@@ -1,11 +1,13 @@
 """Each recipe reads its corpus's original layout, and says what is missing in one that is not whole."""
 
+import shutil
 from collections import Counter
 
 import pytest
 
 from serenanet_modules.data.splitting import half
 from serenanet_modules.errors import LayoutError, UserError
+from tests.integration.tiny import ROOT
 from tests.recipes import layouts
 from tests.recipes.layouts import SENTENCES, candidates
 
@@ -107,6 +109,35 @@ def test_swahili_speech_gives_half_of_its_test_to_train(tmp_path):
         candidates("SwahiliSpeech", tmp_path)
     with pytest.raises(LayoutError, match="clone of Swahili-Speech"):
         candidates("SwahiliSpeech", tmp_path / "data" / "records")
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "held_out"),
+    [("Mboshi", layouts.mboshi, ["dev", "test"]), ("SwahiliSpeech", layouts.swahili_speech, ["train", "test"])],
+)
+def test_the_division_of_the_results(tmp_path, name, layout, held_out):
+    """What results.tsv lists goes where it says, the rest of that part is left out, and no other part changes."""
+    recipe, corpus = shutil.copytree(ROOT / "recipes" / name, tmp_path / "recipe"), layout(tmp_path / "corpus")
+    part = "dev" if name == "Mboshi" else "test"
+    names = sorted(wav.stem for wav in corpus.glob(f"*/**/{part}/*.wav"))
+    others = {c.id: c.split for c in candidates(recipe, corpus) if c.id not in names}
+    rows = dict(zip(names, held_out, strict=False))
+    (recipe / "results.tsv").write_text("".join(f"{key}\t{split}\n" for key, split in rows.items()))
+    assert {c.id: c.split for c in candidates(recipe, corpus, division="results")} == others | rows
+    (recipe / "results.tsv").write_text("gone\ttest\n")
+    with pytest.raises(UserError, match=r"results.tsv: lists 1 recording\(s\) that the corpus lacks, such as gone"):
+        candidates(recipe, corpus, division="results")
+    with pytest.raises(UserError, match="division: must be sentences or results, not 'halves'"):
+        candidates(recipe, corpus, division="halves")
+
+
+def test_the_divisions_are_whole():
+    """The sizes that docs/results.md gives; each recording once."""
+    sizes = {"Mboshi": {"dev": 164, "test": 170}, "SwahiliSpeech": {"train": 121, "test": 55}}
+    for name, expected in sizes.items():
+        lines = (ROOT / "recipes" / name / "results.tsv").read_text(encoding="utf-8").splitlines()
+        assert Counter(line.split("\t")[1] for line in lines) == expected
+        assert len({line.split("\t")[0] for line in lines}) == len(lines)
 
 
 def test_common_voice_of_any_locale(tmp_path):
