@@ -1,10 +1,15 @@
 """Sampling is exact and seeded, and k-means finds what is there."""
 
+import tracemalloc
+import weakref
+from functools import partial
+
 import numpy as np
 import pytest
 import soundfile
 import torch
 
+from serenanet_modules.data.batching import loader_of
 from serenanet_modules.data.clustering import fit_centroids, frame_quotas, sample_frames, spread
 from serenanet_modules.data.manifest import Utterance
 from serenanet_modules.errors import UserError
@@ -65,6 +70,29 @@ def test_a_corpus_of_any_length():
     quotas = frame_quotas(np.full(1000, 6_000_000), 5000, np.random.default_rng(0))
     assert quotas.sum() == 5000 and quotas.shape == (1000,) and 3 < quotas.var() < 7  # Poisson's is 5
     assert frame_quotas(np.array([3, 1, 2]), 10, np.random.default_rng(0)).tolist() == [3, 1, 2]
+
+
+def test_memory_does_not_grow_with_the_corpus(sample, monkeypatch):
+    """Of the batches only the drawn frames are kept, and the draw counts clips, not frames."""
+    one_by_one = partial(loader_of, batch_seconds=0.5)
+    monkeypatch.setattr("serenanet_modules.data.clustering.loader_of", one_by_one)
+    made, alive = [], []
+
+    class Watched(Spectrum):
+        def forward(self, x, lengths):
+            alive.append(sum(batch() is not None for batch in made))
+            y = super().forward(x, lengths)
+            made.append(weakref.ref(y))
+            return y
+
+    sample(200, representation=Watched())
+    assert len(made) == len(SECONDS) and max(alive) <= 1
+    clips = np.full(100_000, 6000)  # of a minute
+    tracemalloc.start()
+    frame_quotas(clips, 2000, np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50 * len(clips), "bytes"
 
 
 def blobs(centres, each=200):

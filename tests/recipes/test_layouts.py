@@ -5,6 +5,8 @@ from collections import Counter
 
 import pytest
 
+from serenanet_modules.data.manifest import read_manifest
+from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.data.splitting import half
 from serenanet_modules.errors import LayoutError, UserError
 from tests.integration.tiny import ROOT
@@ -14,6 +16,31 @@ from tests.recipes.layouts import SENTENCES, candidates
 
 def splits(found):
     return Counter(c.split for c in found)
+
+
+LIBRISPEECH = ("train-clean-100", "dev-clean", "dev-other", "test-clean", "test-other")
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "locale", "options"),
+    [
+        ("LibriSpeech", lambda folder: layouts.librispeech(folder, LIBRISPEECH), "en", {}),
+        ("FLEURS", layouts.fleurs, "sw_ke", {"language": "sw_ke"}),
+        ("Mboshi", layouts.mboshi, "mdw", {}),
+        ("SwahiliSpeech", layouts.swahili_speech, "sw", {}),
+    ],
+)
+def test_every_recording_is_prepared(tmp_path, name, layout, locale, options):
+    """The manifest has each utterance with its split and a normalised text, at the length of its audio."""
+    found = candidates(name, layout(tmp_path / "corpus"), **options)
+    prepared = prepare(found, tmp_path / "prepared", Settings(), progress=False)
+    rows = {u.id: u for u in read_manifest(prepared.manifest)}
+    assert {u.id: (u.split, u.locale) for u in rows.values()} == {c.id: (c.split, locale) for c in found}
+    length = 1.2 if name == "LibriSpeech" else 1.0
+    for c in found:
+        said = next(sentence for sentence in SENTENCES if c.text.lower().startswith(sentence))
+        assert rows[c.id].text.startswith(said) and rows[c.id].duration == pytest.approx(length)
+        assert rows[c.id].speaker == c.speaker and not set(rows[c.id].text) & set(".,\u201c\u201d")
 
 
 def test_librispeech_keeps_its_dev_and_test_sets_apart(tmp_path):
