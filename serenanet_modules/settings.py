@@ -1,6 +1,8 @@
 """What a type alone does not tell of a run's settings, checked before any long work; and its command line."""
 
 import itertools
+import json
+from collections import defaultdict
 
 import torch
 from speechbrain.utils.run_opts import RunOptions
@@ -35,6 +37,7 @@ LEAST = {  # smallest value that makes sense
 }
 NUMBERS = ("lm_weight", "word_score", "decoding_ctc_weight")  # or null
 WHOLE_NUMBERS = ("n_units", "cluster_layer")  # or null
+SEVERAL = ("data_folder", "text")  # keys whose values make a list: --data_folder A B, or --data_folder of each
 RUN_OPTIONS = ("device", "distributed_backend", "eval_precision", "noprogressbar", "tqdm_colored_bar")
 
 
@@ -121,7 +124,7 @@ def split_arguments(arguments, hparams):
         (key, value) pairs, and a list of options for `speechbrain.parse_arguments`.
     """
     known = set(RunOptions().as_dict())
-    overrides, options = [], []
+    overrides, options, several = [], [], defaultdict(list)
     waiting = list(arguments)
     while waiting:
         first = waiting.pop(0)
@@ -137,8 +140,11 @@ def split_arguments(arguments, hparams):
                     f"the command line: '--{key}' of SpeechBrain is not supported here; {', '.join(RUN_OPTIONS)} are"
                 )
             options += [f"--{key}", *given]
+        elif key in SEVERAL and given:
+            several[key] += given
         elif len(given) == 1:
             overrides.append((key, given[0]))
         else:
             raise UserError(f"the command line: '--{key}' needs one value, not {len(given)}")
+    overrides += [(key, json.dumps(given) if len(given) > 1 else given[0]) for key, given in several.items()]
     return overrides, options

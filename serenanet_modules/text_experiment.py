@@ -1,7 +1,6 @@
 """One experiment on text alone: a language model over the units of a trained recogniser."""
 
 import itertools
-import json
 import random
 import shutil
 import sys
@@ -51,7 +50,7 @@ class TextExperiment(Experiment):
         if not files:
             raise UserError("give a hyper-parameter file first, such as hparams/transformer_lm.yaml")
         hparams = Hparams.load(files)
-        overrides, options = split_arguments(_several(argv[len(files) :]), hparams)
+        overrides, options = split_arguments(argv[len(files) :], hparams)
         hparams.override(overrides)
         return cls(None, hparams, sb.parse_arguments([files[-1], *options])[1])
 
@@ -196,13 +195,3 @@ def _files(value):
         if not Path(name).is_file():
             raise UserError(f"there is no text file {name}")
     return [Path(name) for name in names]
-
-
-def _several(arguments):
-    """``--text a b`` as ``--text ["a", "b"]``."""
-    if "--text" not in arguments:
-        return arguments
-    at = arguments.index("--text") + 1
-    end = next((i for i in range(at, len(arguments)) if arguments[i].startswith("--")), len(arguments))
-    given = arguments[at:end]
-    return [*arguments[:at], json.dumps(given), *arguments[end:]] if len(given) > 1 else arguments
