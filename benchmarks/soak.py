@@ -230,8 +230,9 @@ def plot(runs, path):
         axes[0][column].set_title(name)
         axes[-1][column].set_xlabel("optimizer steps" if name == "training" else "requests")
         for row, (what, label) in enumerate(UNITS.items()):
-            axes[row][column].plot([r["count"] for r in rows], [r[what] for r in rows], linewidth=1)
-            axes[row][column].set_ylim(bottom=0)
+            values = [r[what] for r in rows]
+            axes[row][column].plot([r["count"] for r in rows], values, linewidth=1)
+            axes[row][column].set_ylim(0, 1.15 * max(values) or 1)
             axes[row][column].grid(alpha=0.3)
             axes[row][0].set_ylabel(label)
     figure.tight_layout()
