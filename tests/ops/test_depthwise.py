@@ -8,6 +8,7 @@ from torch.nn import functional
 from serenanet_modules.ops import cpp
 from serenanet_modules.ops.backends import BackendError
 from serenanet_modules.ops.depthwise import depthwise_conv1d
+from serenanet_modules.ops.plain import conv as plain
 from serenanet_modules.ops.reference.conv import depthwise_conv1d as reference
 
 CPP = pytest.param("cpp", marks=pytest.mark.skipif(cpp.why_not() is not None, reason=str(cpp.why_not())))
@@ -61,6 +62,22 @@ def test_tiles_of_any_size(tile, monkeypatch):
         torch.testing.assert_close(got, want)
         found, expected = (torch.autograd.grad(y.square().sum(), (x, weight)) for y in (got, want))
         torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("size", [(16, 144, 500), (1, 3, 2**18), (300, 2, 1000)])
+def test_wide_filters_take_few_products(size):
+    """A tile has a product of matrices for each of its channels, so its utterances are many and its channels few."""
+
+    def places(x):
+        weight = torch.empty(size[1], 15, device=x.device)
+        return [tile.place for tile in plain._tiles(x, weight, None, None, None, 7, False)]
+
+    x = torch.empty(size)
+    tiles = [x[place] for place in places(x)]
+    assert sum(tile.numel() for tile in tiles) == x.numel()
+    assert max(tile.numel() for tile in tiles) <= max(plain.TILE, size[2])
+    assert sum(tile.shape[1] for tile in tiles) <= size[1] * -(-size[0] * size[2] // plain.TILE)
+    assert len(places(x.to("meta"))) == 1, "tiles are for the cache of a CPU"
 
 
 def test_the_parameters_of_a_conv1d_fit(backend):

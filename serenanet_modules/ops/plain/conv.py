@@ -52,10 +52,9 @@ conv = core.register("conv_torch", _forward, _backward)
 
 
 def _tiles(x, weight, bias, initial, seq_idx, left, channel_last):
-    """Parts of the batch and of the channels with about ``TILE`` elements each."""
-    batch, channels, length = x.shape
-    rows = max(1, TILE // max(1, length))  # of one channel of one utterance
-    utterances, group = max(1, rows // max(1, channels)), min(rows, max(1, channels))
+    """Parts of the batch and of the channels with about ``TILE`` elements each; on other devices than a CPU, all."""
+    utterances, group = _tile_size(x, weight.shape[1] > NARROW)
+    batch, channels, _ = x.shape
     for b in range(0, batch, utterances):
         for c in range(0, channels, group):
             place = slice(b, b + utterances), slice(c, c + group)
@@ -69,6 +68,21 @@ def _tiles(x, weight, bias, initial, seq_idx, left, channel_last):
                 left,
                 channel_last,
             )
+
+
+def _tile_size(x, wide):
+    """Utterances and channels of a tile of x (B, D, L).
+
+    Products of matrices are one for each channel of a tile: wide filters want few tiles with the same channel.
+    """
+    batch, channels, length = (max(1, size) for size in x.shape)
+    if x.device.type != "cpu":
+        return batch, channels
+    rows = max(1, TILE // length)  # of one channel of one utterance
+    if wide:
+        utterances = min(rows, batch)
+        return utterances, min(rows // utterances, channels)
+    return max(1, rows // channels), min(rows, channels)
 
 
 class _Tile:
