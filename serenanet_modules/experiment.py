@@ -137,7 +137,7 @@ class Experiment:
         where = self.hparams.source
         check_values(self.plain, where)
         check_machine(self.plain, str(self.run_opts.device or ""), where)
-        corpora.entries(self.plain["data_folder"])
+        corpora.entries(self.plain["data_folder"], where)
         asked = self.plain["n_units"]
         self.hparams.set("n_units", asked or 2)
         built = self.hparams.build()  # finds wrong classes and arguments now rather than after preparation

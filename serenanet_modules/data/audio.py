@@ -28,6 +28,7 @@ SILENCE = 1e-4  # peak amplitude (-80 dBFS) below which nothing is said
 LOUDEST = (
     32.0  # a sample beyond this is no sound between -1 and 1 that was recorded too loud, but another kind of number
 )
+BAD_FILE = 7  # libsndfile's number for a file that is not there, and for an mp3 without a frame
 
 REASONS = {
     "missing": "there is no such file",
@@ -188,7 +189,7 @@ def seconds(path):
         with open(path, "rb") as file:
             if ffmpeg.needed(file.read(16)):
                 return None
-        raise AudioError("undecodable", path, error.error_string) from None
+        raise AudioError("undecodable", path, _said(error)) from None
     if not info.frames:
         raise AudioError("empty", path)
     return info.frames / info.samplerate
@@ -243,6 +244,11 @@ def _check_there(path):
         raise AudioError("empty", path, "a file of 0 bytes")
 
 
+def _said(error):
+    """What libsndfile says of a file that is there."""
+    return "no MPEG frame was found" if error.code == BAD_FILE else error.error_string
+
+
 def _mono(samples, path):
     """Average the channels of (N, channels) samples."""
     if not np.isfinite(samples).all():
@@ -261,7 +267,7 @@ def _with_libsndfile(path):
     try:
         file = soundfile.SoundFile(_name(path))
     except soundfile.LibsndfileError as error:
-        raise AudioError("undecodable", path, error.error_string) from None
+        raise AudioError("undecodable", path, _said(error)) from None
 
     def parts():
         with file:
@@ -269,7 +275,7 @@ def _with_libsndfile(path):
                 size = _block_frames(file.samplerate, file.channels)
                 yield from file.blocks(size, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
-                raise AudioError("undecodable", path, error.error_string) from None
+                raise AudioError("undecodable", path, _said(error)) from None
 
     return file.samplerate, parts()
 
