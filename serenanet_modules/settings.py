@@ -7,6 +7,7 @@ from collections import defaultdict
 import torch
 from speechbrain.utils.run_opts import RunOptions
 
+from serenanet_modules.backend import check_backend
 from serenanet_modules.errors import UserError
 from serenanet_modules.hparams import Hparams
 
@@ -79,12 +80,13 @@ def check_values(plain, where):
 
 
 def check_machine(plain, device, where):
-    """Refuse a device that is not there, and a precision that it lacks."""
+    """Refuse a device that is not there, and a precision or a backend that it lacks."""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"--device {device}: this machine has no usable GPU; leave the option out")
     on_gpu = device.startswith("cuda") or (not device and torch.cuda.is_available())
     if plain["precision"] == "fp16" and not on_gpu:
         raise UserError(f"{where}: 'precision' fp16 needs a GPU; use bf16 or fp32 on a CPU")
+    check_backend("cuda" if on_gpu else "cpu")
 
 
 def read_command_line(recipe, argv):

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from serenanet_modules import foreign
+from serenanet_modules.backend import check_backend
 from serenanet_modules.data.units import Units, load_units
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.errors import UserError
@@ -157,6 +158,7 @@ def _device(name):
     except (RuntimeError, NotImplementedError) as error:  # a second GPU, or what this PyTorch was built without
         reason = str(error).partition("\n")[0]
         raise UserError(f"device {name}: cannot be used here ({reason}); give cpu") from None
+    check_backend(device)
     return device
 
 

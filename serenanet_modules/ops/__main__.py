@@ -14,7 +14,7 @@ os.environ.setdefault("TRITON_F32_DEFAULT", "ieee")  # Triton's float32 products
 import torch  # noqa: E402
 
 from serenanet_modules.ops import cpp  # noqa: E402
-from serenanet_modules.ops.backends import BACKENDS, VARIABLE, BackendError  # noqa: E402
+from serenanet_modules.ops.backends import BACKENDS, VARIABLE, BackendError, requested  # noqa: E402
 from serenanet_modules.ops.selfcheck import checks, errors  # noqa: E402
 
 
@@ -26,6 +26,7 @@ def main(argv=None):
     for name, fact in facts():
         print(f"{name:<22} {fact}")
     table, reasons, failures = check(options.tolerance)
+    failures += unusable(table)
     width = max(map(len, table)) + 2
     print("\nlargest relative error in float32, output / gradients (- no gradients; no: cannot run)")
     print(f"{'':<{width}}" + "".join(f"{backend:<20}" for backend in BACKENDS).rstrip())
@@ -50,6 +51,17 @@ def facts():
     yield "fused", ", ".join(f"{package} {_version(package)}" for package in ("mamba-ssm", "causal-conv1d"))
     yield "cpp", cpp.why_not() or str(cpp.library_path())
     yield VARIABLE, os.environ.get(VARIABLE) or "not set: the fastest backend that can run"
+
+
+def unusable(table):
+    """What is wrong with the environment variable's choice: no line or one."""
+    try:
+        asked = requested(None)
+    except BackendError as error:
+        return [str(error)]
+    if asked and all(cells[BACKENDS.index(asked)] == "no" for cells in table.values()):
+        return [f"{VARIABLE} asks for {asked}, which can run nothing here"]
+    return []
 
 
 def check(tolerance):

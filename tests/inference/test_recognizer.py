@@ -277,6 +277,13 @@ def test_devices_that_are_not_there(tiny, device):
         Recognizer.from_folder(tiny[1], device)
 
 
+@pytest.mark.parametrize(("backend", "told"), [("bogus", "choose one of fused"), ("fused", "need a GPU")])
+def test_backends_that_cannot_run(tiny, monkeypatch, backend, told):
+    monkeypatch.setenv("SERENANET_OPS_BACKEND", backend)
+    with pytest.raises(UserError, match=f"SERENANET_OPS_BACKEND.*{backend}.*{told}"):
+        Recognizer.from_folder(tiny[1], "cpu")
+
+
 def test_bad_batch_seconds(recognizer, clips):
     with pytest.raises(UserError, match="batch_seconds is 0"):
         recognizer.transcribe(clips, batch_seconds=0)

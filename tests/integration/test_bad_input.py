@@ -64,6 +64,15 @@ def ends_badly(run, *words):
         assert word in sentence
 
 
+@pytest.mark.parametrize(("backend", "told"), [("bogus", "choose one of fused"), ("fused", "need a GPU")])
+def test_backends_that_cannot_run(train, tmp_path, backend, told):
+    """The environment's choice of a backend is looked at before preparation too."""
+    environment = {"SERENANET_OPS_BACKEND": backend}
+    run = train("--prepared_folder", tmp_path / "prepared", "--device=cpu", environment=environment)
+    ends_badly(run, "SERENANET_OPS_BACKEND", backend, told)
+    assert not (tmp_path / "prepared").exists()
+
+
 def test_missing_hparams_file(train):
     """A file that is not there."""
     ends_badly(train(hparams="serena.yaml"), "hparams/serena.yaml", "no such hyper-parameter file")

@@ -37,6 +37,18 @@ def test_what_is_off_fails_with_a_line(capsys):
         assert f"WRONG: selective_scan_fn, {backend}: relative error" in printed
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"), [("bogus", "='bogus': choose one of fused, cpp, torch"), ("fused", " asks for fused, which can")]
+)
+def test_a_choice_that_cannot_run_is_told(asked, told, monkeypatch, capsys):
+    """Whoever sets the variable learns here that no operation would run."""
+    if asked == "fused" and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    monkeypatch.setenv(VARIABLE, asked)
+    assert command.main([]) == 1
+    assert f"WRONG: {VARIABLE}{told}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("broken", [lambda y: y + 1e-2, lambda y: y * float("nan"), lambda y: 1 / 0])
 def test_a_wrong_result_is_noticed(broken, monkeypatch, capsys):
     """A small offset, NaN and an exception are all told, and the other operations are still checked."""
