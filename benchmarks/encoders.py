@@ -26,7 +26,6 @@ from tqdm import tqdm  # noqa: E402
 
 from serenanet_modules.hparams import Hparams  # noqa: E402
 from serenanet_modules.provenance import device_name, provenance  # noqa: E402
-from serenanet_modules.threads import keep_memory  # noqa: E402
 
 CONTESTANTS = {
     "ConMamba": ("conmamba_ctc", {}),
@@ -45,7 +44,6 @@ LIMITS = {"seconds": 300.0, "bytes": 12 * 2**30}
 def main(argv=None):
     options = parse(argv)
     torch.set_num_threads(options.threads)
-    keep_memory()  # as every command and training does
     if options.child:
         return child(json.loads(options.child))
     names = options.contestants

@@ -128,9 +128,6 @@ def measure(options):
     """Median seconds per step and part."""
     import torch
 
-    from serenanet_modules.threads import keep_memory
-
-    keep_memory()  # as every training does
     clock = Clock(options.device)
     brain, loader = trainer(options)
     model, h = brain.modules.model, brain.hparams

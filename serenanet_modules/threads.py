@@ -1,6 +1,5 @@
-"""How many cores this process may use, and what it does with memory that it frees."""
+"""How many cores this process may use."""
 
-import ctypes
 import math
 import os
 from pathlib import Path
@@ -8,8 +7,6 @@ from pathlib import Path
 import torch
 
 CGROUP = Path("/sys/fs/cgroup")
-LARGEST, KEPT = 2**25, 2**29  # bytes: pieces kept for the next use when freed, and how much of them
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # mallopt's names for these
 CORES = "SERENANET_CORES"  # environment variable: cores that are this process's, of those it sees
 
 
@@ -35,8 +32,6 @@ def _quota(cgroup):
 def share_cores(processes=1):
     """Give torch this process's share of the cores, unless OMP_NUM_THREADS says how many threads to use.
 
-    It also keeps freed memory (`keep_memory`): both are what a process that computes on a CPU begins with.
-
     Parameters
     ----------
     processes : int
@@ -44,19 +39,6 @@ def share_cores(processes=1):
     """
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, available_cores() // processes))
-    keep_memory()
-
-
-def keep_memory():
-    """Have the C library keep what is freed; without effect where it is not glibc.
-
-    glibc gives free memory at the end of its heap back to the system. A training step on a CPU frees hundreds of
-    megabytes and asks for them again, page by page.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt is not None:
-        mallopt(MMAP_THRESHOLD, LARGEST)
-        mallopt(TRIM_THRESHOLD, KEPT)
 
 
 def best_device():

@@ -1,7 +1,6 @@
-"""Cores are counted as the scheduler and the container allow; freed memory is kept."""
+"""Cores are counted as the scheduler and the container allow."""
 
 import os
-import platform
 import subprocess
 import sys
 
@@ -48,19 +47,3 @@ def test_threads_follow_the_cores_unless_told():
 def test_waiting_threads_sleep():
     code = "import serenanet_modules, os; print(os.environ['OMP_WAIT_POLICY'])"
     assert run(code) == ["PASSIVE"] and run(code, OMP_WAIT_POLICY="ACTIVE") == ["ACTIVE"]
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries decide for themselves")
-def test_freed_memory_is_used_again():
-    code = """
-import resource, torch
-from serenanet_modules.threads import keep_memory
-{}
-def faults():
-    pieces = [torch.ones(5_000_000) for _ in range(10)]  # 200 MB, as a training step's
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-rounds = [-faults() + faults() for _ in range(4)]  # after the first the heap may have found its place
-print(min(rounds), max(rounds))
-"""
-    (least, _), (_, most) = (map(int, run(code.format(call))) for call in ("keep_memory()", ""))
-    assert least < 100 < 10_000 < most
