@@ -9,6 +9,8 @@ backward function; `register` makes them an operation that `torch.compile` and `
 import torch
 from torch import Tensor
 
+from serenanet_modules.ops.backends import bare
+
 
 def register(name, forward, backward):
     """Make ``serenanet::<name>`` of a backend's two functions.
@@ -79,7 +81,15 @@ def register(name, forward, backward):
         return grad_x, grad_weight, *given, None, None, None, None
 
     op.register_autograd(differentiate, setup_context=keep)
-    return op
+
+    def run(*arguments):
+        return (forward if bare(*arguments[:5]) and not _autocasts(arguments[0]) else op)(*arguments)
+
+    return run
+
+
+def _autocasts(x):
+    return torch.is_autocast_enabled(x.device.type)
 
 
 def empty(like, shape, dtype, channel_last):

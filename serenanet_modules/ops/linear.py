@@ -13,6 +13,8 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from serenanet_modules.ops.backends import wants_gradients
+
 WORTHWHILE = 2**21  # multiplications below which the call's own cost decides
 
 
@@ -40,7 +42,7 @@ def linear(x, weight, bias=None):
     """
     if not _takes(x, weight):
         return functional.linear(x, weight, bias)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias)):
+    if wants_gradients(x, weight, bias):
         return _OneDNNLinear.apply(x, weight, bias)
     return _layer(x, weight, bias)
 

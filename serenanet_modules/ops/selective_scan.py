@@ -3,7 +3,7 @@
 import torch
 
 from serenanet_modules.ops import cpp
-from serenanet_modules.ops.backends import choose
+from serenanet_modules.ops.backends import choose, wants_gradients
 from serenanet_modules.ops.cpp import scan as cpp_scan
 from serenanet_modules.ops.fused import scan as fused_scan
 from serenanet_modules.ops.plain import scan as plain_scan
@@ -103,7 +103,7 @@ def selective_scan_fn(
         "selective_scan_fn",
         backend,
         {
-            "fused": lambda: fused_scan.why_not(u, A, B, C, return_last_state and _wants_gradients(*core)),
+            "fused": lambda: fused_scan.why_not(u, A, B, C, return_last_state and wants_gradients(*core)),
             "cpp": lambda: _cpp_why_not(u, A),
             "torch": lambda: None,
         },
@@ -174,10 +174,6 @@ def _grouped(projection, groups, is_complex):
         wide = torch.promote_types(projection.dtype, torch.float32)
         projection = torch.view_as_complex(projection.to(wide).unflatten(-1, (-1, 2)).contiguous())
     return projection.expand(-1, groups, -1, -1)
-
-
-def _wants_gradients(*arguments):
-    return torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in arguments)
 
 
 def _cpp_why_not(u, A):

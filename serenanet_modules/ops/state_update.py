@@ -1,9 +1,7 @@
 """One step of a state-space model, for streaming: mamba_ssm's function on any machine."""
 
-import torch
-
 from serenanet_modules.ops import cpp
-from serenanet_modules.ops.backends import choose
+from serenanet_modules.ops.backends import choose, wants_gradients
 from serenanet_modules.ops.cpp import scan as cpp_scan
 from serenanet_modules.ops.fused import scan as fused_scan
 from serenanet_modules.ops.plain import scan as plain_scan
@@ -91,7 +89,7 @@ def selective_state_update(
         core = [t if t is None or i is None else t.unsqueeze(i) for t, i in zip(core, where, strict=True)]
     core[4], core[5] = (p.unsqueeze(1) if p.dim() == 2 else p for p in core[4:6])
     _check(*core, state_batch_indices, heads)
-    needs_gradient = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in core)
+    needs_gradient = wants_gradients(*core)
     name = choose(
         "selective_state_update",
         backend,

@@ -23,6 +23,16 @@ def test_zero_padding_stops_nan_and_its_gradient():
     assert x.grad.flatten().tolist() == [2.0, 0.0]
 
 
+def test_nothing_to_zero_costs_no_copy_and_fools_no_tracer():
+    x, full, short = torch.ones(2, 3, 1), torch.tensor([3, 3]), torch.tensor([3, 1])
+    assert zero_padding(x, full) is x
+    traced = torch.jit.trace(zero_padding, (x, full))
+    compiled = torch.compile(zero_padding, backend="eager", fullgraph=True)
+    for run in (zero_padding, traced, compiled):
+        assert run(x, full).sum() == 6
+        assert run(x, short).flatten().tolist() == [1, 1, 1, 1, 0, 0]
+
+
 def test_reverse():
     x = torch.arange(1.0, 11.0).view(2, 5, 1)
     y = reverse(x, torch.tensor([5, 3]))

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
-from serenanet_modules.ops import cpp
-from serenanet_modules.ops.backends import BACKENDS, VARIABLE, BackendError, choose, requested
+from serenanet_modules.ops import causal_conv1d_fn, cpp, selective_scan_fn
+from serenanet_modules.ops.backends import BACKENDS, VARIABLE, BackendError, bare, choose, requested
 
 ROOT = Path(__file__).parents[2]
 HAS_COMPILER = pytest.mark.skipif(cpp.why_not() is not None, reason=str(cpp.why_not()))
@@ -177,3 +178,18 @@ def test_kernels_share_torchs_threads():
     except OSError:
         pytest.skip("no /proc")
     assert len([path for path in mapped if Path(path).name.startswith(("libgomp.so", "libomp.so"))]) == 1
+
+
+def test_observers_see_one_node():
+    """Without gradients an operation runs as the plain function it is, unless somebody records what happens."""
+    u, A = torch.ones(1, 2, 3), -torch.ones(2, 4)
+    projection = torch.ones(1, 4, 3)
+
+    def run(u):
+        return causal_conv1d_fn(selective_scan_fn(u, u, A, projection, projection), torch.ones(2, 2))
+
+    with torch.no_grad():
+        recorded = make_fx(run)(u)
+    names = " ".join(str(node.target) for node in recorded.graph.nodes)
+    assert "serenanet.scan_" in names and "serenanet.conv_" in names
+    assert torch.equal(recorded(2 * u), run(2 * u)) and not bare(u.requires_grad_())

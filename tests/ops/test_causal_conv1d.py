@@ -280,10 +280,7 @@ def test_export_with_any_length(backend):
 @pytest.mark.parametrize("options", [(), ("bias", "initial_states")])
 def test_the_operator_keeps_its_promises(options, backend):
     """Shapes, strides and dtypes that the compiler is told are those that come out."""
-    from serenanet_modules.ops.cpp import conv as cpp_conv
-    from serenanet_modules.ops.plain import conv as plain_conv
-
-    op = {"cpp": cpp_conv, "torch": plain_conv}[backend].conv
+    op = getattr(torch.ops.serenanet, f"conv_{backend}").default
     for channel_last in (False, True):
         made = inputs(2, 8, 12, 4, options, channel_last)
         tensors = [made.get(name) for name in ("x", "weight", "bias", "initial_states")]

@@ -306,7 +306,7 @@ def test_operator_contract(save, backend):
     initial = arguments["initial_states"]
     tensors = [t.requires_grad_(save) for t in (x, dt, (dt * A).detach(), B, C)]
     if backend == "cpp":
-        torch.library.opcheck(cpp_ssd._forward, (*tensors, D, initial, save))
+        torch.library.opcheck(cpp_ssd._forward_op, (*tensors, D, initial, save))
     else:
         torch.library.opcheck(plain_ssd._forward, (*tensors, initial, save, CHUNK))
 

@@ -391,7 +391,7 @@ def test_registered_as_torch_wants_it(backend):
     made = inputs(groups=2, length=BLOCK + 2)
     if backend == "cpp":
         names = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias", "initial_state")
-        op, arguments = cpp_scan._forward, (*(made[n] for n in names), True, True)
+        op, arguments = cpp_scan._forward_op, (*(made[n] for n in names), True, True)
     else:
         op, arguments = plain_scan._forward, (*(made[n] for n in ("u", "delta", "A", "B", "C", "initial_state")), True)
     torch.library.opcheck(op, arguments)

@@ -5,6 +5,7 @@ import ctypes
 import torch
 
 from serenanet_modules.ops import cpp
+from serenanet_modules.ops.backends import bare, wants_gradients
 
 BLOCK = 16  # steps between kept states, as in scan.cpp
 WIDEST = 16  # at least the lanes of any processor's vectors
@@ -39,12 +40,11 @@ def scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state):
         y (B, D, L) and the last state (B, D, N).
     """
     tensors = (u, delta, A, B, C, D, z, delta_bias, initial_state)
-    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    y, last, _ = _forward(*tensors, delta_softplus, save)
+    run = _forward if bare(*tensors) else _forward_op
+    y, last, _ = run(*tensors, delta_softplus, wants_gradients(*tensors))
     return y, last
 
 
-@torch.library.custom_op("serenanet::scan_cpp", mutates_args=())
 def _forward(
     u: torch.Tensor,
     delta: torch.Tensor,
@@ -73,7 +73,10 @@ def _forward(
     return y, last, saved
 
 
-@_forward.register_fake
+_forward_op = torch.library.custom_op("serenanet::scan_cpp", _forward, mutates_args=())
+
+
+@_forward_op.register_fake
 def _(u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, save):
     return _forward_outputs(u, A, save)
 
@@ -166,7 +169,7 @@ def _differentiate(ctx, grad_y, grad_last, _):
     return *(None if x is None else grad for x, grad in zip(tensors, grads, strict=True)), None, None
 
 
-_forward.register_autograd(_differentiate, setup_context=_keep)
+_forward_op.register_autograd(_differentiate, setup_context=_keep)
 
 
 class _Shape(ctypes.Structure):

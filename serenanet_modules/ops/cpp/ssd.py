@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from serenanet_modules.ops import cpp
+from serenanet_modules.ops.backends import bare, wants_gradients
 
 AGAIN = 1 << 19  # numbers of state that the backward pass forms again at once for one head
 LONGEST = 128  # steps between kept states; fewer where a state is large
@@ -35,12 +36,11 @@ def scan(x, dt, log_decay, B, C, D=None, initial=None):
         y (B, L, H, P) and the last state (B, H, P, N).
     """
     tensors = (x, dt, log_decay, B, C, D, initial)
-    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    y, last, _ = _forward(*tensors, save)
+    run = _forward if bare(*tensors) else _forward_op
+    y, last, _ = run(*tensors, wants_gradients(*tensors))
     return y, last
 
 
-@torch.library.custom_op("serenanet::ssd_cpp", mutates_args=())
 def _forward(
     x: Tensor,
     dt: Tensor,
@@ -64,7 +64,10 @@ def _forward(
     return y, last, starts
 
 
-@_forward.register_fake
+_forward_op = torch.library.custom_op("serenanet::ssd_cpp", _forward, mutates_args=())
+
+
+@_forward_op.register_fake
 def _(x, dt, log_decay, B, C, D, initial, save):
     return _outputs(x, B, save)
 
@@ -126,7 +129,7 @@ def _differentiate(ctx, grad_y, grad_last, _):
     return *grads, grad_D if ctx.has_D else None, grad_initial if ctx.has_initial else None, None
 
 
-_forward.register_autograd(_differentiate, setup_context=_setup)
+_forward_op.register_autograd(_differentiate, setup_context=_setup)
 
 
 def _call(name, dtype, sizes, strides, pointers, scratch, threads):

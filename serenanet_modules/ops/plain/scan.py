@@ -11,6 +11,8 @@ import math
 import torch
 from torch.nn import functional
 
+from serenanet_modules.ops.backends import wants_gradients
+
 BLOCK = 16
 LOG2_E = math.log2(math.e)
 SERIAL = 2**15  # elements up to which PyTorch gives an elementwise operation to one thread
@@ -45,8 +47,7 @@ def scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state):
     if delta_softplus:
         delta = functional.softplus(delta)
     tensors = (u, delta, A, B, C, initial_state)
-    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    y, last, _ = _forward(*tensors, save)
+    y, last, _ = _forward(*tensors, wants_gradients(*tensors))
     if D is not None:
         y = torch.addcmul(y, u, D[:, None])
     if z is not None:

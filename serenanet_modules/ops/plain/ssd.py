@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from serenanet_modules.ops.backends import wants_gradients
+
 LARGEST = 64  # steps of a chunk: more cost more than they save
 SLAB = 1 << 21  # elements of the largest intermediate of a slab on a CPU: what its caches can serve
 SLAB_GPU = 1 << 26
@@ -45,8 +47,7 @@ def scan(x, dt, log_decay, B, C, D=None, initial=None, chunk_size=LARGEST):
         y (B, L, H, P) and the last state (B, H, P, N).
     """
     tensors = (x, dt, log_decay, B, C, initial)
-    save = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
-    y, last, _ = _forward(*tensors, save, min(chunk_size, LARGEST))
+    y, last, _ = _forward(*tensors, wants_gradients(*tensors), min(chunk_size, LARGEST))
     return (y if D is None else torch.addcmul(y, x, D)), last
 
 
