@@ -2,7 +2,7 @@
 
 import torch
 
-from serenanet_modules.ops.backends import unobserved
+from serenanet_modules.ops.observers import unobserved
 
 
 def to_frames(relative, total):

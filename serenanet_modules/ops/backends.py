@@ -11,8 +11,6 @@ reason, and asking for one that has a reason raises `BackendError` with it.
 import os
 from collections.abc import Callable, Mapping
 
-import torch
-
 BACKENDS = ("fused", "cpp", "torch")  # fastest first
 VARIABLE = "SERENANET_OPS_BACKEND"
 
@@ -65,29 +63,3 @@ def choose(op: str, backend: str | None, reasons: Mapping[str, Callable[[], str 
     if backend is not None:
         raise BackendError(f"{op} cannot run on the backend {backend!r}: {said[backend]}.")
     raise BackendError(f"{op} cannot run: " + "; ".join(f"{name}: {why}" for name, why in said.items()) + ".")
-
-
-def bare(*tensors) -> bool:
-    """Whether a custom operation may be called as the plain function it is, which costs a small call half its time.
-
-    Not where autograd or an observer must see it as one node.
-    """
-    return unobserved(*tensors) and not wants_gradients(*tensors)
-
-
-def unobserved(*tensors) -> bool:
-    """Whether Python may look at these numbers and decide: no compiler, tracer, subclass or dispatch mode is there."""
-    return (
-        not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
-        and torch._C._len_torch_dispatch_stack() == 0
-        and all(type(t) in _PLAIN for t in tensors)
-    )
-
-
-def wants_gradients(*arguments) -> bool:
-    """Whether autograd records what is done with these; those that are no tensors do not matter."""
-    return torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in arguments)
-
-
-_PLAIN = (torch.Tensor, torch.nn.Parameter, type(None))

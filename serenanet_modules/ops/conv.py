@@ -9,7 +9,7 @@ backward function; `register` makes them an operation that `torch.compile` and `
 import torch
 from torch import Tensor
 
-from serenanet_modules.ops.backends import bare
+from serenanet_modules.ops.observers import bare
 
 
 def register(name, forward, backward):

@@ -7,6 +7,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from serenanet_modules.ops import cpp
+from serenanet_modules.ops.observers import unobserved
 
 WORTHWHILE = 2**12  # elements below which the call's own cost decides
 
@@ -45,7 +46,7 @@ def dropout(x, p=0.5, training=True):
 
 def _takes(x):
     return (
-        not torch.compiler.is_compiling()
+        unobserved(x)
         and x.device.type == "cpu"
         and x.dtype in (torch.float32, torch.float64)
         and x.numel() >= WORTHWHILE

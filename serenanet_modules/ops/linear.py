@@ -13,7 +13,7 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from serenanet_modules.ops.backends import wants_gradients
+from serenanet_modules.ops.observers import unobserved, wants_gradients
 
 WORTHWHILE = 2**21  # multiplications below which the call's own cost decides
 
@@ -49,12 +49,11 @@ def linear(x, weight, bias=None):
 
 def _takes(x, weight):
     return (
-        not torch.compiler.is_compiling()
+        unobserved(x, weight)
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
         and x.numel() * weight.shape[0] >= WORTHWHILE
-        and not torch.jit.is_tracing()
         and onednn_is_faster()
     )
 

@@ -3,9 +3,10 @@
 import torch
 
 from serenanet_modules.ops import cpp
-from serenanet_modules.ops.backends import choose, wants_gradients
+from serenanet_modules.ops.backends import choose
 from serenanet_modules.ops.cpp import scan as cpp_scan
 from serenanet_modules.ops.fused import scan as fused_scan
+from serenanet_modules.ops.observers import wants_gradients
 from serenanet_modules.ops.plain import scan as plain_scan
 
 

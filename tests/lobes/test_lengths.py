@@ -31,6 +31,7 @@ def test_nothing_to_zero_costs_no_copy_and_fools_no_tracer():
     for run in (zero_padding, traced, compiled):
         assert run(x, full).sum() == 6
         assert run(x, short).flatten().tolist() == [1, 1, 1, 1, 0, 0]
+    assert torch.vmap(zero_padding)(x.unsqueeze(1), short.unsqueeze(1)).sum() == 4
 
 
 def test_reverse():

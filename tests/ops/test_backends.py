@@ -11,7 +11,8 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from serenanet_modules.ops import causal_conv1d_fn, cpp, selective_scan_fn
-from serenanet_modules.ops.backends import BACKENDS, VARIABLE, BackendError, bare, choose, requested
+from serenanet_modules.ops.backends import BACKENDS, VARIABLE, BackendError, choose, requested
+from serenanet_modules.ops.observers import bare
 
 ROOT = Path(__file__).parents[2]
 HAS_COMPILER = pytest.mark.skipif(cpp.why_not() is not None, reason=str(cpp.why_not()))

@@ -5,7 +5,7 @@ import ctypes
 import torch
 
 from serenanet_modules.ops import cpp
-from serenanet_modules.ops.backends import bare, wants_gradients
+from serenanet_modules.ops.observers import bare, unobserved, wants_gradients
 
 BLOCK = 16  # steps between kept states, as in scan.cpp
 WIDEST = 16  # at least the lanes of any processor's vectors
@@ -252,8 +252,9 @@ def _sum_rows(parts):
 
 def update(state, x, dt, A, B, C, D, z, dt_bias, dt_softplus, state_batch_indices):
     """One step, with heads: ``state`` (B or pool, H, P, N) changes in place, y (B, H, P) is returned."""
-    run = _update_op if torch.compiler.is_compiling() else _update  # the op's own cost exceeds that of a small step
-    return run(state, x, dt, A, B, C, D, z, dt_bias, dt_softplus, state_batch_indices)
+    tensors = (state, x, dt, A, B, C, D, z, dt_bias)
+    run = _update if unobserved(*tensors, state_batch_indices) else _update_op
+    return run(*tensors, dt_softplus, state_batch_indices)
 
 
 class _Step(ctypes.Structure):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from serenanet_modules.ops import cpp
-from serenanet_modules.ops.backends import bare, wants_gradients
+from serenanet_modules.ops.observers import bare, wants_gradients
 
 AGAIN = 1 << 19  # numbers of state that the backward pass forms again at once for one head
 LONGEST = 128  # steps between kept states; fewer where a state is large

@@ -11,7 +11,7 @@ import math
 import torch
 from torch.nn import functional
 
-from serenanet_modules.ops.backends import wants_gradients
+from serenanet_modules.ops.observers import wants_gradients
 
 BLOCK = 16
 LOG2_E = math.log2(math.e)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from serenanet_modules.ops.backends import wants_gradients
+from serenanet_modules.ops.observers import wants_gradients
 
 LARGEST = 64  # steps of a chunk: more cost more than they save
 SLAB = 1 << 21  # elements of the largest intermediate of a slab on a CPU: what its caches can serve

@@ -1,0 +1,32 @@
+"""Who else sees a call: what nobody watches may take the short way that compilers and autograd could not follow."""
+
+import torch
+
+PLAIN = (torch.Tensor, torch.nn.Parameter, type(None))
+
+
+def unobserved(*tensors) -> bool:
+    """Whether Python may look at these numbers: no compiler, tracer, transform, mode or subclass is there.
+
+    Examples
+    --------
+    >>> unobserved(torch.ones(1)), torch.compile(unobserved, backend="eager")(torch.ones(1))
+    (True, False)
+    """
+    return (
+        not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and torch._C._len_torch_dispatch_stack() == 0
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and all(type(t) in PLAIN for t in tensors)
+    )
+
+
+def wants_gradients(*arguments) -> bool:
+    """Whether autograd records what is done with these; those that are no tensors do not matter."""
+    return torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in arguments)
+
+
+def bare(*tensors) -> bool:
+    """Whether a custom operation may be called as the plain function it is, which costs a small call half its time."""
+    return unobserved(*tensors) and not wants_gradients(*tensors)
