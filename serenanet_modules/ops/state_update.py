@@ -78,6 +78,7 @@ def selective_state_update(
 
     Examples
     --------
+    >>> import torch
     >>> state = torch.zeros(1, 1, 1)
     >>> one, rate = torch.ones(1, 1), torch.zeros(1, 1)  # no decay: a running sum
     >>> [float(selective_state_update(state, one, one, rate, one, one)) for _ in range(3)]
