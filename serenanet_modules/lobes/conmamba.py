@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from serenanet_modules.lobes.layers import Dropout, Linear
-from serenanet_modules.lobes.lengths import zero_padding
+from serenanet_modules.lobes.lengths import padded, zero_padding
 from serenanet_modules.lobes.mamba import Bidirectional, BiMamba, Mamba
 from serenanet_modules.lobes.mamba2 import Mamba2
 from serenanet_modules.lobes.streaming import CannotStream, Streaming
@@ -93,10 +93,11 @@ class ConMambaEncoder(Streaming, nn.Module):
 
     def forward(self, x, lengths):
         """x (B, T, d_model), lengths (B,) -> the same shapes."""
-        x = zero_padding(x, lengths)
+        inside = padded(x, lengths)
+        x = zero_padding(x, inside)
         for layer in self.layers:
-            x = layer(x, lengths)
-        return zero_padding(x, lengths), lengths
+            x = layer(x, inside)
+        return zero_padding(x, inside), lengths
 
     def init_state(self, batch):
         """What `step` carries before the first frame, a tuple of one entry a layer.
@@ -158,7 +159,7 @@ class ConMambaLayer(Streaming, nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x, lengths):
-        """x (B, T, d_model), finite everywhere, lengths (B,) -> (B, T, d_model)."""
+        """x (B, T, d_model), finite everywhere, lengths (B,) or None -> (B, T, d_model)."""
         x = x + 0.5 * self.ffn_before(x)
         h = self.norm_mixer(x)
         x = x + self.dropout(self.mixer(h) if self.causal else self.mixer(h, lengths))
@@ -231,7 +232,7 @@ class ConvolutionModule(nn.Module):
         self.outward = nn.Sequential(nn.LayerNorm(d_model), nn.SiLU(), Linear(d_model, d_model), Dropout(dropout))
 
     def forward(self, x, lengths):
-        """x (B, T, d_model), lengths (B,) -> (B, T, d_model)."""
+        """x (B, T, d_model), lengths (B,) or None -> (B, T, d_model)."""
         h = zero_padding(self.inward(x), lengths)
         if self.right_context:
             h = functional.pad(h, (0, 0, 0, self.right_context))

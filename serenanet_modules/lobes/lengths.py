@@ -35,15 +35,19 @@ def valid_mask(lengths, total):
     return torch.arange(total, device=lengths.device) < lengths.unsqueeze(1)
 
 
+def padded(x, lengths):
+    """``lengths`` (B,) of x (B, T, F), or None where nothing of x is known to be padding, which is cheap on a CPU.
+
+    All functions here take either, so that a stack of layers asks once.
+    """
+    known = lengths is not None and x.device.type == lengths.device.type == "cpu" and unobserved(x, lengths)
+    return None if known and bool((lengths >= x.shape[1]).all()) else lengths
+
+
 def zero_padding(x, lengths):
     """x (B, T, F) with zeros past each length, whatever stood there (NaN included); x itself where nothing does."""
-    if x.device.type == lengths.device.type == "cpu" and unobserved(x, lengths) and _are_full(lengths, x.shape[1]):
-        return x
-    return x.masked_fill(~valid_mask(lengths, x.shape[1]).unsqueeze(-1), 0.0)
-
-
-def _are_full(lengths, total):
-    return bool((lengths >= total).all())
+    lengths = padded(x, lengths)
+    return x if lengths is None else x.masked_fill(~valid_mask(lengths, x.shape[1]).unsqueeze(-1), 0.0)
 
 
 def reverse(x, lengths):
@@ -54,13 +58,10 @@ def reverse(x, lengths):
     >>> reverse(torch.tensor([[[1.0], [2.0], [0.0]]]), torch.tensor([2])).squeeze()
     tensor([2., 1., 0.])
     """
-    return pick(x, mirror(lengths, x.shape[1]))
-
-
-def mirror(lengths, total):
-    """Places (B, total) that reverse each utterance within its own length, for `pick`."""
-    position = torch.arange(total, device=lengths.device)
-    return torch.where(position < lengths.unsqueeze(1), lengths.unsqueeze(1) - 1 - position, position)
+    if padded(x, lengths) is None:
+        return x.flip(1)
+    position = torch.arange(x.shape[1], device=lengths.device)
+    return pick(x, torch.where(position < lengths.unsqueeze(1), lengths.unsqueeze(1) - 1 - position, position))
 
 
 def pick(x, places):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from serenanet_modules.lobes.layers import Linear
-from serenanet_modules.lobes.lengths import mirror, pick, reverse, zero_padding
+from serenanet_modules.lobes.lengths import padded, reverse, zero_padding
 from serenanet_modules.lobes.streaming import CannotStream
 from serenanet_modules.ops import causal_conv1d_fn, linear, selective_scan_fn
 
@@ -171,9 +171,9 @@ class Mamba(nn.Module):
             -torch.exp(at_least_float32(self.A_log)),
             B.transpose(1, 2),
             C.transpose(1, 2),
-            at_least_float32(self.D),
+            self.D,
             z=z,
-            delta_bias=at_least_float32(self.dt_proj.bias),
+            delta_bias=self.dt_proj.bias,
             delta_softplus=True,
             return_last_state=streaming,
             initial_state=state,
@@ -216,13 +216,13 @@ class BiMamba(Mamba):
 
     def forward(self, x, lengths):
         """x (B, T, d_model), lengths (B,) -> (B, T, d_model), zeros past each length; x is not read there."""
-        mirrored = mirror(lengths, x.shape[1])
+        lengths = padded(x, lengths)
         projected = self.in_proj(zero_padding(x, lengths))  # (B, T, 2 inner)
         y, other = (
             block.mix(*both.transpose(1, 2).chunk(2, dim=1))[0].transpose(1, 2)
-            for block, both in ((self, projected), (self.backwards, pick(projected, mirrored)))
+            for block, both in ((self, projected), (self.backwards, reverse(projected, lengths)))
         )
-        return zero_padding(self.out_proj(0.5 * (y + pick(other, mirrored))), lengths)
+        return zero_padding(self.out_proj(0.5 * (y + reverse(other, lengths))), lengths)
 
     def init_state(self, batch):
         """Raises `CannotStream`: a block that reads backwards cannot go on frame by frame."""
@@ -253,6 +253,7 @@ class Bidirectional(nn.Module):
 
     def forward(self, x, lengths):
         """x (B, T, d_model), lengths (B,) -> (B, T, d_model), zeros past each length; x is not read there."""
+        lengths = padded(x, lengths)
         x = zero_padding(x, lengths)
         mirrored = reverse(x, lengths)
         if self.backwards is None:

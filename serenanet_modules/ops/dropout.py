@@ -1,7 +1,5 @@
 """Dropout that costs a CPU little: PyTorch's draws a mask number by number and keeps it for the backward pass."""
 
-import ctypes
-
 import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
@@ -69,14 +67,6 @@ class _Dropout(torch.autograd.Function):
 def _masked(x, p, seed):
     x = x.contiguous()
     y = torch.empty_like(x)
-    number = ctypes.c_double if x.dtype == torch.float64 else ctypes.c_float
-    cpp.kernel("dropout", x.dtype)(
-        cpp.pointer(x),
-        cpp.pointer(y),
-        ctypes.c_int64(x.numel()),
-        ctypes.c_uint64(seed),
-        ctypes.c_uint32(round(p * 2**32)),
-        number(1 / (1 - p)),
-        ctypes.c_int(torch.get_num_threads()),
-    )
+    threshold = min(round(p * 2**32), 2**32 - 1)
+    cpp.call("dropout", x.dtype, x, y, x.numel(), seed, threshold, torch.get_num_threads())
     return y

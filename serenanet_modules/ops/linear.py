@@ -2,11 +2,12 @@
 
 PyTorch computes float32 products with Intel's MKL, which runs 256-bit code on AMD processors; oneDNN, also part of
 PyTorch, uses AVX-512. Where the units really are 512 bits wide that nearly halves the time of a linear layer's forward
-and backward; on Zen 4, which has AVX-512 on 256-bit units, both take the same (``benchmarks/README.md``). Everywhere
-else this is `torch.nn.functional.linear`.
+and backward; on Zen 4, which has AVX-512 on 256-bit units, large products take the same and small ones longer
+(``benchmarks/README.md``). Everywhere but on Zen 5 and later this is `torch.nn.functional.linear`.
 """
 
 import functools
+import re
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn import functional
 
 from serenanet_modules.ops.observers import unobserved, wants_gradients
 
+ZEN_5 = 26  # processor family
 WORTHWHILE = 2**21  # multiplications below which the call's own cost decides
 
 
@@ -49,26 +51,41 @@ def linear(x, weight, bias=None):
 
 def _takes(x, weight):
     return (
-        unobserved(x, weight)
+        onednn_is_faster()
+        and unobserved(x, weight)
         and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
         and x.numel() * weight.shape[0] >= WORTHWHILE
-        and onednn_is_faster()
     )
 
 
-@functools.cache
+@torch.compiler.assume_constant_result
 def onednn_is_faster() -> bool:
-    """Whether this is an AMD processor with AVX-512 and PyTorch has both libraries."""
+    """Whether this is an AMD processor with 512-bit units, Zen 5 or later, and PyTorch has both libraries."""
+    return _onednn_is_faster()
+
+
+@functools.cache
+def _onednn_is_faster():
     capable = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     both = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
     if not (capable and both and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return False
     try:
-        return "AuthenticAMD" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        return _has_wide_units(Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     except OSError:
         return False
+
+
+def _has_wide_units(cpuinfo):
+    r"""Whether this describes an AMD processor of Zen 5 or later.
+
+    >>> [_has_wide_units(f"vendor_id\t: AuthenticAMD\ncpu family\t: {family}\n") for family in (25, 26)]
+    [False, True]
+    """
+    family = re.search(r"^cpu family\s*: (\d+)", cpuinfo, re.MULTILINE)
+    return "AuthenticAMD" in cpuinfo and family is not None and int(family[1]) >= ZEN_5
 
 
 class _OneDNNLinear(torch.autograd.Function):

@@ -188,6 +188,10 @@ def _cpp_why_not(u, A):
 def _in_one_precision(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state):
     real = torch.float64 if u.dtype == torch.float64 else torch.float32
     state = real.to_complex() if A.is_complex() else real
-    u, delta, D, z, delta_bias = (None if x is None else x.to(real) for x in (u, delta, D, z, delta_bias))
-    A, B, C, initial_state = (None if x is None else x.to(state) for x in (A, B, C, initial_state))
+    u, delta, D, z, delta_bias = (_cast(x, real) for x in (u, delta, D, z, delta_bias))
+    A, B, C, initial_state = (_cast(x, state) for x in (A, B, C, initial_state))
     return u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state
+
+
+def _cast(x, dtype):
+    return x if x is None or x.dtype == dtype else x.to(dtype)

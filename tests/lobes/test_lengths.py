@@ -39,3 +39,12 @@ def test_reverse():
     y = reverse(x, torch.tensor([5, 3]))
     assert y.squeeze(-1).tolist() == [[5, 4, 3, 2, 1], [8, 7, 6, 9, 10]]
     assert torch.equal(reverse(y, torch.tensor([5, 3])), x)
+
+
+def test_reverse_without_padding():
+    """The short way gives what tracers, which cannot know, give."""
+    x, full, short = torch.randn(2, 5, 3), torch.tensor([5, 5]), torch.tensor([5, 2])
+    traced = torch.jit.trace(reverse, (x, full))
+    for lengths in (full, short):
+        assert torch.equal(reverse(x, lengths), traced(x, lengths))
+    assert torch.equal(reverse(x, None), traced(x, full)) and zero_padding(x, None) is x

@@ -15,6 +15,7 @@ import shutil
 import sysconfig
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -53,14 +54,28 @@ def _why_not():
     return None
 
 
-def kernel(name: str, dtype: torch.dtype):
-    """The C function ``serena_<name>_<f32 or f64>``; `why_not` must be None."""
-    return getattr(_load(), f"serena_{name}_{'f64' if dtype == torch.float64 else 'f32'}")
+def call(name: str, dtype: torch.dtype, *arguments: torch.Tensor | Sequence[int] | int | None) -> None:
+    """Run the C function ``serena_<name>_<f32 or f64>``; `why_not` must be None.
+
+    Its parameters have 64 bits each: the address of a tensor's first element, null for None, the address of an array
+    of the integers of a sequence, or an integer.
+    """
+    _function(name, dtype, len(arguments))(*map(_parameter, arguments))
 
 
-def pointer(tensor: torch.Tensor | None) -> ctypes.c_void_p:
-    """Address of a tensor's first element; null for None."""
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+@functools.cache
+def _function(name, dtype, parameters):
+    function = getattr(_load(), f"serena_{name}_{'f64' if dtype == torch.float64 else 'f32'}")
+    function.argtypes, function.restype = [ctypes.c_void_p] * parameters, None
+    return function
+
+
+def _parameter(value):
+    if isinstance(value, torch.Tensor):
+        return value.data_ptr()
+    if isinstance(value, (list, tuple)):
+        return (ctypes.c_int64 * len(value))(*value)
+    return value
 
 
 def library_path() -> Path:

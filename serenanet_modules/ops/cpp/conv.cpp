@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "vec.h"
 
@@ -370,14 +371,16 @@ void update(const T* x, const T* weight, const T* bias, const Window<T>& window,
 #define SERENA_SIZES channels, length, width, left, x_batch, x_row, silu != 0
 
 #define SERENA_CONV(T, SUFFIX)                                                                                         \
-    extern "C" void serena_conv_last_##SUFFIX(SERENA_INPUTS(T), const int32_t* seq, const T* zeros, int64_t block, T* y) {            \
+    extern "C" void serena_conv_last_##SUFFIX(SERENA_INPUTS(T), const int32_t* seq, int64_t block, T* y) {             \
         (void)scratch;                                                                                                 \
-        last_forward<T>({x, weight, bias, initial, seq, zeros, block, SERENA_SIZES}, y, batch, int(threads));                 \
+        const std::vector<T> zeros(channels);                                                                          \
+        last_forward<T>({x, weight, bias, initial, seq, zeros.data(), block, SERENA_SIZES}, y, batch, int(threads));   \
     }                                                                                                                  \
     extern "C" void serena_conv_last_backward_##SUFFIX(                                                                \
-        SERENA_INPUTS(T), const int32_t* seq, const T* zeros, int64_t block, const T* g, int64_t g_batch, int64_t g_row, T* grad_x,   \
+        SERENA_INPUTS(T), const int32_t* seq, int64_t block, const T* g, int64_t g_batch, int64_t g_row, T* grad_x,    \
         T* grad_weight, T* grad_bias, T* grad_initial, T* weight_parts, T* bias_parts) {                               \
-        last_backward<T>({x, weight, bias, initial, seq, zeros, block, SERENA_SIZES},                                         \
+        const std::vector<T> zeros(channels);                                                                          \
+        last_backward<T>({x, weight, bias, initial, seq, zeros.data(), block, SERENA_SIZES},                           \
                          {g, grad_x, weight_parts, bias_parts, grad_initial, g_batch, g_row}, grad_weight, grad_bias,  \
                          scratch, batch, int(threads));                                                                \
     }                                                                                                                  \

@@ -1,7 +1,5 @@
 """Depthwise convolution through the C++ kernels, in either memory layout."""
 
-import ctypes
-
 import torch
 
 from serenanet_modules.ops import conv as core
@@ -63,10 +61,10 @@ class _Inputs:
         if channel_last:
             seq_idx = None if seq_idx is None else seq_idx.to(torch.int32).contiguous()
             self.block = max(64, BLOCK // weight.shape[1])
-            self.around = seq_idx, x.new_zeros(x.shape[1], dtype=self.dtype), self.block
+            self.around = seq_idx, self.block
         self.threads = _threads(x.numel() * weight.shape[1])
         batch, channels, length = x.shape
-        self.sizes = channels, length, weight.shape[1], left, x_batch, x_row, int(silu), batch, self.threads
+        self.sizes = channels, length, weight.shape[1], left, x_batch, x_row, silu, batch, self.threads
 
     def scratch(self, size):
         return self.weight.new_empty(self.threads * size)
@@ -74,8 +72,7 @@ class _Inputs:
     def call(self, direction, scratch, *rest):
         name = ("conv_last" if self.channel_last else "conv_first") + direction
         tensors = self.x, self.weight, self.bias, self.initial
-        arguments = *tensors, *self.sizes, scratch, *self.around, *rest
-        cpp.kernel(name, self.dtype)(*map(_argument, arguments))
+        cpp.call(name, self.dtype, *tensors, *self.sizes, scratch, *self.around, *rest)
 
 
 def _rows(x, channel_last):
@@ -90,16 +87,11 @@ def _threads(work):
     return torch.get_num_threads() if work >= WORTHWHILE else 1
 
 
-def _argument(value):
-    return ctypes.c_int64(value) if isinstance(value, int) else cpp.pointer(value)
-
-
 def update(x, state, weight, bias, start, silu):
     """As `plain.conv.update`; all floating-point tensors in float32 or all in float64."""
     x, weight, bias = x.contiguous(), weight.contiguous(), None if bias is None else bias.contiguous()
     start = None if start is None else start.contiguous()
     y = torch.empty_like(x)
-    sizes = *x.shape, weight.shape[1], int(silu), _threads(x.numel() * weight.shape[1])
-    arguments = x, weight, bias, state, start, state.shape[2], *state.stride(), y, *sizes
-    cpp.kernel("conv_update", x.dtype)(*map(_argument, arguments))
+    sizes = *x.shape, weight.shape[1], silu, _threads(x.numel() * weight.shape[1])
+    cpp.call("conv_update", x.dtype, x, weight, bias, state, start, state.shape[2], *state.stride(), y, *sizes)
     return y

@@ -19,9 +19,11 @@ inline uint32_t mix32(uint32_t x) {  // lowbias32 (Wellons 2018)
 }
 
 template <class T>
-void dropout(const T* x, T* y, int64_t size, uint64_t seed, uint32_t dropped, T scale, int threads) {
+void dropout(const T* x, T* y, int64_t size, uint64_t seed, int64_t threshold, int64_t threads) {
+    const uint32_t dropped = uint32_t(threshold);  // of the 2^32 values of a hash
+    const T scale = T(1 / (1 - double(dropped) / 4294967296.0));
     const int64_t blocks = (size + BLOCK - 1) / BLOCK;
-#pragma omp parallel for num_threads(threads) schedule(static)
+#pragma omp parallel for num_threads(int(threads)) schedule(static)
     for (int64_t block = 0; block < blocks; ++block) {
         const uint64_t key = mix64(seed + mix64(uint64_t(block)));
         const uint32_t low = uint32_t(key), high = uint32_t(key >> 32);
@@ -40,9 +42,9 @@ void dropout(const T* x, T* y, int64_t size, uint64_t seed, uint32_t dropped, T 
 }  // namespace
 
 #define SERENA_DROPOUT(SUFFIX, T)                                                                              \
-    extern "C" void serena_dropout_##SUFFIX(const T* x, T* y, int64_t size, uint64_t seed, uint32_t dropped,   \
-                                            T scale, int threads) {                                            \
-        dropout<T>(x, y, size, seed, dropped, scale, threads);                                                 \
+    extern "C" void serena_dropout_##SUFFIX(const T* x, T* y, int64_t size, uint64_t seed, int64_t threshold,  \
+                                            int64_t threads) {                                                 \
+        dropout<T>(x, y, size, seed, threshold, threads);                                                      \
     }
 
 SERENA_DROPOUT(f32, float)

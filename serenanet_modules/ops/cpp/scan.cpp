@@ -512,8 +512,9 @@ void state_update(const Step* step, T* state, const int64_t* rows, const T* x, c
                                                   T* scratch) {                                                       \
         scan_backward<T>(shape, signals, tensors, scratch);                                                           \
     }                                                                                                                 \
-    extern "C" void serena_sum_rows_##SUFFIX(const T* from, T* to, int64_t rows, int64_t columns, int threads) {      \
-        sum_rows<T>(from, to, rows, columns, threads);                                                                \
+    extern "C" void serena_sum_rows_##SUFFIX(const T* from, T* to, int64_t rows, int64_t columns,          \
+                                              int64_t threads) {                                                      \
+        sum_rows<T>(from, to, rows, columns, int(threads));                                                           \
     }                                                                                                                 \
     extern "C" void serena_state_update_##SUFFIX(const Step* step, T* state, const int64_t* rows, const T* x,         \
                                                  const T* dt, const T* A, const T* B, const T* C, const T* D,         \

@@ -1,6 +1,6 @@
 """Selective scan and its single step through the C++ kernels."""
 
-import ctypes
+from typing import NamedTuple
 
 import torch
 
@@ -10,10 +10,6 @@ from serenanet_modules.ops.observers import bare, unobserved, wants_gradients
 BLOCK = 16  # steps between kept states, as in scan.cpp
 WIDEST = 16  # at least the lanes of any processor's vectors
 CHUNK, MOST_CHUNKS = 64, 16  # channels that share sums for the gradients of B and C; chunks run side by side
-
-
-class _Signal(ctypes.Structure):
-    _fields_ = [("data", ctypes.c_void_p), ("strides", ctypes.c_int64 * 3)]
 
 
 def scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state):
@@ -63,13 +59,10 @@ def _forward(
     shape = inputs.shape(delta_softplus)
     y, last, saved = _forward_outputs(u, A, save)
     scratch = u.new_empty(shape.threads * 4 * A.shape[1] * WIDEST)
-    cpp.kernel("scan_forward", u.dtype)(
-        ctypes.byref(shape),
-        _signals(*inputs.signals, y),
-        _pointers(*inputs.plain, last, saved if save else None),
-        cpp.pointer(scratch),
-    )
-    saved[-(-u.shape[2] // BLOCK) :] = 0
+    plain = _addresses(*inputs.plain, last, saved if save else None)
+    cpp.call("scan_forward", u.dtype, shape, _signals(*inputs.signals, y), plain, scratch)
+    if save:
+        saved[-(-u.shape[2] // BLOCK) :] = 0
     return y, last, saved
 
 
@@ -124,11 +117,14 @@ def _backward(
         grad_last = grad_last.contiguous()
     working = states * (4 * shape.chunk + (2 * BLOCK + 3) * WIDEST) + 2 * shape.chunk
     scratch = u.new_empty(shape.threads * working)
-    cpp.kernel("scan_backward", u.dtype)(
-        ctypes.byref(shape),
+    results = (parts_A, parts_B, parts_C, parts_D, parts_bias, grad_start)
+    cpp.call(
+        "scan_backward",
+        u.dtype,
+        shape,
         _signals(*inputs.signals, grad_y, grad_u, grad_delta, grad_z),
-        _pointers(*inputs.plain, grad_last, saved, parts_A, parts_B, parts_C, parts_D, parts_bias, grad_start),
-        cpp.pointer(scratch),
+        _addresses(*inputs.plain, grad_last, saved, *results),
+        scratch,
     )
     grads = [
         grad_u,
@@ -172,11 +168,19 @@ def _differentiate(ctx, grad_y, grad_last, _):
 _forward_op.register_autograd(_differentiate, setup_context=_keep)
 
 
-class _Shape(ctypes.Structure):
-    _fields_ = [
-        (name, ctypes.c_int64)
-        for name in "batch groups channels length states chunk softplus constant_B constant_C threads".split()
-    ]
+class _Shape(NamedTuple):
+    """As in scan.cpp."""
+
+    batch: int
+    groups: int
+    channels: int
+    length: int
+    states: int
+    chunk: int
+    softplus: bool
+    constant_B: bool
+    constant_C: bool
+    threads: int
 
     @property
     def chunks(self):
@@ -221,18 +225,15 @@ def _states_last(projection):
 
 def _signals(*tensors):
     """Addresses and strides over (batch, channel or group, time)."""
-    return (_Signal * len(tensors))(*(_signal(t) for t in tensors))
+    numbers = []
+    for tensor, address in zip(tensors, _addresses(*tensors), strict=True):
+        strides = (0, 0) if tensor is None or tensor.dim() == 2 else tensor.stride()
+        numbers += (address, strides[0], strides[1], strides[-1])
+    return numbers
 
 
-def _signal(tensor):
-    if tensor is None:
-        return _Signal()
-    strides = tensor.stride()
-    return _Signal(tensor.data_ptr(), (strides[0], strides[1], strides[-1]) if tensor.dim() > 2 else (0, 0, 0))
-
-
-def _pointers(*tensors):
-    return (ctypes.c_void_p * len(tensors))(*(None if t is None else t.data_ptr() for t in tensors))
+def _addresses(*tensors):
+    return [0 if t is None else t.data_ptr() for t in tensors]
 
 
 def _sum_rows(parts):
@@ -240,13 +241,7 @@ def _sum_rows(parts):
     if len(parts) < 2:
         return parts[0] if len(parts) else parts.new_zeros(parts.shape[1:])
     total = parts.new_empty(parts.shape[1:])
-    cpp.kernel("sum_rows", parts.dtype)(
-        cpp.pointer(parts),
-        cpp.pointer(total),
-        ctypes.c_int64(len(parts)),
-        ctypes.c_int64(total.numel()),
-        ctypes.c_int(torch.get_num_threads()),
-    )
+    cpp.call("sum_rows", parts.dtype, parts, total, len(parts), total.numel(), torch.get_num_threads())
     return total
 
 
@@ -255,10 +250,6 @@ def update(state, x, dt, A, B, C, D, z, dt_bias, dt_softplus, state_batch_indice
     tensors = (state, x, dt, A, B, C, D, z, dt_bias)
     run = _update if unobserved(*tensors, state_batch_indices) else _update_op
     return run(*tensors, dt_softplus, state_batch_indices)
-
-
-class _Step(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in "batch heads channels states groups softplus threads".split()]
 
 
 def _update(
@@ -283,9 +274,8 @@ def _update(
         )
     plain = [None if t is None else t.detach().to(compute).contiguous() for t in (x, dt, A, B, C, D, z, dt_bias)]
     y = x.new_empty(x.shape, dtype=compute)
-    step = _Step(len(x), *state.shape[1:], B.shape[1], dt_softplus, torch.get_num_threads())
-    pointers = (cpp.pointer(t) for t in (own, rows, *plain, y))
-    cpp.kernel("state_update", compute)(ctypes.byref(step), *pointers)
+    sizes = (len(x), *state.shape[1:], B.shape[1], dt_softplus, torch.get_num_threads())
+    cpp.call("state_update", compute, sizes, own, rows, *plain, y)
     if own.data_ptr() != state.data_ptr():
         state.copy_(own)
     else:

@@ -268,23 +268,23 @@ void backward(const Sizes& s, int64_t splits, const Inputs<T>& in, const Rows<co
     extern "C" void serena_ssd_forward_##SUFFIX(                                                                     \
         const int64_t* sizes, const int64_t* strides, const T* x, const T* dt, const T* decay, const T* B,           \
         const T* C, const T* D, const T* initial, T* y, T* last, T* starts, T* scratch, int64_t scratch_size,        \
-        int threads) {                                                                                               \
+        int64_t threads) {                                                                                           \
         const Sizes s{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6]};                         \
         const Inputs<T> in{{x, strides[0], strides[1]}, {B, strides[2], strides[3]}, {C, strides[4], strides[5]},    \
                            dt, decay, D};                                                                            \
-        forward<T>(s, in, initial, y, last, starts, scratch, scratch_size, threads);                                 \
+        forward<T>(s, in, initial, y, last, starts, scratch, scratch_size, int(threads));                            \
     }                                                                                                                \
     extern "C" void serena_ssd_backward_##SUFFIX(                                                                    \
         const int64_t* sizes, const int64_t* strides, const T* x, const T* dt, const T* decay, const T* B,           \
         const T* C, const T* D, const T* grad_y, const T* grad_last, const T* starts, T* grad_x, T* grad_dt,         \
         T* grad_decay, T* grad_B, T* grad_C, T* grad_D, T* grad_initial, T* scratch, int64_t scratch_size,           \
-        int threads) {                                                                                               \
+        int64_t threads) {                                                                                           \
         const Sizes s{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], sizes[6]};                         \
         const Inputs<T> in{{x, strides[0], strides[1]}, {B, strides[2], strides[3]}, {C, strides[4], strides[5]},    \
                            dt, decay, D};                                                                            \
         const Gradients<T> grad{grad_x, grad_dt, grad_decay, grad_B, grad_C, grad_D, grad_initial};                  \
         backward<T>(s, sizes[7], in, {grad_y, strides[6], strides[7]}, grad_last, starts, grad, scratch,             \
-                    scratch_size, threads);                                                                          \
+                    scratch_size, int(threads));                                                                     \
     }
 
 SERENA_SSD(f32, float)

@@ -1,7 +1,5 @@
 """Mamba-2's scan by the kernel of ssd.cpp, as custom ops that torch.compile and torch.export pass through."""
 
-import ctypes
-
 import torch
 from torch import Tensor
 
@@ -59,8 +57,8 @@ def _forward(
     steps, decay = _by_head(dt), _by_head(log_decay).exp()
     threads = torch.get_num_threads()
     scratch = x.new_empty(threads, B.shape[3] * _padded(min(x.shape[3], WIDEST)))
-    inputs = [cpp.pointer(t) for t in (x, steps, decay, B, C, D, initial, y, last, starts if save else None)]
-    _call("ssd_forward", x.dtype, _sizes(x, B), _strides(x, B, C), inputs, scratch, threads)
+    tensors = (x, steps, decay, B, C, D, initial, y, last, starts if save else None, scratch)
+    cpp.call("ssd_forward", x.dtype, _sizes(x, B), _strides(x, B, C), *tensors, scratch.shape[1], threads)
     return y, last, starts
 
 
@@ -99,10 +97,10 @@ def _backward(
     chunk, row = _chunk(states, channels), _padded(min(channels, WIDEST))
     rounded = -(-max(states, chunk) // 16) * 16
     scratch = x.new_empty(threads, (chunk + 2) * states * row + rounded + 3 * rounded * 16)
-    pointers = (x, steps, decay, B, C, D, grad_y, grad_last, starts)
-    pointers += (grad_x, grad_dt, grad_decay, grad_B, grad_C, grad_D, grad_initial)
+    tensors = (x, steps, decay, B, C, D, grad_y, grad_last, starts)
+    tensors += (grad_x, grad_dt, grad_decay, grad_B, grad_C, grad_D, grad_initial, scratch)
     sizes, strides = [*_sizes(x, B), splits], _strides(x, B, C, grad_y)
-    _call("ssd_backward", x.dtype, sizes, strides, [cpp.pointer(t) for t in pointers], scratch, threads)
+    cpp.call("ssd_backward", x.dtype, sizes, strides, *tensors, scratch.shape[1], threads)
     grad_log_decay = (grad_decay * decay).transpose(1, 2).contiguous()
     grad_dt = grad_dt.transpose(1, 2).contiguous()
     return grad_x, grad_dt, grad_log_decay, grad_B.sum(0), grad_C.sum(0), grad_D.sum(0), grad_initial
@@ -130,12 +128,6 @@ def _differentiate(ctx, grad_y, grad_last, _):
 
 
 _forward_op.register_autograd(_differentiate, setup_context=_setup)
-
-
-def _call(name, dtype, sizes, strides, pointers, scratch, threads):
-    numbers = ((ctypes.c_int64 * len(values))(*values) for values in (sizes, strides))
-    run = cpp.kernel(name, dtype)
-    run(*numbers, *pointers, cpp.pointer(scratch), ctypes.c_int64(scratch.shape[1]), ctypes.c_int(threads))
 
 
 def _splits(groups, heads):
