@@ -57,8 +57,9 @@ class Evaluation:
         once `run` has chosen them.
     seconds : float
         Spent on features, network and greedy decoding, by the slowest process.
-    compression : dict of str to float
-        Frames per chunk of each split, of an encoder that cuts chunks.
+    chunks : dict of str to dict
+        ``boundary_rate``, chunks per frame, and ``compression``, frames per chunk, of each split, of an encoder that
+        cuts chunks.
     """
 
     def __init__(self, brain, units, root, splits, folder):
@@ -69,7 +70,7 @@ class Evaluation:
         # a model without CAR has the decoder's log-probabilities only
         self.scoring = self.hparams.scoring if len(brain.modules.model.scorings) > 1 else "decoder"
         self.decoding = {}
-        self.seconds, self.compression = 0.0, {}
+        self.seconds, self.chunks = 0.0, {}
 
     def run(self):
         """Evaluate all splits; the main process writes the files.
@@ -139,7 +140,10 @@ class Evaluation:
         self.seconds += max(distributed.gather_objects([seconds]))
         frames, chunks = distributed.sum_(rates).tolist()
         if chunks:
-            self.compression[name] = round(frames / chunks, 3)
+            self.chunks[name] = {
+                "boundary_rate": round(chunks / frames, 4),
+                "compression": round(frames / chunks, 3),
+            }
         return decoded, posteriors
 
     def _examples(self):

@@ -86,7 +86,7 @@ class TextBrain(RecipeBrain):
             "results": results,
             "decoding": evaluation.decoding,
             "units": units,
-            "compression": evaluation.compression,
+            "chunks": evaluation.chunks,
             "seconds": {"network": round(evaluation.seconds, 3)},
         }
 
