@@ -23,6 +23,7 @@ from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.decoding.tuning import tune
 from serenanet_modules.errors import UserError
 from serenanet_modules.examples import write_examples
+from serenanet_modules.lobes.hmamba import chunk_statistics
 from serenanet_modules.threads import available_cores
 
 logger = logging.getLogger(__name__)
@@ -140,10 +141,7 @@ class Evaluation:
         self.seconds += max(distributed.gather_objects([seconds]))
         frames, chunks = distributed.sum_(rates).tolist()
         if chunks:
-            self.chunks[name] = {
-                "boundary_rate": round(chunks / frames, 4),
-                "compression": round(frames / chunks, 3),
-            }
+            self.chunks[name] = {key: round(value, 4) for key, value in chunk_statistics(frames, chunks).items()}
         return decoded, posteriors
 
     def _examples(self):

@@ -8,6 +8,17 @@ from serenanet_modules.lobes.chunking import smooth_step
 from serenanet_modules.lobes.streaming import CannotStream, Streaming, init_state
 
 
+def chunk_statistics(frames, chunks):
+    """Boundaries per frame and frames per chunk, of their numbers.
+
+    Examples
+    --------
+    >>> chunk_statistics(10, 4)
+    {'boundary_rate': 0.4, 'compression': 2.5}
+    """
+    return {"boundary_rate": chunks / frames, "compression": frames / chunks}
+
+
 class ChunkedEncoder(Streaming, nn.Module):
     """An encoder in two rates around a chunking of `lobes.chunking`.
 
@@ -61,8 +72,7 @@ class ChunkedEncoder(Streaming, nn.Module):
 
     def statistics(self):
         """Boundaries per frame and frames per chunk of the last call."""
-        frames, chunks = self.rates
-        return {"boundary_rate": chunks / frames, "compression": frames / chunks}
+        return chunk_statistics(*self.rates)
 
     def forward(self, x, lengths, least=None):
         """x (B, T, d_model), lengths (B,) -> the same shapes, or chunks (B, K, d_model) and their counts.

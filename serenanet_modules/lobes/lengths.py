@@ -36,9 +36,9 @@ def valid_mask(lengths, total):
 
 
 def padded(x, lengths):
-    """``lengths`` (B,) of x (B, T, F), or None where nothing of x is known to be padding, which is cheap on a CPU.
+    """``lengths`` (B,) of x (B, T, F), or None where x is known to hold no padding, which only a CPU tells cheaply.
 
-    All functions here take either, so that a stack of layers asks once.
+    `zero_padding` and `reverse` take either, so that a stack of layers asks once.
     """
     known = lengths is not None and x.device.type == lengths.device.type == "cpu" and unobserved(x, lengths)
     return None if known and bool((lengths >= x.shape[1]).all()) else lengths

@@ -215,7 +215,7 @@ class BiMamba(Mamba):
         del self.backwards.in_proj, self.backwards.out_proj
 
     def forward(self, x, lengths):
-        """x (B, T, d_model), lengths (B,) -> (B, T, d_model), zeros past each length; x is not read there."""
+        """x (B, T, d_model), lengths (B,) or None -> (B, T, d_model), zeros past each length; x is not read there."""
         lengths = padded(x, lengths)
         projected = self.in_proj(zero_padding(x, lengths))  # (B, T, 2 inner)
         y, other = (
@@ -252,7 +252,7 @@ class Bidirectional(nn.Module):
         self.backwards = None if shared else block()
 
     def forward(self, x, lengths):
-        """x (B, T, d_model), lengths (B,) -> (B, T, d_model), zeros past each length; x is not read there."""
+        """x (B, T, d_model), lengths (B,) or None -> (B, T, d_model), zeros past each length; x is not read there."""
         lengths = padded(x, lengths)
         x = zero_padding(x, lengths)
         mirrored = reverse(x, lengths)
