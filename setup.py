@@ -16,13 +16,14 @@ setup(
         ]
     },
     # flashlight-text and editdistance (through epitran) have no wheels for 3.13 yet.
-    python_requires=">=3.10,<3.13",
+    python_requires=">=3.11,<3.13",
     install_requires=[
         "torch>=2.11",
         "torchaudio>=2.11",
         # The brains and checkpoints lean on details of this release line.
         "speechbrain>=1.1.2,<1.2",
         "hyperpyyaml>=1.2.3",
+        "lazy-loader>=0.4",
         "sentencepiece>=0.2.1",
         "scikit-learn>=1.6",
         "threadpoolctl>=3.5",

@@ -29,8 +29,8 @@ from serenanet_modules.data.audio import load  # noqa: E402
 from serenanet_modules.decoding.attention import AttentionBeam  # noqa: E402
 from serenanet_modules.decoding.ctc_prefix import CTCPrefixScorer  # noqa: E402
 from serenanet_modules.inference.recognizer import Recognizer  # noqa: E402
-from serenanet_modules.lobes.attention_decoder import BORDER  # noqa: E402
-from serenanet_modules.provenance import device_name, provenance  # noqa: E402
+from serenanet_modules.lobes.decoders.attention_decoder import BORDER  # noqa: E402
+from serenanet_modules.runtime.provenance import device_name, provenance  # noqa: E402
 
 OURS = "ours"
 NEVER = -1e20  # SpeechBrain's minus infinity

@@ -232,8 +232,8 @@ def mamba_layer(kind, backend, bidirectional=False):
     """A block of the lobes on one backend."""
 
     def build():
-        from serenanet_modules.lobes.mamba import Bidirectional, Mamba
-        from serenanet_modules.lobes.mamba2 import Mamba2
+        from serenanet_modules.lobes.blocks.mamba import Bidirectional, Mamba
+        from serenanet_modules.lobes.blocks.mamba2 import Mamba2
 
         block = {"Mamba": Mamba, "Mamba-2": Mamba2}[kind]
         layer = _seeded(lambda: Bidirectional(lambda: block(WIDTH)) if bidirectional else block(WIDTH))

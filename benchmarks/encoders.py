@@ -24,8 +24,8 @@ import torch  # noqa: E402
 from measure import alternate, in_process_of_its_own, peak_on_cuda, report_peak  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
-from serenanet_modules.hparams import Hparams  # noqa: E402
-from serenanet_modules.provenance import device_name, provenance  # noqa: E402
+from serenanet_modules.config.hparams import Hparams  # noqa: E402
+from serenanet_modules.runtime.provenance import device_name, provenance  # noqa: E402
 
 CONTESTANTS = {
     "ConMamba": ("conmamba_ctc", {}),

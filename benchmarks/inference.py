@@ -34,7 +34,7 @@ from tqdm import tqdm  # noqa: E402
 from serenanet_modules.analysis.scoring import score  # noqa: E402
 from serenanet_modules.data.audio import SAMPLE_RATE, load  # noqa: E402
 from serenanet_modules.errors import UserError  # noqa: E402
-from serenanet_modules.provenance import provenance  # noqa: E402
+from serenanet_modules.runtime.provenance import provenance  # noqa: E402
 
 LIMITS = {"seconds": 1200.0, "bytes": 12 * 2**30}
 
@@ -163,7 +163,7 @@ def in_turns(case):
 def prepare(threads):
     """Imports that are nobody's time or memory, and the number of threads, which `OnnxFile` takes from torch."""
     torch.set_num_threads(threads)
-    for name in ("torch._inductor.compile_fx", "serenanet_modules.inference.export.onnx_file"):
+    for name in ("torch._inductor.compile_fx", "serenanet_modules.export.onnx_file"):
         if importlib.util.find_spec("onnxruntime") or name.startswith("torch"):
             importlib.import_module(name)
     torch._dynamo.config.recompile_limit = 256  # many networks share a class's code

@@ -8,14 +8,14 @@ from safetensors.torch import save_file
 from speechbrain.inference.ASR import EncoderASR
 from torch import nn
 
+from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.data.units import load_units, train_units
 from serenanet_modules.decoding.greedy import collapse
 from serenanet_modules.errors import UserError
-from serenanet_modules.hparams import Hparams
-from serenanet_modules.inference.export.check import Eager
-from serenanet_modules.inference.export.command import NAMES, export
-from serenanet_modules.inference.folder import PARTS, open_run
-from serenanet_modules.result_folder import for_use
+from serenanet_modules.export.check import Eager
+from serenanet_modules.export.command import NAMES, export
+from serenanet_modules.runs.folder import for_use
+from serenanet_modules.runs.recogniser import PARTS, open_run
 
 FORMS = ("eager", "compiled", "onnx", "int8")
 BASE = "EncoderASR"
@@ -85,7 +85,7 @@ def open_contestant(contestant):
 
         return transcribe
     if form in ("onnx", "int8"):
-        from serenanet_modules.inference.export.onnx_file import OnnxFile
+        from serenanet_modules.export.onnx_file import OnnxFile
 
         run, units = OnnxFile(contestant["file"]), load_units(Path(folder) / "save" / "units")
     else:

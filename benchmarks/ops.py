@@ -20,7 +20,7 @@ from contestants import FRAMES_PER_SECOND, Absent, Sizes, groups  # noqa: E402
 from measure import PASSES, alternate, in_process_of_its_own, once, peak_on_cuda, report_peak  # noqa: E402
 from report import markdown, plots, ratio_lines  # noqa: E402
 
-from serenanet_modules.provenance import device_name, provenance  # noqa: E402
+from serenanet_modules.runtime.provenance import device_name, provenance  # noqa: E402
 
 LENGTHS = {"cpu": [100, 500, 1500, 4000, 8000], "cuda": [500, 1500, 4000, 8000, 16000, 32000]}
 SECONDS = [5, 10, 20, 40, 80, 120]

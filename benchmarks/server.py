@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from serenanet_modules.data.audio import SAMPLE_RATE, load  # noqa: E402
-from serenanet_modules.provenance import provenance  # noqa: E402
+from serenanet_modules.runtime.provenance import provenance  # noqa: E402
 
 SERVERS = {"batched": (), "single": ("--batch-seconds", "0.01")}
 PERCENTILES = (50, 95, 99)

@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 import server as load  # noqa: E402
 
-from serenanet_modules.provenance import provenance  # noqa: E402
+from serenanet_modules.runtime.provenance import provenance  # noqa: E402
 
 SAMPLES = 200  # of each run
 CLIENTS = 4
@@ -88,8 +88,8 @@ def training(steps):
 
 def train(folder, steps):
     """Train for so many steps, a sample every few of them."""
-    from serenanet_modules.brains.base import RecipeBrain
-    from serenanet_modules.experiment import main as run
+    from serenanet_modules.training.experiment import main as run
+    from serenanet_modules.training.loop import RecipeBrain
 
     step, every = RecipeBrain.optimizers_step, max(1, steps // SAMPLES)
 

@@ -158,9 +158,9 @@ def measure(options):
 
 def trainer(options):
     """A brain ready to train, and its loader; as `Experiment.run` makes them."""
-    from serenanet_modules import distributed
     from serenanet_modules.data.batching import Utterances, make_loader
-    from serenanet_modules.experiment import Experiment
+    from serenanet_modules.runtime import distributed
+    from serenanet_modules.training.experiment import Experiment
 
     prepared = Path(tempfile.gettempdir()) / "serenanet_training_step"  # decoded once for all rounds
     arguments = {"data_folder": options.data_folder, "precision": options.precision, "num_workers": 0, "lm": "null"}

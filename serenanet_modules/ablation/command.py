@@ -12,10 +12,10 @@ from serenanet_modules.ablation.schedule import Schedule, counts
 from serenanet_modules.ablation.slurm import SlurmJobs
 from serenanet_modules.ablation.suite import Suite
 from serenanet_modules.analysis.report import Group, write_report
-from serenanet_modules.data.files import locked
+from serenanet_modules.config.settings import read_command_line
+from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.errors import UserError
-from serenanet_modules.recipe import Recipe
-from serenanet_modules.settings import read_command_line
+from serenanet_modules.runtime.files import locked
 
 REPORT = "report"
 FAILED = 1

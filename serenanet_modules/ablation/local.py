@@ -6,7 +6,7 @@ import subprocess
 
 from tqdm import tqdm
 
-from serenanet_modules.threads import CORES, available_cores
+from serenanet_modules.runtime.threads import CORES, available_cores
 
 QUIET = {"TQDM_MININTERVAL": "30"}  # progress bars into a file
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from serenanet_modules.config.hparams import Hparams, read_yaml, write_layer
+from serenanet_modules.config.settings import read_command_line
+from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.errors import UserError
-from serenanet_modules.hparams import Hparams, read_yaml, write_layer
-from serenanet_modules.recipe import Recipe
-from serenanet_modules.result_folder import FREE_TO_CHANGE
-from serenanet_modules.settings import read_command_line
+from serenanet_modules.runs.folder import FREE_TO_CHANGE
 
 BASE = "base.yaml"
 OUTPUT = "output.txt"  # in a run's folder: what it printed

@@ -5,8 +5,8 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from serenanet_modules.config.hparams import read_yaml
 from serenanet_modules.errors import UserError
-from serenanet_modules.hparams import read_yaml
 
 KEYS = ("base", "pretraining", "pretraining_arguments", "variants")
 STARTS = ("shared", "own", "none")

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from serenanet_modules.analysis.palette import BLUE, VERMILION
-from serenanet_modules.data.files import replacing
+from serenanet_modules.runtime.files import replacing
 
 
 def plot_usage(counts, path):

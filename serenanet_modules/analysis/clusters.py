@@ -8,7 +8,7 @@ import csv
 
 import numpy as np
 
-from serenanet_modules.data.files import replacing
+from serenanet_modules.runtime.files import replacing
 
 
 def usage(counts):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from serenanet_modules.analysis.palette import BLUE, GREEN, ORANGE, VERMILION
-from serenanet_modules.data.files import replacing
 from serenanet_modules.data.listening import Clip
 from serenanet_modules.data.manifest import SPLITS, role
+from serenanet_modules.runtime.files import replacing
 
 FAR = 5.0  # robust standard deviations of a logarithm from its median that make an outlier
 LEAST_SPREAD = 0.1  # of that logarithm, so that a corpus of equal clips does not call all others odd

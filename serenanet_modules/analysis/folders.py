@@ -133,7 +133,7 @@ class Result:
         return {}
 
     def examples(self):
-        """Content of examples.npz (see `serenanet_modules.examples`), its metadata under ``about``; {} without it."""
+        """Content of examples.npz (see `training.examples`), its metadata under ``about``; {} without it."""
         file = self.folder / "examples.npz"
         if not file.is_file():
             return {}

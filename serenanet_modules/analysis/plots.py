@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from serenanet_modules.analysis.folders import in_order
 from serenanet_modules.analysis.palette import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
-from serenanet_modules.data.files import replacing
 from serenanet_modules.data.manifest import role
+from serenanet_modules.runtime.files import replacing
 
 DPI = 110
 SHOWN_UNITS = 24  # rows of a posterior plot

@@ -8,8 +8,8 @@ from tqdm import tqdm
 from serenanet_modules.analysis import plots, tables
 from serenanet_modules.analysis.folders import Result, find_results
 from serenanet_modules.analysis.summary import System, summarise
-from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import replacing
 
 NOTES = """\
 Means ± standard deviations over seeds, in percent. Δ is the difference to {reference} in points with its 95 % interval,

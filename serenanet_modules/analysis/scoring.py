@@ -21,7 +21,7 @@ from functools import cached_property
 
 import numpy as np
 
-from serenanet_modules.data.files import replacing
+from serenanet_modules.runtime.files import replacing
 
 SUBSTITUTION, INSERTION, DELETION = 4, 3, 3
 CELLS = 2**21  # alignment cells in memory at once; a pair longer than that is aligned alone

@@ -23,7 +23,7 @@ def _align(arguments):
     from serenanet_modules.inference.files import save
     from serenanet_modules.inference.formats import write
     from serenanet_modules.inference.recognizer import Recognizer
-    from serenanet_modules.threads import best_device, share_cores
+    from serenanet_modules.runtime.threads import best_device, share_cores
 
     share_cores()
     text = _text(arguments.text)

@@ -1,4 +1,20 @@
-"""``serenanet demo``."""
+"""``serenanet demo`` and ``make demo``: the main job on the embedded corpus, as a user would run it."""
+
+import csv
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from serenanet_modules.errors import UserError
+
+TRAIN = "recipes/CommonVoice/sw/train.py"
+HPARAMS = "hparams/serenanet_demo.yaml"
+CORPUS = "tests/sample/CommonVoice/sw"
+COMMAND = (TRAIN, HPARAMS, "--data_folder", CORPUS)
+CHECKOUT = Path(__file__).parents[2]
 
 
 def add(commands, name):
@@ -7,7 +23,96 @@ def add(commands, name):
 
 
 def _demo(_):
-    from serenanet_modules import demo
-
-    demo.run()
+    run()
     return 0
+
+
+def run(root=CHECKOUT):
+    """Train, evaluate, transcribe one clip, and print a short table.
+
+    A finished run is not trained again.
+
+    Parameters
+    ----------
+    root : Path
+        The checkout.
+
+    Raises
+    ------
+    UserError
+        Outside a checkout, and when the training fails.
+    """
+    missing = [part for part in (TRAIN, HPARAMS, CORPUS) if not (root / part).exists()]
+    if missing:
+        raise UserError(f"{root}: has no {missing[0]}; the demo runs in a checkout of SerenaNet")
+    os.chdir(root)
+    folder = _result_folder()
+    if (folder / "result.json").is_file():
+        print(f"{folder} holds a finished run: it is not trained again, only evaluated (delete it to start anew)")
+    _train()
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    print(f"\n{_transcription(folder)}\n\n{table(result)}\n")
+    print(f"results      {folder}\nTensorBoard  tensorboard --logdir {folder / 'tensorboard'}")
+
+
+def _result_folder():
+    """Where the run's results go, by its hyper-parameters."""
+    from serenanet_modules.training.experiment import Experiment
+
+    return Experiment.from_command_line(Path(TRAIN).parent, COMMAND[1:]).folder
+
+
+def _train():
+    """The main job in a process of its own."""
+    print("$", shlex.join(["python", *COMMAND]), flush=True)
+    done = subprocess.run([sys.executable, *COMMAND])
+    if done.returncode:
+        raise UserError(f"the training ended with status {done.returncode}; what is printed above says why")
+
+
+def _transcription(folder):
+    """What the model hears in the first test clip."""
+    from serenanet_modules.data.text import normaliser
+    from serenanet_modules.inference.recognizer import Recognizer
+
+    with open(Path(CORPUS) / "test.tsv", encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    clip = Path(CORPUS) / "clips" / row["path"]
+    recognizer = Recognizer.from_folder(folder)
+    text = recognizer.transcribe([clip])[0].text
+    command = shlex.join(["serenanet", "transcribe", str(folder), str(clip)])
+    reference = normaliser(recognizer.settings["locale"])(row["sentence"])
+    return f"$ {command}\n{text}\nreference: {reference}"
+
+
+def table(result):
+    """The test set's error rates and what they cost, for people.
+
+    Parameters
+    ----------
+    result : dict
+        The content of result.json.
+
+    Examples
+    --------
+    >>> rates = {"WER": {"percent": 20.0}, "CER": {"percent": 5.04}}
+    >>> print(table({
+    ...     "results": {"test": {"car/greedy": rates, "average/greedy": rates, "average/prefix-beam+lm": rates}},
+    ...     "parameters": {"total": 1_234_567}, "seconds": {"training": 123.4, "evaluation": 5.6}}))
+    test                       WER %   CER %
+    greedy                      20.0     5.0
+    with the language model     20.0     5.0
+    1.23 M parameters, trained in 123 s, evaluated in 6 s
+    """
+    test = result["results"]["test"]
+    with_lm = next(decoder for decoder in test if decoder.endswith("+lm"))
+    scoring = with_lm.split("/")[0]
+    names = {"greedy": f"{scoring}/greedy", "with the language model": with_lm}
+    rows = [f"{'test':<25}{'WER %':>7} {'CER %':>7}"]
+    for name, decoder in names.items():
+        rates = test[decoder]
+        rows.append(f"{name:<25}{rates['WER']['percent']:>7.1f} {rates['CER']['percent']:>7.1f}")
+    seconds, parameters = result["seconds"], result["parameters"]["total"] / 1e6
+    trained, evaluated = seconds["training"], seconds["evaluation"]
+    rows.append(f"{parameters:.2f} M parameters, trained in {trained:.0f} s, evaluated in {evaluated:.0f} s")
+    return "\n".join(rows)

@@ -37,7 +37,7 @@ def add(commands, name):
 def _evaluate(arguments):
     from serenanet_modules.inference import evaluate
     from serenanet_modules.inference.recognizer import Recognizer
-    from serenanet_modules.threads import best_device, share_cores
+    from serenanet_modules.runtime.threads import best_device, share_cores
 
     a, options = arguments, pairs(arguments.more)
     share_cores()

@@ -14,8 +14,8 @@ def add(commands, name):
 
 
 def _export(arguments):
-    from serenanet_modules.inference.export.command import export
-    from serenanet_modules.threads import share_cores
+    from serenanet_modules.export.command import export
+    from serenanet_modules.runtime.threads import share_cores
 
     share_cores()
     export(arguments.folder, arguments.to, arguments.int8, arguments.out, arguments.check)

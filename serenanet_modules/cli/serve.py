@@ -45,14 +45,14 @@ def add(commands, name):
 
 def _serve(arguments):
     try:
-        from serenanet_modules.inference.server import run
-        from serenanet_modules.inference.server.app import make_app
+        from serenanet_modules.server import run
+        from serenanet_modules.server.app import make_app
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed; the server needs `pip install 'serenanet[serve]'`") from None
     import torch
 
     from serenanet_modules.inference.recognizer import Recognizer
-    from serenanet_modules.threads import share_cores
+    from serenanet_modules.runtime.threads import share_cores
 
     options = _options(arguments)
     listener = run.listen(arguments.host, arguments.port)
@@ -68,7 +68,7 @@ def _serve(arguments):
 
 
 def _options(arguments):
-    from serenanet_modules.inference.server.options import Options
+    from serenanet_modules.server.options import Options
 
     return Options(
         name=arguments.name or _name(arguments.folder),

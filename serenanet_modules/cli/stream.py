@@ -28,7 +28,7 @@ def _stream(arguments):
     from serenanet_modules.inference.live import chunks
     from serenanet_modules.inference.recognizer import Recognizer
     from serenanet_modules.inference.streaming import Streamer
-    from serenanet_modules.threads import best_device, share_cores
+    from serenanet_modules.runtime.threads import best_device, share_cores
 
     share_cores()
     streamer = Streamer(Recognizer.from_folder(arguments.folder, arguments.device or best_device()))

@@ -33,7 +33,7 @@ def _transcribe(arguments):
 
     from serenanet_modules.inference import files, formats
     from serenanet_modules.inference.recognizer import Recognizer
-    from serenanet_modules.threads import best_device, share_cores
+    from serenanet_modules.runtime.threads import best_device, share_cores
 
     share_cores()
     found = files.find(arguments.files, sys.stdin.buffer)

@@ -21,7 +21,7 @@ def add(commands, name):
 
 def _validate(arguments):
     """Status 1 where a training could not start."""
-    from serenanet_modules import validate
+    from serenanet_modules.analysis import validate
 
     overrides = pairs(arguments.more) + ([("locale", arguments.locale)] if arguments.locale else [])
     a = arguments

@@ -18,8 +18,8 @@ import soundfile
 import soxr
 
 from serenanet_modules.data import containers, ffmpeg, mpeg, wav
-from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import replacing
 
 SAMPLE_RATE = 16000
 BLOCK_SECONDS = 30  # of a long recording, held in memory at once

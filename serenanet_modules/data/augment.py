@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from serenanet_modules.lobes.lengths import valid_mask
+from serenanet_modules.lobes.blocks.lengths import valid_mask
 
 
 class SpecAugment(nn.Module):

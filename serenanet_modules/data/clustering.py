@@ -46,7 +46,7 @@ def sample_frames(rows, root, features, representation, count, seed, device="cpu
         Folder of the manifest.
     features : LogMel
     representation : Module
-        As in `serenanet_modules.lobes.clusters.Clusters`.
+        As in `serenanet_modules.lobes.heads.clusters.Clusters`.
     count : int
         Frames to draw; all where there are fewer.
     seed : int

@@ -6,8 +6,8 @@ import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import replacing
 
 SPLITS = ("train", "dev", "test")  # the roles; a dev or test set may have a name: "test-clean"
 

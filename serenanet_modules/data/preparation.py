@@ -29,13 +29,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from serenanet_modules.data.audio import SILENCE
-from serenanet_modules.data.files import locked, replacing, sweep
 from serenanet_modules.data.listening import Clip, glance, hear
 from serenanet_modules.data.manifest import Utterance, role, write_manifest
 from serenanet_modules.data.summary import in_words, rejected, summarise, table
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.errors import UserError
-from serenanet_modules.threads import available_cores
+from serenanet_modules.runtime.files import locked, replacing, sweep
+from serenanet_modules.runtime.threads import available_cores
 
 PREPARATION_VERSION = 1  # raise it when the rules below, or what the FLAC files hold, change
 MOST_OF_NAME = 40  # characters of a clip's name that its FLAC file has too

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from serenanet_modules.data.batching import MicroBatch
-from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import replacing
 
 
 class Sentence(NamedTuple):

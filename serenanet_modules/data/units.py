@@ -13,8 +13,8 @@ from pathlib import Path
 
 import sentencepiece
 
-from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import replacing
 
 BLANK = "<blank>"
 KINDS = ("char", "bpe", "unigram", "phoneme")

@@ -15,10 +15,10 @@ from flashlight.lib.text.decoder import LMState
 from flashlight.lib.text.decoder.kenlm import KenLM
 from flashlight.lib.text.dictionary import Dictionary
 
-from serenanet_modules.data.files import PARTIAL
 from serenanet_modules.decoding import kneser_ney
 from serenanet_modules.decoding.kneser_ney import SPECIAL, UNK
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import PARTIAL
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from serenanet_modules.decoding.attention import AttentionBeam
 from serenanet_modules.decoding.beam import BeamDecoder
 from serenanet_modules.decoding.greedy import greedy
 from serenanet_modules.errors import UserError
-from serenanet_modules.neural_lm import NeuralLMRun
+from serenanet_modules.runs.language_model import NeuralLMRun
 
 
 class Hypothesis(NamedTuple):

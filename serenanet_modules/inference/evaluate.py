@@ -8,13 +8,13 @@ from pathlib import Path
 from serenanet_modules.analysis.bootstrap import with_interval
 from serenanet_modules.analysis.scoring import LEVELS, Score, score, write_alignments
 from serenanet_modules.data import custom
-from serenanet_modules.data.files import replacing
 from serenanet_modules.data.manifest import Utterance, by_set, read_manifest, role
 from serenanet_modules.data.preparation import Settings, prepare
+from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.data.summary import in_words
 from serenanet_modules.errors import UserError
-from serenanet_modules.recipe import Recipe
-from serenanet_modules.results import write_result
+from serenanet_modules.runs.results import write_result
+from serenanet_modules.runtime.files import replacing
 
 EVERYTHING = {"test": 1}  # of a manifest that knows no splits
 PIECE = 30.0  # seconds; a training scores whole utterances

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serenanet_modules.data.corpora import AUDIO
-from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import replacing
 
 STDIN = "-"
 

@@ -9,10 +9,10 @@ from serenanet_modules.data.audio import SAMPLE_RATE, SILENCE
 from serenanet_modules.data.batching import BatchSampler
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.decoders import decoder_of
-from serenanet_modules.inference.folder import open_run
 from serenanet_modules.inference.sources import Piece, windows
 from serenanet_modules.inference.timestamps import timed
 from serenanet_modules.inference.transcript import Transcript
+from serenanet_modules.runs.recogniser import open_run
 
 WINDOW = 8  # batches of audio held at a time: enough to batch by duration, and memory stays bounded
 

@@ -12,7 +12,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.inference.decoders import Hypothesis
 from serenanet_modules.inference.timestamps import placed
 from serenanet_modules.inference.transcript import Transcript
-from serenanet_modules.lobes.streaming import CannotStream
+from serenanet_modules.lobes.blocks.streaming import CannotStream
 
 LONGEST = 10 * SAMPLE_RATE  # samples that the network reads at once, however many are fed
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from serenanet_modules.lobes.layers import Linear
-from serenanet_modules.lobes.pessl import Prediction
-from serenanet_modules.lobes.streaming import init_state
+from serenanet_modules.lobes.blocks.layers import Linear
+from serenanet_modules.lobes.blocks.streaming import init_state
+from serenanet_modules.lobes.heads.pessl import Prediction
 from serenanet_modules.lobes.trunk import Trunk
 
 

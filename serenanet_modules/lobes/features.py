@@ -5,7 +5,7 @@ from speechbrain.processing.features import STFT, Filterbank
 from torch import nn
 from torch.nn import functional
 
-from serenanet_modules.lobes.lengths import zero_padding
+from serenanet_modules.lobes.blocks.lengths import zero_padding
 
 NO_CLIPPING_DB = 1e4  # SpeechBrain's per-utterance floor would make a frame depend on later ones
 

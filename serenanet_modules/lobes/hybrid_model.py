@@ -1,7 +1,7 @@
 """A recogniser with two heads on one encoder: CTC, and a decoder that attends to the encoder's output."""
 
-from serenanet_modules.lobes.attention_decoder import with_border
 from serenanet_modules.lobes.ctc_model import CTCModel
+from serenanet_modules.lobes.decoders.attention_decoder import with_border
 
 
 class HybridModel(CTCModel):

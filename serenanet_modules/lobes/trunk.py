@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from serenanet_modules.lobes.pessl import Prediction
+from serenanet_modules.lobes.heads.pessl import Prediction
 
 
 class Trunk(nn.Module):

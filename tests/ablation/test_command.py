@@ -7,10 +7,10 @@ import pytest
 from serenanet_modules.ablation.command import ablate, report_on
 from serenanet_modules.ablation.plan import Plan, Row
 from serenanet_modules.ablation.schedule import Outcome
-from serenanet_modules.data.files import locked
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import locked
 from tests.ablation.test_plan import DATA, RECIPE, SUITE
-from tests.analysis.results import make_result
+from tests.support.results import make_result
 
 
 @pytest.fixture

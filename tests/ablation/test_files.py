@@ -6,11 +6,11 @@ import pytest
 from ruamel.yaml.comments import CommentedMap
 
 from serenanet_modules.ablation.suite import Suite
+from serenanet_modules.config.hparams import Hparams, read_yaml
 from serenanet_modules.errors import UserError
-from serenanet_modules.hparams import Hparams, read_yaml
-from serenanet_modules.lobes.mamba2 import Mamba2
-from serenanet_modules.lobes.strided import StridedConv
-from serenanet_modules.results import parameters
+from serenanet_modules.lobes.blocks.mamba2 import Mamba2
+from serenanet_modules.lobes.frontends.strided import StridedConv
+from serenanet_modules.runs.results import parameters
 
 HPARAMS = Path(__file__).parents[2] / "hparams"
 FOLDER = HPARAMS / "ablations"

@@ -8,8 +8,8 @@ import pytest
 from serenanet_modules.ablation.command import listing
 from serenanet_modules.ablation.plan import Planner
 from serenanet_modules.ablation.suite import Suite
-from serenanet_modules.data.files import replacing
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import replacing
 
 ROOT = Path(__file__).parents[2]
 RECIPE = ROOT / "recipes/CommonVoice/sw"

@@ -5,7 +5,7 @@ import pytest
 from serenanet_modules.analysis.compare import compare_runs, comparison_text, differing
 from serenanet_modules.analysis.folders import Result
 from serenanet_modules.errors import UserError
-from tests.analysis.results import make_result
+from tests.support.results import make_result
 
 GREEDY, BEAM = "decoder/greedy", "decoder/prefix-beam"
 

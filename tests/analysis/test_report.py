@@ -16,7 +16,7 @@ from serenanet_modules.analysis.folders import Result
 from serenanet_modules.analysis.report import Group, report, write_report
 from serenanet_modules.analysis.summary import System, summarise
 from serenanet_modules.errors import UserError
-from tests.analysis.results import history, make_examples, make_result
+from tests.support.results import history, make_examples, make_result
 
 COUNT = 40
 

@@ -12,8 +12,8 @@ from serenanet_modules.data.audio import AudioError, blocks, load, seconds
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.segment import segment
 from serenanet_modules.inference.sources import read
-from tests.bad_input.refusals import refusal, refused_or
-from tests.bad_input.sounds import HERTZ, SUFFIXES, flipped, lying_wav, magics, tone, write
+from tests.support.refusals import refusal, refused_or
+from tests.support.sounds import HERTZ, SUFFIXES, flipped, lying_wav, magics, tone, write
 
 CUTS = 12  # of each format
 MISSING = 1600  # samples that a file may lack unnoticed: what `data.wav` lets pass

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 
 from serenanet_modules import cli
 from serenanet_modules.decoding import ngram
-from tests.analysis.results import make_examples, make_result
-from tests.bad_input.sounds import write
-from tests.inference.results import make_random_result
+from tests.support.folders import make_random_result
+from tests.support.results import make_examples, make_result
+from tests.support.sounds import write
 
 SMALL = [("encoder.n_layers", "1"), ("d_model", "32"), ("encoder.d_ffn", "64"), ("car", "null")]
 TEXT = "mama anakula ng'ombe wa baba"

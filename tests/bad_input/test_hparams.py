@@ -7,9 +7,9 @@ from functools import cache
 import pytest
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 
-from serenanet_modules.hparams import Hparams
-from tests.bad_input.refusals import refusal, refused_or
-from tests.integration.tiny import ROOT
+from serenanet_modules.config.hparams import Hparams
+from tests.support.refusals import refusal, refused_or
+from tests.support.tiny import ROOT
 
 FILE = ROOT / "hparams/serenanet_small.yaml"
 NEEDED = [("data_folder", "none"), ("dataset", "x/sw"), ("locale", "sw"), ("n_units", "28")]

@@ -12,8 +12,8 @@ from serenanet_modules.data.corpora import read, unlabelled
 from serenanet_modules.data.custom import candidates
 from serenanet_modules.data.manifest import Candidate, read_manifest
 from serenanet_modules.data.preparation import prepare
-from tests.bad_input.refusals import refusal, refused_or
-from tests.bad_input.sounds import tone, write
+from tests.support.refusals import refusal, refused_or
+from tests.support.sounds import tone, write
 
 TEXTS = {
     "dollar": "bei ni $data ${HOME} $5",

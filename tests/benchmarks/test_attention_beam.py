@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.inference.results import make_random_result
-from tests.integration.tiny import ROOT
+from tests.support.folders import make_random_result
+from tests.support.tiny import ROOT
 
 TINY = (
     *(("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.d_ffn", "32"), ("encoder.kernel_size", "5")),

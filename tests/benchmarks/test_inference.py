@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tests.inference.results import make_random_result
-from tests.integration.tiny import ROOT, SAMPLE
+from tests.support.folders import make_random_result
+from tests.support.tiny import ROOT, SAMPLE
 
 pytest.importorskip("onnxruntime")
 SMALL = (("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.n_heads", "2"), ("encoder.d_ffn", "32"))

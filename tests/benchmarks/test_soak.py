@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.integration.tiny import ROOT
+from tests.support.tiny import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 

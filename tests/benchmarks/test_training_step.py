@@ -3,7 +3,7 @@
 import importlib
 from types import SimpleNamespace
 
-from tests.integration.tiny import ROOT
+from tests.support.tiny import ROOT
 
 
 def test_a_part_that_nobody_has_is_no_row(monkeypatch, capsys):

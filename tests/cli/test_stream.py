@@ -14,8 +14,8 @@ import pytest
 from serenanet_modules import cli
 from serenanet_modules.data.audio import load
 from serenanet_modules.inference.recognizer import Recognizer
-from tests.inference.results import make_random_result
-from tests.integration.tiny import ROOT, SAMPLE
+from tests.support.folders import make_random_result
+from tests.support.tiny import ROOT, SAMPLE
 
 CLIP = SAMPLE / "clips/common_voice_sw_00000601.mp3"
 TINY = [("d_model", "16"), ("n_mels", "40"), ("features.n_fft", "512"), ("encoder.n_layers", "1")]

@@ -11,9 +11,9 @@ import soundfile
 
 from serenanet_modules.data import audio, ffmpeg, mpeg
 from serenanet_modules.data.audio import AudioError, cut, is_prepared, load, save_flac, seconds
-from serenanet_modules.data.files import replacing
 from serenanet_modules.data.mpeg import missing_part
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import replacing
 
 needs_ffmpeg = pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
 

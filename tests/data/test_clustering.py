@@ -13,8 +13,8 @@ from serenanet_modules.data.batching import loader_of
 from serenanet_modules.data.clustering import fit_centroids, frame_quotas, sample_frames, spread
 from serenanet_modules.data.manifest import Utterance
 from serenanet_modules.errors import UserError
-from serenanet_modules.lobes.clusters import Spectrum
 from serenanet_modules.lobes.features import LogMel
+from serenanet_modules.lobes.heads.clusters import Spectrum
 
 SECONDS = (0.3, 1.0, 0.47, 2.0)
 FRAMES = sum(round(16000 * s) // 160 + 1 for s in SECONDS)

@@ -7,8 +7,8 @@ import pytest
 from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.errors import LayoutError, UserError
-from tests.recipes import layouts
-from tests.recipes.layouts import candidates, noise
+from tests.support import layouts
+from tests.support.layouts import candidates, noise
 
 
 def manifest(folder, *splits, name="m.tsv"):

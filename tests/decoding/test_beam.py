@@ -11,7 +11,7 @@ from serenanet_modules.decoding.beam import BeamDecoder
 from serenanet_modules.decoding.greedy import collapse
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.errors import UserError
-from tests.decoding.fake_units import FakeUnits, phonemes, pieces
+from tests.support.fake_units import FakeUnits, phonemes, pieces
 
 NO_PRUNING = {
     "beam_size": 100_000,

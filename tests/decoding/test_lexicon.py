@@ -2,7 +2,7 @@ import pytest
 
 from serenanet_modules.decoding.lexicon import MAX_HOMOPHONES, Lexicon
 from serenanet_modules.errors import UserError
-from tests.decoding.fake_units import phonemes
+from tests.support.fake_units import phonemes
 
 
 def test_words_and_spellings_have_one_order():

@@ -4,7 +4,7 @@ import pytest
 from serenanet_modules.decoding import ngram
 from serenanet_modules.decoding.beam import BeamDecoder
 from serenanet_modules.decoding.tuning import tune
-from tests.decoding.fake_units import pieces
+from tests.support.fake_units import pieces
 
 REFERENCES = ["ab ab", "a", "ab a ab"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from serenanet_modules.data.units import load_units
 from serenanet_modules.decoding.ngram import NGram
-from tests.integration.tiny import Run, command, make_corpus
+from tests.support.tiny import Run, command, make_corpus
 
 CANARIES = {"dev": "paxanoqi", "test": "xuqatami"}  # words, and letters, that no training sentence has
 TRAIN = ["mama anakula ndizi", "baba anapika wali", "watoto wanacheza mpira", "mbwa wangu analala nyumbani"] * 3

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.integration.tiny import Run, command, write_tsv
+from tests.support.tiny import Run, command, write_tsv
 
 TONES = {"a": 300.0, "e": 700.0, "i": 1500.0, "o": 3000.0}  # Hz of each letter, which is a word
 LENGTH, RATE = 4, 16000

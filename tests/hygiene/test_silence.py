@@ -7,7 +7,7 @@ import soundfile
 from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.streaming import Streamer
-from tests.inference.results import make_random_result
+from tests.support.folders import make_random_result
 
 SMALL = [("encoder.n_layers", "1"), ("d_model", "32")]
 

@@ -12,7 +12,7 @@ from serenanet_modules.inference.align import align_text, spelled
 from serenanet_modules.inference.decoders import Hypothesis
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.timestamps import frames_needed
-from tests.inference.results import copy_without, make_random_result
+from tests.support.folders import copy_without, make_random_result
 
 
 def test_what_the_model_heard_is_where_it_heard_it(recognizer, clips, monkeypatch):

@@ -8,8 +8,8 @@ import pytest
 
 from serenanet_modules import cli
 from serenanet_modules.data.manifest import read_manifest
-from tests.inference.results import copy_without
-from tests.integration.tiny import ROOT
+from tests.support.folders import copy_without
+from tests.support.tiny import ROOT
 
 RECIPE = ROOT / "recipes/CommonVoice/sw"
 

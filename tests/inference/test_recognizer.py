@@ -16,8 +16,8 @@ from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.decoding import ngram
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
-from tests.inference.results import copy_without
-from tests.integration.tiny import decoded
+from tests.support.folders import copy_without
+from tests.support.tiny import decoded
 
 
 def texts_of(recognizer, sources, **options):

@@ -12,9 +12,9 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.sources import Piece
 from serenanet_modules.inference.streaming import LONGEST, Streamer
-from serenanet_modules.lobes.chunking import DynamicChunking
-from tests.inference.results import make_random_result
-from tests.integration.tiny import SAMPLE
+from serenanet_modules.lobes.blocks.chunking import DynamicChunking
+from tests.support.folders import make_random_result
+from tests.support.tiny import SAMPLE
 
 CLIP = SAMPLE / "clips/common_voice_sw_00000601.mp3"
 SMALL = [("d_model", "24"), ("n_mels", "40"), ("features.n_fft", "512")]

@@ -10,7 +10,7 @@ from serenanet_modules.decoding.greedy import greedy
 from serenanet_modules.inference.decoders import Hypothesis
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.timestamps import align, timed, word_groups
-from tests.inference.results import make_random_result
+from tests.support.folders import make_random_result
 
 CHARACTERS = train_units("char", ["ma ba"], None)
 

@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from tests.integration import hooks
-from tests.integration.tiny import PAIRS, Run, command, make_corpus
+from tests.support import hooks
+from tests.support.tiny import PAIRS, Run, command, make_corpus
 
 
 @pytest.fixture(scope="session")

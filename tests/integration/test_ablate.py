@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from serenanet_modules import cli
-from tests.integration.tiny import MODEL, ROOT, TRAINING, _child
+from tests.support.tiny import MODEL, ROOT, TRAINING, _child
 
 SUITE = """
 base: ../serenanet_small.yaml
@@ -44,7 +44,7 @@ class Forked:
 
     def __init__(self, command, stdout, env, **_):
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["serenanet_modules.experiment"])
+        context.set_forkserver_preload(["serenanet_modules.training.experiment"])
         arguments = (list(command[1:]), None, stdout.name, (), env)
         self.process = context.Process(target=_child, args=arguments)
         self.process.start()

@@ -5,8 +5,8 @@ import time
 import pytest
 import torch
 
-from tests.integration.hooks import slow
-from tests.integration.tiny import PAIRS, make_corpus
+from tests.support.hooks import slow
+from tests.support.tiny import PAIRS, make_corpus
 
 NOT_HERE = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 

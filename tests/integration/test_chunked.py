@@ -5,7 +5,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from serenanet_modules.inference.recognizer import Recognizer
-from tests.integration.tiny import Run, command, decoded
+from tests.support.tiny import Run, command, decoded
 
 MODEL = """
     --d_model 32 --frontend.channels [8,4] --pessl null --n_mels 40 --features.n_fft 512

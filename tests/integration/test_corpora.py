@@ -2,8 +2,8 @@
 
 import json
 
-from tests.integration.tiny import MODEL, ROOT, SAMPLE, TRAINING, Run, decoded, make_corpus, read_tsv
-from tests.recipes import layouts
+from tests.support import layouts
+from tests.support.tiny import MODEL, ROOT, SAMPLE, TRAINING, Run, decoded, make_corpus, read_tsv
 
 SHORT = ("--number_of_epochs", "1", "--warmup_steps", "1", "--checkpoints_to_average", "1", "--lm", "null")
 

@@ -9,10 +9,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
-from serenanet_modules.neural_lm import NeuralLMRun
-from tests.integration import hooks
+from serenanet_modules.runs.language_model import NeuralLMRun
 from tests.integration.test_pretraining import PESSL, SHORT
-from tests.integration.tiny import PAIRS, ROOT, Run, checkpoints, command, decoded, distance, log, make_corpus, weights
+from tests.support import hooks
+from tests.support.tiny import PAIRS, ROOT, Run, checkpoints, command, decoded, distance, log, make_corpus, weights
 
 MODEL = """
     --d_model 32 --encoder.n_layers 1 --encoder.d_ffn 64 --encoder.kernel_size 5 --frontend.channels [8,4] --pessl null

@@ -17,8 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from serenanet_modules.analysis.folders import Result
 from serenanet_modules.analysis.scoring import ErrorCounts
 from serenanet_modules.data.manifest import read_manifest
-from tests.integration.hooks import record, recorded
-from tests.integration.tiny import (
+from tests.support.hooks import record, recorded
+from tests.support.tiny import (
     PAIRS,
     ROOT,
     SIZES,

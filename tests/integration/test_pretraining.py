@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
-from serenanet_modules.targets import load_clusters
-from tests.integration import hooks
-from tests.integration.tiny import (
+from serenanet_modules.training.targets import load_clusters
+from tests.support import hooks
+from tests.support.tiny import (
     MODEL,
     PAIRS,
     SIZES,

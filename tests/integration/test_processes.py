@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.integration.hooks import record, recorded, slow
-from tests.integration.tiny import PAIRS, SIZES, checkpoints, command, decoded, distance, log
+from tests.support.hooks import record, recorded, slow
+from tests.support.tiny import PAIRS, SIZES, checkpoints, command, decoded, distance, log
 
 
 def same(folder, reference):
@@ -74,7 +74,7 @@ def test_a_used_folder_refuses_both(train, train_both):
 
 def test_not_a_number_on_one_process(train_both):
     """A loss that is not a number on either process skips the step on both."""
-    from tests.integration.hooks import VICTIM, poison
+    from tests.support.hooks import VICTIM, poison
 
     runs = train_both("--number_of_epochs", 1, "--beam_size", 0, hooks=[poison, record])
     for run in runs:

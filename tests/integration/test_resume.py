@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-from tests.integration.hooks import slow
-from tests.integration.tiny import PAIRS, checkpoints, decoded, distance, log, train_log
+from tests.support.hooks import slow
+from tests.support.tiny import PAIRS, checkpoints, decoded, distance, log, train_log
 
 EVERY_STEP = ("--ckpt_interval_minutes", 0.0005)
 

@@ -5,8 +5,8 @@ import shutil
 import pytest
 import torch
 
-from tests.integration.hooks import VICTIM, poison, record, recorded
-from tests.integration.tiny import log, make_corpus, read_tsv, train_log, weights, write_tsv
+from tests.support.hooks import VICTIM, poison, record, recorded
+from tests.support.tiny import log, make_corpus, read_tsv, train_log, weights, write_tsv
 
 SHORT = ("--number_of_epochs", 1, "--beam_size", 0)
 

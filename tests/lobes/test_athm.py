@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from serenanet_modules.lobes.athm import ATHM
+from serenanet_modules.lobes.frontends.athm import ATHM
 
 
 def run(athm, frames, batch=2):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from serenanet_modules.lobes.attention_decoder import AttentionDecoder, LabelLM, with_border
+from serenanet_modules.lobes.decoders.attention_decoder import AttentionDecoder, LabelLM, with_border
 
 D, UNITS = 16, 7
 MIXERS = {"attention": {}, "mamba": {"d_state": 4}, "mamba2": {"headdim": 8, "d_state": 8}}

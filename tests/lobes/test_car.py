@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 import torch
 
-from serenanet_modules.brains.ctc import divergence
-from serenanet_modules.lobes.car import CAR
-from serenanet_modules.lobes.mamba2 import Mamba2
+from serenanet_modules.lobes.blocks.mamba2 import Mamba2
+from serenanet_modules.lobes.heads.car import CAR
+from serenanet_modules.training.brains.ctc import divergence
 
 
 def size(car):

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from serenanet_modules.lobes.chunking import FLOOR, DynamicChunking, FixedPooling, smooth
-from serenanet_modules.lobes.conmamba import ConMambaEncoder
-from serenanet_modules.lobes.hmamba import ChunkedEncoder
-from serenanet_modules.lobes.lengths import valid_mask, zero_padding
+from serenanet_modules.lobes.blocks.chunking import FLOOR, DynamicChunking, FixedPooling, smooth
+from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
+from serenanet_modules.lobes.encoders.conmamba import ConMambaEncoder
+from serenanet_modules.lobes.encoders.hmamba import ChunkedEncoder
 
 D = 16
 

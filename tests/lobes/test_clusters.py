@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from serenanet_modules.lobes.athm import ATHM
-from serenanet_modules.lobes.clusters import Clusters, EncoderLayer, Spectrum, middle
-from serenanet_modules.lobes.conformer import ConformerEncoder
-from serenanet_modules.lobes.rotary import RotaryTransformerEncoder
+from serenanet_modules.lobes.encoders.conformer import ConformerEncoder
+from serenanet_modules.lobes.encoders.rotary import RotaryTransformerEncoder
+from serenanet_modules.lobes.frontends.athm import ATHM
+from serenanet_modules.lobes.heads.clusters import Clusters, EncoderLayer, Spectrum, middle
 from serenanet_modules.lobes.trunk import Trunk
 
 F, D, K = 8, 16, 11

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from serenanet_modules.lobes.conformer import ConformerEncoder, ConvFrontend
+from serenanet_modules.lobes.encoders.conformer import ConformerEncoder
+from serenanet_modules.lobes.frontends.conv2d import ConvFrontend
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 16, 17, 101])

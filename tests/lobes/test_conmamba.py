@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from serenanet_modules.lobes.conmamba import ConMambaEncoder
-from serenanet_modules.lobes.mamba import BiMamba, Mamba
+from serenanet_modules.lobes.blocks.mamba import BiMamba, Mamba
+from serenanet_modules.lobes.encoders.conmamba import ConMambaEncoder
 
 SMALL = {"d_model": 16, "n_layers": 2, "d_ffn": 24, "kernel_size": 5, "d_state": 4}
 MIXERS = ("mamba", "mamba2")

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from serenanet_modules.lobes.athm import ATHM
-from serenanet_modules.lobes.car import CAR
 from serenanet_modules.lobes.ctc_model import CTCModel
-from serenanet_modules.lobes.rotary import RotaryTransformerEncoder
+from serenanet_modules.lobes.encoders.rotary import RotaryTransformerEncoder
+from serenanet_modules.lobes.frontends.athm import ATHM
+from serenanet_modules.lobes.heads.car import CAR
 
 
 def model(car=True):

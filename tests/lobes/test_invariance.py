@@ -1,12 +1,12 @@
-"""What tests/test_invariance.py does not reach through models: blocks by themselves, odd lengths, regularisers."""
+"""What test_mates_and_padding.py does not reach through models: blocks by themselves, odd lengths, regularisers."""
 
 import pytest
 import torch
 
-from serenanet_modules.lobes.athm import ATHM
-from serenanet_modules.lobes.car import CAR
+from serenanet_modules.lobes.blocks.mamba import Bidirectional, BiMamba, Mamba
 from serenanet_modules.lobes.features import LogMel
-from serenanet_modules.lobes.mamba import Bidirectional, BiMamba, Mamba
+from serenanet_modules.lobes.frontends.athm import ATHM
+from serenanet_modules.lobes.heads.car import CAR
 
 D = 16
 

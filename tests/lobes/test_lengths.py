@@ -2,7 +2,7 @@
 
 import torch
 
-from serenanet_modules.lobes.lengths import reverse, to_frames, valid_mask, zero_padding
+from serenanet_modules.lobes.blocks.lengths import reverse, to_frames, valid_mask, zero_padding
 
 
 def test_to_frames_survives_float32():

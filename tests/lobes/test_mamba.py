@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from serenanet_modules.lobes.lengths import reverse
-from serenanet_modules.lobes.mamba import Bidirectional, Mamba
-from serenanet_modules.lobes.mamba2 import Mamba2
+from serenanet_modules.lobes.blocks.lengths import reverse
+from serenanet_modules.lobes.blocks.mamba import Bidirectional, Mamba
+from serenanet_modules.lobes.blocks.mamba2 import Mamba2
 from serenanet_modules.ops import selective_scan_fn
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from serenanet_modules.lobes.mamba2 import Mamba2, RMSNorm
+from serenanet_modules.lobes.blocks.mamba2 import Mamba2, RMSNorm
 
 SMALL = {"d_state": 6, "headdim": 8}
 OPTIONS = {

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from serenanet_modules.lobes.athm import ATHM
-from serenanet_modules.lobes.pessl import PESSL, Masking
-from serenanet_modules.lobes.rotary import RotaryTransformerEncoder
+from serenanet_modules.lobes.encoders.rotary import RotaryTransformerEncoder
+from serenanet_modules.lobes.frontends.athm import ATHM
+from serenanet_modules.lobes.heads.pessl import PESSL, Masking
 from serenanet_modules.lobes.trunk import PretrainingModel
 
 D, K = 16, 5

@@ -5,8 +5,8 @@ import torch
 from torch import distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from serenanet_modules.lobes.mamba import Bidirectional, Mamba
-from serenanet_modules.lobes.mamba2 import Mamba2
+from serenanet_modules.lobes.blocks.mamba import Bidirectional, Mamba
+from serenanet_modules.lobes.blocks.mamba2 import Mamba2
 
 LENGTHS = torch.tensor([11, 7, 9, 4])
 

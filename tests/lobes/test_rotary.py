@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from serenanet_modules.lobes.rotary import RotaryTransformerEncoder, rotary_angles, rotate
+from serenanet_modules.lobes.encoders.rotary import RotaryTransformerEncoder, rotary_angles, rotate
 
 
 def size(encoder):

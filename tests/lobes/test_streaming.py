@@ -7,20 +7,21 @@ import pytest
 import torch
 from torch import nn
 
-from serenanet_modules.lobes.athm import ATHM
-from serenanet_modules.lobes.attention_decoder import LabelLM
-from serenanet_modules.lobes.car import CAR
-from serenanet_modules.lobes.chunking import DynamicChunking, FixedPooling
-from serenanet_modules.lobes.conformer import ConformerEncoder, ConvFrontend
-from serenanet_modules.lobes.conmamba import ConMambaEncoder
+from serenanet_modules.lobes.blocks.chunking import DynamicChunking, FixedPooling
+from serenanet_modules.lobes.blocks.mamba2 import Mamba2
+from serenanet_modules.lobes.blocks.streaming import CannotStream, init_state
 from serenanet_modules.lobes.ctc_model import CTCModel
+from serenanet_modules.lobes.decoders.attention_decoder import LabelLM
+from serenanet_modules.lobes.encoders.conformer import ConformerEncoder
+from serenanet_modules.lobes.encoders.conmamba import ConMambaEncoder
+from serenanet_modules.lobes.encoders.hmamba import ChunkedEncoder
+from serenanet_modules.lobes.encoders.rotary import RotaryTransformerEncoder
 from serenanet_modules.lobes.features import LogMel
-from serenanet_modules.lobes.hmamba import ChunkedEncoder
-from serenanet_modules.lobes.mamba2 import Mamba2
-from serenanet_modules.lobes.rotary import RotaryTransformerEncoder
-from serenanet_modules.lobes.streaming import CannotStream, init_state
-from serenanet_modules.lobes.strided import StridedConv
-from tests.parts import SIZES, everything
+from serenanet_modules.lobes.frontends.athm import ATHM
+from serenanet_modules.lobes.frontends.conv2d import ConvFrontend
+from serenanet_modules.lobes.frontends.strided import StridedConv
+from serenanet_modules.lobes.heads.car import CAR
+from tests.support.parts import SIZES, everything
 
 D, UNITS, HOP = 16, 7, 160
 

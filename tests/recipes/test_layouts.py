@@ -9,9 +9,9 @@ from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.data.splitting import half
 from serenanet_modules.errors import LayoutError, UserError
-from tests.integration.tiny import ROOT
-from tests.recipes import layouts
-from tests.recipes.layouts import SENTENCES, candidates
+from tests.support import layouts
+from tests.support.layouts import SENTENCES, candidates
+from tests.support.tiny import ROOT
 
 
 def splits(found):

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("local_slurm.sh")
 AGREE = """
 import torch
-from serenanet_modules import distributed
+from serenanet_modules.runtime import distributed
 
 distributed.start({"device": "cpu"})
 total = distributed.sum_(torch.tensor([distributed.rank() + 1.0]))

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.integration.tiny import PAIRS, ROOT, Run, command, decoded, distance, make_corpus
+from tests.support.tiny import PAIRS, ROOT, Run, command, decoded, distance, make_corpus
 
 pytestmark = pytest.mark.slurm
 

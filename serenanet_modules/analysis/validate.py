@@ -1,0 +1,188 @@
+"""``serenanet validate``: what a training would find in a corpus, without training."""
+
+import unicodedata
+from collections import defaultdict
+from pathlib import Path
+
+from serenanet_modules.analysis.corpus import characters, outliers, plot, speech_rate
+from serenanet_modules.data.corpora import entries
+from serenanet_modules.data.manifest import role
+from serenanet_modules.data.preparation import Settings, inspect
+from serenanet_modules.data.recipe import Recipe
+from serenanet_modules.data.summary import crossing, in_words, summarise, table
+from serenanet_modules.errors import LayoutError, UserError
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+EXAMPLES = 5  # shown of each kind
+RARE = 5  # occurrences in train below which a character can hardly be learned
+ANY_LOCALE = "und"  # has no text rule of its own
+FIGURES = (".png", ".pdf", ".svg")
+COLUMNS = 8  # characters in a line of the inventory
+
+
+def run(data, recipe=None, overrides=(), unlabelled=False, decode=False, figure=None, jobs=None):
+    """Inspect a corpus and print a report.
+
+    Parameters
+    ----------
+    data : list of str
+        What ``data_folder`` may name.
+    recipe : str, optional
+        Its folder; by default the first whose layout the corpus has.
+    overrides : sequence of (str, str)
+        ``locale`` and the recipe's own options, and their values as yaml.
+    unlabelled : bool
+        Whether to judge as pre-training does, which needs no text.
+    decode : bool
+        Whether to decode all audio rather than read its headers.
+    figure : str, optional
+        Where to draw it.
+    jobs : int, optional
+
+    Returns
+    -------
+    bool
+        Whether a training could start.
+
+    Raises
+    ------
+    UserError
+    """
+    if figure and Path(figure).suffix.lower() not in FIGURES:
+        raise UserError(f"--plot {figure}: a figure's name ends in {', '.join(FIGURES)}")
+    paths = [str(path) for path in entries(data)]
+    locale = dict(overrides).get("locale", ANY_LOCALE)
+    found = Recipe(recipe) if recipe else guess(paths, locale, unlabelled)
+    values = found.values(paths, locale, overrides)
+    candidates = found.candidates(values, needs_text=not unlabelled)
+    print(f"{len(candidates)} utterances, read as {found.file.parent.name} (locale {values['locale']})")
+    if values["locale"] == ANY_LOCALE:
+        print("note: without --locale, rows that do not say theirs follow the default text rule")
+    settings = Settings(needs_text=not unlabelled)
+    clips = inspect(candidates, settings, decode, jobs)
+    for line in report(clips, decode):
+        print(line)
+    if figure:
+        plot(figure, clips, settings.frame_rate)
+        print(f"\nfigure: {figure}")
+    wrong = list(problems(clips))
+    print("", *(f"problem: {problem}" for problem in wrong), "" if wrong else "A training can start.", sep="\n")
+    return not wrong
+
+
+def guess(data, locale, unlabelled=False):
+    """The recipe in whose layout the first folder of a corpus is.
+
+    Raises
+    ------
+    UserError
+        Where there is none: what is wrong in the first layout that the folder has half of.
+    """
+    folder = next((path for path in data if Path(path).is_dir()), None)
+    own, first = Recipe(RECIPES / "Custom"), None
+    others = [Recipe(file.parent) for file in sorted(RECIPES.glob("*/dataset.yaml")) if file != own.file]
+    for recipe in (*others, own) if folder else ():  # own last: the lists of others look like manifests
+        if not recipe.asks:
+            try:
+                recipe.candidates(recipe.values(folder, locale))
+                return recipe
+            except LayoutError:
+                continue
+            except UserError as error:
+                first = first or error
+    if first or (folder and not unlabelled):
+        raise first or UserError(f"{folder}: is in no layout known here; if it is in one, name it by --recipe RECIPE")
+    return own
+
+
+def report(clips, decoded):
+    """Yield the lines that say what is in a corpus and what is odd about it.
+
+    Parameters
+    ----------
+    clips : list of Clip
+        Inspected.
+    decoded : bool
+        Whether their audio was, too.
+    """
+    yield ""
+    yield from table(summarise(clips))
+    kept = [clip for clip in clips if not clip.reason]
+    yield from _rejects(clips)
+    yield from _crossing(kept)
+    yield from _outliers(kept)
+    yield from _characters(kept)
+    if not decoded:
+        yield "\nOnly headers were read; --decode also finds what is truncated, damaged, silent or not finite."
+
+
+def problems(clips):
+    """Yield what would stop a training."""
+    for name, split in summarise(clips)["splits"].items():
+        if split["utterances"]:
+            continue
+        if split["rejected"]:
+            yield f"no {name} utterance is usable ({in_words(split['rejected'])})"
+        elif role(name) != "test":
+            yield f"there is no {name} set; a training needs train and dev"
+
+
+def _some(items):
+    """The first few of many, as lines."""
+    for item in items[:EXAMPLES]:
+        yield f"  {item}"
+    if len(items) > EXAMPLES:
+        yield f"  and {len(items) - EXAMPLES} more"
+
+
+def _rejects(clips):
+    groups = defaultdict(list)
+    for clip in clips:
+        if clip.reason:
+            groups[clip.reason, clip.candidate.split].append(clip)
+    for (reason, split), inside in sorted(groups.items(), key=lambda group: -len(group[1])):
+        yield f"\nrejected from {split}: {reason} ({len(inside)})"
+        yield from _some([f"{c.candidate.id}  {c.candidate.path}  {c.detail}".rstrip() for c in inside])
+
+
+def _crossing(kept):
+    for name, (speakers, sentences) in crossing(kept).items():
+        if speakers:
+            yield f"\nspeakers of {name} that also speak in train ({len(speakers)})"
+            yield from _some([s if len(s) <= 40 else f"{s[:40]}…" for s in speakers])
+        if sentences:
+            yield f"\nutterances of {name} whose sentence is in train too ({len(sentences)})"
+            yield from _some([f"{clip.candidate.id}  {clip.text}" for clip in sentences])
+
+
+def _outliers(kept):
+    spoken = [clip for clip in kept if clip.text]
+    for title, unit, odd in (
+        ("unusual durations", "s", outliers(kept, lambda clip: clip.duration)),
+        ("unusual speech rates; does the text belong to the audio?", "characters/s", outliers(spoken, speech_rate)),
+    ):
+        if odd:
+            yield f"\n{title} ({len(odd)})"
+            yield from _some([f"{o.clip.candidate.id}  {o.value:.2f} {unit}, {o.times:.2g} × median" for o in odd])
+
+
+def _characters(kept):
+    train = characters(clip for clip in kept if clip.candidate.split == "train")
+    if not train:
+        return
+    yield f"\ncharacters of train ({len(train)}), with their occurrences"
+    shown = [f"{_name(character)} {count}" for character, count in train.items()]
+    for i in range(0, min(len(shown), 12 * COLUMNS), COLUMNS):
+        yield "  " + "".join(f"{cell:<14}" for cell in shown[i : i + COLUMNS]).rstrip()
+    if len(shown) > 12 * COLUMNS:
+        yield f"  and {len(shown) - 12 * COLUMNS} more"
+    if rare := [c for c, count in train.items() if count < RARE]:
+        names = [f"{_name(c)} U+{ord(c):04X} {unicodedata.name(c, 'without a name').lower()}" for c in rare]
+        yield f"\ncharacters that train has fewer than {RARE} times ({len(rare)}); are they errors?"
+        yield from _some(names)
+
+
+def _name(character):
+    if character == " ":
+        return "␣"
+    return f"◌{character}" if unicodedata.combining(character) else character

@@ -1,0 +1,308 @@
+"""What stands in a result folder that anybody may have made: plain data, and objects of known classes.
+
+To HyperPyYAML a file is a program: ``!apply:`` and ``!applyref:`` call any function of any package, ``!new:`` and
+``!name:`` reach one through the modules that a module has imported, ``!include:`` and ``!ref`` read files and compute,
+and a plain ``(...)`` is handed to a loader that calls functions too. The file of a finished run needs little of that,
+for its references are resolved and its includes in their places. So here it is read by a loader that knows plain
+values and two tags, ``!new:`` and ``!name:``, of the classes below, and is judged as a whole before it builds anything.
+"""
+
+import contextlib
+import functools
+import importlib
+import inspect
+import os
+import re
+from pathlib import Path
+
+import ruamel.yaml
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode
+from torch.nn.modules.module import register_module_parameter_registration_hook
+
+from serenanet_modules.errors import UserError
+
+TRUST = "SERENANET_TRUST"  # environment variable: further modules whose classes may be built, parted by commas
+
+ROOMS = frozenset(  # what these export may be built, and nothing else of this package
+    f"serenanet_modules.{room}"
+    for room in (
+        *("lobes", "lobes.frontends", "lobes.encoders", "lobes.decoders", "lobes.heads", "lobes.blocks"),
+        *("data", "training", "runs"),
+    )
+)
+BRAINS = "serenanet_modules.training.brains"  # whose exports may be named, not built
+LIBRARIES = frozenset(
+    [
+        "speechbrain.augment.time_domain.SpeedPerturb",
+        *(f"torch.nn.{name}" for name in ("GELU", "LeakyReLU", "ReLU", "SiLU", "Tanh")),
+        *(f"torch.optim.{name}" for name in ("Adam", "AdamW", "SGD")),
+    ]
+)
+NEW, NAME, TUPLE = "!new:", "!name:", "!tuple"
+PARENTHESES = re.compile(r"^\(.*\)$")  # HyperPyYAML's tuples, which may lose quotes around them
+INTEGER = "tag:yaml.org,2002:int"
+PLAIN = frozenset(
+    f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "timestamp", "seq", "map")
+)
+
+MALFORMED = (YAMLError, AssertionError, AttributeError, LookupError, TypeError, ValueError)  # what ruamel.yaml dies of
+
+MOST_TEXT = 2**16  # characters of a file; those of the largest models have 6,000
+MOST_NODES = 10_000  # of a document, what stands behind an alias counted each time
+MOST_DIGITS = 40  # of any whole number
+MOST_SIZE = 2**20  # of a number that a class is given
+LEAST_ROOM = 2**24  # bytes of parameters that any file may ask for
+ROOM = 4  # times the bytes of the weights' file that parameters may take; it may hold them in half precision
+
+
+def read(file):
+    """The text of a file, `check` ed.
+
+    Parameters
+    ----------
+    file : Path
+
+    Raises
+    ------
+    UserError
+        Where it is no text, and as of `check`.
+    """
+    try:
+        with open(file, encoding="utf-8") as stream:
+            text = stream.read(MOST_TEXT + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read as text ({error})") from None
+    check(text, file)
+    return text
+
+
+def check(text, where):
+    """Refuse a document that is more than plain data and objects of allowed classes.
+
+    Parameters
+    ----------
+    text : str
+        Yaml.
+    where : Path
+        Its file.
+
+    Raises
+    ------
+    UserError
+        For bad yaml, and for the first node that may not be there: its line, tag and class.
+    """
+    _checked(text, where)
+
+
+def construct(text, where, weights=None):
+    """Build a document's objects, after `check`.
+
+    Parameters
+    ----------
+    text : str
+    where : Path
+    weights : Path, optional
+        The file of the weights that they will get: parameters that are larger than it by far are refused before
+        they take any memory.
+
+    Raises
+    ------
+    UserError
+        As of `check`.
+    Exception
+        Of a class that cannot be built so, ValueError for too large a model.
+    """
+    loader, node = _checked(text, where)
+    with contextlib.nullcontext() if weights is None else _bounded(weights):
+        return loader.construct_document(node)
+
+
+def inside(folder, *names):
+    """Refuse files of a folder that are links to somewhere else.
+
+    Links into the ``blobs`` beside it are those of the Hugging Face hub's cache, whose files are all such.
+
+    Parameters
+    ----------
+    folder : Path
+    *names : str
+        Paths below it; those that are not there count as well.
+
+    Raises
+    ------
+    UserError
+        With the first that leads out.
+    """
+    home = Path(folder).resolve()
+    homes = [home, *([home.parents[1] / "blobs"] if home.parent.name == "snapshots" else [])]
+    for name in names:
+        target = (home / name).resolve()
+        if not any(target.is_relative_to(allowed) for allowed in homes):
+            raise UserError(f"{folder}: {name} is a link to {target}, outside of the folder; put the file itself there")
+
+
+class _Loader(ruamel.yaml.SafeLoader):
+    """Plain values, tuples, ``!new:`` and ``!name:``; mappings and lists are whole before a class gets them."""
+
+    def construct_object(self, node, deep=True):
+        return super().construct_object(node, deep=True)
+
+
+def _new(loader, name, node):
+    args, kwargs = _arguments(loader, node)
+    found = _located(name)
+    if not inspect.isclass(found):
+        raise ValueError(f"{NEW}{name} is no class")
+    try:
+        return found(*args, **kwargs)
+    except TypeError as error:
+        error.args = (f"Invalid argument to class {name}", *error.args)
+        raise
+
+
+def _name(loader, name, node):
+    args, kwargs = _arguments(loader, node)
+    found = _located(name)
+    return functools.partial(found, *args, **kwargs) if args or kwargs else found
+
+
+def _tuple(loader, node):
+    return tuple(_inside_of(node).get_single_data())
+
+
+def _inside_of(node):
+    return _Loader(f"[{node.value[1:-1]}]")
+
+
+_Loader.add_multi_constructor(NEW, _new)
+_Loader.add_multi_constructor(NAME, _name)
+_Loader.add_constructor(TUPLE, _tuple)
+_Loader.add_implicit_resolver(TUPLE, PARENTHESES, first="(")
+
+
+def _arguments(loader, node):
+    if isinstance(node, ScalarNode):
+        return (), {}
+    if isinstance(node, MappingNode):
+        return (), loader.construct_mapping(node, deep=True)
+    return loader.construct_sequence(node, deep=True), {}
+
+
+def _located(name):
+    """The class or function of this name."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError):
+        raise ImportError(f"There is no such class as {name}") from None
+    if not (inspect.isclass(found) or inspect.isroutine(found)):
+        raise ImportError(f"There is no such class as {name}")
+    return found
+
+
+def _checked(text, where):
+    """A loader, and the document's node."""
+    if len(text) > MOST_TEXT:
+        raise UserError(f"{where}: is far longer than hyper-parameters ever are")
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if not isinstance(node, MappingNode):
+            raise UserError(f"{where}: a hyper-parameter file must be a mapping of keys to values")
+        _Check(where, loader).count(node)
+    except MALFORMED as error:
+        raise UserError(f"{where}: not valid yaml: {' '.join(str(error).split())}") from error
+    except RecursionError:
+        raise UserError(f"{where}: not valid yaml: brackets inside brackets without end") from None
+    return loader, node
+
+
+class _Check:
+    """Judges the nodes of a document, and counts them."""
+
+    def __init__(self, where, loader, line=0):
+        self._where, self._loader, self._line, self._counts = where, loader, line, {}
+
+    def count(self, node, given=False):
+        """Nodes at and below one, those behind aliases each time; ``given``: it is an argument of a class."""
+        key = id(node), given
+        if key not in self._counts:
+            self._counts[key] = None
+            self._judge(node, given)
+            given = given or node.tag not in PLAIN
+            self._counts[key] = 1 + sum(self.count(child, given) for child in _children(node))
+        count = self._counts[key]
+        if count is None or count > MOST_NODES:
+            self._refuse(node, "its aliases stand for more than can be built")
+        return count
+
+    def _judge(self, node, given):
+        tag = str(node.tag)
+        for kind in (NEW, NAME):
+            name = tag.removeprefix(kind)
+            if name != tag and not (_permitted(name) or (kind == NAME and _exported(name, {BRAINS}))):
+                module = name.rpartition(".")[0] or name
+                self._refuse(
+                    node,
+                    f"a result folder may not build '{tag}'; if you trust whoever made the folder and this class, set "
+                    f"{TRUST}={module}",
+                )
+        parenthesised = isinstance(node, ScalarNode) and PARENTHESES.match(node.value)
+        known = tag in PLAIN or tag.startswith((NEW, NAME)) or (tag == TUPLE and parenthesised)
+        if not known:
+            shown = tag.replace("tag:yaml.org,2002:", "!!")
+            self._refuse(node, f"'{shown}' is code or reads other files, and a result folder is opened as data only")
+        if tag == INTEGER and (len(node.value) > MOST_DIGITS or (given and self._number(node) > MOST_SIZE)):
+            self._refuse(node, f"{node.value[:MOST_DIGITS]} is larger than any size of a network")
+        if parenthesised:
+            loader = _inside_of(node)
+            _Check(self._where, loader, self._line + node.start_mark.line).count(loader.get_single_node(), given)
+
+    def _number(self, node):
+        try:
+            return abs(self._loader.construct_yaml_int(node))
+        except ValueError:
+            self._refuse(node, f"{node.value!r} is no whole number")
+
+    def _refuse(self, node, why):
+        raise UserError(f"{self._where}, line {self._line + node.start_mark.line + 1}: {why}")
+
+
+def _children(node):
+    if isinstance(node, MappingNode):
+        return [child for pair in node.value for child in pair]
+    return [] if isinstance(node, ScalarNode) else node.value
+
+
+def _permitted(name):
+    trusted = [module.strip() for module in os.environ.get(TRUST, "").split(",") if module.strip()]
+    return (
+        name in LIBRARIES
+        or _exported(name, ROOMS)
+        or (re.fullmatch(r"[\w.]+", name) and any(name.startswith(f"{module}.") for module in trusted))
+    )
+
+
+def _exported(name, rooms):
+    """Whether one of the rooms exports the name: not what its files have imported."""
+    room, _, attribute = name.rpartition(".")
+    return room in rooms and attribute in importlib.import_module(room).__all__
+
+
+@contextlib.contextmanager
+def _bounded(weights):
+    """Refuse a parameter, before it is filled, with which a model outgrows the file of its weights."""
+    room, taken = max(LEAST_ROOM, ROOM * Path(weights).stat().st_size), 0
+
+    def count(module, name, parameter):
+        nonlocal taken
+        taken += 0 if parameter is None else parameter.nbytes
+        if taken > room:
+            raise ValueError(f"the model is far larger than {weights}; that is cut short, or belongs to another one")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()

@@ -1,0 +1,411 @@
+"""Hyper-parameter files: layers of HyperPyYAML merged into one standalone file.
+
+A file may begin with ``extends: other.yaml`` and then holds only what differs. It may extend several,
+``extends: [small.yaml, task.yaml]``: of their chains each file counts once, a later one over an earlier one; several
+files of a command line stack likewise. Layers merge in the order base < dataset < extending files < command line:
+
+- a tagged node (``!new:``, ``!name:``, ``!ref``, ``!include:``) or a list replaces what stood there;
+- an untagged mapping merges into what stood there, keeping its class;
+- a key that the base does not know is an error that names the file, and so is a value of another kind than the base's;
+  what the base leaves open (null, ``!PLACEHOLDER``) takes any kind, as often as it is given.
+
+``part: !include:parts/x.yaml`` puts that file's content, merged with the mapping that follows, in the place of the
+node. ``!ref <key>`` always means a key of the whole document, in included files too. Dots reach into mappings on
+the command line: ``--frontend.output_stride 2``; an include there stands as if in the file that was asked for.
+"""
+
+import copy
+import difflib
+import io
+import os
+import re
+from pathlib import Path
+
+import ruamel.yaml
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
+
+from serenanet_modules.config import foreign
+from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import replacing
+
+INCLUDE = "!include:"
+PLACEHOLDER = "!PLACEHOLDER"
+NAME = "!name:"
+FILE = "hyperparams.yaml"  # of a result folder
+
+
+class Hparams:
+    """A merged, standalone document that has not built any object yet.
+
+    Attributes
+    ----------
+    source : Path
+        The file that was asked for, the last of several; errors name it.
+    tree : CommentedMap
+        The merged nodes.
+    unset : frozenset of str, optional
+        Top-level keys whose values may be of any kind; by default those of the tree that have no value.
+    trusted : bool
+        Whether it comes from who runs the program; else it may be anybody's, and `build` builds what `foreign` allows.
+    """
+
+    def __init__(self, source, tree, unset=None, trusted=True):
+        self.source, self.tree, self._trusted = Path(source), tree, trusted
+        self._unset = _unset(tree) if unset is None else unset
+
+    @classmethod
+    def load(cls, files, dataset=None, options=None):
+        """Merge one or more files, all they extend, and a dataset's keys.
+
+        Parameters
+        ----------
+        files : str, Path or list of them
+            Of several a later one goes over an earlier one, and what they extend in common counts once.
+        dataset : mapping of str to (str, str), optional
+            Plain keys of the dataset: the file that says so, and the value.
+        options : mapping, optional
+            Keys that only this dataset has, and their values.
+
+        Raises
+        ------
+        UserError
+            For a missing file, bad yaml, an unknown key or a wrong type.
+        """
+        files = [Path(file) for file in (files if isinstance(files, list) else [files])]
+        (root, tree), *above = _stack(files, seen=())
+        for key, value in (options or {}).items():
+            if key in tree:
+                raise UserError(f"{root}: '{key}' is a hyper-parameter; the dataset's option needs another name")
+            tree[key] = copy.deepcopy(value)
+        for key, (where, value) in (dataset or {}).items():
+            _merge(tree, CommentedMap({key: value}), where)
+        unset = _unset(tree)
+        for where, layer in above:
+            _merge(tree, layer, where, unset)
+        return cls(files[-1], tree, unset)
+
+    @classmethod
+    def from_text(cls, text, source):
+        """Parse a standalone document (`text` of another) that was found in the file ``source``, whoever made it.
+
+        Raises
+        ------
+        UserError
+            For anything in it that is more than data and known classes.
+        """
+        foreign.check(text, source)
+        try:
+            return cls(source, _parse(text, source), trusted=False)
+        except foreign.MALFORMED as error:
+            raise UserError(f"{source}: not valid yaml: {_one_line(error)}") from error
+
+    @classmethod
+    def of_run(cls, folder):
+        """`from_text` of a result folder's hyperparams.yaml."""
+        foreign.inside(folder, FILE)
+        file = Path(folder) / FILE
+        return cls.from_text(foreign.read(file), file)
+
+    def override(self, overrides):
+        """Merge the command line: (key with dots, yaml text of the value) pairs.
+
+        Raises
+        ------
+        UserError
+            For an unknown key, a wrong type, or a key that has no value even now.
+        """
+        for key, text in overrides:
+            _merge(self.tree, _nest(key, text, self.source), "the command line", self._unset)
+        for key, node in self.tree.items():
+            if is_placeholder(node):
+                raise UserError(f"{self.source}: '{key}' has no value; give it with --{key} VALUE")
+        return self
+
+    def __contains__(self, key):
+        return key in self.tree
+
+    def set(self, key, value):
+        """Give a top-level key its final value."""
+        self.tree[key] = value
+
+    def without(self, keys):
+        """The same with the values of top-level keys blanked, for what does not depend on them."""
+        tree = CommentedMap(self.tree)
+        tree.update(dict.fromkeys(keys, ""))
+        return self._of(tree)
+
+    def only(self, keys):
+        """The document with those of these top-level keys that it has, and no others."""
+        tree = CommentedMap({key: self.tree[key] for key in keys if key in self.tree})
+        return Hparams(self.source, tree, trusted=self._trusted)
+
+    def extended(self, text):
+        """The same with further keys (yaml text), also inside mappings that are there."""
+        tree = copy.deepcopy(self.tree)
+        _lay(tree, _parse(text, self.source))
+        return self._of(tree)
+
+    def named(self, key):
+        """The same with a class's name alone in the place of ``!name:class``, so that `build` does not import it."""
+        tree = CommentedMap(self.tree)
+        tree[key] = _tag(tree[key]).removeprefix(NAME)
+        return self._of(tree)
+
+    def _of(self, tree):
+        return Hparams(self.source, tree, self._unset, self._trusted)
+
+    def differences(self, file, free=()):
+        """Top-level keys, ``free`` ones aside, that have another value in another standalone file.
+
+        What only one of the two has is none, and a class's name is the same with and without ``!name:``.
+        """
+        mine, other = (_parse(text, file) for text in (self.text, Path(file).read_text(encoding="utf-8")))
+        common = [key for key in mine if key in other and key not in free]
+        return [key for key in common if not _agree(mine[key], other[key])]
+
+    @property
+    def text(self):
+        """The standalone yaml, references resolved."""
+        stream = io.StringIO()
+        _yaml().dump(self.tree, stream)
+        try:
+            return resolve_references(stream.getvalue()).getvalue()
+        except RecursionError:
+            raise UserError(f"{self.source}: a !ref refers to itself") from None
+        except Exception as error:  # of arithmetic too, which a !ref may hold
+            raise UserError(f"{self.source}: a !ref cannot be resolved: {error}") from error
+
+    def plain(self):
+        """Top-level scalars, lists and untagged mappings as Python values; tagged nodes are left out."""
+        tree = _yaml("safe").load(_without_tags(_yaml().load(self.text)))
+        return {key: value for key, value in tree.items()}
+
+    def build(self, weights=None):
+        """Construct every object of the document; the result maps keys to objects and values.
+
+        Parameters
+        ----------
+        weights : Path, optional
+            The file of weights that bounds the size of a model which may be anybody's.
+        """
+        try:
+            return load_hyperpyyaml(self.text) if self._trusted else foreign.construct(self.text, self.source, weights)
+        except Exception as error:
+            if isinstance(error, (KeyboardInterrupt, MemoryError)):
+                raise
+            cause = error.__cause__ or error
+            raise UserError(f"{self.source}: {_one_line(cause)}") from error
+
+
+def write_layer(path, parent, overrides):
+    """Write a file that extends ``parent`` by overrides as those of a command line.
+
+    Parameters
+    ----------
+    path, parent : Path
+    overrides : list of (str, str)
+        Keys with dots, and yaml texts of the values; an include there stands as if in ``parent``.
+    """
+    tree = CommentedMap({"extends": str(parent.resolve())})
+    for key, text in overrides:
+        _lay(tree, _nest(key, text, parent))
+    with replacing(path) as partial, open(partial, "w", encoding="utf-8") as file:
+        _yaml().dump(tree, file)
+
+
+def _lay(tree, layer):
+    """Merge as `_merge` does, into a tree that does not know the keys yet."""
+    for key, new in layer.items():
+        if isinstance(tree.get(key), CommentedMap) and isinstance(new, CommentedMap) and not _tag(new):
+            _lay(tree[key], new)
+        else:
+            tree[key] = new
+
+
+def read_yaml(file):
+    """A plain yaml file as a dict.
+
+    Raises
+    ------
+    UserError
+        Where it is missing or no mapping.
+    """
+    return dict(_read(Path(file)))
+
+
+def is_placeholder(node):
+    """Whether a node says that its value is still to come."""
+    return _tag(node) == PLACEHOLDER
+
+
+def _unset(tree):
+    return frozenset(key for key, node in tree.items() if node is None or is_placeholder(node))
+
+
+def _one_line(error):
+    said = error.args if isinstance(error, TypeError) else (error,)
+    return re.sub(r"\s+", " ", ": ".join(map(str, said))).strip()
+
+
+def _yaml(kind="rt"):
+    yaml = ruamel.yaml.YAML(typ=kind)
+    if kind == "rt":
+        yaml.width = 10_000
+    return yaml
+
+
+def _stack(files, seen):
+    """(path, tree) of the layers of several files' chains: each counts once, a later one over an earlier one."""
+    layers = {}
+    for file in files:
+        layers |= {path: layer for path, layer in _chain(file, seen) if path not in layers}
+    return list(layers.items())
+
+
+def _chain(file, seen):
+    """(path, tree) of the root of an ``extends`` chain first, ``file`` last."""
+    file = file.resolve() if os.path.exists(file) else file
+    if file in seen:
+        raise UserError(f"{file}: extends itself through {seen[-1]}; break the circle")
+    tree = _read(file)
+    parents = tree.pop("extends", [])
+    parents = [file.parent / str(parent) for parent in (parents if isinstance(parents, list) else [parents])]
+    return [*_stack(parents, (*seen, file)), (file, tree)]
+
+
+def _read(file):
+    """Parse one file and put included files in their places."""
+    if not os.path.isfile(file):  # unlike Path's, of any name
+        raise UserError(f"{file}: no such hyper-parameter file; the ready ones are in hparams/")
+    tree = _parse(_text(file), file)
+    if not isinstance(tree, CommentedMap):
+        raise UserError(f"{file}: a hyper-parameter file must be a mapping of keys to values")
+    return _include(tree, file)
+
+
+def _text(file):
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: is not UTF-8 text ({error})") from None
+
+
+def _parse(text, where):
+    try:
+        return _yaml().load(text)
+    except foreign.MALFORMED as error:
+        raise UserError(f"{where}: not valid yaml: {_one_line(error)}") from error
+    except RecursionError:
+        raise UserError(f"{where}: not valid yaml: brackets inside brackets without end") from None
+
+
+def _include(node, file, seen=()):
+    """Replace every include below ``node``; paths are relative to ``file``, which ``seen`` include."""
+    if isinstance(node, (CommentedMap, CommentedSeq)):
+        for key in node if isinstance(node, CommentedMap) else range(len(node)):
+            node[key] = _include(node[key], file, seen)
+    tag = _tag(node)
+    if not tag.startswith(INCLUDE):
+        return node
+    target = file.parent / tag[len(INCLUDE) :]
+    if not os.path.isfile(target):
+        raise UserError(f"{file}: includes {target}, which does not exist")
+    if target.resolve() in seen:
+        raise UserError(f"{file}: includes {target}, which includes it; break the circle")
+    part = _parse(_text(target), target)
+    part = _include(part, target, (*seen, target.resolve()))
+    if isinstance(part, CommentedMap):
+        part.ca.comment = None  # a heading between a list's dash and a tag would tear them apart
+    if isinstance(node, CommentedMap):
+        _merge(part, node, file)
+    return part
+
+
+def _nest(key, text, file):
+    """``a.b``, ``1`` -> {a: {b: 1}}; an unquoted text is taken whole, ``#`` and all."""
+    node = _include(_parse(text, f"--{key}"), file)
+    if isinstance(node, str) and text.strip()[0] not in "'\"|>":
+        node = text.strip()
+    for part in reversed(key.split(".")):
+        node = CommentedMap({part: node})
+    return node
+
+
+def _merge(base, layer, where, unset=(), path=()):
+    """Merge a layer; ``unset`` are keys of the top level that take any kind of value."""
+    for key, new in layer.items():
+        dotted = ".".join(map(str, (*path, key)))
+        if key not in base:
+            close = difflib.get_close_matches(str(key), map(str, base), n=1)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            raise UserError(f"{where}: unknown key '{dotted}'{hint}")
+        old = base[key]
+        if isinstance(old, CommentedMap) and isinstance(new, CommentedMap) and not _tag(new):
+            _merge(old, new, where, path=(*path, key))
+        else:
+            if isinstance(old, str) and isinstance(new, (int, float)) and not isinstance(new, bool):
+                new = str(new)  # a name such as 7 is a text too
+            _check_type(None if dotted in unset else old, new, dotted, where)
+            base[key] = new
+
+
+def _check_type(old, new, dotted, where):
+    """Refuse a plain value of another kind than the one that it replaces."""
+    if isinstance(new, CommentedMap) and not _tag(new):
+        raise UserError(f"{where}: '{dotted}' has no keys of its own here; give it one value")
+    if isinstance(old, CommentedMap) and not _tag(new) and (new is not None or not _tag(old)):
+        raise UserError(f"{where}: '{dotted}' must be a mapping of keys to values, not {new!r}")
+    if _tag(old) or _tag(new) or old is None or isinstance(old, CommentedMap):
+        return
+    if new is None and isinstance(old, str):
+        return
+    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    kinds[CommentedSeq] = "a list"
+    for kind, name in kinds.items():
+        if isinstance(old, kind):
+            accepted = (int, float) if kind is float else kind
+            if not isinstance(new, accepted) or (isinstance(new, bool) and kind is not bool):
+                raise UserError(f"{where}: '{dotted}' must be {name}, not {new!r}")
+            return
+
+
+def _tag(node):
+    """A node's own tag, or ''."""
+    if isinstance(node, (CommentedMap, CommentedSeq, TaggedScalar)):
+        tag = node.tag.value
+        return "" if tag is None or tag.startswith("tag:yaml.org") else tag
+    return ""
+
+
+def _agree(node, other):
+    """Whether two nodes are the same, as far as mappings without a tag have the same keys."""
+    if all(isinstance(n, CommentedMap) and not _tag(n) for n in (node, other)):
+        return all(_agree(node[key], other[key]) for key in node if key in other)
+    return _bare(node) == _bare(other)
+
+
+def _bare(node):
+    """A node as comparable Python values: its tag, and what it holds."""
+    if isinstance(node, TaggedScalar) and _tag(node).startswith(NAME) and not node.value:
+        return "", _tag(node).removeprefix(NAME)
+    if isinstance(node, dict):
+        return _tag(node), {key: _bare(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return _tag(node), [_bare(value) for value in node]
+    return _tag(node), node.value if isinstance(node, TaggedScalar) else node
+
+
+def _without_tags(tree):
+    """Yaml text of the untagged part of a mapping's top level."""
+    stream = io.StringIO()
+    kept = {key: node for key, node in tree.items() if not _tagged_anywhere(node)}
+    _yaml().dump(kept, stream)
+    return stream.getvalue()
+
+
+def _tagged_anywhere(node):
+    if _tag(node):
+        return True
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return any(_tagged_anywhere(child) for child in children)

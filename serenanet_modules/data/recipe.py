@@ -1,0 +1,87 @@
+"""A recipe's folder: dataset.yaml, and the reader of one corpus's layout in its prepare.py."""
+
+import copy
+import importlib.util
+from pathlib import Path
+
+from ruamel.yaml.comments import CommentedMap
+
+from serenanet_modules.config.hparams import Hparams, is_placeholder, read_yaml
+from serenanet_modules.data import corpora
+from serenanet_modules.errors import UserError
+
+
+class Recipe:
+    """What stands in ``recipes/<Dataset>[/<lang>]``.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Holds dataset.yaml: ``dataset``, ``locale``, ``prepare`` (the file whose function ``candidates`` reads the
+        corpus) and ``options`` (that function's further arguments, which become hyper-parameters).
+
+    Raises
+    ------
+    UserError
+        Where there is no recipe.
+    """
+
+    def __init__(self, folder):
+        self.file = Path(folder) / "dataset.yaml"
+        if not self.file.is_file():
+            raise UserError(f"{folder}: has no dataset.yaml; give a recipe's folder such as recipes/CommonVoice/sw")
+        self.keys = read_yaml(self.file)
+        self._prepare = self.file.parent / self.keys.pop("prepare")
+        self.options = dict(self.keys.pop("options", {}))
+
+    @property
+    def asks(self):
+        """Names of options that have no value until somebody gives one."""
+        return [name for name, value in self.options.items() if is_placeholder(value)]
+
+    def values(self, data_folder, locale, overrides=()):
+        """The recipe's keys with their values, without a model's.
+
+        Parameters
+        ----------
+        data_folder : str or list of str
+        locale : str
+            For a recipe that has none.
+        overrides : sequence of (str, str)
+            ``key``, with dots, and yaml text.
+
+        Returns
+        -------
+        dict
+
+        Raises
+        ------
+        UserError
+            For an unknown key, a wrong type, or an option without a value.
+        """
+        tree = copy.deepcopy(CommentedMap({**self.keys, **self.options, "data_folder": data_folder}))
+        if is_placeholder(tree["locale"]):
+            tree["locale"] = locale
+        return Hparams(self.file, tree).override(overrides).plain()
+
+    def candidates(self, values, needs_text=True):
+        """Read the corpora that hyper-parameters name.
+
+        Parameters
+        ----------
+        values : dict
+            ``data_folder``, ``locale`` and the recipe's own options.
+        needs_text : bool
+
+        Returns
+        -------
+        list of Candidate
+        """
+        options = {name: values[name] for name in self.options}
+        return corpora.read(values["data_folder"], values["locale"], self._layout(), needs_text, options)
+
+    def _layout(self):
+        spec = importlib.util.spec_from_file_location("recipe_prepare", self._prepare)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.candidates

@@ -1,0 +1,181 @@
+"""``serenanet export``: write a model, then show that the file is the model."""
+
+import importlib.util
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from serenanet_modules.errors import UserError
+from serenanet_modules.export.check import BATCHES, Eager, Speech, differences
+from serenanet_modules.export.network import Network, plain_operations
+from serenanet_modules.export.sidecars import metadata, write_sidecars
+from serenanet_modules.runs.recogniser import open_run
+from serenanet_modules.runtime.files import replacing
+
+NAMES = {"onnx": "model.onnx", "torchscript": "model.pt", "sherpa": "model.sherpa.onnx"}
+TOLERANCE = 1e-3  # of a log-probability
+LEAST_AGREEMENT = 0.95  # of best labels, for sherpa-onnx, whose audio has lost its mean
+SHERPA_SECONDS = 0.3  # the mean of less noise is not nearly zero
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+EXAMPLE = ((30000, 21234), 30000)  # samples of a batch to trace with
+
+
+def export(folder, to, int8=False, out=None, check=None, say=print):
+    """Export a result folder's network with its features, and compare the file with the model.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A finished run's result folder.
+    to : {"onnx", "torchscript", "sherpa"}
+    int8 : bool
+        Whether to write a second file with weights of 8 bits too, ``<name>.int8.onnx``.
+    out : str or Path, optional
+        The file to write, or a folder; by default ``export`` in the result folder.
+    check : str or Path, optional
+        A manifest whose error rates to measure by the model and by each file, greedily.
+    say : callable
+        Takes each line of the report as soon as it is known.
+
+    Returns
+    -------
+    list of Path
+        The models written.
+
+    Raises
+    ------
+    UserError
+        For a folder that cannot be opened, options that do not fit, a model that the format cannot hold, and a file
+        whose numbers are not the model's.
+    """
+    if int8 and to == "torchscript":
+        raise UserError("--int8 is for ONNX files; leave it out, or export --to onnx")
+    _check_packages(to)
+    folder = Path(folder)
+    opened = open_run(folder, "cpu")
+    speech = None if check is None else Speech(Path(check), opened)
+    path = _target(out, folder, to)
+    facts, eager = metadata(opened, folder), Eager(opened)
+    runs = {}
+    with replacing(path) as written, tqdm(total=2, desc="writing", leave=False, disable=None) as bar:
+        _write(opened, to, written, facts)
+        bar.update()
+        bar.set_description("comparing")
+        runs[path] = _open(to, written, opened)
+        found = f"{path}: {_size(written)}, {_compared(runs[path], eager, to, path)}"
+    say(found)
+    write_sidecars(path, opened.units, facts)
+    if int8:
+        small = path.with_suffix(".int8.onnx")
+        runs[small] = _quantised(path, small, to, opened, say)
+        write_sidecars(small, opened.units, facts)
+    if speech is not None:
+        for line in speech.left_out:
+            say(line)
+        for run, name in ((eager, "the model"), *((run, file.name) for file, run in runs.items())):
+            say(f"{'PER' if speech.level == 'phone' else 'WER'} % of {name}: {speech.errors(run, name)}")
+    return list(runs)
+
+
+def _check_packages(to):
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if to != "torchscript" and missing:
+        raise UserError(f"ONNX needs the package {missing[0]}; pip install 'serenanet[export]'")
+
+
+def _target(out, folder, to):
+    """The file to write; its folder is made."""
+    path = folder / "export" if out is None else Path(out)
+    suffix = Path(NAMES[to]).suffix
+    if path.suffix != suffix:
+        if path.suffix in (".onnx", ".pt") or path.is_file():
+            raise UserError(f"{path}: give a folder, or a file that ends in {suffix}")
+        path = path / NAMES[to]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be made ({error.strerror})") from None
+    return path
+
+
+def _write(opened, to, path, facts):
+    modules = opened.modules
+    network = Network(modules["features"], modules["model"], opened.settings["scoring"]).eval()
+    lengths, total = EXAMPLE
+    example = {"audio": 0.1 * torch.randn(len(lengths), total), "lengths": torch.tensor(lengths)}
+    try:
+        with plain_operations():
+            if to == "torchscript":
+                from serenanet_modules.export import torchscript
+
+                torchscript.write(network, example, path, facts)
+            else:
+                _write_onnx(network, example, to, path, facts)
+    except (RuntimeError, ValueError, NotImplementedError) as error:  # what tracers raise for a part of one's own
+        encoder = type(modules["model"].encoder).__name__
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"a model with the encoder {encoder} cannot be written --to {to}: {reason}") from error
+
+
+def _write_onnx(network, example, to, path, facts):
+    from serenanet_modules.export import onnx_file, sherpa
+
+    outputs = ["log_probs", "frames"]
+    if to == "sherpa":
+        network, example, outputs = sherpa.ForSherpa(network), {"audio": example["audio"]}, outputs[:1]
+    onnx_file.write(network, example, outputs, path, {name: str(value) for name, value in facts.items()})
+
+
+def _open(to, path, opened):
+    """The file as a function like `Eager`."""
+    if to == "torchscript":
+        from serenanet_modules.export.torchscript import ScriptFile
+
+        return ScriptFile(path)
+    from serenanet_modules.export.onnx_file import OnnxFile
+    from serenanet_modules.export.sherpa import AsSherpa
+
+    run = OnnxFile(path)
+    return AsSherpa(run, opened.modules["model"]) if to == "sherpa" else run
+
+
+def _compared(run, eager, to, path):
+    """A sentence of how far a file is from the model.
+
+    Raises
+    ------
+    UserError
+        If it is too far.
+    """
+    largest, same = differences(run, eager, _batches(to))
+    if to == "sherpa":
+        if same < LEAST_AGREEMENT:
+            raise UserError(f"{path}: only {100 * same:.1f} % of the best labels are the model's; it is not written")
+        return f"{100 * same:.1f} % of best labels equal on noise, largest difference {largest:.1e}"
+    if not largest <= TOLERANCE:
+        raise UserError(f"{path}: differs from the model by {largest:.1e}, more than {TOLERANCE}; it is not written")
+    return f"largest difference of {len(BATCHES)} batches {largest:.1e} (tolerance {TOLERANCE})"
+
+
+def _batches(to):
+    """The noise to compare on, for sherpa-onnx's audio that is long enough."""
+    return [batch for batch in BATCHES if to != "sherpa" or min(batch[0]) >= SHERPA_SECONDS]
+
+
+def _quantised(path, small, to, opened, say):
+    """Write and open the copy in 8 bits; its labels are compared, for its numbers must differ."""
+    from serenanet_modules.export.onnx_file import quantise
+
+    with replacing(small) as written:
+        quantise(path, written)
+        run = _open(to, written, opened)
+        largest, same = differences(run, Eager(opened), _batches(to))
+        if largest == float("inf"):
+            raise UserError(f"{small}: gives other shapes or numbers that are not finite; it is not written")
+        say(f"{small}: {_size(written)}, {100 * same:.1f} % of best labels equal on noise")
+    return run
+
+
+def _size(path):
+    return f"{path.stat().st_size / 1e6:.1f} MB"

@@ -1,0 +1,88 @@
+"""What is exported: audio in, log-probabilities out, in operations that every format has."""
+
+import contextlib
+import copy
+import os
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from serenanet_modules.lobes.blocks.lengths import zero_padding
+from serenanet_modules.ops.backends import VARIABLE
+
+
+class Network(nn.Module):
+    """Features, model and the choice of its heads in one.
+
+    Parameters
+    ----------
+    features : LogMel
+    model : CTCModel
+    scoring : {"decoder", "car", "average"}
+        As in `CTCOutput.log_probs`.
+    """
+
+    def __init__(self, features, model, scoring):
+        super().__init__()
+        self.features, self.model, self.scoring = ConvolvedLogMel(features), model, scoring
+
+    def forward(self, audio, lengths):
+        """audio (B, S) float, lengths (B,) int64 samples -> log-probabilities (B, T, V), lengths (B,) frames."""
+        output = self.model(*self.features(audio, lengths))
+        return output.log_probs(self.scoring), output.lengths
+
+
+class ConvolvedLogMel(nn.Module):
+    """`LogMel` with the Fourier transform as a convolution with windowed cosines and sines.
+
+    Runtimes differ in what they make of an STFT; convolutions they all have, and quantisation leaves them alone.
+
+    Parameters
+    ----------
+    features : LogMel
+    """
+
+    def __init__(self, features):
+        super().__init__()
+        stft, filterbank = features.stft, copy.copy(features.filterbank)
+        window = stft.window.double()
+        skipped = (stft.n_fft - len(window)) // 2  # zeros that torch.stft puts before the window
+        step = torch.arange(len(window)) + skipped
+        bins = torch.arange(stft.n_fft // 2 + 1)
+        angle = 2 * torch.pi / stft.n_fft * (torch.outer(bins, step) % stft.n_fft)  # (F, W)
+        waves = torch.cat([angle.cos(), angle.sin()]) * window
+        self.register_buffer("waves", waves.float().unsqueeze(1), persistent=False)  # (2 F, 1, W)
+        before = stft.n_fft // 2 - skipped  # samples of a window before its frame's centre
+        self.pads, self.hop = (before, len(window) - before), features.hop
+        filterbank.log_mel = False
+        filters = filterbank(torch.eye(len(bins)).unsqueeze(0))[0].T  # (mels, F)
+        self.register_buffer("filters", filters.unsqueeze(2), persistent=False)
+        self.least, self.decibels = filterbank.amin, filterbank.multiplier
+        self.offset = filterbank.multiplier * filterbank.db_multiplier
+        self.register_buffer("mean", features.mean, persistent=False)
+        self.register_buffer("std", features.std, persistent=False)
+
+    def forward(self, audio, lengths):
+        """audio (B, S), lengths (B,) int64 samples -> features (B, T, n_mels), lengths (B,) frames."""
+        audio = zero_padding(audio.unsqueeze(-1), lengths).transpose(1, 2)
+        spectrum = functional.conv1d(functional.pad(audio, self.pads), self.waves, stride=self.hop)
+        real, imaginary = spectrum.square().chunk(2, dim=1)  # each (B, F, T)
+        mels = functional.conv1d(real + imaginary, self.filters)
+        x = self.decibels * mels.clamp(min=self.least).log10() - self.offset
+        lengths = torch.div(lengths, self.hop, rounding_mode="floor") + 1
+        return zero_padding((x.transpose(1, 2) - self.mean) / self.std, lengths), lengths
+
+
+@contextlib.contextmanager
+def plain_operations():
+    """Let `ops` run its plain PyTorch, whose operations the formats know."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = "torch"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before

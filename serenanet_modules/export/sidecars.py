@@ -1,0 +1,45 @@
+"""What a program needs to know of a model: its tokens and its metadata."""
+
+import json
+
+from serenanet_modules import __version__
+from serenanet_modules.config.hparams import Hparams
+from serenanet_modules.data.audio import SAMPLE_RATE
+from serenanet_modules.runtime.files import replacing
+
+
+def metadata(opened, folder):
+    """Facts by name, plain values.
+
+    Parameters
+    ----------
+    opened : OpenRun
+    folder : Path
+        Its result folder.
+    """
+    model, units = opened.modules["model"], opened.units
+    plain = Hparams.of_run(folder).plain()
+    regular = not getattr(model.encoder, "shortens", False)  # chunks have no common length
+    return {
+        "model_type": "ctc",
+        "name": plain["experiment"],
+        "version": __version__,
+        "language": plain["locale"],
+        "sample_rate": SAMPLE_RATE,
+        "units": units.kind,
+        "word_boundary": units.boundary,
+        "n_units": units.size,
+        "blank_id": units.blank_id,
+        "stride": model.stride if regular else None,
+        "frame_seconds": round(model.stride / 100, 2) if regular else None,
+        "scoring": opened.settings["scoring"] if "average" in model.scorings else "decoder",
+    }
+
+
+def write_sidecars(model_path, units, facts):
+    """Write ``tokens.txt`` (``symbol id`` lines, as icefall and sherpa have it) and ``<model>.json`` beside a model."""
+    with replacing(model_path.with_name("tokens.txt")) as path:
+        lines = (f"{piece} {i}\n" for i, piece in enumerate(units.pieces))
+        path.write_text("".join(lines), encoding="utf-8")
+    with replacing(model_path.with_suffix(".json")) as path:
+        path.write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,145 @@
+"""The label decoder of an encoder-decoder recogniser, and the language model of the same layers.
+
+Label 0, which is blank to CTC, is the border of a sentence here: what comes before the first label, and what is
+predicted after the last. So both heads and the language model speak of the same classes.
+"""
+
+from typing import NamedTuple
+
+from torch import nn
+from torch.nn import functional
+
+from serenanet_modules.lobes.decoders.causal import CausalStack, choose
+
+BORDER = 0
+
+
+class DecoderState(NamedTuple):
+    """What `AttentionDecoder.step` carries; N hypotheses of B utterances, those of an utterance side by side."""
+
+    layers: tuple  # of each layer: tensors (N, ...)
+    memories: tuple  # of each layer: a `Memory` of (B, ...)
+
+
+class AttentionDecoder(nn.Module):
+    """Predicts each label from those before it and an encoder's output (Vaswani et al. 2017, pre-norm).
+
+    Parameters
+    ----------
+    d_model : int
+        Also the encoder's.
+    n_units : int
+        Output classes; class 0 ends a sentence.
+    n_heads, n_layers, d_ffn : int
+    dropout : float
+    mixer : {"attention", "mamba", "mamba2"}
+        What the labels see each other through: rotary self-attention, or a Mamba block.
+    **options
+        Further arguments of the Mamba block, such as ``d_state``.
+
+    Examples
+    --------
+    >>> import torch
+    >>> decoder = AttentionDecoder(16, 5, n_heads=2, n_layers=1, d_ffn=32).eval()
+    >>> memory, lengths = torch.randn(2, 7, 16), torch.tensor([7, 3])
+    >>> logits = decoder(torch.tensor([[0, 4, 2], [0, 1, 0]]), memory, lengths)
+    >>> logits.shape
+    torch.Size([2, 3, 5])
+
+    The same label by label:
+
+    >>> first, state = decoder.step(torch.tensor([0, 0]), decoder.init_state(memory, lengths))
+    >>> torch.allclose(first, logits[:, 0], atol=1e-5)
+    True
+    """
+
+    def __init__(self, d_model, n_units, n_heads, n_layers, d_ffn, dropout=0.1, mixer="attention", **options):
+        super().__init__()
+        self.stack = CausalStack(n_units, d_model, n_heads, n_layers, d_ffn, dropout, mixer, True, **options)
+
+    def forward(self, labels, memory, memory_lengths):
+        """Logits of the label after each one.
+
+        Parameters
+        ----------
+        labels : Tensor
+            (B, U) int64, beginning with the border.
+        memory : Tensor
+            Encoder output (B, T, d_model); not read past
+        memory_lengths : Tensor
+            (B,) int64.
+
+        Returns
+        -------
+        Tensor
+            (B, U, n_units).
+        """
+        return self.stack(labels, self._memories(memory, memory_lengths))
+
+    def init_state(self, memory, memory_lengths, beam=1):
+        """The state of ``beam`` empty hypotheses for each utterance; keys and values of the memory are made here."""
+        return DecoderState(self.stack.init_state(len(memory) * beam), self._memories(memory, memory_lengths))
+
+    def step(self, labels, state):
+        """Continue each hypothesis by its last label (N,): logits (N, n_units) of the next one, and the state."""
+        logits, layers = self.stack.step(labels, state.layers, state.memories)
+        return logits, DecoderState(layers, state.memories)
+
+    @staticmethod
+    def reorder(state, hypotheses, utterances=None):
+        """The state of other hypotheses.
+
+        Parameters
+        ----------
+        state : DecoderState
+        hypotheses : Tensor
+            (N',) int64: which hypothesis stands where now, those of an utterance side by side.
+        utterances : Tensor, optional
+            (B',) int64: which utterances are kept; all without it.
+        """
+        memories = state.memories if utterances is None else choose(state.memories, utterances)
+        return DecoderState(choose(state.layers, hypotheses), memories)
+
+    def _memories(self, memory, lengths):
+        return tuple(layer.cross.memory(memory, lengths) for layer in self.stack.layers)
+
+
+class LabelLM(nn.Module):
+    """A language model of units: causal layers without an encoder.
+
+    Parameters
+    ----------
+    n_units : int
+        Classes in and out; class 0 is the border of a sentence.
+    d_model, n_heads, n_layers, d_ffn : int
+    dropout : float
+    mixer : {"attention", "mamba", "mamba2"}
+    **options
+        Further arguments of a Mamba block.
+    """
+
+    def __init__(self, n_units, d_model, n_heads, n_layers, d_ffn, dropout=0.1, mixer="attention", **options):
+        super().__init__()
+        self.stack = CausalStack(n_units, d_model, n_heads, n_layers, d_ffn, dropout, mixer, False, **options)
+
+    def forward(self, labels):
+        """labels (B, U) int64, beginning with the border -> logits (B, U, n_units) of the label after each."""
+        return self.stack(labels)
+
+    def init_state(self, batch):
+        """The state of empty hypotheses."""
+        return self.stack.init_state(batch)
+
+    def step(self, labels, state):
+        """Continue by labels (N,): logits (N, n_units), and the state."""
+        return self.stack.step(labels, state)
+
+    @staticmethod
+    def reorder(state, hypotheses):
+        """The state of other hypotheses (N',)."""
+        return choose(state, hypotheses)
+
+
+def with_border(labels):
+    """Put the border before labels (B, U): the decoder's input (B, U + 1)."""
+    return functional.pad(labels, (1, 0), value=BORDER)

@@ -1,0 +1,204 @@
+"""Causal layers over label sequences, with or without an encoder's output to look at, that go on label by label.
+
+A state is what the labels so far leave behind: rotated keys and values of self-attention, or a Mamba block's window and
+recurrence. Its tensors are batch-first, so that hypotheses are chosen and dropped by one index.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from serenanet_modules.lobes.blocks.layers import Dropout, Linear
+from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
+from serenanet_modules.lobes.blocks.mamba import Mamba
+from serenanet_modules.lobes.blocks.mamba2 import Mamba2
+from serenanet_modules.lobes.encoders.rotary import rotary_angles, rotate
+
+
+class CausalSelfAttention(nn.Module):
+    """Self-attention with rotary positions over what came before (Su et al. 2021, arXiv 2104.09864).
+
+    Parameters
+    ----------
+    d_model, n_heads : int
+        ``d_model / n_heads`` must be even.
+    """
+
+    def __init__(self, d_model, n_heads):
+        super().__init__()
+        if d_model % n_heads or (d_model // n_heads) % 2:
+            raise ValueError(f"d_model {d_model} must be a multiple of n_heads {n_heads} with an even quotient")
+        self.n_heads, self.head_size = n_heads, d_model // n_heads
+        self.qkv = Linear(d_model, 3 * d_model)
+        self.out = Linear(d_model, d_model)
+
+    def forward(self, x):
+        """x (B, U, d_model) -> (B, U, d_model)."""
+        return self.step(x, self.init_state(len(x)))[0]
+
+    def init_state(self, batch):
+        """Keys and values (B, H, 0, head_size) of no label."""
+        empty = self.qkv.weight.new_zeros(batch, self.n_heads, 0, self.head_size)
+        return empty, empty
+
+    def step(self, x, state):
+        """Continue by x (B, U, d_model), any U: the same shape, and the keys and values of all labels so far."""
+        batch, length, d_model = x.shape
+        before = state[0].shape[2]
+        qkv = self.qkv(x).view(batch, length, 3, self.n_heads, self.head_size).permute(2, 0, 3, 1, 4)
+        rotation = [part[before:] for part in rotary_angles(before + length, self.head_size, x.device)]
+        q, k = rotate(qkv[:2], rotation)  # (B, H, U, head_size)
+        v = qkv[2]
+        mask = None
+        if before:
+            k, v = torch.cat([state[0].to(k.dtype), k], 2), torch.cat([state[1].to(v.dtype), v], 2)
+            if length > 1:
+                mask = torch.ones(length, before + length, dtype=torch.bool, device=x.device).tril(before)
+        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=not before and length > 1)
+        return self.out(y.transpose(1, 2).reshape(batch, length, d_model)), (k, v)
+
+
+class Memory(NamedTuple):
+    """What cross-attention reads of an encoder's output: keys and values (B, H, T, head_size), mask (B, 1, 1, T)."""
+
+    keys: Tensor
+    values: Tensor
+    mask: Tensor
+
+
+class CrossAttention(nn.Module):
+    """Attention of labels over encoder frames; padding frames are never read.
+
+    Parameters
+    ----------
+    d_model, n_heads : int
+    """
+
+    def __init__(self, d_model, n_heads):
+        super().__init__()
+        self.n_heads, self.head_size = n_heads, d_model // n_heads
+        self.query = Linear(d_model, d_model)
+        self.keys_values = Linear(d_model, 2 * d_model)
+        self.out = Linear(d_model, d_model)
+
+    def memory(self, frames, lengths):
+        """frames (B, T, d_model), lengths (B,) -> `Memory`, computed once for all labels."""
+        batch, total, _ = frames.shape
+        kv = self.keys_values(zero_padding(frames, lengths)).view(batch, total, 2, self.n_heads, self.head_size)
+        return Memory(*kv.permute(2, 0, 3, 1, 4), valid_mask(lengths, total)[:, None, None, :])
+
+    def forward(self, x, memory):
+        """x (N, U, d_model) -> the same shape; N is the memory's B, or a multiple: hypotheses side by side."""
+        n, length, d_model = x.shape
+        batch = len(memory.keys)
+        q = self.query(x).view(batch, n // batch * length, self.n_heads, self.head_size).transpose(1, 2)
+        y = functional.scaled_dot_product_attention(q, memory.keys, memory.values, attn_mask=memory.mask)
+        return self.out(y.transpose(1, 2).reshape(n, length, d_model))
+
+
+class CausalLayer(nn.Module):
+    """``x + mixer(norm(x))``, ``x + cross(norm(x))`` where there is an encoder, ``x + ffn(norm(x))``.
+
+    Parameters
+    ----------
+    d_model, n_heads, d_ffn : int
+    dropout : float
+    mixer : Module
+        Causal, with ``init_state`` and ``step``.
+    cross : bool
+        Whether to look at an encoder's output.
+    """
+
+    def __init__(self, d_model, n_heads, d_ffn, dropout, mixer, cross):
+        super().__init__()
+        self.norm_mixer, self.mixer = nn.LayerNorm(d_model), mixer
+        self.norm_cross = nn.LayerNorm(d_model) if cross else None
+        self.cross = CrossAttention(d_model, n_heads) if cross else None
+        self.ffn = nn.Sequential(
+            nn.LayerNorm(d_model), Linear(d_model, d_ffn), nn.GELU(), Dropout(dropout), Linear(d_ffn, d_model)
+        )
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x, memory):
+        """x (B, U, d_model), memory from `CrossAttention.memory` or None -> (B, U, d_model)."""
+        return self._rest(x + self.dropout(self.mixer(self.norm_mixer(x))), memory)
+
+    def step(self, x, state, memory):
+        """Continue by x (N, U, d_model): the same shape, and the mixer's next state."""
+        y, state = self.mixer.step(self.norm_mixer(x), state)
+        return self._rest(x + self.dropout(y), memory), state
+
+    def _rest(self, x, memory):
+        if self.cross is not None:
+            x = x + self.dropout(self.cross(self.norm_cross(x), memory))
+        return x + self.dropout(self.ffn(x))
+
+
+MIXERS = {"attention": CausalSelfAttention, "mamba": Mamba, "mamba2": Mamba2}
+
+
+class CausalStack(nn.Module):
+    """Embedded labels through causal layers to logits of the next label.
+
+    Parameters
+    ----------
+    n_units : int
+        Classes in and out.
+    d_model, n_heads, n_layers, d_ffn : int
+    dropout : float
+    mixer : {"attention", "mamba", "mamba2"}
+        What mixes the labels.
+    cross : bool
+        Whether the layers look at an encoder's output.
+    **options
+        Further arguments of a Mamba block, such as ``d_state``.
+    """
+
+    def __init__(self, n_units, d_model, n_heads, n_layers, d_ffn, dropout, mixer, cross, **options):
+        super().__init__()
+        if mixer not in MIXERS:
+            raise ValueError(f"mixer is {mixer!r}; it must be one of {', '.join(MIXERS)}")
+        sizes = (d_model, n_heads) if mixer == "attention" else (d_model,)
+        self.scale = d_model**0.5
+        self.embedding = nn.Embedding(n_units, d_model)
+        nn.init.normal_(self.embedding.weight, std=1 / self.scale)
+        self.dropout = Dropout(dropout)
+        self.layers = nn.ModuleList(
+            CausalLayer(d_model, n_heads, d_ffn, dropout, MIXERS[mixer](*sizes, **options), cross)
+            for _ in range(n_layers)
+        )
+        self.norm = nn.LayerNorm(d_model)
+        self.output = Linear(d_model, n_units)
+
+    def forward(self, labels, memories=None):
+        """labels (B, U) int64, a `Memory` a layer or None -> logits (B, U, n_units)."""
+        x = self._embed(labels)
+        for layer, memory in zip(self.layers, memories or [None] * len(self.layers), strict=True):
+            x = layer(x, memory)
+        return self.output(self.norm(x))
+
+    def init_state(self, batch):
+        """What `step` carries before the first label: a tuple of tensors for each layer."""
+        return tuple(layer.mixer.init_state(batch) for layer in self.layers)
+
+    def step(self, labels, state, memories=None):
+        """Continue by one label (N,) each: logits (N, n_units) of the next, and the state."""
+        x, following = self._embed(labels.unsqueeze(1)), []
+        for layer, carried, memory in zip(self.layers, state, memories or [None] * len(self.layers), strict=True):
+            x, carried = layer.step(x, carried, memory)
+            following.append(carried)
+        return self.output(self.norm(x)).squeeze(1), tuple(following)
+
+    def _embed(self, labels):
+        return self.dropout(self.embedding(labels) * self.scale)
+
+
+def choose(state, index):
+    """The entries ``index`` of every tensor's first dimension in nested tuples (or `Memory`)."""
+    if isinstance(state, Tensor):
+        return state.index_select(0, index)
+    if hasattr(state, "_fields"):
+        return type(state)(*(choose(part, index) for part in state))
+    return tuple(choose(part, index) for part in state)

@@ -1,0 +1,13 @@
+"""Encoders: frames in, frames of the same size out."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "conformer": ["ConformerEncoder"],
+        "conmamba": ["ConMambaEncoder"],
+        "hmamba": ["ChunkedEncoder"],
+        "rotary": ["RotaryTransformerEncoder"],
+    },
+)

@@ -1,0 +1,95 @@
+"""Pre-norm transformer encoder with rotary positions (Su et al. 2021, arXiv 2104.09864)."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from serenanet_modules.lobes.blocks.layers import Dropout, Linear
+from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
+
+ROTARY_BASE = 10000.0
+
+
+class RotaryTransformerEncoder(nn.Module):
+    """Transformer layers whose attention sees relative positions only, so any length will do.
+
+    Parameters
+    ----------
+    d_model, n_heads, n_layers, d_ffn : int
+        Sizes; ``d_model / n_heads`` must be even.
+    dropout : float
+
+    Examples
+    --------
+    >>> encoder = RotaryTransformerEncoder(d_model=16, n_heads=2, n_layers=1, d_ffn=32)
+    >>> y, lengths = encoder(torch.randn(2, 7, 16), torch.tensor([7, 3]))
+    >>> y.shape, y[1, 3:].abs().max().item()
+    (torch.Size([2, 7, 16]), 0.0)
+    """
+
+    def __init__(self, d_model, n_heads, n_layers, d_ffn, dropout=0.1):
+        super().__init__()
+        if d_model % n_heads or (d_model // n_heads) % 2:
+            raise ValueError(f"d_model {d_model} must be a multiple of n_heads {n_heads} with an even quotient")
+        self.layers = nn.ModuleList(RotaryTransformerLayer(d_model, n_heads, d_ffn, dropout) for _ in range(n_layers))
+        self.norm = nn.LayerNorm(d_model)
+
+    def forward(self, x, lengths):
+        """x (B, T, d_model), lengths (B,) -> the same shapes."""
+        return zero_padding(self.norm(self.hidden(x, lengths)), lengths), lengths
+
+    def hidden(self, x, lengths):
+        """Output of the last layer (B, T, d_model) before the norm; undefined in the padding."""
+        x = zero_padding(x, lengths)
+        mask = valid_mask(lengths, x.shape[1])[:, None, None, :]  # (B, 1, 1, T) over keys
+        rotation = rotary_angles(x.shape[1], self.layers[0].head_size, x.device)
+        for layer in self.layers:
+            x = layer(x, mask, rotation)
+        return x
+
+
+class RotaryTransformerLayer(nn.Module):
+    """``x + attention(norm(x))``, then ``x + ffn(norm(x))``."""
+
+    def __init__(self, d_model, n_heads, d_ffn, dropout):
+        super().__init__()
+        self.n_heads, self.head_size = n_heads, d_model // n_heads
+        self.norm_attention = nn.LayerNorm(d_model)
+        self.qkv = Linear(d_model, 3 * d_model)
+        self.out = Linear(d_model, d_model)
+        self.norm_ffn = nn.LayerNorm(d_model)
+        self.ffn = nn.Sequential(
+            Linear(d_model, d_ffn),
+            nn.GELU(),
+            Dropout(dropout),
+            Linear(d_ffn, d_model),
+        )
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x, mask, rotation):
+        """x (B, T, d_model), mask (B, 1, 1, T), rotation from `rotary_angles` -> (B, T, d_model)."""
+        x = x + self.dropout(self._attend(self.norm_attention(x), mask, rotation))
+        return x + self.dropout(self.ffn(self.norm_ffn(x)))
+
+    def _attend(self, x, mask, rotation):
+        batch, length, d_model = x.shape
+        qkv = self.qkv(x).view(batch, length, 3, self.n_heads, self.head_size)
+        qkv = qkv.permute(2, 0, 3, 1, 4)  # (3, B, H, T, head_size)
+        q, k = rotate(qkv[:2], rotation)
+        # no dropout on attention weights: it would cost the fused kernel, on a CPU half of the layer's time
+        y = functional.scaled_dot_product_attention(q, k, qkv[2], attn_mask=mask)
+        return self.out(y.transpose(1, 2).reshape(batch, length, d_model))
+
+
+def rotary_angles(length, head_size, device):
+    """Cosine and sine (length, head_size / 2) of position × frequency."""
+    frequency = ROTARY_BASE ** (-torch.arange(0, head_size, 2, device=device) / head_size)
+    angle = torch.outer(torch.arange(length, device=device).float(), frequency)
+    return angle.cos(), angle.sin()
+
+
+def rotate(x, rotation):
+    """Rotate each half-split pair of features of x (..., T, head_size) by its position's angle."""
+    cos, sin = (part.to(x.dtype) for part in rotation)
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)

@@ -1,0 +1,89 @@
+"""CAR, the context-aware refinement: a small Mamba that predicts the units a second time."""
+
+from torch import nn
+
+from serenanet_modules.lobes.blocks.layers import Linear
+from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
+from serenanet_modules.lobes.blocks.mamba import Bidirectional, Mamba
+from serenanet_modules.lobes.blocks.streaming import CannotStream, Streaming
+
+
+class CAR(Streaming, nn.Module):
+    """Linear, Mamba, Linear from encoder frames to unit logits.
+
+    Parameters
+    ----------
+    input_size : int
+        Encoder size.
+    n_units : int
+        Output units, blank included.
+    d_model : int
+        Size of the blocks.
+    block : callable
+        `Mamba`, `Mamba2` or what has their arguments: ``block(d_model, d_state=, d_conv=, expand=)``.
+    n_layers : int
+        Number of blocks in a row.
+    d_state, d_conv, expand : int
+        As in `Mamba`.
+    bidirectional : bool
+        Whether each block also reads backwards.
+
+    Examples
+    --------
+    >>> import torch
+    >>> car = CAR(32, 41, d_model=16)
+    >>> car(torch.randn(2, 6, 32), torch.tensor([6, 2])).shape
+    torch.Size([2, 6, 41])
+    """
+
+    def __init__(
+        self,
+        input_size,
+        n_units,
+        d_model=256,
+        block=Mamba,
+        n_layers=1,
+        d_state=16,
+        d_conv=4,
+        expand=1,
+        bidirectional=False,
+    ):
+        super().__init__()
+
+        def sized():
+            return block(d_model, d_state=d_state, d_conv=d_conv, expand=expand)
+
+        self.bidirectional = bidirectional
+        self.inp = Linear(input_size, d_model)
+        self.blocks = nn.ModuleList(Bidirectional(sized) if bidirectional else sized() for _ in range(n_layers))
+        self.out = Linear(d_model, n_units)
+        self.regulariser = None  # mean square of the hidden state over valid frames of the last call
+
+    def forward(self, x, lengths):
+        """x (B, T, input_size), lengths (B,) -> logits (B, T, n_units)."""
+        hidden = self.inp(zero_padding(x, lengths))
+        for block in self.blocks:
+            hidden = block(hidden, lengths) if self.bidirectional else block(hidden)
+        valid = valid_mask(lengths, hidden.shape[1])
+        self.regulariser = hidden.float()[valid].square().mean()
+        return self.out(hidden)
+
+    def init_state(self, batch):
+        """States of the blocks.
+
+        Raises
+        ------
+        CannotStream
+            If they also read backwards.
+        """
+        if self.bidirectional:
+            raise CannotStream("CAR reads backwards too; make it with bidirectional: false")
+        return tuple(block.init_state(batch) for block in self.blocks)
+
+    def step(self, x, state):
+        """Continue by x (B, T, input_size), any T: logits (B, T, n_units), and the next state."""
+        hidden, following = self.inp(x), []
+        for block, carried in zip(self.blocks, state, strict=True):
+            hidden, carried = block.step(hidden, carried)
+            following.append(carried)
+        return self.out(hidden), tuple(following)

@@ -1,0 +1,87 @@
+"""A result folder belongs to one run at a time, and to one set of settings for ever."""
+
+import contextlib
+
+from serenanet_modules.errors import UserError
+from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.files import locked, replacing, sweep
+
+FREE_TO_CHANGE = (  # when a run goes on in a result folder; data and units are compared by what they hold
+    *("number_of_epochs", "early_stopping_patience", "checkpoints_to_average", "nonfinite_patience"),
+    *("num_workers", "ckpt_interval_minutes", "output_folder", "data_folder", "prepared_folder", "preparation"),
+    *("beam_size", "lm", "lm_order", "lm_weight", "word_score"),
+    *("attention_beam_size", "decoding_ctc_weight", "length_normalisation", "neural_lm"),
+)
+
+ENCODER_ASR = """
+# What SpeechBrain's EncoderASR reads beside features and model
+modules:
+    encoder: !new:serenanet_modules.runs.Encoder
+        features: !ref <features>
+        model: !ref <model>
+        scoring: !ref <scoring>
+tokenizer: !new:serenanet_modules.runs.Tokenizer
+decoding_function: !name:serenanet_modules.runs.greedy_labels
+    blank_id: 0
+audio_normalizer: !name:serenanet_modules.runs.mono
+pretrainer: !new:serenanet_modules.runs.FolderPretrainer
+    features: !ref <features>
+    model: !ref <model>
+    tokenizer: !ref <tokenizer>
+"""
+
+
+@contextlib.contextmanager
+def sole_owner(folder):
+    """Refuse a second run in the same result folder while this one lives."""
+    with contextlib.ExitStack() as stack:
+        distributed.main_first(lambda: _lock(folder, stack))
+        yield
+
+
+def _lock(folder, stack):
+    (folder / "save").mkdir(parents=True, exist_ok=True)
+    try:
+        stack.enter_context(locked(folder / ".lock", wait=False))
+    except BlockingIOError:
+        raise UserError(
+            f"{folder}: another run is using this result folder; wait for it, or give this "
+            "one its own --experiment NAME or --seed N"
+        ) from None
+    sweep(folder)
+
+
+def for_use(hparams):
+    """A recogniser's hyper-parameters as its folder holds them: SpeechBrain's ``EncoderASR.from_hparams`` opens it.
+
+    The Brain is there by name only: who uses the model needs nothing of its training.
+    """
+    return hparams.extended(ENCODER_ASR).named("brain")
+
+
+def claim(folder, hparams, data, recogniser=False):
+    """Write what a run is into its folder; refuse a folder whose run was another one.
+
+    Parameters
+    ----------
+    folder : Path
+    hparams : Hparams
+    data : str
+        Key of the prepared data.
+    recogniser : bool
+        Whether it trains one, which the folder then offers to SpeechBrain too.
+    """
+    file, data_file = folder / "hyperparams.yaml", folder / "save" / "data.txt"
+    if file.is_file():
+        changed = hparams.differences(file, FREE_TO_CHANGE)
+        if data_file.is_file() and data_file.read_text(encoding="utf-8") != data:
+            changed.append("the data")
+        if changed:
+            raise UserError(
+                f"{folder} holds a run with other settings ({', '.join(changed)}); give this one its own "
+                "--experiment NAME, or delete that folder"
+            )
+    with replacing(file) as path:
+        path.write_text((for_use(hparams) if recogniser else hparams).text, encoding="utf-8")
+    with replacing(data_file) as path:
+        path.write_text(data, encoding="utf-8")

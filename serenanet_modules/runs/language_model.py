@@ -1,0 +1,72 @@
+"""The result folder of a language model run, opened for a recogniser's beam search."""
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from serenanet_modules.config import foreign
+from serenanet_modules.config.hparams import Hparams
+from serenanet_modules.data.units import load_units
+from serenanet_modules.errors import UserError
+
+NEEDED = ("hyperparams.yaml", "weights.safetensors", "result.json", "save/units/units.json")
+
+
+class NeuralLMRun:
+    """A finished run of hparams/transformer_lm.yaml.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Raises
+    ------
+    UserError
+        For any other folder.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        missing = [name for name in NEEDED if not (self.folder / name).is_file()]
+        if missing or "perplexity" not in self._result():
+            lacks = f"{missing[0]} is missing" if missing else "result.json is that of another kind of run"
+            raise UserError(
+                f"neural_lm: {folder} is not the result folder of a finished language model ({lacks}); make one with "
+                "recipes/LibriSpeech/LM"
+            )
+        foreign.inside(self.folder, *NEEDED, "save/units/units.model")
+
+    def _result(self):
+        path = self.folder / "result.json"
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise UserError(f"{path}: is not valid JSON ({error})") from None
+
+    def check(self, units):
+        """Refuse a recogniser with other units than those that the model was trained on."""
+        if load_units(self.folder / "save" / "units").pieces != units.pieces:
+            raise UserError(
+                f"neural_lm: {self.folder} speaks of other units than the recogniser; train it with "
+                "--acoustic RESULT_DIR of that one"
+            )
+
+    def model(self, units):
+        """The `LabelLM`, in evaluation mode.
+
+        Raises
+        ------
+        UserError
+            If it was trained on other units than these, or its weights cannot be read.
+        """
+        self.check(units)
+        path = self.folder / "weights.safetensors"
+        model = Hparams.of_run(self.folder).only(("model",)).build(path)["model"]
+        try:
+            tensors = load_file(path)
+            model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()})
+        except (SafetensorError, OSError, RuntimeError) as error:
+            raise UserError(f"{path}: cannot be read as weights ({error})") from None
+        return model.eval()

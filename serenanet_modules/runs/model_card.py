@@ -1,0 +1,143 @@
+"""A recogniser's model card: README.md in its result folder, plain data in front as the Hugging Face hub reads it."""
+
+import hashlib
+import io
+import json
+from pathlib import Path
+
+import ruamel.yaml
+
+from serenanet_modules.runs.results import result_table
+from serenanet_modules.runtime.files import replacing
+
+CARD = "README.md"
+SEAL = "<!-- made from result.json; what you write here stays: {} -->"
+
+BODY = """\
+# {experiment}
+
+A speech recogniser for `{locales}`, trained with [SpeechBrain](https://speechbrain.github.io) and SerenaNet.
+
+| | |
+|---|---|
+| training data | {dataset}, {hours} h |
+| units | {units[size]} of kind {units[kind]} |
+| parameters | {parameters:,} |
+| epochs | {epochs}, {seconds:,.0f} s on {device} |
+| code | commit {commit}, seed {seed} |
+
+## Error rates
+
+```
+{table}
+```
+
+## Use
+
+```bash
+serenanet transcribe FOLDER recording.mp3
+```
+
+```python
+from serenanet_modules.inference.recognizer import Recognizer
+
+print(Recognizer.from_folder("FOLDER").transcribe(["recording.mp3"])[0].text)
+```
+
+FOLDER needs `hyperparams.yaml`, `weights.safetensors` and `save/units/`; `save/lm.arpa` (for `--lm auto`),
+`save/lexicon.tsv` and `result.json` where they are there. Opened so, it runs no code of its own; SpeechBrain's
+`EncoderASR.from_hparams` opens it too, but runs whatever `hyperparams.yaml` says.
+
+## Licence
+
+Not stated yet: put it here and in `license` above. It depends on that of the training data too.
+"""
+
+
+def write_card(folder):
+    """Write a folder's README.md from its result.json; one that somebody has changed is left as it is.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a finished recogniser.
+    """
+    file = Path(folder) / CARD
+    if file.is_file() and not _is_ours(file.read_text(encoding="utf-8", errors="replace")):
+        return
+    text = card(json.loads((Path(folder) / "result.json").read_text(encoding="utf-8")))
+    with replacing(file) as path:
+        path.write_text(f"{text}\n{_seal(text)}\n", encoding="utf-8")
+
+
+def card(result):
+    """The text of a card.
+
+    Parameters
+    ----------
+    result : dict
+        The content of result.json.
+    """
+    header = io.StringIO()
+    yaml = ruamel.yaml.YAML(typ="safe")
+    yaml.default_flow_style, yaml.allow_unicode, yaml.sort_base_mapping_type_on_output = False, True, False
+    yaml.dump(front(result), header)
+    plain = {name: _plain(value) if isinstance(value, str) else value for name, value in result.items()}
+    body = BODY.format(
+        **{
+            **plain,
+            "locales": ", ".join(map(_plain, result["data"]["locales"])),
+            "hours": result["data"]["splits"]["train"]["hours"],
+            "parameters": result["parameters"]["total"],
+            "seconds": result["seconds"]["training"],
+            "table": result_table(result["results"]),
+        }
+    )
+    return f"---\n{header.getvalue()}---\n{body}"
+
+
+def front(result):
+    """The card's data: language, licence, task, and the error rates of what `serenanet transcribe` uses by itself."""
+    languages = sorted({locale.replace("_", "-").split("-")[0].lower() for locale in result["data"]["locales"]})
+    sets = [name for name in result["results"] if not name.startswith("dev")]
+    return {
+        "language": languages,
+        "license": "unknown",
+        "library_name": "speechbrain",
+        "pipeline_tag": "automatic-speech-recognition",
+        "tags": ["speechbrain", "serenanet", "speech-recognition"],
+        "metrics": sorted({measure for name in sets for measure in _rates(result, name)}),
+        "model-index": [{"name": _line(result["experiment"]), "results": [_entry(result, name) for name in sets]}],
+    }
+
+
+def _entry(result, name):
+    return {
+        "task": {"type": "automatic-speech-recognition"},
+        "dataset": {"name": _line(result["dataset"]), "type": _line(result["dataset"]), "split": name},
+        "metrics": [{"type": measure, "value": rate} for measure, rate in _rates(result, name).items()],
+    }
+
+
+def _rates(result, name):
+    decoders = result["results"][name]
+    usual = [way for way in ("attention/beam", f"{result['scoring']}/greedy") if way in decoders] or list(decoders)
+    return {measure.lower(): found["percent"] for measure, found in decoders[usual[0]].items()}
+
+
+def _plain(text):
+    """A name as Markdown text, whatever it is made of."""
+    return _line(text.translate(dict.fromkeys(map(ord, "`|<>[]"), " ")))
+
+
+def _line(text):
+    return " ".join(text.split())
+
+
+def _seal(text):
+    return SEAL.format(hashlib.sha256(text.encode()).hexdigest()[:16])
+
+
+def _is_ours(text):
+    body, _, last = text.rstrip("\n").rpartition("\n")
+    return last == _seal(body)

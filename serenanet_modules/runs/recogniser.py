@@ -1,0 +1,216 @@
+"""A result folder opened for use: network, units and decoding settings."""
+
+import json
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from serenanet_modules.config import foreign
+from serenanet_modules.config.hparams import Hparams
+from serenanet_modules.data.units import Units, load_units
+from serenanet_modules.decoding.lexicon import Lexicon
+from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.backend import check_backend
+
+NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
+MORE = ("save/units/units.model", "save/lexicon.tsv", "save/lm.arpa", "result.json")  # that a folder may have
+PARTS = ("model", "features")
+SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
+ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
+WEIGHTS = ("ctc_weight", "lm_weight", "word_score")
+PIECES = (3.0, 30.0)  # seconds: bounds of what a recogniser is given at once
+MOST_BEAM = 1000
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """What is needed of a finished run to use it.
+
+    Attributes
+    ----------
+    folder : Path
+    modules : ModuleDict
+        ``features`` and ``model`` with their weights, in evaluation mode.
+    units : Units
+    settings : dict
+        The hyper-parameters `SETTINGS`, `ATTENTION_SETTINGS` where the model has a label decoder; ``decoding``:
+        the weights that dev chose; ``piece_seconds``: how long the audio may be that the model reads at once, which is
+        what 99 % of its training utterances were.
+    """
+
+    folder: Path
+    modules: nn.ModuleDict
+    units: Units
+    settings: dict
+
+    @property
+    def phonemic(self):
+        """Whether the model's units are phonemes."""
+        return self.units.kind == "phoneme"
+
+    @property
+    def writes_words(self):
+        """Whether texts are of words: phonemes become words by a lexicon, and a label decoder uses none."""
+        return not self.phonemic or (not self.has_label_decoder and self._spellings.is_file())
+
+    @property
+    def has_label_decoder(self):
+        """Whether the model has an attention decoder beside its CTC head."""
+        return hasattr(self.modules["model"], "attention")
+
+    @property
+    def _spellings(self):
+        return self.folder / "save" / "lexicon.tsv"
+
+    def lm_path(self, lm):
+        """The ARPA file that ``lm`` means: a path, or "auto" for the folder's own."""
+        if lm != "auto":
+            return Path(lm)
+        path = self.folder / "save" / "lm.arpa"
+        self._no_other(self.settings["lm"])
+        if self.settings["lm"] is None or not path.is_file():
+            raise UserError(f"{self.folder}: holds no language model; make one with `serenanet lm` and name its file")
+        return path
+
+    def neural_lm(self, lm):
+        """The neural language model's folder that ``lm`` means, or None; "auto" never means one: it is no part of this.
+
+        Raises
+        ------
+        UserError
+            For "auto", where the run was evaluated with one.
+        """
+        if lm == "auto":
+            self._no_other(self.settings["neural_lm"])
+            return None
+        return Path(lm) if lm is not None and Path(lm).is_dir() else None
+
+    def _no_other(self, trained_with):
+        """Refuse to follow a path that stands in a folder which may be anybody's."""
+        if trained_with not in (None, "auto"):
+            raise UserError(
+                f"{self.folder}: its language model, {trained_with}, is no part of it; to use that one, name it with "
+                "--lm PATH"
+            )
+
+    def lexicon(self):
+        """The training words and their spellings, or None where the folder lacks them."""
+        if not self._spellings.is_file():
+            return None
+        spellings = defaultdict(list)
+        try:
+            for line in self._spellings.read_text(encoding="utf-8").splitlines():
+                word, _, phones = line.partition("\t")
+                spellings[word].append(self.units.encode(phones))
+            return Lexicon(spellings)
+        except (UserError, UnicodeDecodeError) as error:
+            raise UserError(f"{self._spellings}: cannot be used: {error}") from None
+
+
+def open_run(folder, device):
+    """Open a finished result folder; parameters and errors as of `Recognizer.from_folder`."""
+    folder, device = Path(folder), _device(device)
+    _check_folder(folder)
+    hparams, weights = Hparams.of_run(folder), folder / "weights.safetensors"
+    _check_keys(hparams, (*PARTS, *SETTINGS), hparams.source)
+    # training, and all that it imports, is not needed here
+    built = hparams.only((*PARTS, *SETTINGS, *ATTENTION_SETTINGS)).build(weights)
+    units = load_units(folder / "save" / "units")
+    if units.size != built["n_units"]:
+        raise UserError(f"{folder}: the model has {built['n_units']} units, but save/units holds {units.size}")
+    modules = nn.ModuleDict({name: built[name] for name in PARTS})
+    load_weights(modules, weights)
+    more = ATTENTION_SETTINGS if hasattr(built["model"], "attention") else ()
+    _check_keys(built, more, hparams.source)
+    settings = {name: built[name] for name in (*SETTINGS, *more)} | _results(folder)
+    _check_beams(settings, hparams.source)
+    return OpenRun(folder, modules.to(device).eval(), units, settings)
+
+
+def load_weights(modules, path):
+    """Load ``features`` and ``model`` from weights.safetensors."""
+    try:
+        weights = load_file(path)
+        if bad := [name for name, t in weights.items() if t.is_floating_point() and not t.isfinite().all()]:
+            raise UserError(f"{path}: {bad[0]} holds values that are infinite or not a number")
+        modules.load_state_dict(weights)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: cannot be read as weights ({error})") from None
+    except RuntimeError:
+        raise UserError(f"{path}: does not fit the model in hyperparams.yaml beside it") from None
+
+
+def _device(name):
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"device {name}: is not a device; give cpu, cuda or cuda:0") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device {name}: this machine has no usable GPU; give cpu")
+    try:
+        torch.ones(1, device=device).tolist()
+    except (RuntimeError, NotImplementedError) as error:  # a second GPU, or what this PyTorch was built without
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"device {name}: cannot be used here ({reason}); give cpu") from None
+    check_backend(device)
+    return device
+
+
+def _check_folder(folder):
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder; give results/<dataset>/<experiment>/<seed> of a run")
+    if (folder / "save/clusters.safetensors").is_file() and not (folder / "save/units").is_dir():
+        raise UserError(
+            f"{folder}: is the result of a pre-training, which is no recogniser yet; train one from it with "
+            f"--pretrained {folder}"
+        )
+    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    if missing:
+        raise UserError(
+            f"{folder}: {missing[0]} is missing; give results/<dataset>/<experiment>/<seed> of a finished run"
+        )
+    foreign.inside(folder, *NEEDED, *MORE)
+
+
+def _check_keys(found, names, where):
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise UserError(f"{where}: has no '{missing[0]}'; is this a result folder of SerenaNet, and of this version?")
+
+
+def _check_beams(settings, where):
+    """Refuse beams that no memory holds."""
+    for name in ("beam_size", "attention_beam_size"):
+        size = settings.get(name)
+        if size is not None and not (type(size) is int and 0 <= size <= MOST_BEAM):
+            raise UserError(f"{where}: '{name}' is {size!r}; give a whole number from 0 to {MOST_BEAM}")
+
+
+def _results(folder):
+    """What the training says of use: ``decoding`` and ``piece_seconds`` of `OpenRun.settings`; numbers only."""
+    path, result = folder / "result.json", {}
+    if path.is_file():
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}: is not valid JSON ({error})") from None
+    shortest, longest = PIECES
+    try:
+        decoding = result.get("decoding", {})
+        ways = {name: _numbers(found) for name, found in decoding.items() if name.startswith("attention/")}
+        usual = result.get("data", {}).get("splits", {}).get("train", {}).get("p99_seconds", longest)
+        seconds = min(max(usual, shortest), longest) if math.isfinite(usual) else longest
+        return {"decoding": {**_numbers(decoding), **ways}, "piece_seconds": seconds}
+    except (AttributeError, TypeError, OverflowError):
+        raise UserError(f"{path}: is not what a training writes; without it the folder opens too") from None
+
+
+def _numbers(found):
+    numbers = {name: found[name] for name in WEIGHTS if type(found.get(name)) in (int, float)}
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}

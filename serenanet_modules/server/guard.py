@@ -1,0 +1,171 @@
+"""What is asked of a request before its body is read, and while it is."""
+
+import hmac
+import ipaddress
+import socket
+from urllib.parse import urlsplit
+
+import anyio
+from fastapi import Request
+from fastapi.routing import APIRoute
+
+from serenanet_modules.server.errors import APIError
+
+SLOWEST = 2000  # bytes per second of an upload
+LINGER = 4  # times the largest upload that is read and thrown away, so that its sender gets to see the refusal
+
+
+class GuardedRoute(APIRoute):
+    """A route for clients that may use the server: those with its token or, where it has none, its own page."""
+
+    def get_route_handler(self):
+        handle = super().get_route_handler()
+
+        async def guarded(request):
+            check_client(request.headers, request.app.state.service.options)
+            return await handle(request)
+
+        return guarded
+
+
+class UploadRoute(GuardedRoute):
+    """A guarded route whose requests are bounded in number, size and time."""
+
+    def get_route_handler(self):
+        handle = super().get_route_handler()
+
+        async def bounded(request):
+            service = request.app.state.service
+            limit = service.options.timeout
+            with service.admission:
+                try:
+                    with anyio.fail_after(limit):
+                        receive = limited(request.receive, service.options, request.headers)
+                        return await handle(Request(request.scope, receive))
+                except TimeoutError:
+                    message = f"the transcription was not ready after {limit:g} s; try again, or send shorter audio"
+                    raise APIError(503, message, code="timeout", retry_after=service.retry_after) from None
+
+        return bounded
+
+
+def check_client(headers, options, authorization=None):
+    """Refuse who has no token; where there is none, pages of other servers.
+
+    A browser lets any page send requests to any server, and says in ``Origin`` whose page it was. It takes a server for
+    the page's own when the page's name now leads to that server's address (DNS rebinding), so a name must be known
+    besides; an address cannot be rebound. Other programs send no ``Origin``.
+
+    Parameters
+    ----------
+    headers : Headers
+    options : Options
+    authorization : str, optional
+        Where the header is missing.
+    """
+    if options.token is not None:
+        return check_token(headers.get("authorization") or authorization, options.token)
+    origin, host = headers.get("origin"), headers.get("host", "")
+    if origin is None:
+        return
+    if origin.partition("://")[2] != host:
+        raise APIError(403, "without a token only this server's own page may use it", code="foreign_origin")
+    if not _is_known(host, options.hosts):
+        message = f"without a token this server has no page at {host!r}; start it with --token or --allow-host"
+        raise APIError(403, message, code="unknown_host")
+
+
+def _is_known(host, hosts):
+    """Whether a Host header is an address, or a name of this machine."""
+    try:
+        ipaddress.ip_address(urlsplit(f"//{host}").hostname or "")
+        return True
+    except ValueError:
+        name = host.partition(":")[0].lower()
+    own = socket.gethostname().lower()
+    return name in {"localhost", own, f"{own}.local", *map(str.lower, hosts)} or name.endswith(".localhost")
+
+
+def check_token(authorization, token):
+    """Refuse what is not ``Bearer`` and the token, in a time that says nothing about how much of it was right.
+
+    Parameters
+    ----------
+    authorization : str or None
+        The header, whose bytes are read as Latin-1, as ASGI's are.
+    token : str
+    """
+    scheme, _, given = (authorization or "").partition(" ")
+    right = hmac.compare_digest(given.strip().encode("latin-1"), token.encode())
+    if scheme.lower() != "bearer" or not right:
+        raise APIError(401, "this server wants its token as 'Authorization: Bearer TOKEN'", code="invalid_api_key")
+
+
+def limited(receive, options, headers):
+    """An ASGI ``receive`` that refuses a body that is too large or too slow, as soon as it is known to be.
+
+    Some of the rest of a large one is read before the refusal: clients that find their connection closed while they
+    still send report that and not the answer.
+    """
+    most, announced, seen, ended = options.max_upload_bytes, headers.get("content-length", ""), 0, False
+    too_large = announced.isascii() and announced.isdigit() and int(announced) > most
+    message = f"the upload is larger than {size(most)}; send less at a time"
+    refusal = APIError(413, message, "file", "upload_too_large", hang_up=True)
+    until = anyio.current_time() + options.idle_seconds
+
+    async def arriving():
+        nonlocal seen, ended
+        with anyio.CancelScope(deadline=until + seen / SLOWEST):
+            message = await receive()
+            seen += len(message.get("body", b""))
+            ended = not message.get("more_body")
+            return message
+        raise APIError(408, "the upload is too slow", "file", "upload_too_slow", hang_up=True)
+
+    async def counted():
+        nonlocal too_large
+        if ended:
+            return await receive()  # comes when the client has gone
+        if too_large and headers.get("expect", "").lower() == "100-continue":
+            raise refusal  # a client that asks first has sent nothing yet
+        message = await arriving()
+        too_large = too_large or seen > most
+        while too_large and message.get("more_body") and seen < LINGER * most:
+            message = await arriving()
+        if too_large:
+            raise refusal
+        return message
+
+    return counted
+
+
+def size(count):
+    """A number of bytes for people.
+
+    Examples
+    --------
+    >>> size(26214400), size(1000)
+    ('25 MB', '1000 bytes')
+    """
+    return f"{count / 2**20:.3g} MB" if count >= 2**20 else f"{count} bytes"
+
+
+class Admission:
+    """How many requests are inside; a context manager that refuses one too many.
+
+    Parameters
+    ----------
+    refusal : callable
+        Given the number that is inside, the error for another one, or None.
+    """
+
+    def __init__(self, refusal):
+        self.refusal, self.count = refusal, 0
+
+    def __enter__(self):
+        if error := self.refusal(self.count):
+            raise error
+        self.count += 1
+
+    def __exit__(self, *_):
+        self.count -= 1

@@ -1,0 +1,62 @@
+"""From an upload to samples. The file has a name of ours, in a folder of its own that is gone afterwards."""
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from serenanet_modules.data.audio import REASONS, SAMPLE_RATE, AudioError, blocks
+from serenanet_modules.server.errors import APIError
+
+
+def read(file, max_seconds, timeout):
+    """Decode an upload, and stop where it gets too long: headers may say anything.
+
+    Parameters
+    ----------
+    file : binary file
+        What the client sent.
+    max_seconds : float
+        Of audio.
+    timeout : float
+        Most seconds of work.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,) float32 at 16 kHz, N > 0.
+
+    Raises
+    ------
+    APIError
+        400 for what is no audio, 413 for too much of it, 503 where it takes too long.
+    """
+    until = time.monotonic() + timeout
+    with tempfile.TemporaryDirectory(prefix="serenanet-") as folder:
+        path = Path(folder) / "upload"
+        with open(path, "wb") as copy:
+            shutil.copyfileobj(file, copy)
+        try:
+            return _decode(path, max_seconds, until)
+        except AudioError as error:
+            detail = f" ({error.detail})" if error.detail else ""
+            message = f"the audio file cannot be used: {REASONS[error.reason]}{detail}"
+            raise APIError(400, message, "file", "invalid_audio") from None
+
+
+def _decode(path, max_seconds, until):
+    parts, left = [], int(max_seconds * SAMPLE_RATE)
+    for block in blocks(path):
+        left -= len(block)
+        if left < 0:
+            message = f"the audio is longer than {max_seconds:g} s; send it in parts"
+            raise APIError(413, message, "file", "audio_too_long")
+        if time.monotonic() > until:
+            raise APIError(503, "decoding the audio took too long", "file", "timeout")
+        parts.append(block)
+    samples = np.concatenate([np.empty(0, np.float32), *parts])
+    if not len(samples):
+        raise AudioError("empty", path)
+    return samples

@@ -1,0 +1,10 @@
+"""From a command line to a trained and evaluated model."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "schedule": ["WarmupCosine"],
+    },
+)

@@ -1,0 +1,132 @@
+"""CTC training: SerenaNet's losses, any CTC model without the parts that it lacks."""
+
+import torch
+from speechbrain.core import Stage
+from torch.nn import functional
+
+from serenanet_modules.analysis.scoring import score
+from serenanet_modules.decoding.greedy import greedy
+from serenanet_modules.lobes.blocks.lengths import valid_mask
+from serenanet_modules.runtime import distributed
+from serenanet_modules.training.brains.text import TextBrain
+
+
+class CTCBrain(TextBrain):
+    """Trains a `CTCModel`; parameters as in `TextBrain`."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._decoded = []  # (head, id, reference, hypothesis) of this process's dev utterances
+
+    def compute_forward(self, batch, stage):
+        """Batch -> `CTCOutput`; training adds speed perturbation, SpecAugment and PESSL's masks."""
+        x, lengths = self.inputs(batch, stage)
+        more = self.model_inputs(batch)
+        if stage != Stage.TRAIN:
+            return self.modules.model(x, lengths, **more)
+        masking = None if self.masker is None else self.masker(x, lengths)
+        if self.hparams.spec_augment is not None:
+            x = self.hparams.spec_augment(x, lengths)
+        least = frames_needed(batch.labels, batch.label_lengths)
+        return self.modules.model(x, lengths, masking, least, **more)
+
+    def model_inputs(self, batch):
+        """What the model is given beside features, lengths and masks, by name."""
+        return {}
+
+    def compute_objectives(self, outputs, batch, stage):
+        """Named losses, each a mean over the batch's utterances; ``loss`` is their weighted sum."""
+        h = self.hparams
+        feasible = frames_needed(batch.labels, batch.label_lengths) <= outputs.lengths
+        if stage == Stage.TRAIN and batch.plan.weight:
+            left_out = [u.id for u, ok in zip(batch.utterances, feasible.tolist(), strict=True) if not ok]
+            self.progress.infeasible += left_out
+        losses = {"ctc": self._ctc(outputs.decoder, outputs, batch, feasible)}
+        total = h.ctc_weight * losses["ctc"]
+        if outputs.prediction is not None:
+            losses["pessl"] = outputs.prediction.loss.mean()
+            total = total + h.pessl_weight * losses["pessl"]
+        if outputs.car is not None:
+            losses["car_kl"] = divergence(outputs.decoder.detach(), outputs.car, outputs.lengths)
+            total = total + h.car_weight * losses["car_kl"]
+            if h.car_ctc_weight:
+                losses["car_ctc"] = self._ctc(outputs.car, outputs, batch, feasible)
+                total = total + h.car_ctc_weight * losses["car_ctc"]
+        for name, value in outputs.regularisers.items():
+            losses[name] = value
+            total = total + getattr(h, name) * value
+        return {"loss": total, **losses}
+
+    def _ctc(self, log_probs, outputs, batch, feasible):
+        """Mean over utterances of -log p(labels) per label; infeasible utterances count 0."""
+        # without labels its loss is finite: the gradient of an infinite one is not a number, even times 0
+        label_lengths = torch.where(feasible, batch.label_lengths, 0)
+        per_utterance = ctc_per_utterance(log_probs, outputs.lengths, batch.labels, label_lengths, self.units.blank_id)
+        per_utterance = torch.where(feasible, per_utterance, 0.0)
+        finite = torch.isfinite(per_utterance).tolist()
+        self.suspect([u.id for u, ok in zip(batch.utterances, finite, strict=True) if not ok])
+        return per_utterance.mean()
+
+    def transcribe(self, outputs):
+        """Unit ids of each utterance of a dev batch, by the prefix of their error rates' names; the first ones select
+        checkpoints."""
+        return {"": greedy(outputs.log_probs(self.hparams.scoring), outputs.lengths)}
+
+    def validate_batch(self, outputs, batch):
+        """Decode a dev batch."""
+        for head, found in self.transcribe(outputs).items():
+            for utterance, units in zip(batch.utterances, found, strict=True):
+                reference = utterance.phonemes if self.units.kind == "phoneme" else utterance.text
+                self._decoded.append((head, utterance.id, reference, self.units.decode(units)))
+
+    def dev_errors(self):
+        """Error rates in percent over the dev sets of all processes; the first selects checkpoints.
+
+        That is the character error rate: it falls while hardly a whole word is right yet, it is the finer one on a
+        small dev set, and not every language writes spaces between words.
+        """
+        decoded = distributed.gather_objects(self._decoded)
+        self._decoded = []
+        errors = {}
+        for head in dict.fromkeys(head for head, *_ in decoded):
+            rows = [row for own, *row in decoded if own == head]
+            references = {key: reference for key, reference, _ in rows}
+            hypotheses = {key: hypothesis for key, _, hypothesis in rows}
+            levels = {"PER": "phone"} if self.units.kind == "phoneme" else {"CER": "char", "WER": "word"}
+            for name, level in levels.items():
+                errors[head + name] = 100 * score(references, hypotheses, level).total.rate
+        return errors
+
+
+def ctc_per_utterance(log_probs, lengths, labels, label_lengths, blank_id):
+    """-log p(labels | x) / labels per utterance (B,), from log_probs (B, T, V); always in float32."""
+    with torch.autocast(log_probs.device.type, enabled=False):
+        loss = functional.ctc_loss(
+            log_probs.float().transpose(0, 1),
+            labels,
+            lengths,
+            label_lengths,
+            blank=blank_id,
+            reduction="none",
+            zero_infinity=False,
+        )
+    return loss / label_lengths.clamp(min=1)
+
+
+def frames_needed(labels, label_lengths):
+    """Least frames a CTC path needs, (B,): one per label and one blank between equal neighbours.
+
+    Examples
+    --------
+    >>> frames_needed(torch.tensor([[1, 1, 2], [3, 0, 0]]), torch.tensor([3, 1])).tolist()
+    [4, 1]
+    """
+    repeats = (labels[:, 1:] == labels[:, :-1]) & valid_mask(label_lengths - 1, labels.shape[1] - 1)
+    return label_lengths + repeats.sum(1)
+
+
+def divergence(reference, log_probs, lengths):
+    """KL(reference ‖ log_probs), both (B, T, V) log-probabilities, mean over valid frames."""
+    valid = valid_mask(lengths, log_probs.shape[1])
+    kl = (reference.exp() * (reference - log_probs)).sum(-1)
+    return kl.masked_select(valid).mean()

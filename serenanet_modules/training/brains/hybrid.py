@@ -1,0 +1,68 @@
+"""Hybrid CTC/attention training (Watanabe et al. 2017)."""
+
+from serenanet_modules.decoding.attention import AttentionBeam
+from serenanet_modules.decoding.greedy import greedy
+from serenanet_modules.errors import UserError
+from serenanet_modules.runs.language_model import NeuralLMRun
+from serenanet_modules.training.brains.ctc import CTCBrain
+from serenanet_modules.training.hybrid_evaluation import HybridEvaluation
+from serenanet_modules.training.label_loss import label_loss
+
+DEV_BEAM = 2  # hypotheses in validation, whose joint score selects checkpoints; few, so that it stays cheap
+
+
+class HybridBrain(CTCBrain):
+    """Trains a `HybridModel`; parameters as in `TextBrain`.
+
+    The loss is ``ctc_weight`` times CTC plus the rest of 1 times the attention decoder's label-smoothed cross-entropy,
+    both per label.
+    """
+
+    evaluation = HybridEvaluation
+
+    @classmethod
+    def check(cls, plain, where):
+        """Refuse a missing decoder, and weights that cannot be."""
+        super().check(plain, where)
+        if "attention_decoder" in plain:  # which leaves objects out
+            raise UserError(f"{where}: 'attention_decoder' is null; give !include:decoders/transformer.yaml or mamba")
+        for key in ("ctc_weight", "decoding_ctc_weight", "label_smoothing"):
+            if plain[key] is not None and not 0 <= plain[key] <= 1:
+                raise UserError(f"{where}: '{key}' must be between 0 and 1, not {plain[key]}")
+        if plain["neural_lm"] is not None:
+            NeuralLMRun(plain["neural_lm"])
+
+    @classmethod
+    def outputs(cls, plain, where, train, save):
+        """As `TextBrain`'s; refuses a language model of other units."""
+        arguments, sizes = super().outputs(plain, where, train, save)
+        if plain["neural_lm"] is not None:
+            NeuralLMRun(plain["neural_lm"]).check(arguments["units"])
+        return arguments, sizes
+
+    def model_inputs(self, batch):
+        """The labels, which the decoder is taught by."""
+        return {"labels": batch.labels}
+
+    def compute_objectives(self, outputs, batch, stage):
+        """As `CTCBrain`'s, with the attention decoder's loss, and its accuracy in percent, which is reported only."""
+        losses = super().compute_objectives(outputs, batch, stage)
+        h, count = self.hparams, batch.label_lengths + 1
+        summed, right = label_loss(outputs.attention, batch.labels, batch.label_lengths, h.label_smoothing)
+        loss = (summed / count).mean()
+        losses["loss"] = losses["loss"] + (1 - h.ctc_weight) * loss
+        return {**losses, "attention": loss, "accuracy": 100 * (right / count).mean()}
+
+    def transcribe(self, outputs):
+        """By a small joint beam search, and greedily by the CTC head."""
+        log_probs = outputs.log_probs(self.hparams.scoring)
+        weight = self.hparams.decoding_ctc_weight
+        beam = AttentionBeam(
+            self.modules.model.attention,
+            self.units,
+            DEV_BEAM,
+            AttentionBeam.ctc_weight if weight is None else weight,
+            length_normalisation=self.hparams.length_normalisation,
+        )
+        joint = [h.units for h in beam(outputs.hidden, log_probs, outputs.lengths)]
+        return {"": joint, "ctc_": greedy(log_probs, outputs.lengths)}

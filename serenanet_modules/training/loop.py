@@ -1,0 +1,304 @@
+"""The training loop that every model shares, on SpeechBrain's Brain.
+
+What it adds: randomness drawn from (seed, epoch, micro-batch) alone, so that a resumed run, or one on another
+number of processes, draws the same; exact weights for utterances whatever the accumulation and the number of
+processes; a learning rate set before each step; steps with non-finite gradients that change nothing; micro-batches
+that do not fit into memory done in parts; checkpoints on time and on SIGTERM or SIGINT; and losses logged by name.
+"""
+
+import logging
+import signal
+import time
+
+import speechbrain as sb
+import torch
+from speechbrain.core import Stage
+from speechbrain.utils.train_logger import FileTrainLogger
+from torch.utils.tensorboard import SummaryWriter
+
+from serenanet_modules.data.augment import change_speed
+from serenanet_modules.errors import UserError
+from serenanet_modules.runtime import distributed
+from serenanet_modules.training.halving import Halving, attempting
+from serenanet_modules.training.task import Task
+
+logger = logging.getLogger(__name__)
+
+LOG_EVERY = 10  # optimizer steps between TensorBoard points
+CHECKPOINT_BEFORE_VALIDATION = 30.0  # seconds of training worth a checkpoint when an epoch's steps are done
+
+
+class RecipeBrain(Task, sb.Brain):
+    """Subclasses give ``compute_forward``, ``compute_objectives``, ``validate_batch`` and ``dev_errors``, and answer
+    what `Task` asks.
+
+    ``compute_objectives(outputs, batch, Stage.TRAIN)`` returns a dict of named losses, each a mean over the
+    batch's utterances; the entry ``loss`` is what is minimised.
+
+    Parameters
+    ----------
+    progress : Progress
+    sampler : BatchSampler
+        Of the training loader; shared with `fit`.
+    modules, opt_class, hparams, run_opts, checkpointer
+        As in `speechbrain.Brain`.
+    """
+
+    def __init__(self, *args, progress, sampler, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.progress, self.train_sampler = progress, sampler
+        self.checkpointer.add_recoverable("progress", progress)
+        self.signal = None  # the SIGTERM or SIGINT that asked to stop
+        self._suspects = []  # ids of utterances whose loss was not finite in the step under way
+        self._clock = self._last_checkpoint = time.monotonic()
+        self._cpu_clock = time.process_time()
+        self.train_logger = FileTrainLogger(f"{self.hparams.output_folder}/train_log.txt")
+        self.writer = None
+        self._halving = Halving(f"{self.hparams.output_folder}/save")
+
+    def fit(self, *args, **kwargs):
+        """Train as the parent does; SIGTERM and SIGINT end it after the step under way, with a checkpoint."""
+        previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            super().fit(self.progress, *args, **kwargs)
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            if self.writer is not None:
+                self.writer.close()
+
+    def _on_signal(self, number, frame):
+        self.signal = number
+
+    def on_fit_start(self):
+        """Wrap, make the optimizer, recover."""
+        super().on_fit_start()
+        self.train_sampler.done = self.step
+        self._clock = self._last_checkpoint = time.monotonic()
+        self._cpu_clock = time.process_time()
+        if distributed.is_main():
+            folder = f"{self.hparams.output_folder}/tensorboard"
+            self.writer = SummaryWriter(folder, purge_step=self.optimizer_step + 1)
+        if self.step or self.progress.epoch:
+            logger.info("Resuming in epoch %d after %d batches", max(1, self.progress.epoch), self.step)
+
+    def _wrap_distributed(self):
+        """Give all processes the main one's weights.
+
+        Gradients are summed once a step (`optimizers_step`), not by hooks of DistributedDataParallel during the last
+        backward pass: so a micro-batch is its process's own affair, and may be tried again in parts.
+        """
+        distributed.broadcast_tensors(self.modules.state_dict().values())
+
+    @property
+    def _parameters(self):
+        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    # --- training -------------------------------------------------------------------------------------------------
+
+    def inputs(self, batch, stage):
+        """Normalised features (B, T, F) and lengths (B,) of a batch; training changes its speed at random."""
+        wavs, lengths = batch.wavs, batch.wav_lengths
+        if stage == Stage.TRAIN and self.hparams.speed_perturb is not None:
+            wavs, lengths = change_speed(self.hparams.speed_perturb, wavs, lengths)
+        return self.modules.features(wavs, lengths)
+
+    def fit_batch(self, batch):
+        """One micro-batch; the optimizer steps where the plan closes a step."""
+        plan = batch.plan
+        parts = self._halving.run(
+            self.progress.epoch, batch, attempting(self._parameters, lambda *span: self._backward(batch, *span))
+        )
+        losses = _mean(parts)
+        if not all(torch.isfinite(part["loss"]) for _, part in parts):
+            self._suspects = self._suspects or [u.id for u in batch.utterances]
+        elif plan.weight and losses:
+            self.progress.add(losses)
+        if plan.closes_step:
+            self.optimizers_step()
+            self._log_step(losses)
+        return losses["loss"].cpu() if losses else torch.tensor(torch.nan)  # which no mean counts
+
+    def _backward(self, batch, start, stop):
+        """Add the gradient of some utterances of a micro-batch; their losses."""
+        plan = batch.plan
+        whole = stop - start == len(batch.utterances)
+        torch.manual_seed(_mix(self.hparams.seed, self.progress.epoch, plan.number, *(() if whole else (start, stop))))
+        part = (batch if whole else batch.part(start, stop)).to(self.device)
+        with self.training_ctx:
+            outputs = self.compute_forward(part, Stage.TRAIN)
+            losses = self.compute_objectives(outputs, part, Stage.TRAIN)
+        # gradients are summed over processes: each utterance of the step weighs the same
+        share = plan.weight * (stop - start) / plan.step_size
+        self.scaler.scale(losses["loss"] * share).backward()
+        return {name: value.detach() for name, value in losses.items()}
+
+    def suspect(self, ids):
+        """Remember utterances whose loss is not finite."""
+        self._suspects += ids
+
+    def optimizers_step(self):
+        """Clip, set the rate, step; a non-finite gradient changes nothing and names its utterances."""
+        distributed.sum_gradients(self._parameters)
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.hparams.max_grad_norm)
+        self.optimizer_step += 1
+        rate = self.hparams.lr_schedule(self.optimizer_step, self._share_done())
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        finite = bool(torch.isfinite(norm))
+        if finite or self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        self.progress.skipped = 0 if finite else self.progress.skipped + 1
+        if not finite:
+            self._report_skipped()
+        self._suspects = []
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _report_skipped(self):
+        names = distributed.gather_objects(self._suspects)
+        logger.warning(
+            "Step %d changed no weight: its gradient is not finite. Utterances with a non-finite loss: %s",
+            self.optimizer_step,
+            ", ".join(names) or "none, the backward pass overflowed",
+        )
+        if self.progress.skipped > self.hparams.nonfinite_patience:
+            raise UserError(
+                f"{self.progress.skipped} optimizer steps in a row had a non-finite gradient, more than "
+                f"nonfinite_patience {self.hparams.nonfinite_patience}; look at the utterances named in log.txt, or "
+                "lower lr"
+            )
+
+    def _share_done(self):
+        """Share of the whole training done when the step under way is finished, 0…1."""
+        epoch = self.progress.epoch - 1 + self.step / len(self.train_sampler)
+        return epoch / self.progress.limit
+
+    def _log_step(self, losses):
+        if self.writer is None or self.optimizer_step % LOG_EVERY:
+            return
+        for name, value in losses.items():
+            self.writer.add_scalar(f"train/{name}", float(value.detach()), self.optimizer_step)
+        self.writer.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], self.optimizer_step)
+        for name, value in getattr(self.modules.model, "statistics", dict)().items():
+            self.writer.add_scalar(f"train/{name}", value, self.optimizer_step)
+
+    # --- checkpoints ----------------------------------------------------------------------------------------------
+
+    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
+        if self.step % self.train_sampler.accumulation:
+            return False
+        interval = 60 * self.hparams.ckpt_interval_minutes  # 0: none on time
+        due = 0 < interval < time.monotonic() - self._last_checkpoint
+        return distributed.broadcast_object(due or self.signal is not None)
+
+    def _save_intra_epoch_ckpt(self):
+        self._tick()
+        self._share_infeasible()
+        super()._save_intra_epoch_ckpt()
+        self._last_checkpoint = time.monotonic()
+        self._leave_if_asked()
+
+    def _leave_if_asked(self):
+        """Exit if the main process was asked to; all processes call this at the same place."""
+        number = distributed.broadcast_object(self.signal)
+        if number is not None:
+            name = signal.Signals(number).name
+            logger.warning("Stopped by %s; the same command resumes from here", name)
+            raise SystemExit(128 + number)
+
+    def _share_infeasible(self):
+        """Let each process know those of all, so that any checkpoint holds all."""
+        self.progress.infeasible = sorted(set(distributed.gather_objects(self.progress.infeasible)))
+
+    def _tick(self):
+        """Add the time since the last call to the training's seconds."""
+        now, cpu_now = time.monotonic(), time.process_time()
+        self.progress.seconds += now - self._clock
+        self.progress.cpu_seconds += cpu_now - self._cpu_clock
+        self._clock, self._cpu_clock = now, cpu_now
+
+    # --- stages ---------------------------------------------------------------------------------------------------
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        """Close a stage: a checkpoint before a long validation, scores and a checkpoint after it."""
+        if stage == Stage.TRAIN:
+            self.train_sampler.done = 0
+            elapsed = time.monotonic() - self._last_checkpoint
+            if distributed.broadcast_object(elapsed > CHECKPOINT_BEFORE_VALIDATION):
+                self._save_intra_epoch_ckpt()
+            return
+        errors = self.dev_errors()
+        losses = distributed.gather_objects([float(stage_loss)])
+        dev_loss = sum(losses) / len(losses)
+        self.progress.judge(float(next(iter(errors.values()))), dev_loss)
+        self._tick()
+        self._remember(epoch, dev_loss, errors)
+        self._log_epoch(epoch, dev_loss, errors)
+        self.checkpointer.save_and_keep_only(
+            meta={"epoch": epoch, "error": self.progress.dev_errors[-1]},
+            num_to_keep=self.hparams.checkpoints_to_average,
+            min_keys=["error"],
+            keep_recent=True,
+            verbosity=logging.DEBUG,
+        )
+        self._last_checkpoint = time.monotonic()
+        self._leave_if_asked()
+
+    def _remember(self, epoch, dev_loss, errors):
+        """Add the epoch to the history, which checkpoints and result.json hold."""
+        entry = {"epoch": epoch, "steps": self.optimizer_step, "seconds": round(self.progress.seconds, 1)}
+        dev = {"loss": dev_loss, **{name: float(value) for name, value in errors.items()}}
+        self.progress.history.append({**entry, "train": self.progress.means, "dev": dev})
+
+    @torch.no_grad()
+    def evaluate_batch(self, batch, stage):
+        """Validate one batch."""
+        if distributed.world_size() == 1:
+            self._leave_if_asked()
+        with self.evaluation_ctx:
+            batch.to(self.device)
+            outputs = self.compute_forward(batch, stage)
+            losses = self.compute_objectives(outputs, batch, stage)
+        self.validate_batch(outputs, batch)
+        return losses["loss"].detach().cpu()
+
+    def _log_epoch(self, epoch, dev_loss, errors):
+        self._share_infeasible()
+        infeasible = self.progress.infeasible
+        if infeasible:
+            logger.warning(
+                "%d utterances have fewer frames than labels and were left out: %s",
+                len(infeasible),
+                ", ".join(infeasible),
+            )
+        stats = {"epoch": epoch, "lr": f"{self.optimizer.param_groups[0]['lr']:.2e}"}
+        self.train_logger.log_stats(  # on all processes: only the main one writes, and the others wait for it
+            {**stats, "seconds": round(self.progress.seconds)},
+            train_stats=self.progress.means,
+            valid_stats={"loss": dev_loss, **errors},
+        )
+        if self.writer is None:
+            return
+        for name, value in {"loss": dev_loss, **errors}.items():
+            self.writer.add_scalar(f"dev/{name}", value, self.optimizer_step)
+        self.writer.add_scalar("train/infeasible", len(infeasible), self.optimizer_step)
+        self.writer.flush()
+
+
+def _mean(parts):
+    """Named losses of a micro-batch from (number of utterances, losses) of its parts; {} where there are none."""
+    if len(parts) == 1:
+        return parts[0][1]
+    total = sum(count for count, _ in parts)
+    names = parts[0][1] if parts else ()
+    return {name: sum(count * losses[name] for count, losses in parts) / total for name in names}
+
+
+def _mix(*numbers):
+    """A seed from several integers."""
+    seed = 0
+    for number in numbers:
+        seed = (seed * 1_000_003 + number + 1) % (2**63)
+    return seed

@@ -1,0 +1,99 @@
+"""`serenanet validate` says what a training would find, and whether it could start."""
+
+import shutil
+
+import pytest
+from PIL import Image
+
+from serenanet_modules import cli
+from tests.support import layouts
+from tests.support.layouts import noise
+from tests.support.tiny import make_corpus, read_tsv, write_tsv
+
+
+@pytest.fixture
+def validate(capsys):
+    def run(*arguments):
+        status = cli.main(["validate", *map(str, arguments)])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    return make_corpus(tmp_path_factory.mktemp("validate") / "sw")
+
+
+def test_a_corpus_that_can_train(validate, release, tmp_path):
+    """The layout is guessed; hours, characters and a figure are there, and nothing is written into the corpus."""
+    before = sorted(release.rglob("*"))
+    status, out, _ = validate(release, "--locale", "sw", "--plot", tmp_path / "figure.png")
+    assert status == 0 and out.startswith("36 utterances, read as CommonVoice (locale sw)")
+    rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(("train ", "dev ", "test "))}
+    assert [rows[split][2] for split in ("train", "dev", "test")] == ["24", "6", "6"]
+    assert "characters of train" in out and "A training can start." in out and "--decode also finds" in out
+    assert Image.open(tmp_path / "figure.png").size == (1320, 960)
+    assert sorted(release.rglob("*")) == before
+
+
+def test_what_is_odd_is_named(validate, release, tmp_path):
+    """Rejects with reasons, sentences and speakers that cross, outliers, rare characters."""
+    folder = shutil.copytree(release, tmp_path / "sw")
+    train, test = read_tsv(folder / "train.tsv"), read_tsv(folder / "test.tsv")
+    train[0]["sentence"] = "Ndiyo x."
+    test[0] |= {"sentence": train[1]["sentence"], "client_id": train[1]["client_id"]}
+    write_tsv(folder / "train.tsv", train)
+    write_tsv(folder / "test.tsv", test)
+    cut = folder / "clips" / train[2]["path"]
+    cut.write_bytes(cut.read_bytes()[:-500])
+    (folder / "clips" / train[3]["path"]).unlink()
+    status, out, _ = validate(folder, "--locale", "sw", "--recipe", "recipes/CommonVoice", "--decode")
+    assert status == 0
+    assert "rejected from train: truncated (1)" in out and train[2]["path"] in out and train[3]["path"] in out
+    assert "utterances of test whose sentence is in train too (1)" in out
+    assert "speakers of test that also speak in train (1)" in out
+    assert "x U+0078 latin small letter x" in out
+    assert f"{train[0]['path'][:-4]}  " in out.partition("unusual speech rates")[2]
+
+
+def test_nothing_to_train_on(validate, tmp_path):
+    """Status 1 where train or dev would be empty; the reasons are told."""
+    (tmp_path / "train.tsv").write_text("path\ttext\na.wav\tneno\n")
+    status, out, _ = validate(tmp_path / "train.tsv", "--locale", "sw")
+    assert status == 1
+    assert "problem: no train utterance is usable (1 missing)" in out
+    assert "problem: there is no dev set; a training needs train and dev" in out
+
+
+def test_options_of_a_recipe(validate, tmp_path):
+    layouts.fleurs(tmp_path)
+    status, out, _ = validate(tmp_path, "--recipe", "recipes/FLEURS", "--language", "sw_ke")
+    assert status == 0 and "6 utterances, read as FLEURS (locale sw_ke)" in out
+    status, _, err = validate(tmp_path, "--recipe", "recipes/FLEURS", "--language", "swke")
+    assert status == 2 and "did you mean sw_ke" in err
+    status, _, err = validate(tmp_path, "--recipe", "recipes/FLEURS", "--langage", "sw_ke")
+    assert status == 2 and "unknown key 'langage'; did you mean 'language'?" in err
+    status, _, err = validate(tmp_path, "--recipe", "recipes/FLEURS", "--language")
+    assert status == 2 and "--key value" in err
+
+
+def test_layouts_are_guessed(validate, tmp_path):
+    for layout, name in ((layouts.mboshi, "Mboshi"), (layouts.swahili_speech, "SwahiliSpeech")):
+        assert f"read as {name} " in validate(layout(tmp_path / name))[1]
+    noise(tmp_path / "audio" / "a.wav")
+    noise(tmp_path / "audio" / "b.wav")
+    status, _, err = validate(tmp_path / "audio")
+    assert status == 2 and "is in no layout known here" in err
+    status, out, _ = validate(tmp_path / "audio", "--unlabelled")
+    assert status == 0 and "1 train utterance(s) have no text" in out
+    (tmp_path / "audio" / "train.tsv").write_text("client_id\tpath\tsentence\n")
+    status, _, err = validate(tmp_path / "audio")
+    assert status == 2 and "there is no dev.tsv in this data folder" in err
+
+
+def test_options_that_cannot_be(validate, release, tmp_path):
+    """Refused before the corpus is read."""
+    status, out, err = validate(release, "--plot", tmp_path / "figure.bmp")
+    assert (status, out) == (2, "") and "a figure's name ends in .png, .pdf, .svg" in err
+    assert validate(release, "--jobs", "-1")[0] == 2

@@ -1,0 +1,70 @@
+"""Result folders of small models that never trained, and yet say something else in each frame."""
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from serenanet_modules.config.hparams import Hparams
+from serenanet_modules.data.units import train_units
+from serenanet_modules.lobes.blocks.chunking import DynamicChunking
+from tests.support.tiny import ROOT
+
+TEXTS = ["kisu hiki alikitengeneza mwaka jana", "ng'ombe wanakula majani", "habari za asubuhi"]
+SPREAD = 3.0  # standard deviation of a label's score over frames, in nats
+
+
+def make_result(folder, hparams, *overrides, units="char", vocab_size=None):
+    """Write what a training would have left, with weights of a fixed seed.
+
+    Parameters
+    ----------
+    folder : Path
+    hparams : str
+        A file of hparams/.
+    *overrides : (str, str)
+        Key and yaml text.
+    units : str
+    vocab_size : int, optional
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    outputs = train_units(units, TEXTS, vocab_size, folder / "save/units")
+    given = {"dataset": "none", "locale": "sw", "data_folder": "none", "prepared_folder": "none"}
+    asked = Hparams.load(ROOT / "hparams" / hparams, dataset={k: ("the test", v) for k, v in given.items()})
+    asked.override([("output_folder", str(folder)), ("n_mels", "40"), ("features.n_fft", "512"), *overrides])
+    asked.set("n_units", outputs.size)
+    (folder / "hyperparams.yaml").write_text(asked.text, encoding="utf-8")
+    torch.manual_seed(0)
+    built = asked.build()
+    modules = nn.ModuleDict({name: built[name] for name in ("features", "model")})
+    modules["features"].mean.fill_(-20.0)
+    modules["features"].std.fill_(12.0)
+    _make_eloquent(modules.eval())
+    save_file(modules.state_dict(), folder / "weights.safetensors")
+    return folder
+
+
+@torch.no_grad()
+def _make_eloquent(modules):
+    """Scale and shift the decoder so that no label is the best everywhere; let chunks begin at random."""
+    if isinstance(chunking := getattr(modules["model"].encoder, "chunking", None), DynamicChunking):
+        nn.init.normal_(chunking.query.weight)
+    audio = torch.from_numpy(sounds(1, 48000))
+    decoder = modules["model"].decoder
+    hidden = modules["model"](*modules["features"](audio, torch.tensor([48000]))).hidden[0]
+    scores = hidden @ decoder.weight.T
+    decoder.weight.mul_(SPREAD / scores.std(0).unsqueeze(1))
+    decoder.bias.copy_(-SPREAD * scores.mean(0) / scores.std(0))
+
+
+def sounds(count, samples):
+    """Whistles that wander over noise, (count, samples) float32."""
+    rng = np.random.default_rng(count)
+    time = np.arange(samples) / 16000
+    pitch = 8000 * rng.uniform(0, 1, (count, 1)) * (1 + np.sin(7 * time))
+    noise = 0.05 * rng.standard_normal((count, samples))
+    return (0.3 * np.sin(pitch * time / 5) * np.sin(20 * time) + noise).astype(np.float32)

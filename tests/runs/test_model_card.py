@@ -1,0 +1,76 @@
+"""The model card: data that the hub reads, the figures of result.json, and nobody's text lost."""
+
+import copy
+import json
+
+import pytest
+import ruamel.yaml
+
+from serenanet_modules.runs.model_card import card, write_card
+
+
+def measured(percent):
+    return {"percent": percent, "interval_95": [percent - 1, percent + 1]}
+
+
+RESULT = {
+    "dataset": "CommonVoice/sw",
+    "experiment": "small",
+    "seed": 1986,
+    "scoring": "average",
+    "commit": "abc",
+    "device": "cpu",
+    "epochs": 3,
+    "units": {"kind": "char", "size": 28},
+    "parameters": {"encoder": 900000, "total": 1035451},
+    "seconds": {"training": 1234.5},
+    "data": {"locales": ["sw", "zh-CN"], "splits": {"train": {"hours": 12.5}}},
+    "results": {
+        "dev": {"average/greedy": {"WER": measured(11.0)}},
+        "test": {
+            "decoder/greedy": {"WER": measured(25.0), "CER": measured(4.0)},
+            "average/greedy": {"WER": measured(23.5), "CER": measured(3.25)},
+        },
+    },
+}
+
+
+def front_and_body(text):
+    _, front, body = text.split("---\n", 2)
+    return ruamel.yaml.YAML(typ="safe").load(front), body
+
+
+def test_what_the_hub_reads():
+    front, body = front_and_body(card(RESULT))
+    assert front["language"] == ["sw", "zh"] and front["license"] == "unknown" and front["metrics"] == ["cer", "wer"]
+    (model,) = front["model-index"]
+    (entry,) = model["results"]
+    assert model["name"] == "small" and entry["dataset"]["split"] == "test"
+    assert entry["metrics"] == [{"type": "wer", "value": 23.5}, {"type": "cer", "value": 3.25}]  # of the usual decoder
+    for shown in ("1,035,451", "12.5 h", "28 of kind char", "commit abc, seed 1986", "23.50", "25.00"):
+        assert shown in body
+
+
+@pytest.mark.parametrize("name", ["a\n---\nlicense: mit", "x: [", "<script>`|", "{0.__class__}", "'\"", "\u202ea"])
+def test_names_are_only_names(name):
+    """Whatever a run is called, the card says the same."""
+    result = copy.deepcopy(RESULT)
+    result["experiment"] = result["dataset"] = name
+    front, body = front_and_body(card(result))
+    assert front["model-index"][0]["name"] == " ".join(name.split()) and front["license"] == "unknown"
+    assert "<script>" not in body and "\nlicense: mit" not in body and "23.50" in body
+
+
+def test_what_somebody_wrote_stays(tmp_path):
+    (tmp_path / "result.json").write_text(json.dumps(RESULT), encoding="utf-8")
+    write_card(tmp_path)
+    file = tmp_path / "README.md"
+    first = file.read_text(encoding="utf-8")
+    assert first.startswith(card(RESULT))
+    (tmp_path / "result.json").write_text(json.dumps({**RESULT, "commit": "def"}), encoding="utf-8")
+    write_card(tmp_path)
+    assert "commit def" in file.read_text(encoding="utf-8")
+    edited = first.replace("license: unknown", "license: cc0-1.0")
+    file.write_text(edited, encoding="utf-8")
+    write_card(tmp_path)
+    assert file.read_text(encoding="utf-8") == edited

@@ -1,0 +1,130 @@
+"""Requests share batches, and nothing else."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from serenanet_modules.data.audio import SAMPLE_RATE
+from serenanet_modules.errors import UserError
+from serenanet_modules.server.batcher import Batcher
+
+SECOND = np.zeros(SAMPLE_RATE, np.float32)
+POISON, BAD = -1.0, -2.0  # samples that kill the batch, or are refused
+
+
+class Network:
+    """Stands in for the recogniser: says the first sample of each source, and remembers the batches' sizes.
+
+    It waits for `go` before each batch.
+    """
+
+    def __init__(self):
+        self.sizes, self.go, self.began = [], threading.Event(), threading.Event()
+        self.go.set()
+
+    def __call__(self, sources):
+        self.began.set()
+        self.go.wait(60)
+        self.sizes.append(len(sources))
+        firsts = [float(source[0]) for source in sources]
+        if POISON in firsts:
+            raise RuntimeError("poison")
+        return [UserError("bad") if first == BAD else first for first in firsts]
+
+
+def together(network, values, batch_seconds=100.0):
+    """Results, or exceptions, of requests that come while the network is busy with another."""
+    network.go.clear()
+
+    async def main():
+        batcher = Batcher(network, batch_seconds, 0.0)
+        first = asyncio.create_task(batcher.transcribe(SECOND))
+        await asyncio.to_thread(network.began.wait, 60)
+        jobs = [asyncio.create_task(batcher.transcribe(SECOND + value)) for value in values]
+        while len(batcher) < len(jobs):
+            await asyncio.sleep(0)
+        network.go.set()
+        try:
+            assert await first == 0
+            return await asyncio.gather(*jobs, return_exceptions=True)
+        finally:
+            batcher.close()
+
+    return asyncio.run(main())
+
+
+def test_one_batch_and_each_its_own():
+    network = Network()
+    assert together(network, range(20)) == list(range(20))
+    assert network.sizes == [1, 20]
+
+
+def test_batches_are_bounded():
+    """No batch has more seconds than allowed, but what is longer by itself is done alone."""
+    network = Network()
+    assert together(network, range(7), batch_seconds=3.0) == list(range(7))
+    assert network.sizes == [1, 3, 3, 1]
+    network = Network()
+    assert together(network, range(3), batch_seconds=0.5) == list(range(3))
+    assert network.sizes == [1, 1, 1, 1]
+
+
+def test_an_error_is_the_request_s_own():
+    """A refused request, and one that kills the whole batch, leave the others their results."""
+    refused, killed = together(Network(), [1, BAD, 2]), together(Network(), [1, POISON, 2, BAD])
+    assert refused[::2] == [1, 2] and isinstance(refused[1], UserError)
+    assert killed[::2] == [1, 2] and isinstance(killed[1], RuntimeError) and isinstance(killed[3], UserError)
+
+
+def test_company_is_waited_for():
+    """An idle network lets a request wait for another, until a batch is full."""
+    network = Network()
+
+    async def main():
+        batcher = Batcher(network, 2.0, 60.0)
+        assert await asyncio.gather(*(batcher.transcribe(SECOND + value) for value in (1, 2))) == [1, 2]
+        batcher.close()
+
+    asyncio.run(main())
+    assert network.sizes == [2]
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.05])
+def test_cancelled_before_its_turn(wait):
+    """What is cancelled while it waits never reaches the network."""
+    network = Network()
+    network.go.clear()
+
+    async def main():
+        batcher = Batcher(network, 1.0, wait)
+        first = asyncio.create_task(batcher.transcribe(SECOND))
+        await asyncio.to_thread(network.began.wait, 60)
+        second, third = (asyncio.create_task(batcher.transcribe(SECOND + value)) for value in (1, 2))
+        await asyncio.sleep(0)
+        assert len(batcher) == 2
+        second.cancel()
+        await asyncio.sleep(0)
+        network.go.set()
+        assert await asyncio.gather(first, third) == [0, 2]
+        batcher.close()
+
+    asyncio.run(main())
+    assert network.sizes == [1, 1]
+
+
+def test_closing_finishes_what_waits():
+    network = Network()
+    network.go.clear()
+
+    async def main():
+        batcher = Batcher(network, 1.0, 0.0)
+        jobs = [asyncio.create_task(batcher.transcribe(SECOND + value)) for value in range(5)]
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(asyncio.to_thread(batcher.close))
+        network.go.set()
+        await closing
+        return await asyncio.gather(*jobs)
+
+    assert asyncio.run(main()) == list(range(5))

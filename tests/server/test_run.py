@@ -1,0 +1,85 @@
+"""`serenanet serve` from its first line to its end."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+from urllib.request import urlopen
+
+import pytest
+
+from serenanet_modules import cli
+from serenanet_modules.errors import UserError
+from serenanet_modules.server import run
+from tests.server.browser import until
+from tests.server.conftest import URL
+from tests.support.tiny import ROOT
+
+
+def test_a_server_and_its_end(tiny, clips, transcripts, tmp_path):
+    """SIGTERM: what has begun to arrive is still answered, what is new is not, and the status is 0."""
+    command = [sys.executable, "-m", "serenanet_modules.cli", "serve", str(tiny[1]), "--port", "0", "--name", "demo"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as server:
+        try:
+            name, port = re.match(r"(\S+) at http://127\.0\.0\.1:(\d+) ", server.stdout.readline()).groups()
+            with urlopen(f"http://127.0.0.1:{port}/v1/models") as answer:
+                assert name == json.load(answer)["data"][0]["id"] == "demo"
+            body = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+            body += clips[0].read_bytes() + b"\r\n--x--\r\n"
+            head = f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+            with socket.create_connection(("127.0.0.1", int(port))) as connection:
+                connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:1000])
+                until(lambda: _inside(port), "the request to be seen", 60)
+                server.send_signal(signal.SIGTERM)
+                until(lambda: _is_closed(port), "the server to refuse connections", 60)
+                connection.sendall(body[1000:])
+                answer = connection.makefile("rb").read()
+            assert answer.startswith(b"HTTP/1.1 200") and transcripts[0].text.encode() in answer
+            assert server.wait(60) == 0
+        finally:
+            server.kill()
+
+
+def _inside(port):
+    """Whether uvicorn has handed the request on; a request of its own has then been through after it."""
+    with urlopen(f"http://127.0.0.1:{port}/healthz") as answer:
+        return answer.status == 200
+
+
+def _is_closed(port):
+    try:
+        socket.create_connection(("127.0.0.1", int(port))).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("host, port", [("127.0.0.1", None), ("no.such.host.invalid", 0), ("127.0.0.1", 99999)])
+def test_places_that_are_not_free(host, port):
+    """One sentence for a port that is taken, a host that is nobody's, and no port at all."""
+    with run.listen("127.0.0.1", 0) as taken, pytest.raises(UserError, match="choose another --port or --host"):
+        run.listen(host, taken.getsockname()[1] if port is None else port)
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["nowhere"], "nowhere: there is no such folder"),
+        (["nowhere", "--token", ""], "at least one of them"),
+        (["nowhere", "--token", "sécret"], "the token must be ASCII"),
+        (["nowhere", "--max-seconds", "-1"], "'-1' is not a number above 0"),
+        (["nowhere", "--max-queue", "none"], "'none' is not a number from 1"),
+    ],
+)
+def test_bad_command_lines(capsys, arguments, words):
+    assert cli.main(["serve", "--port", "0", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+
+
+def test_bad_language_models(tiny, capsys, tmp_path):
+    """Found before the first request."""
+    assert cli.main(["serve", "--port", "0", str(tiny[1]), "--lm", str(tmp_path / "no.arpa")]) == 2
+    assert "no.arpa: no such language model" in capsys.readouterr().err

@@ -1,0 +1,151 @@
+"""OpenAI's own client against a live server: it cannot tell whose it is."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+import soundfile
+
+from serenanet_modules.data.audio import SAMPLE_RATE, load
+from serenanet_modules.inference import formats
+from tests.server.browser import until
+from tests.server.conftest import URL, Held, refused
+
+openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
+
+
+@pytest.fixture(scope="module")
+def client(live):
+    with (
+        live() as address,
+        openai.OpenAI(base_url=f"{address}/v1", api_key="any", max_retries=0) as client,
+    ):
+        yield client
+
+
+def transcribe(client, clip, **options):
+    return client.audio.transcriptions.create(file=clip, model="tiny", **options)
+
+
+def test_json(client, clips, transcripts):
+    """The text is the recogniser's, by any way of giving a file and by the name that OpenAI's model has."""
+    expected = transcripts[0]
+    answer = transcribe(client, clips[0])
+    assert answer.text == expected.text and answer.usage.seconds == pytest.approx(expected.duration)
+    with open(clips[0], "rb") as file:
+        assert client.audio.transcriptions.create(file=file, model="whisper-1", language="sw").text == expected.text
+    assert transcribe(client, ("no suffix", clips[0].read_bytes()), prompt="x", temperature=0.5).text == expected.text
+
+
+@pytest.mark.parametrize("name, written", [("text", "txt"), ("srt", "srt"), ("vtt", "vtt")])
+def test_texts(client, clips, transcripts, name, written):
+    """What `serenanet transcribe --format` writes."""
+    assert transcribe(client, clips[1], response_format=name) == formats.write(transcripts[1], written)
+
+
+def test_verbose_json(client, clips, transcripts, recognizer):
+    """All that OpenAI's type has, with the recogniser's times; tokens are the units that spell the text."""
+    expected = transcripts[2]
+    answer = transcribe(client, clips[2], response_format="verbose_json", timestamp_granularities=["word", "segment"])
+    assert (answer.text, answer.language, answer.model_extra["task"]) == (expected.text, "sw", "transcribe")
+    assert answer.duration == pytest.approx(expected.duration)
+    words = [(word.word, word.start, word.end, word.confidence) for word in answer.words]
+    assert words == [(word.text, word.start, word.end, word.confidence) for word in expected.words] and words
+    assert [segment.text for segment in answer.segments] == [segment.text for segment in expected.segments]
+    for i, segment in enumerate(answer.segments):
+        assert segment.id == i and segment.seek == round(100 * segment.start) and segment.start < segment.end
+        assert recognizer.units.decode(segment.tokens) == segment.text
+        assert -math.inf < segment.avg_logprob <= 0 and segment.compression_ratio > 0
+        assert segment.temperature == segment.no_speech_prob == 0
+
+
+def test_granularities(client, clips):
+    """Segments are what comes by default; words alone come without them."""
+    segments = transcribe(client, clips[0], response_format="verbose_json")
+    assert segments.segments and segments.words is None
+    words = transcribe(client, clips[0], response_format="verbose_json", timestamp_granularities=["word"])
+    assert words.words and words.segments is None
+
+
+def test_subtitles_beside_the_rest(client, clips, transcripts):
+    answer = transcribe(client, clips[0], response_format="verbose_json", include=["vtt"])
+    assert answer.segments and answer.model_extra["vtt"] == formats.write(transcripts[0], "vtt")
+    assert "srt" not in answer.model_extra
+
+
+def test_stream(client, clips, recognizer, tmp_path):
+    """The client's own events: a delta for each segment, which joined are the text."""
+    samples = np.concatenate([load(clip) for clip in clips])
+    soundfile.write(tmp_path / "long.wav", samples, SAMPLE_RATE, subtype="FLOAT")
+    (expected,) = recognizer.transcribe([samples])
+    *deltas, done = transcribe(client, tmp_path / "long.wav", stream=True)
+    assert {delta.type for delta in deltas} == {"transcript.text.delta"} and done.type == "transcript.text.done"
+    assert len(deltas) == len(expected.segments) > 1
+    assert "".join(delta.delta for delta in deltas) == done.text == expected.text
+    with pytest.raises(openai.BadRequestError, match="streamed") as raised:
+        transcribe(client, clips[0], stream=True, response_format="verbose_json")
+    assert raised.value.param == "stream"
+
+
+def test_many_at_once(live, recognizer, clips, transcripts):
+    """Twenty requests at a time each get their own text, and go through the network together."""
+    held, order = Held(recognizer), [i % len(clips) for i in range(20)]
+    with live(held) as address, openai.OpenAI(base_url=f"{address}/v1", api_key="any") as client:
+        with ThreadPoolExecutor(len(order)) as pool:
+            texts = pool.map(lambda i: transcribe(client, clips[i]).text, order)
+            assert held.began.wait(60)
+            rest = f"serenanet_queue_length {len(order) - held.sizes[0]}.0\n".encode()
+            until(lambda: rest in urlopen(f"{address}/metrics").read(), "the others to wait", 60)
+            held.go.set()
+            assert list(texts) == [transcripts[i].text for i in order]
+    assert len(held.sizes) == 2 and sum(held.sizes) == len(order)
+
+
+def test_models(client):
+    (model,) = client.models.list()
+    assert client.models.retrieve("tiny") == model
+    assert (model.id, model.object, model.language) == ("tiny", "model", "sw") and model.created > 0
+    with pytest.raises(openai.NotFoundError, match="there is no model 'other'"):
+        client.models.retrieve("other")
+
+
+@pytest.mark.parametrize(
+    "options, error, param",
+    [
+        ({"model": "gpt"}, openai.NotFoundError, "model"),
+        ({"language": "en"}, openai.BadRequestError, "language"),
+        ({"response_format": "yaml"}, openai.BadRequestError, "response_format"),
+        ({"temperature": 3}, openai.BadRequestError, "temperature"),
+        ({"timestamp_granularities": ["word"]}, openai.BadRequestError, "response_format"),
+        ({"include": ["logprobs"]}, openai.BadRequestError, "include[]"),
+        ({"file": b"no audio"}, openai.BadRequestError, "file"),
+        ({"file": b""}, openai.BadRequestError, "file"),
+    ],
+)
+def test_refusals(client, clips, options, error, param):
+    """The client raises the exception for the status, and it names the parameter."""
+    with pytest.raises(error) as raised:
+        client.audio.transcriptions.create(**{"file": clips[0], "model": "tiny", **options})
+    assert raised.value.param == param and raised.value.type == "invalid_request_error"
+
+
+def test_other_refusals_have_the_same_shape(serve):
+    """Paths and methods that are not there, and bodies that are no form."""
+    client = serve()
+    refused(client.get("/v1/nowhere"), 404)
+    refused(client.get(URL), 405)
+    refused(client.post(URL, json={"file": "x"}), 400, "invalid_value")
+    refused(client.post(URL, data={"file": "x"}), 400, "invalid_value")
+    for content, kind in ((b"--x\r\na b\r\n", "; boundary=x"), (b"--x\r\n", "")):
+        headers = {"Content-Type": f"multipart/form-data{kind}"}
+        refused(client.post(URL, content=content, headers=headers), 400)
+
+
+def test_docs_and_health(serve):
+    """The API describes itself, with the parameter whose name is no Python name."""
+    client = serve()
+    assert client.get("/healthz").json() == {"status": "ok"}
+    assert client.get("/docs").status_code == 200
+    assert "timestamp_granularities[]" in client.get("/openapi.json").text

@@ -1,0 +1,76 @@
+"""Result folders of real runs too short to learn anything, whose models say something all the same."""
+
+import shutil
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from serenanet_modules.config.hparams import Hparams
+from serenanet_modules.data.units import train_units
+from serenanet_modules.lobes.ctc_model import CTCModel
+from serenanet_modules.runs.folder import for_use
+from tests.support.tiny import ROOT, Run, command, make_corpus
+
+BLANK_PENALTY = 10.0  # nats: after a few steps a CTC model says blank and nothing else
+
+
+def babble(folder):
+    """A hook of `Run`: let models begin with an aversion to blank."""
+    build = CTCModel.__init__
+
+    def built(self, *args, **kwargs):
+        build(self, *args, **kwargs)
+        with torch.no_grad():
+            self.decoder.bias[0] -= BLANK_PENALTY
+
+    CTCModel.__init__ = built
+
+
+def make_corpus_and_result(folder, *more):
+    """Run the job on a tiny corpus for an epoch; return (corpus, result folder)."""
+    corpus = make_corpus(folder / "sw", sizes={"train": 12, "dev": 3, "test": 3})
+    arguments = command(corpus, folder / "run", "--number_of_epochs", 1, "--lr", 1e-5, "--scoring", "decoder", *more)
+    return corpus, Run(arguments, folder / "run", [babble]).done().folder
+
+
+def copy_without(result, folder, *names):
+    """A copy of a result folder, without its checkpoints, that lacks some files."""
+    shutil.copytree(result, folder, ignore=shutil.ignore_patterns("CKPT*"))
+    for name in names:
+        (folder / name).unlink()
+    return folder
+
+
+def make_random_result(folder, hparams, *overrides, units="char", texts=("mama anakula ng'ombe wa baba",), blank=0.0):
+    """A result folder of a model that nobody trained, with what a recogniser needs and no more.
+
+    Parameters
+    ----------
+    folder : Path
+    hparams : list of str
+        Names of files in hparams/.
+    *overrides : (str, str)
+        As of a command line.
+    units : str
+        Their kind; they are made of ``texts``, for phonemes those of a string such as "m a | b a".
+    blank : float
+        Nats taken from blank, of which random models say too little or too much.
+    """
+    (folder / "save/units").mkdir(parents=True)
+    units = train_units(units, texts, 24 if units in ("bpe", "unigram") else None, folder / "save/units")
+    hparams = Hparams.load([ROOT / "hparams" / name for name in hparams])
+    hparams.override([("data_folder", "none"), ("dataset", "Random/sw"), ("locale", "sw"), *overrides])
+    hparams.set("n_units", units.size)
+    (folder / "hyperparams.yaml").write_text(for_use(hparams).text, encoding="utf-8")
+    torch.manual_seed(1)
+    built = hparams.build()
+    with torch.no_grad():
+        built["model"].decoder.weight.mul_(10)  # for confident posteriors
+        built["model"].decoder.bias[0] -= blank
+        if hasattr(built["model"].encoder, "shortens"):  # as it begins, a chunking hardly finds a boundary
+            for projection in (p for name, p in built["model"].named_parameters() if name.endswith("query.weight")):
+                nn.init.orthogonal_(projection)
+    parts = nn.ModuleDict({name: built[name] for name in ("model", "features")})
+    save_file(parts.state_dict(), folder / "weights.safetensors")
+    return folder

@@ -1,0 +1,133 @@
+"""Eyes and hands inside a run: each is called in the child process before train.py starts."""
+
+import json
+import resource
+import time
+
+import torch
+
+from serenanet_modules.data.batching import Utterances
+from serenanet_modules.training.brains.ctc import CTCBrain
+from serenanet_modules.training.experiment import Experiment
+from serenanet_modules.training.loop import RecipeBrain
+
+VICTIM = "common_voice_sw_00000028"  # of train
+
+
+def record(folder):
+    """Write every micro-batch's utterances and every step's rate, and whether it changed weights, to record.jsonl."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fit_batch, optimizers_step = RecipeBrain.fit_batch, RecipeBrain.optimizers_step
+
+    def write(**row):
+        with open(folder / "record.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def recorded_batch(self, batch):
+        if batch.plan.weight:
+            write(epoch=self.progress.epoch, ids=[u.id for u in batch.utterances])
+        return fit_batch(self, batch)
+
+    def recorded_step(self):
+        before = [p.detach().clone() for p in self.modules.parameters()]
+        optimizers_step(self)
+        changed = any(not torch.equal(a, b) for a, b in zip(before, self.modules.parameters(), strict=True))
+        write(epoch=self.progress.epoch, lr=self.optimizer.param_groups[0]["lr"], changed=changed)
+
+    RecipeBrain.fit_batch, RecipeBrain.optimizers_step = recorded_batch, recorded_step
+
+
+def recorded(folder):
+    """(micro-batches, optimizer steps) of record.jsonl."""
+    rows = [json.loads(line) for line in (folder / "record.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [row for row in rows if "ids" in row], [row for row in rows if "lr" in row]
+
+
+def slow(folder):
+    """Take a tenth of a second for every micro-batch, and touch ``training`` or ``validating`` when it begins."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fit_batch, evaluate_batch = RecipeBrain.fit_batch, RecipeBrain.evaluate_batch
+
+    def slow_fit(self, batch):
+        if self.step > 3:
+            (folder / "training").touch()
+        time.sleep(0.1)
+        return fit_batch(self, batch)
+
+    def slow_evaluate(self, batch, stage):
+        (folder / "validating").touch()
+        time.sleep(0.1)
+        return evaluate_batch(self, batch, stage)
+
+    RecipeBrain.fit_batch, RecipeBrain.evaluate_batch = slow_fit, slow_evaluate
+
+
+def poison(folder):
+    """Make one training utterance's audio not a number, after the features' normaliser was fitted."""
+    load = Utterances.__getitem__
+
+    def poisoned(self, plan):
+        batch = load(self, plan)
+        for row, utterance in enumerate(batch.utterances):
+            if utterance.id == VICTIM and self.encode:
+                batch.wavs[row] = float("nan")
+        return batch
+
+    Utterances.__getitem__ = poisoned
+
+
+def scarce(folder, least=1):
+    """Run out of memory in the backward pass where `VICTIM` is in a batch of more than ``least`` utterances."""
+    objectives = CTCBrain.compute_objectives
+
+    def too_much(gradient):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB.")
+
+    def scarcely(self, outputs, batch, stage):
+        losses = objectives(self, outputs, batch, stage)
+        if self.modules.training and len(batch.utterances) > least and VICTIM in [u.id for u in batch.utterances]:
+            next(self.modules.model.parameters()).register_post_accumulate_grad_hook(_once(too_much))
+        return losses
+
+    CTCBrain.compute_objectives = scarcely
+
+
+def scarcer(folder):
+    """As `scarce`, where `VICTIM` is alone too."""
+    scarce(folder, least=0)
+
+
+def _once(function):
+    """A hook on a parameter that works in the next backward pass only."""
+    done = []
+
+    def called(parameter):
+        if not done:
+            done.append(True)
+            function(parameter)
+
+    return called
+
+
+def full_disk(folder):
+    """Let no file grow beyond 40 kB, which a checkpoint does."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+
+
+def stalled(folder):
+    """Let the main process work on preparation for minutes."""
+    prepare = Experiment._prepare
+
+    def long(self):
+        (folder / "preparing").touch()
+        for _ in range(1000):
+            time.sleep(0.1)
+        return prepare(self)
+
+    Experiment._prepare = long
+
+
+def children(pid):
+    """Processes that a process has started, in order."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(child) for child in file.read().split()]

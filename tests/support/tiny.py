@@ -1,0 +1,204 @@
+"""A tiny corpus, a tiny model, and real runs of a recipe's train.py on them, each in a process of its own."""
+
+import csv
+import json
+import multiprocessing
+import os
+import re
+import runpy
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT / "tests/sample/CommonVoice/sw"
+SIZES = {"train": 24, "dev": 6, "test": 6}
+
+# 10, 9 and 9 micro-batches in the epochs, so five optimizer steps of two; the last runs short where they are odd.
+MODEL = """
+    --d_model 32 --encoder.n_layers 1 --encoder.n_heads 2 --encoder.d_ffn 64 --frontend.gate_size 16
+    --car.d_model 16 --car.d_state 4 --n_mels 40 --features.n_fft 512
+""".split()
+TRAINING = """
+    --number_of_epochs 3 --max_batch_seconds 8.5 --lr 0.003 --warmup_steps 12 --checkpoints_to_average 2
+    --num_workers 0 --beam_size 4 --preparation.jobs 1 --device=cpu
+""".split()
+PAIRS = ("--grad_accumulation_factor", "2")  # the global batch of two processes
+
+
+def make_corpus(folder, texts=None, sizes=SIZES, locale="sw"):
+    """Lay out the first clips of the embedded corpus as a release of their own.
+
+    Parameters
+    ----------
+    folder : Path
+    texts : iterable of str, optional
+        Sentences to stand in for the real ones, over all splits.
+    sizes : dict of str to int
+        Clips per split.
+    locale : str
+        What the lists call the language.
+    """
+    texts = None if texts is None else iter(texts)
+    (folder / "clips").mkdir(parents=True)
+    for split, size in sizes.items():
+        rows = read_tsv(SAMPLE / f"{split}.tsv")[:size]
+        for row in rows:
+            shutil.copy2(SAMPLE / "clips" / row["path"], folder / "clips")
+            row["locale"] = locale
+            if texts is not None:
+                row["sentence"] = next(texts)
+        write_tsv(folder / f"{split}.tsv", rows)
+    return folder
+
+
+def read_tsv(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def write_tsv(path, rows):
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter="\t", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def command(corpus, folder, *more, recipe="sw", hparams="serenanet_small.yaml", model=MODEL):
+    """[train.py, arguments …] of a tiny run; what is prepared is shared by the runs on a corpus."""
+    return [
+        str(ROOT / f"recipes/CommonVoice/{recipe}/train.py"),
+        str(ROOT / "hparams" / hparams),
+        *("--data_folder", str(corpus), "--output_folder", str(folder)),
+        *("--prepared_folder", str(corpus / "prepared"), *model, *TRAINING, *map(str, more)),
+    ]
+
+
+class Run:
+    """A running train.py.
+
+    The process is forked from a server that has done the imports already and runs nothing else, which saves four
+    seconds a run; otherwise it is what the shell would start.
+
+    Parameters
+    ----------
+    arguments : list of str
+        From `command`.
+    folder : Path
+        The result folder; what the process prints goes beside it.
+    hooks : tuple of callable
+        Called with ``folder`` before the script starts, in the child process.
+    environment : dict, optional
+    """
+
+    def __init__(self, arguments, folder, hooks=(), environment=None):
+        self.folder = Path(folder)
+        self.log = Path(f"{folder}.{time.monotonic_ns()}.out")
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(
+            [f"serenanet_modules.training.{name}" for name in ("experiment", "brains.ctc", "brains.pessl")]
+        )
+        self.process = context.Process(
+            target=_child, args=(arguments, self.folder, str(self.log), hooks, environment or {})
+        )
+        self.started = time.monotonic()
+        self.process.start()
+
+    def wait(self, seconds=100):
+        """Exit status, negative for the signal that killed it."""
+        self.process.join(seconds)
+        if self.process.exitcode is None:
+            self.process.kill()
+            raise AssertionError(f"still running after {seconds} s:\n{self.output}")
+        return self.process.exitcode
+
+    def done(self):
+        """Wait for a good end; returns itself."""
+        assert self.wait() == 0, self.output
+        return self
+
+    def send(self, number, group=False):
+        """Send a signal to the process, or to all processes of its group, its data loaders' workers too."""
+        (os.killpg if group else os.kill)(self.process.pid, number)
+
+    def kill(self):
+        """SIGKILL a process that must not have ended by itself."""
+        self.send(signal.SIGKILL)
+        assert self.wait() == -signal.SIGKILL, self.output
+
+    def until(self, condition, seconds=60):
+        """Wait until ``condition()`` holds; the process must not end before."""
+        limit = time.monotonic() + seconds
+        while not condition():
+            assert self.process.is_alive() and time.monotonic() < limit, self.output
+            time.sleep(0.005)
+
+    @property
+    def output(self):
+        """All that was printed so far."""
+        return self.log.read_text(encoding="utf-8") if self.log.exists() else ""
+
+    @property
+    def result(self):
+        """The content of result.json."""
+        return json.loads((self.folder / "result.json").read_text(encoding="utf-8"))
+
+
+def _child(arguments, folder, log, hooks, environment):
+    os.setsid()
+    multiprocessing.set_start_method(None, force=True)  # the usual one again, for data loaders' workers
+    with open(log, "w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.environ.update(environment)
+    sys.argv = arguments
+    for hook in hooks:
+        hook(folder)
+    runpy.run_path(arguments[0], run_name="__main__")
+
+
+# --- what a run leaves behind ---------------------------------------------------------------------------------------
+
+
+def weights(folder):
+    """The weights to be used, by name."""
+    return load_file(Path(folder) / "weights.safetensors")
+
+
+def distance(one, other):
+    """Largest difference between the weights of two result folders."""
+    one, other = weights(one), weights(other)
+    assert one.keys() == other.keys()
+    return max(float((one[name] - other[name]).abs().max()) for name in one)
+
+
+def decoded(folder, split):
+    """Rows of decoded_<split>.csv."""
+    with open(Path(folder) / f"decoded_{split}.csv", encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def checkpoints(folder):
+    """Finished checkpoints' folders, oldest first."""
+    return sorted(Path(folder).glob("save/CKPT+*"), key=_saved_at)
+
+
+def _saved_at(checkpoint):
+    try:
+        return float(re.search(r"^unixtime: (.+)$", (checkpoint / "CKPT.yaml").read_text(), re.M)[1])
+    except FileNotFoundError:  # deleted meanwhile
+        return 0.0
+
+
+def train_log(folder):
+    """Lines of train_log.txt."""
+    return (Path(folder) / "train_log.txt").read_text(encoding="utf-8").splitlines()
+
+
+def log(folder):
+    """log.txt."""
+    return (Path(folder) / "log.txt").read_text(encoding="utf-8")

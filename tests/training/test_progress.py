@@ -1,0 +1,102 @@
+"""Epochs, early stopping, and where a resumed run picks up."""
+
+import pytest
+import torch
+from speechbrain.utils.checkpoints import Checkpointer
+
+from serenanet_modules.training.progress import Progress
+
+
+def resumed(progress, folder, end_of_epoch, **options):
+    """A new Progress that has loaded what ``progress`` saved."""
+    Checkpointer(folder, {"progress": progress}).save_checkpoint(end_of_epoch=end_of_epoch)
+    new = Progress(**{"limit": progress.limit, "patience": progress.patience, **options})
+    Checkpointer(folder, {"progress": new}).recover_if_possible()
+    return new
+
+
+def test_counts_to_the_limit():
+    progress = Progress(limit=3)
+    assert not progress.finished
+    assert list(progress) == [1, 2, 3]
+    assert progress.finished and list(progress) == []
+
+
+def test_resume_at_the_end_of_an_epoch(tmp_path):
+    progress = Progress(limit=4)
+    epochs = iter(progress)
+    assert [next(epochs), next(epochs)] == [1, 2]
+    progress.add({"loss": torch.tensor(3.5)})
+    progress.infeasible = ["a"]
+    new = resumed(progress, tmp_path, end_of_epoch=True)
+    assert new.means == {"loss": 3.5}
+    epochs = iter(new)
+    assert next(epochs) == 3
+    assert new.means == {} and new.batches == 0 and new.infeasible == []  # each epoch starts with sums of its own
+    assert list(epochs) == [4]
+
+
+def test_resume_inside_an_epoch(tmp_path):
+    progress = Progress(limit=4)
+    epochs = iter(progress)
+    assert [next(epochs), next(epochs)] == [1, 2]
+    progress.add({"loss": torch.tensor(3.5), "ctc": torch.tensor(1.0)})
+    progress.infeasible = ["a"]
+    progress.dev_errors, progress.seconds, progress.cpu_seconds = [40.0], 12.5, 20.25
+    new = resumed(progress, tmp_path, end_of_epoch=False)
+    epochs = iter(new)
+    assert next(epochs) == 2
+    assert new.infeasible == ["a"]
+    new.add({"loss": torch.tensor(1.5), "ctc": torch.tensor(2.0)})
+    assert new.means == {"loss": 2.5, "ctc": 1.5}  # over all batches of the epoch, before and after
+    assert (new.dev_errors, new.seconds, new.cpu_seconds) == ([40.0], 12.5, 20.25)
+    assert list(epochs) == [3, 4]
+    assert new.means == {}
+
+
+def test_resume_inside_the_last_epoch(tmp_path):
+    progress = Progress(limit=2)
+    epochs = iter(progress)
+    assert [next(epochs), next(epochs)] == [1, 2]
+    assert list(resumed(progress, tmp_path / "inside", end_of_epoch=False)) == [2]
+    assert list(resumed(progress, tmp_path / "after", end_of_epoch=True)) == []
+
+
+def test_a_higher_limit_goes_on(tmp_path):
+    progress = Progress(limit=2)
+    assert list(progress) == [1, 2]
+    assert list(resumed(progress, tmp_path, end_of_epoch=True, limit=4)) == [3, 4]
+
+
+def test_stops_early_and_stays_stopped(tmp_path):
+    progress = Progress(limit=9, patience=2)
+    for epoch in progress:
+        progress.judge([5.0, 4.0, 4.0, 4.5, 0.0][epoch - 1], loss=1.0)
+    assert progress.epoch == 4 and progress.stopped_early
+    assert list(resumed(progress, tmp_path, end_of_epoch=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("errors", "patience", "stopped"),
+    [
+        ([], 1, False),
+        ([5.0], 1, False),
+        ([5.0, 5.0], 1, True),  # a tie is no improvement
+        ([5.0, 4.9], 1, False),
+        ([5.0, 6.0, 4.9], 2, False),
+        ([5.0, 6.0, 5.0], 2, True),
+        ([5.0] * 50, 0, False),
+    ],
+)
+def test_stopping_rule(errors, patience, stopped):
+    progress = Progress(limit=100, patience=patience)
+    progress.dev_errors, progress.dev_losses = errors, [1.0] * len(errors)
+    assert progress.stopped_early is stopped
+
+
+def test_a_falling_loss_is_patient():
+    """On the all-blank plateau, where the error stays at 100 %, a falling loss keeps a training alive."""
+    progress = Progress(limit=6, patience=2)
+    for epoch in progress:
+        progress.judge(error=100.0, loss=[5.0, 4.0, 3.0, 3.1, 3.2, 3.3][epoch - 1])
+    assert progress.epoch == 5
