@@ -9,7 +9,7 @@ from serenanet_modules.ablation.plan import Plan, Row
 from serenanet_modules.ablation.schedule import Outcome
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import locked
-from tests.ablation.test_plan import DATA, RECIPE, SUITE
+from tests.support.ablations import DATA, RECIPE, SUITE
 from tests.support.results import make_result
 
 

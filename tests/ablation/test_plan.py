@@ -1,7 +1,6 @@
 """What a suite comes to: which runs, on what, shared by whom."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -10,12 +9,8 @@ from serenanet_modules.ablation.plan import Planner
 from serenanet_modules.ablation.suite import Suite
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing
-
-ROOT = Path(__file__).parents[2]
-RECIPE = ROOT / "recipes/CommonVoice/sw"
-SUITE = ROOT / "hparams/ablations/suite.yaml"
-DATA = ["--data_folder", "/data"]
-
+from tests.support.ablations import DATA, RECIPE, SUITE
+from tests.support.tiny import ROOT
 
 FEW = """
 base: ../serenanet_small.yaml

@@ -11,14 +11,8 @@ import pytest
 from serenanet_modules import cli
 from serenanet_modules.cli import demo
 from serenanet_modules.errors import UserError
-from tests.support.folders import copy_without, make_corpus_and_result
+from tests.support.folders import copy_without
 from tests.support.tiny import MODEL, ROOT, TRAINING, make_corpus
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """(corpus, result folder) of a tiny run."""
-    return make_corpus_and_result(tmp_path_factory.mktemp("tiny"))
 
 
 @pytest.fixture
@@ -104,8 +98,8 @@ def listed(*lines):
 
 
 @pytest.fixture
-def clips(tiny):
-    return sorted((tiny[0] / "clips").glob("*.mp3"))[:3]
+def clips(clips):
+    return clips[:3]
 
 
 def test_one_file_gives_its_text_alone(serenanet, tiny, clips):

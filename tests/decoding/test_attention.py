@@ -10,8 +10,8 @@ from serenanet_modules.decoding import ngram
 from serenanet_modules.decoding.attention import AttentionBeam, attention_greedy
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.decoders.attention_decoder import AttentionDecoder, LabelLM
-from tests.decoding.test_ctc_prefix import label_sequences, posteriors
 from tests.support.fake_units import pieces
+from tests.support.paths import label_sequences, posteriors
 
 D, SIZE = 8, 4
 MIXERS = {"attention": {}, "mamba": {"d_state": 4}}

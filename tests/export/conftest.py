@@ -8,7 +8,7 @@ import pytest
 from serenanet_modules.export.check import Eager
 from serenanet_modules.export.command import export
 from serenanet_modules.runs.recogniser import open_run
-from tests.export.models import make_result, sounds
+from tests.support.families import make_result, sounds
 
 CONMAMBA = (("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.d_ffn", "32"), ("encoder.kernel_size", "5"))
 CHUNKED = (

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.test_resume import same
 from tests.support import kills
 from tests.support.hooks import VICTIM, children, full_disk, scarce, scarcer, slow, stalled
-from tests.support.tiny import PAIRS, checkpoints, decoded, distance, log
+from tests.support.tiny import PAIRS, checkpoints, decoded, distance, log, same
 
 EVERY_STEP = ("--ckpt_interval_minutes", 0.0005)
 SHORT = ("--number_of_epochs", 1, "--beam_size", 0)

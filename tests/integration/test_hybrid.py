@@ -10,9 +10,21 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runs.language_model import NeuralLMRun
-from tests.integration.test_pretraining import PESSL, SHORT
 from tests.support import hooks
-from tests.support.tiny import PAIRS, ROOT, Run, checkpoints, command, decoded, distance, log, make_corpus, weights
+from tests.support.tiny import (
+    PAIRS,
+    PESSL,
+    ROOT,
+    SHORT_PESSL,
+    Run,
+    checkpoints,
+    command,
+    decoded,
+    distance,
+    log,
+    make_corpus,
+    weights,
+)
 
 MODEL = """
     --d_model 32 --encoder.n_layers 1 --encoder.d_ffn 64 --encoder.kernel_size 5 --frontend.channels [8,4] --pessl null
@@ -98,7 +110,7 @@ def test_starts_from_a_pretraining(train, tmp_path):
     sizes = [a for a in MODEL if a not in ("--pessl", "null")]
     sizes = sizes[: sizes.index("--attention_decoder.n_layers")] + ["--n_mels", "40", "--features.n_fft", "512"]
     swap = ("--encoder", "!include:encoders/conmamba.yaml", "--frontend", "!include:frontends/conv2d.yaml")
-    first = train(*SHORT, hparams=PESSL["hparams"], model=[*swap, *sizes], folder=tmp_path / "first").done()
+    first = train(*SHORT_PESSL, hparams=PESSL["hparams"], model=[*swap, *sizes], folder=tmp_path / "first").done()
     more = ("--number_of_epochs", 1, "--lr", 0, "--beam_size", 0, "--attention_beam_size", 0)
     run = train(*more, "--pretrained", first.folder, **HYBRID).done()
     before, after = weights(first.folder), weights(run.folder)

@@ -14,8 +14,9 @@ from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.training.targets import load_clusters
 from tests.support import hooks
 from tests.support.tiny import (
-    MODEL,
     PAIRS,
+    PESSL,
+    SHORT_PESSL,
     SIZES,
     Run,
     checkpoints,
@@ -27,9 +28,6 @@ from tests.support.tiny import (
     weights,
 )
 
-TRUNK = MODEL[: MODEL.index("--car.d_model")] + MODEL[MODEL.index("--n_mels") :]
-PESSL = {"hparams": "pessl_small.yaml", "model": [*TRUNK, "--locale", "mdw"]}  # no g2p: characters, and quicker
-SHORT = ("--number_of_epochs", 2, "--n_clusters", 12, "--cluster_frames", 2000)
 AUXILIARY = ("--pessl", "!include:pretraining/pessl.yaml", "--n_clusters", 12)
 
 
@@ -37,7 +35,7 @@ AUXILIARY = ("--pessl", "!include:pretraining/pessl.yaml", "--n_clusters", 12)
 def pretrained(corpus, tmp_path_factory):
     """A whole pre-training that nothing disturbed, two micro-batches a step."""
     folder = tmp_path_factory.mktemp("pretrained") / "run"
-    return Run(command(corpus, folder, *PAIRS, *SHORT, **PESSL), folder, [hooks.record]).done()
+    return Run(command(corpus, folder, *PAIRS, *SHORT_PESSL, **PESSL), folder, [hooks.record]).done()
 
 
 def measures(run):
@@ -69,23 +67,23 @@ def test_result_folder(pretrained):
 
 def test_killed_and_resumed(train, pretrained):
     """SIGKILL mid-epoch costs no exactness."""
-    run = train(*PAIRS, *SHORT, "--ckpt_interval_minutes", 0.0005, hooks=[hooks.slow], **PESSL)
+    run = train(*PAIRS, *SHORT_PESSL, "--ckpt_interval_minutes", 0.0005, hooks=[hooks.slow], **PESSL)
     run.until(lambda: checkpoints(run.folder))
     run.kill()
-    run = train(*PAIRS, *SHORT, **PESSL).done()
+    run = train(*PAIRS, *SHORT_PESSL, **PESSL).done()
     assert "Resuming in epoch" in log(run.folder)
     assert distance(run.folder, pretrained.folder) == 0 and measures(run) == measures(pretrained)
 
 
 def test_two_processes_stopped_and_resumed(train_both, pretrained):
     """SIGTERM saves, and two processes that it stopped once end where one process does."""
-    runs = train_both(*SHORT, hooks=[hooks.slow], **PESSL)
+    runs = train_both(*SHORT_PESSL, hooks=[hooks.slow], **PESSL)
     runs[0].until((runs[0].folder / "training").exists)
     for run in runs:
         run.send(signal.SIGTERM)
     assert [run.wait() for run in runs] == [143, 143], runs[0].output + runs[1].output
     assert len(checkpoints(runs[0].folder)) == 1
-    for run in train_both(*SHORT, **PESSL):
+    for run in train_both(*SHORT_PESSL, **PESSL):
         run.done()
     folder = runs[0].folder
     assert (folder / "save/clusters.safetensors").read_bytes() == (
@@ -102,12 +100,12 @@ def test_two_processes_stopped_and_resumed(train_both, pretrained):
 def test_unlabelled_audio(train, pretrained, tmp_path):
     """Transcripts are not looked at: without any, the same weights, only no measures of phones."""
     silent = make_corpus(tmp_path / "silent", texts=[""] * sum(SIZES.values()))
-    run = train(*PAIRS, *SHORT, corpus=silent, **PESSL).done()
+    run = train(*PAIRS, *SHORT_PESSL, corpus=silent, **PESSL).done()
     assert distance(run.folder, pretrained.folder) == 0
     for split, found in measures(run).items():
         assert found == {k: v for k, v in measures(pretrained)[split].items() if k != "phones"}
     assert not (run.folder / "cluster_phones.png").exists()
-    refused = train(*SHORT, "--targets", "phoneme_seeded", corpus=silent, folder=tmp_path / "seeded", **PESSL)
+    refused = train(*SHORT_PESSL, "--targets", "phoneme_seeded", corpus=silent, folder=tmp_path / "seeded", **PESSL)
     assert refused.wait() == 2 and "needs transcripts" in refused.output.splitlines()[-1]
 
 
@@ -151,7 +149,7 @@ def test_second_iteration(train, train_both, pretrained, tmp_path):
     """Clusters of an encoder layer at another frame rate, seeded by phones; what comes of it stands alone."""
     start = tmp_path / "start"
     shutil.copytree(pretrained.folder, start)
-    second = (*SHORT[:2], "--n_clusters", 40, "--cluster_frames", 2000, "--output_stride", 2, "--iteration", 2)
+    second = (*SHORT_PESSL[:2], "--n_clusters", 40, "--cluster_frames", 2000, "--output_stride", 2, "--iteration", 2)
     run, _ = (r.done() for r in train_both(*second, "--targets", "phoneme_seeded", "--pretrained", start, **PESSL))
     assert run.result["pretrained"]["gave"] == "targets"
     assert "the weights start anew" in run.output

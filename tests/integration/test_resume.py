@@ -6,31 +6,9 @@ import signal
 import pytest
 
 from tests.support.hooks import slow
-from tests.support.tiny import PAIRS, checkpoints, decoded, distance, log, train_log
+from tests.support.tiny import PAIRS, checkpoints, log, same
 
 EVERY_STEP = ("--ckpt_interval_minutes", 0.0005)
-
-
-def same(run, reference):
-    """Whether two runs are one: weights, hypotheses, losses as logged and remembered, steps."""
-    assert distance(run.folder, reference.folder) == 0
-    for split in ("dev", "test"):
-        assert decoded(run.folder, split) == decoded(reference.folder, split)
-    assert losses(run.folder) == losses(reference.folder)
-    assert run.result["steps"] == reference.result["steps"]
-    assert history(run) == history(reference)
-    return True
-
-
-def history(run):
-    """The history in result.json, without the seconds."""
-    return [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in run.result["history"]]
-
-
-def losses(folder):
-    """Epoch -> what was logged of it; an epoch whose checkpoint was lost is logged again."""
-    stats, scores = zip(*(line.split(" - ", 1) for line in train_log(folder)), strict=True)
-    return dict(zip((stat.split(",")[0] for stat in stats), scores, strict=True))
 
 
 def test_killed_again_and_again(train, reference):

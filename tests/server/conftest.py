@@ -13,8 +13,6 @@ from serenanet_modules.server import run
 from serenanet_modules.server.app import make_app
 from serenanet_modules.server.options import Options
 
-URL = "/v1/audio/transcriptions"
-
 
 @pytest.fixture(scope="session")
 def transcripts(recognizer, clips):
@@ -53,29 +51,3 @@ def live(recognizer):
             thread.join()
 
     return serving
-
-
-def refused(response, status, code=None):
-    """The sentence of a refusal, which has OpenAI's shape and these marks."""
-    assert response.status_code == status, response.text
-    (error,) = response.json().values()
-    assert set(error) == {"message", "type", "param", "code"} and error["message"]
-    assert error["code"] == code
-    return error["message"]
-
-
-class Held:
-    """A recogniser whose network waits for `go`, and remembers the sizes of its batches."""
-
-    def __init__(self, recognizer):
-        self._recognizer, self.sizes = recognizer, []
-        self.go, self.began = threading.Event(), threading.Event()
-
-    def __getattr__(self, name):
-        return getattr(self._recognizer, name)
-
-    def transcripts(self, sources, *options):
-        self.sizes.append(len(sources))
-        self.began.set()
-        self.go.wait(60)
-        yield from self._recognizer.transcripts(sources, *options)

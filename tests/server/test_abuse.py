@@ -16,9 +16,7 @@ from websockets.sync.client import connect
 
 from serenanet_modules.data.audio import blocks
 from serenanet_modules.server import app
-from tests.server.conftest import URL, refused
-from tests.server.test_limits import post, sound
-from tests.server.test_live import STREAM, Counting
+from tests.support.serving import STREAM, URL, Counting, post, refused, sound
 
 FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
 UPLOAD = (

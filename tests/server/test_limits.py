@@ -10,25 +10,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-import numpy as np
 import pytest
-import soundfile
 
-from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.server import uploads
-from tests.server.browser import until
-from tests.server.conftest import URL, Held, refused
-
-
-def post(client, content, name="a.wav", **options):
-    return client.post(URL, files={"file": (name, content)}, **options)
-
-
-def sound(path, seconds, rate=SAMPLE_RATE, channels=1):
-    """The bytes of a quiet recording."""
-    soundfile.write(path, np.full((int(seconds * rate), channels), 1e-3), rate)
-    return path.read_bytes()
-
+from tests.support.serving import URL, Held, post, refused, sound, until
 
 # --- token ------------------------------------------------------------------------------------------------------------
 

@@ -15,28 +15,10 @@ from serenanet_modules.data.audio import load
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.server import app
-from tests.server.browser import until
 from tests.support.folders import make_random_result
+from tests.support.serving import STREAM, Counting, until
 
-STREAM = "/v1/audio/stream"
 FINISH = {"type": "finish"}
-
-
-class Counting:
-    """Stands in for `Streamer`: says how many samples it was fed, and in the end transcribes them."""
-
-    def __init__(self, recognizer):
-        self._recognizer, self._parts = recognizer, [np.empty(0, np.float32)]
-
-    def feed(self, samples):
-        self._parts.append(samples)
-        count = sum(map(len, self._parts))
-        if count > 10**6:
-            raise RuntimeError("too much")
-        return f"{count // 1000} thousand"
-
-    def finish(self):
-        return self._recognizer.transcribe([np.concatenate(self._parts)])[0]
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.inference import formats
 from serenanet_modules.inference.transcript import Word
 from serenanet_modules.server import app, page
-from tests.server.browser import Browser, program, until
-from tests.server.test_live import Counting
+from tests.support.browser import Browser, program
+from tests.support.serving import Counting, until
 
 needs_browser = pytest.mark.skipif(program() is None, reason="needs Chromium")
 SHOWN = "document.querySelector('#words').innerText.trim() && !wave.hidden"

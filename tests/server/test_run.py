@@ -13,8 +13,7 @@ import pytest
 from serenanet_modules import cli
 from serenanet_modules.errors import UserError
 from serenanet_modules.server import run
-from tests.server.browser import until
-from tests.server.conftest import URL
+from tests.support.serving import URL, until
 from tests.support.tiny import ROOT
 
 

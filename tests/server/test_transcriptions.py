@@ -10,8 +10,7 @@ import soundfile
 
 from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.inference import formats
-from tests.server.browser import until
-from tests.server.conftest import URL, Held, refused
+from tests.support.serving import URL, Held, refused, until
 
 openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
 

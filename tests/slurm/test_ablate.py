@@ -12,7 +12,7 @@ import pytest
 from serenanet_modules.ablation.schedule import Schedule
 from serenanet_modules.ablation.slurm import SlurmJobs
 from serenanet_modules.errors import UserError
-from tests.ablation.conftest import FakeRun
+from tests.support.ablations import FakeRun
 
 pytestmark = pytest.mark.slurm
 

@@ -27,6 +27,9 @@ TRAINING = """
     --number_of_epochs 3 --max_batch_seconds 8.5 --lr 0.003 --warmup_steps 12 --checkpoints_to_average 2
     --num_workers 0 --beam_size 4 --preparation.jobs 1 --device=cpu
 """.split()
+_TRUNK = MODEL[: MODEL.index("--car.d_model")] + MODEL[MODEL.index("--n_mels") :]
+PESSL = {"hparams": "pessl_small.yaml", "model": [*_TRUNK, "--locale", "mdw"]}  # no g2p: characters, and quicker
+SHORT_PESSL = ("--number_of_epochs", 2, "--n_clusters", 12, "--cluster_frames", 2000)
 PAIRS = ("--grad_accumulation_factor", "2")  # the global batch of two processes
 
 
@@ -202,3 +205,28 @@ def train_log(folder):
 def log(folder):
     """log.txt."""
     return (Path(folder) / "log.txt").read_text(encoding="utf-8")
+
+
+# --- whether two runs are one --------------------------------------------------------------------------------------
+
+
+def same(run, reference):
+    """Whether two runs are one: weights, hypotheses, losses as logged and remembered, steps."""
+    assert distance(run.folder, reference.folder) == 0
+    for split in ("dev", "test"):
+        assert decoded(run.folder, split) == decoded(reference.folder, split)
+    assert losses(run.folder) == losses(reference.folder)
+    assert run.result["steps"] == reference.result["steps"]
+    assert history(run) == history(reference)
+    return True
+
+
+def history(run):
+    """The history in result.json, without the seconds."""
+    return [{key: value for key, value in epoch.items() if key != "seconds"} for epoch in run.result["history"]]
+
+
+def losses(folder):
+    """Epoch -> what was logged of it; an epoch whose checkpoint was lost is logged again."""
+    stats, scores = zip(*(line.split(" - ", 1) for line in train_log(folder)), strict=True)
+    return dict(zip((stat.split(",")[0] for stat in stats), scores, strict=True))

@@ -6,11 +6,12 @@ import itertools
 import json
 import shutil
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 
 from websockets.sync.client import connect
+
+from tests.support.serving import until
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -131,15 +132,6 @@ class Browser:
         """Everything that the page has asked for."""
         sent = (event["params"] for event in self.events if event["method"] == "Network.requestWillBeSent")
         return [request["request"]["url"] for request in sent]
-
-
-def until(condition, what, seconds):
-    """Wait for ``condition()``, and return it."""
-    limit = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < limit, f"waited {seconds} s for {what}"
-        time.sleep(0.05)
-    return found
 
 
 def _port(path):
