@@ -1,7 +1,6 @@
 """What is exported: audio in, log-probabilities out, in operations that every format has."""
 
 import contextlib
-import copy
 import os
 
 import torch
@@ -9,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.lengths import zero_padding
+from serenanet_modules.lobes.features import LEAST
 from serenanet_modules.ops.backends import VARIABLE
 
 
@@ -45,21 +45,16 @@ class ConvolvedLogMel(nn.Module):
 
     def __init__(self, features):
         super().__init__()
-        stft, filterbank = features.stft, copy.copy(features.filterbank)
-        window = stft.window.double()
-        skipped = (stft.n_fft - len(window)) // 2  # zeros that torch.stft puts before the window
+        window, n_fft = features.window.double(), features.n_fft
+        skipped = (n_fft - len(window)) // 2  # zeros that torch.stft puts before the window
         step = torch.arange(len(window)) + skipped
-        bins = torch.arange(stft.n_fft // 2 + 1)
-        angle = 2 * torch.pi / stft.n_fft * (torch.outer(bins, step) % stft.n_fft)  # (F, W)
+        bins = torch.arange(n_fft // 2 + 1)
+        angle = 2 * torch.pi / n_fft * (torch.outer(bins, step) % n_fft)  # (F, W)
         waves = torch.cat([angle.cos(), angle.sin()]) * window
         self.register_buffer("waves", waves.float().unsqueeze(1), persistent=False)  # (2 F, 1, W)
-        before = stft.n_fft // 2 - skipped  # samples of a window before its frame's centre
+        before = n_fft // 2 - skipped  # samples of a window before its frame's centre
         self.pads, self.hop = (before, len(window) - before), features.hop
-        filterbank.log_mel = False
-        filters = filterbank(torch.eye(len(bins)).unsqueeze(0))[0].T  # (mels, F)
-        self.register_buffer("filters", filters.unsqueeze(2), persistent=False)
-        self.least, self.decibels = filterbank.amin, filterbank.multiplier
-        self.offset = filterbank.multiplier * filterbank.db_multiplier
+        self.register_buffer("filters", features.filters.T.unsqueeze(2), persistent=False)  # (mels, F, 1)
         self.register_buffer("mean", features.mean, persistent=False)
         self.register_buffer("std", features.std, persistent=False)
 
@@ -69,7 +64,7 @@ class ConvolvedLogMel(nn.Module):
         spectrum = functional.conv1d(functional.pad(audio, self.pads), self.waves, stride=self.hop)
         real, imaginary = spectrum.square().chunk(2, dim=1)  # each (B, F, T)
         mels = functional.conv1d(real + imaginary, self.filters)
-        x = self.decibels * mels.clamp(min=self.least).log10() - self.offset
+        x = 10 * mels.clamp(min=LEAST).log10()
         lengths = torch.div(lengths, self.hop, rounding_mode="floor") + 1
         return zero_padding((x.transpose(1, 2) - self.mean) / self.std, lengths), lengths
 

@@ -1,13 +1,19 @@
-"""Log-mel filterbanks with a global normaliser whose statistics travel with the weights."""
+"""Log-mel filterbanks with a global normaliser whose statistics travel with the weights.
+
+The numbers are SpeechBrain's, bit by bit. Its own `STFT` and `Filterbank` are not called because any import of
+SpeechBrain brings all that its training needs, SciPy's statistics first: a second and 180 MB before the first word of a
+transcript. They would also build the filters anew for each batch.
+"""
+
+import math
 
 import torch
-from speechbrain.processing.features import STFT, Filterbank
 from torch import nn
 from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.lengths import zero_padding
 
-NO_CLIPPING_DB = 1e4  # SpeechBrain's per-utterance floor would make a frame depend on later ones
+LEAST = 1e-10  # power that counts as silence, -100 dB
 
 
 class LogMel(nn.Module):
@@ -39,29 +45,13 @@ class LogMel(nn.Module):
 
     def __init__(self, n_mels=128, n_fft=1024, sample_rate=16000, win_length=25, hop_length=10):
         super().__init__()
-        self.stft = STFT(
-            sample_rate=sample_rate, n_fft=n_fft, win_length=win_length, hop_length=hop_length, center=False
-        )
-        self.filterbank = Filterbank(
-            n_mels=n_mels,
-            n_fft=n_fft,
-            sample_rate=sample_rate,
-            f_max=sample_rate / 2,
-            top_db=NO_CLIPPING_DB,
-        )
+        self.n_fft, self.n_mels = n_fft, n_mels
         self.hop = round(sample_rate * hop_length / 1000)  # samples
-        self.n_mels = n_mels
+        window = torch.hamming_window(round(sample_rate * win_length / 1000))
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("filters", mel_filters(n_mels, n_fft, sample_rate), persistent=False)  # (F, n_mels)
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
-        self._refuse_empty_filters(n_fft)
-
-    def _refuse_empty_filters(self, n_fft):
-        flat = torch.ones(1, 1, n_fft // 2 + 1)
-        empty = (self.filterbank(flat) < -90).sum().item()  # dB of a filter that sums to nothing
-        if empty:
-            raise ValueError(
-                f"n_mels {self.n_mels} with n_fft {n_fft} leaves {empty} empty mel filters; raise n_fft or lower n_mels"
-            )
 
     def forward(self, wavs, lengths):
         """wavs (B, S), lengths (B,) int64 samples -> features (B, T, n_mels), lengths (B,) frames."""
@@ -71,25 +61,27 @@ class LogMel(nn.Module):
     def raw(self, wavs, lengths):
         """The same before normalisation, in dB; what lies past a length is undefined."""
         wavs = zero_padding(wavs.float().unsqueeze(-1), lengths).squeeze(-1)
-        half = self.stft.n_fft // 2  # frame t is centred at sample hop * t
+        half = self.n_fft // 2  # frame t is centred at sample hop * t
         return self._filtered(functional.pad(wavs, (half, half))), lengths // self.hop + 1
 
     def _filtered(self, wavs):
         """wavs (B, S) -> dB (B, T, n_mels) of all frames of n_fft samples that lie within it."""
         with torch.autocast(wavs.device.type, enabled=False):
-            real, imaginary = self.stft(wavs).unbind(-1)
-            return self.filterbank(real.square() + imaginary.square())
+            options = {"window": self.window, "center": False, "return_complex": True}
+            spectrum = torch.stft(wavs, self.n_fft, self.hop, len(self.window), **options)  # (B, F, T)
+            real, imaginary = torch.view_as_real(spectrum).transpose(1, 2).unbind(-1)
+            return 10 * torch.log10(((real.square() + imaginary.square()) @ self.filters).clamp(min=LEAST))
 
     # --- piece by piece -------------------------------------------------------------------------------------------
 
     @property
     def look_ahead(self):
         """Samples that a frame reads from its centre on."""
-        return self.stft.win_length - self.stft.win_length // 2
+        return len(self.window) - len(self.window) // 2
 
     def init_state(self, batch):
         """The samples (B, ≥ n_fft / 2) from where the next frame begins; zeros before the first."""
-        return self.mean.new_zeros(batch, self.stft.n_fft // 2)
+        return self.mean.new_zeros(batch, self.n_fft // 2)
 
     def step(self, wavs, state):
         """Continue by wavs (B, S), any S: features (B, T, n_mels) of the frames that are whole now, and the next state.
@@ -104,11 +96,11 @@ class LogMel(nn.Module):
 
     def _frames(self, wavs, beyond):
         """Frames with ``beyond`` samples from their centre on, and the samples from where the next one begins."""
-        half = self.stft.n_fft // 2
+        half = self.n_fft // 2
         count = max(0, (wavs.shape[1] - half - beyond) // self.hop + 1)
         if not count:
             return wavs.new_zeros(len(wavs), 0, self.n_mels), wavs
-        end = (count - 1) * self.hop + self.stft.n_fft
+        end = (count - 1) * self.hop + self.n_fft
         x = self._filtered(functional.pad(wavs, (0, max(0, end - wavs.shape[1])))[:, :end])
         return (x - self.mean) / self.std, wavs[:, count * self.hop :]
 
@@ -125,3 +117,30 @@ class LogMel(nn.Module):
         mean = total / count
         self.mean.copy_(mean)
         self.std.copy_((square / count - mean.square()).clamp(min=1e-4).sqrt())
+
+
+def mel_filters(n_mels, n_fft, sample_rate):
+    """Triangular filters whose centres are evenly spaced in HTK mels up to half the sample rate.
+
+    Both sides of a triangle are as wide as the distance from the centre before, as in SpeechBrain.
+
+    Returns
+    -------
+    Tensor
+        (n_fft / 2 + 1, n_mels), 1 at the centres.
+
+    Raises
+    ------
+    ValueError
+        If a filter covers no FFT bin.
+    """
+    mels = torch.linspace(0, 2595 * math.log10(1 + sample_rate / 2 / 700), n_mels + 2)
+    hertz = 700 * (10 ** (mels / 2595) - 1)
+    frequencies = torch.linspace(0, sample_rate // 2, n_fft // 2 + 1)
+    slopes = (frequencies - hertz[1:-1, None]) / hertz.diff()[:-1, None]
+    filters = torch.minimum(slopes + 1, 1 - slopes).clamp(min=0)
+    if empty := int((filters.sum(1) == 0).sum()):
+        raise ValueError(
+            f"n_mels {n_mels} with n_fft {n_fft} leaves {empty} empty mel filters; raise n_fft or lower n_mels"
+        )
+    return filters.T

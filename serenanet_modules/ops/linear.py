@@ -14,7 +14,7 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from serenanet_modules.ops.observers import unobserved, wants_gradients
+from serenanet_modules.ops.observers import constant, unobserved, wants_gradients
 
 ZEN_5 = 26  # processor family
 WORTHWHILE = 2**21  # multiplications below which the call's own cost decides
@@ -60,7 +60,7 @@ def _takes(x, weight):
     )
 
 
-@torch.compiler.assume_constant_result
+@constant
 def onednn_is_faster() -> bool:
     """Whether this is an AMD processor with 512-bit units, Zen 5 or later, and PyTorch has both libraries."""
     return _onednn_is_faster()

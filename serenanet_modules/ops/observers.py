@@ -5,6 +5,15 @@ import torch
 PLAIN = (torch.Tensor, torch.nn.Parameter, type(None))
 
 
+def constant(function):
+    """Let a compiler call a function once and keep what it says, instead of following what it does.
+
+    `torch.compiler.assume_constant_result` does the same, but imports the whole compiler, which takes as long as torch.
+    """
+    function._dynamo_marked_constant = True
+    return function
+
+
 def unobserved(*tensors) -> bool:
     """Whether Python may look at these numbers: no compiler, tracer, transform, mode or subclass is there.
 

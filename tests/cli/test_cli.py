@@ -91,6 +91,22 @@ def test_interrupt(serenanet, monkeypatch):
 
 # --- transcribe -------------------------------------------------------------------------------------------------------
 
+UNNEEDED = (
+    *("speechbrain", "scipy", "sklearn", "pandas", "matplotlib", "tensorboard", "torch._dynamo", "torch._inductor"),
+    *("torch.onnx", "torch.utils.tensorboard", "triton", "sympy", "epitran", "num2words", "huggingface_hub"),
+    *("serenanet_modules.training.loop", "serenanet_modules.analysis", "serenanet_modules.export"),
+)
+
+
+def test_transcribing_imports_nothing_that_it_does_not_need(tiny, clips):
+    """Each of these would make one clip wait for longer than torch does."""
+    code = "import sys\nfrom serenanet_modules.cli import main\nmain(sys.argv[1:])\nprint(*sys.modules)"
+    command = [sys.executable, "-c", code, "transcribe", str(tiny[1]), str(clips[0])]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert done.returncode == 0 and {"torch", "soundfile", "serenanet_modules.inference"} <= imported
+    assert not imported.intersection(UNNEEDED)
+
 
 def listed(*lines):
     """A stdin with these lines."""

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import torch
 
+from serenanet_modules.ops.observers import constant
+
 logger = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).parent
@@ -38,7 +40,7 @@ class CompileError(RuntimeError):
     """The kernels could not be built or loaded; the message says why, in one line."""
 
 
-@torch.compiler.assume_constant_result
+@constant
 def why_not() -> str | None:
     """None where the kernels can run, else the reason; the first call builds them if the cache has none."""
     return _why_not()

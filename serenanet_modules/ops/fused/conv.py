@@ -4,6 +4,8 @@ import functools
 
 import torch
 
+from serenanet_modules.ops.observers import constant
+
 
 @functools.cache
 def _package():
@@ -25,7 +27,7 @@ def why_not(x, width):
     return why
 
 
-@torch.compiler.assume_constant_result  # so its arguments must be no sizes, which may be symbols
+@constant  # so its arguments must be no sizes, which may be symbols
 def _why_not(device, dtype):
     if device != "cuda":
         return f"its kernels need tensors on a CUDA device, not on {device!r}"

@@ -6,10 +6,12 @@ import importlib
 import torch
 from torch.nn import functional
 
+from serenanet_modules.ops.observers import constant
+
 MOST_STATES = 256  # of the CUDA kernel
 
 
-@torch.compiler.assume_constant_result
+@constant
 def import_error(module: str, *names: str) -> str | None:
     """Why an operation of mamba_ssm cannot be had, or None; ``names`` must be neither missing nor None there."""
     return _import_error(module, *names)
