@@ -104,8 +104,10 @@ def attempting(parameters, backward):
     """
 
     def attempt(*arguments):
-        before = [p.grad for p in parameters]
-        for parameter in parameters:
+        # A pass that fails leaves parts of its gradients, so what earlier micro-batches of the step have left is set
+        # aside meanwhile and added once; autograd would add the same numbers parameter by parameter.
+        kept = {p: p.grad for p in parameters if p.grad is not None}
+        for parameter in kept:
             parameter.grad = None
         result = None
         try:
@@ -115,9 +117,11 @@ def attempting(parameters, backward):
                 raise
             for parameter in parameters:
                 parameter.grad = None
-        for parameter, kept in zip(parameters, before, strict=True):
-            if kept is not None:
-                parameter.grad = kept if parameter.grad is None else kept.add_(parameter.grad)
+        both = [(gradient, p.grad) for p, gradient in kept.items() if p.grad is not None]
+        if both:
+            torch._foreach_add_(*map(list, zip(*both, strict=True)))
+        for parameter, gradient in kept.items():
+            parameter.grad = gradient
         if result is None:  # only here is the exception gone, which held on to what the pass had computed
             gc.collect()
             if torch.cuda.is_available():
