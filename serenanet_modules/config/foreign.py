@@ -8,6 +8,7 @@ values and two tags, ``!new:`` and ``!name:``, of the classes below, and is judg
 """
 
 import contextlib
+import copy
 import functools
 import importlib
 import inspect
@@ -17,11 +18,12 @@ from pathlib import Path
 
 import ruamel.yaml
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import MappingNode, ScalarNode
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from serenanet_modules.errors import UserError
 
+FILE = "hyperparams.yaml"  # of a result folder
 TRUST = "SERENANET_TRUST"  # environment variable: further modules whose classes may be built, parted by commas
 
 ROOMS = frozenset(  # what these export may be built, and nothing else of this package
@@ -42,9 +44,9 @@ LIBRARIES = frozenset(
 NEW, NAME, TUPLE = "!new:", "!name:", "!tuple"
 PARENTHESES = re.compile(r"^\(.*\)$")  # HyperPyYAML's tuples, which may lose quotes around them
 INTEGER = "tag:yaml.org,2002:int"
-PLAIN = frozenset(
-    f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "timestamp", "seq", "map")
-)
+SCALARS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "timestamp"))
+COLLECTIONS = {"tag:yaml.org,2002:seq": SequenceNode, "tag:yaml.org,2002:map": MappingNode}
+PLAIN = SCALARS.union(COLLECTIONS)
 
 MALFORMED = (YAMLError, AssertionError, AttributeError, LookupError, TypeError, ValueError)  # what ruamel.yaml dies of
 
@@ -56,66 +58,87 @@ LEAST_ROOM = 2**24  # bytes of parameters that any file may ask for
 ROOM = 4  # times the bytes of the weights' file that parameters may take; it may hold them in half precision
 
 
-def read(file):
-    """The text of a file, `check` ed.
-
-    Parameters
-    ----------
-    file : Path
-
-    Raises
-    ------
-    UserError
-        Where it is no text, and as of `check`.
-    """
-    try:
-        with open(file, encoding="utf-8") as stream:
-            text = stream.read(MOST_TEXT + 1)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as text ({error})") from None
-    check(text, file)
-    return text
-
-
-def check(text, where):
-    """Refuse a document that is more than plain data and objects of allowed classes.
+class Document:
+    """Hyper-parameters that anybody may have written: parsed once, judged as a whole, and built from no earlier.
 
     Parameters
     ----------
     text : str
-        Yaml.
-    where : Path
-        Its file.
+        Yaml, as a run writes it.
+    source : str or Path
+        The file that it was found in; errors name it.
 
     Raises
     ------
     UserError
         For bad yaml, and for the first node that may not be there: its line, tag and class.
+
+    Examples
+    --------
+    >>> document = Document("seed: 1\\nactivation: !new:torch.nn.GELU", "hyperparams.yaml")
+    >>> document.plain(), document.only(["activation"]).build()
+    ({'seed': 1}, {'activation': GELU(approximate='none')})
     """
-    _checked(text, where)
+
+    def __init__(self, text, source):
+        self.text, self.source = text, Path(source)
+        self._loader, self._node = _checked(text, source)
+
+    @classmethod
+    def of_run(cls, folder):
+        """The hyperparams.yaml of a result folder; a link that leads out of it is refused too."""
+        inside(folder, FILE)
+        file = Path(folder) / FILE
+        try:
+            with open(file, encoding="utf-8") as stream:
+                return cls(stream.read(MOST_TEXT + 1), file)
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{file}: cannot be read as text ({error})") from None
+
+    def __contains__(self, key):
+        return any(name.value == key for name, _ in self._node.value)
+
+    def only(self, keys):
+        """The part with those of these top-level keys that it has; its ``text`` stays whole."""
+        return self._part(lambda name, _: name.value in keys)
+
+    def plain(self):
+        """Top-level values as Python's, without those that are objects or hold some."""
+        return self._part(lambda _, node: _untagged(node)).build()
+
+    def _part(self, wanted):
+        part = copy.copy(self)
+        pairs = [pair for pair in self._node.value if wanted(*pair)]
+        part._node = MappingNode(self._node.tag, pairs, self._node.start_mark, self._node.end_mark)
+        return part
+
+    def build(self, weights=None):
+        """Construct all objects; keys to objects and values.
+
+        Parameters
+        ----------
+        weights : Path, optional
+            The file of the weights that they will get: parameters that are larger than it by far are refused before
+            they take any memory.
+
+        Raises
+        ------
+        UserError
+            For a class that cannot be built so, and for too large a model.
+        """
+        try:
+            with contextlib.nullcontext() if weights is None else _bounded(weights):
+                return self._loader.construct_document(self._node)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise UserError(f"{self.source}: {one_line(error.__cause__ or error)}") from error
 
 
-def construct(text, where, weights=None):
-    """Build a document's objects, after `check`.
-
-    Parameters
-    ----------
-    text : str
-    where : Path
-    weights : Path, optional
-        The file of the weights that they will get: parameters that are larger than it by far are refused before
-        they take any memory.
-
-    Raises
-    ------
-    UserError
-        As of `check`.
-    Exception
-        Of a class that cannot be built so, ValueError for too large a model.
-    """
-    loader, node = _checked(text, where)
-    with contextlib.nullcontext() if weights is None else _bounded(weights):
-        return loader.construct_document(node)
+def one_line(error):
+    """An exception's message without its line breaks."""
+    said = error.args if isinstance(error, TypeError) else (error,)
+    return re.sub(r"\s+", " ", ": ".join(map(str, said))).strip()
 
 
 def inside(folder, *names):
@@ -212,7 +235,7 @@ def _checked(text, where):
             raise UserError(f"{where}: a hyper-parameter file must be a mapping of keys to values")
         _Check(where, loader).count(node)
     except MALFORMED as error:
-        raise UserError(f"{where}: not valid yaml: {' '.join(str(error).split())}") from error
+        raise UserError(f"{where}: not valid yaml: {one_line(error)}") from error
     except RecursionError:
         raise UserError(f"{where}: not valid yaml: brackets inside brackets without end") from None
     return loader, node
@@ -253,11 +276,23 @@ class _Check:
         if not known:
             shown = tag.replace("tag:yaml.org,2002:", "!!")
             self._refuse(node, f"'{shown}' is code or reads other files, and a result folder is opened as data only")
+        self._read(node, tag)
         if tag == INTEGER and (len(node.value) > MOST_DIGITS or (given and self._number(node) > MOST_SIZE)):
             self._refuse(node, f"{node.value[:MOST_DIGITS]} is larger than any size of a network")
         if parenthesised:
             loader = _inside_of(node)
             _Check(self._where, loader, self._line + node.start_mark.line).count(loader.get_single_node(), given)
+
+    def _read(self, node, tag):
+        """Refuse a value that is not of its kind, and a key that is there twice, also where nobody will build it."""
+        if tag in SCALARS and not (tag == INTEGER and len(node.value) > MOST_DIGITS):
+            self._loader.construct_object(node)
+        elif tag in COLLECTIONS and not isinstance(node, COLLECTIONS[tag]):
+            self._refuse(node, "not valid yaml: a list or a mapping is expected here")
+        elif isinstance(node, MappingNode):
+            names = [name.value for name, _ in node.value if isinstance(name, ScalarNode)]
+            if twice := [name for name in names if names.count(name) > 1]:
+                self._refuse(node, f"not valid yaml: the key '{twice[0]}' is there twice")
 
     def _number(self, node):
         try:
@@ -273,6 +308,11 @@ def _children(node):
     if isinstance(node, MappingNode):
         return [child for pair in node.value for child in pair]
     return [] if isinstance(node, ScalarNode) else node.value
+
+
+def _untagged(node):
+    """Whether a node is plain data, all below it too."""
+    return node.tag in PLAIN and all(map(_untagged, _children(node)))
 
 
 def _permitted(name):

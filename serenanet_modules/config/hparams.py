@@ -18,21 +18,19 @@ import copy
 import difflib
 import io
 import os
-import re
 from pathlib import Path
 
 import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 
-from serenanet_modules.config import foreign
+from serenanet_modules.config.foreign import MALFORMED, one_line
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing
 
 INCLUDE = "!include:"
 PLACEHOLDER = "!PLACEHOLDER"
 NAME = "!name:"
-FILE = "hyperparams.yaml"  # of a result folder
 
 
 class Hparams:
@@ -46,12 +44,10 @@ class Hparams:
         The merged nodes.
     unset : frozenset of str, optional
         Top-level keys whose values may be of any kind; by default those of the tree that have no value.
-    trusted : bool
-        Whether it comes from who runs the program; else it may be anybody's, and `build` builds what `foreign` allows.
     """
 
-    def __init__(self, source, tree, unset=None, trusted=True):
-        self.source, self.tree, self._trusted = Path(source), tree, trusted
+    def __init__(self, source, tree, unset=None):
+        self.source, self.tree = Path(source), tree
         self._unset = _unset(tree) if unset is None else unset
 
     @classmethod
@@ -85,28 +81,6 @@ class Hparams:
             _merge(tree, layer, where, unset)
         return cls(files[-1], tree, unset)
 
-    @classmethod
-    def from_text(cls, text, source):
-        """Parse a standalone document (`text` of another) that was found in the file ``source``, whoever made it.
-
-        Raises
-        ------
-        UserError
-            For anything in it that is more than data and known classes.
-        """
-        foreign.check(text, source)
-        try:
-            return cls(source, _parse(text, source), trusted=False)
-        except foreign.MALFORMED as error:
-            raise UserError(f"{source}: not valid yaml: {_one_line(error)}") from error
-
-    @classmethod
-    def of_run(cls, folder):
-        """`from_text` of a result folder's hyperparams.yaml."""
-        foreign.inside(folder, FILE)
-        file = Path(folder) / FILE
-        return cls.from_text(foreign.read(file), file)
-
     def override(self, overrides):
         """Merge the command line: (key with dots, yaml text of the value) pairs.
 
@@ -135,11 +109,6 @@ class Hparams:
         tree.update(dict.fromkeys(keys, ""))
         return self._of(tree)
 
-    def only(self, keys):
-        """The document with those of these top-level keys that it has, and no others."""
-        tree = CommentedMap({key: self.tree[key] for key in keys if key in self.tree})
-        return Hparams(self.source, tree, trusted=self._trusted)
-
     def extended(self, text):
         """The same with further keys (yaml text), also inside mappings that are there."""
         tree = copy.deepcopy(self.tree)
@@ -153,7 +122,7 @@ class Hparams:
         return self._of(tree)
 
     def _of(self, tree):
-        return Hparams(self.source, tree, self._unset, self._trusted)
+        return Hparams(self.source, tree, self._unset)
 
     def differences(self, file, free=()):
         """Top-level keys, ``free`` ones aside, that have another value in another standalone file.
@@ -181,21 +150,14 @@ class Hparams:
         tree = _yaml("safe").load(_without_tags(_yaml().load(self.text)))
         return {key: value for key, value in tree.items()}
 
-    def build(self, weights=None):
-        """Construct every object of the document; the result maps keys to objects and values.
-
-        Parameters
-        ----------
-        weights : Path, optional
-            The file of weights that bounds the size of a model which may be anybody's.
-        """
+    def build(self):
+        """Construct every object of the document; the result maps keys to objects and values."""
         try:
-            return load_hyperpyyaml(self.text) if self._trusted else foreign.construct(self.text, self.source, weights)
+            return load_hyperpyyaml(self.text)
+        except MemoryError:
+            raise
         except Exception as error:
-            if isinstance(error, (KeyboardInterrupt, MemoryError)):
-                raise
-            cause = error.__cause__ or error
-            raise UserError(f"{self.source}: {_one_line(cause)}") from error
+            raise UserError(f"{self.source}: {one_line(error.__cause__ or error)}") from error
 
 
 def write_layer(path, parent, overrides):
@@ -241,11 +203,6 @@ def is_placeholder(node):
 
 def _unset(tree):
     return frozenset(key for key, node in tree.items() if node is None or is_placeholder(node))
-
-
-def _one_line(error):
-    said = error.args if isinstance(error, TypeError) else (error,)
-    return re.sub(r"\s+", " ", ": ".join(map(str, said))).strip()
 
 
 def _yaml(kind="rt"):
@@ -294,8 +251,8 @@ def _text(file):
 def _parse(text, where):
     try:
         return _yaml().load(text)
-    except foreign.MALFORMED as error:
-        raise UserError(f"{where}: not valid yaml: {_one_line(error)}") from error
+    except MALFORMED as error:
+        raise UserError(f"{where}: not valid yaml: {one_line(error)}") from error
     except RecursionError:
         raise UserError(f"{where}: not valid yaml: brackets inside brackets without end") from None
 

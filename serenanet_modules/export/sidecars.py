@@ -3,7 +3,7 @@
 import json
 
 from serenanet_modules import __version__
-from serenanet_modules.config.hparams import Hparams
+from serenanet_modules.config.foreign import Document
 from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.runtime.files import replacing
 
@@ -18,7 +18,7 @@ def metadata(opened, folder):
         Its result folder.
     """
     model, units = opened.modules["model"], opened.units
-    plain = Hparams.of_run(folder).plain()
+    plain = Document.of_run(folder).plain()
     regular = not getattr(model.encoder, "shortens", False)  # chunks have no common length
     return {
         "model_type": "ctc",

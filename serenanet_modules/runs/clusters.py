@@ -4,7 +4,7 @@ import json
 
 from safetensors import SafetensorError, safe_open
 
-from serenanet_modules.config.hparams import Hparams
+from serenanet_modules.config.foreign import Document
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.heads.clusters import Clusters, EncoderLayer, Spectrum
 
@@ -38,7 +38,7 @@ def load_clusters(path):
     about, tensors = _open(path)
     representation = Spectrum()
     if about["hyperparams"] is not None:
-        model = Hparams.from_text(about["hyperparams"], path).only(("model",)).build(path)["model"]
+        model = Document(about["hyperparams"], path).only(("model",)).build(path)["model"]
         representation = EncoderLayer(model, about["layer"])
         prefix = "teacher."
         representation.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})

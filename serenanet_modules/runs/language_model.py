@@ -6,8 +6,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from serenanet_modules.config import foreign
-from serenanet_modules.config.hparams import Hparams
+from serenanet_modules.config.foreign import Document, inside
 from serenanet_modules.data.units import load_units
 from serenanet_modules.errors import UserError
 
@@ -36,7 +35,7 @@ class NeuralLMRun:
                 f"neural_lm: {folder} is not the result folder of a finished language model ({lacks}); make one with "
                 "recipes/LibriSpeech/LM"
             )
-        foreign.inside(self.folder, *NEEDED, "save/units/units.model")
+        inside(self.folder, *NEEDED, "save/units/units.model")
 
     def _result(self):
         path = self.folder / "result.json"
@@ -63,7 +62,7 @@ class NeuralLMRun:
         """
         self.check(units)
         path = self.folder / "weights.safetensors"
-        model = Hparams.of_run(self.folder).only(("model",)).build(path)["model"]
+        model = Document.of_run(self.folder).only(("model",)).build(path)["model"]
         try:
             tensors = load_file(path)
             model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()})

@@ -7,8 +7,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from serenanet_modules.config import foreign
-from serenanet_modules.config.hparams import Hparams
+from serenanet_modules.config.foreign import Document, inside
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.clusters import CLUSTERS, describe_clusters, load_clusters
 
@@ -55,8 +54,8 @@ class PretrainedRun:
                 f"pretrained: {folder} is not the result folder of a finished pre-training ({lacks}); "
                 "give results/<dataset>/<experiment>/<seed> of a run of hparams/pessl.yaml"
             )
-        foreign.inside(self.folder, *NEEDED)
-        self.hparams = Hparams.of_run(self.folder)
+        inside(self.folder, *NEEDED)
+        self.hparams = Document.of_run(self.folder)
         found = self._weights()
         self.tensors, self.statistics = found["model"], found["features"]
         self.clusters = self.folder / "save" / CLUSTERS

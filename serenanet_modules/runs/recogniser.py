@@ -11,8 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from serenanet_modules.config import foreign
-from serenanet_modules.config.hparams import Hparams
+from serenanet_modules.config.foreign import Document, inside
 from serenanet_modules.data.units import Units, load_units
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.errors import UserError
@@ -117,19 +116,19 @@ def open_run(folder, device):
     """Open a finished result folder; parameters and errors as of `Recognizer.from_folder`."""
     folder, device = Path(folder), _device(device)
     _check_folder(folder)
-    hparams, weights = Hparams.of_run(folder), folder / "weights.safetensors"
-    _check_keys(hparams, (*PARTS, *SETTINGS), hparams.source)
+    document, weights = Document.of_run(folder), folder / "weights.safetensors"
+    _check_keys(document, (*PARTS, *SETTINGS), document.source)
     # training, and all that it imports, is not needed here
-    built = hparams.only((*PARTS, *SETTINGS, *ATTENTION_SETTINGS)).build(weights)
+    built = document.only((*PARTS, *SETTINGS, *ATTENTION_SETTINGS)).build(weights)
     units = load_units(folder / "save" / "units")
     if units.size != built["n_units"]:
         raise UserError(f"{folder}: the model has {built['n_units']} units, but save/units holds {units.size}")
     modules = nn.ModuleDict({name: built[name] for name in PARTS})
     load_weights(modules, weights)
     more = ATTENTION_SETTINGS if hasattr(built["model"], "attention") else ()
-    _check_keys(built, more, hparams.source)
+    _check_keys(built, more, document.source)
     settings = {name: built[name] for name in (*SETTINGS, *more)} | _results(folder)
-    _check_beams(settings, hparams.source)
+    _check_beams(settings, document.source)
     return OpenRun(folder, modules.to(device).eval(), units, settings)
 
 
@@ -175,7 +174,7 @@ def _check_folder(folder):
         raise UserError(
             f"{folder}: {missing[0]} is missing; give results/<dataset>/<experiment>/<seed> of a finished run"
         )
-    foreign.inside(folder, *NEEDED, *MORE)
+    inside(folder, *NEEDED, *MORE)
 
 
 def _check_keys(found, names, where):

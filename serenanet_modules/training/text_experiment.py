@@ -12,6 +12,7 @@ import speechbrain as sb
 import torch
 from tqdm import tqdm
 
+from serenanet_modules.config.foreign import Document
 from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.config.settings import check_machine, check_values, split_arguments
 from serenanet_modules.data.batching import BatchSampler, make_loader
@@ -71,7 +72,7 @@ class TextExperiment(Experiment):
         self.units = load_units(acoustic / "save" / "units")
         if self.units.kind == "phoneme":
             raise UserError(f"acoustic: {acoustic} has phoneme units; a language model of text needs others")
-        self.locale = Hparams.of_run(acoustic).plain()["locale"]
+        self.locale = Document.of_run(acoustic).plain()["locale"]
         self.files, self.held_out = self._text_files(), _files(plain["held_out"])
         self.hparams.set("n_units", self.units.size)
         self.kind = self.hparams.build()["brain"]

@@ -11,6 +11,7 @@ from hyperpyyaml import load_hyperpyyaml
 from safetensors.torch import save_file
 
 from serenanet_modules.config import foreign
+from serenanet_modules.config.foreign import Document
 from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
@@ -48,7 +49,7 @@ def copy(folder, tmp_path):
 
 def refusal(text):
     with pytest.raises(UserError) as refused:
-        Hparams.from_text(text, Path("x/hyperparams.yaml"))
+        Document(text, Path("x/hyperparams.yaml"))
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -125,7 +126,7 @@ def test_texts_that_look_like_tuples(touched):
     for text in (f"a: {evil}", f"a: '{evil}'", f'a: "{evil}"'):
         assert "line 3: '!!python/object" in refusal(f"b: 1\n\n{text}")
     assert not mark.exists()
-    assert Hparams.from_text("a: (3, x, [1])", "x").build() == {"a": (3, "x", [1])}
+    assert Document("a: (3, x, [1])", "x").build() == {"a": (3, "x", [1])}
     load_hyperpyyaml(f"a: {evil}")
     assert mark.exists()  # else this test proves nothing
 
@@ -181,7 +182,7 @@ class Evil:
 def test_what_we_write_is_allowed(name):
     """Every model of hparams/, with all it says of its training."""
     hparams = shipped(name)
-    foreign.check((for_use(hparams) if "scoring" in hparams else hparams).text, name)
+    Document((for_use(hparams) if "scoring" in hparams else hparams).text, name)
 
 
 def test_builds_what_hyperpyyaml_builds():
@@ -191,7 +192,7 @@ def test_builds_what_hyperpyyaml_builds():
         hparams = shipped(name)
         hparams.override([pair for pair in small if pair[0].split(".")[0] in hparams])
         text = for_use(hparams).text
-        theirs, ours = load_hyperpyyaml(text), Hparams.from_text(text, name).build()
+        theirs, ours = load_hyperpyyaml(text), Document(text, name).build()
         assert list(ours) == list(theirs) and ours["modules"]["model"] is ours["model"]
         assert ours["pretrainer"].modules["model"] is ours["model"]
         for key, value in theirs.items():
@@ -209,7 +210,7 @@ def test_trusted_modules(monkeypatch):
     monkeypatch.setenv(foreign.TRUST, "collect, functools")
     assert "'!new:collections.Counter'" in refusal(text)
     monkeypatch.setenv(foreign.TRUST, "functools,collections")
-    assert Hparams.from_text(text, "x").build()["a"] == {"b": 1}
+    assert Document(text, "x").build()["a"] == {"b": 1}
 
 
 def test_names_that_no_room_exports():
@@ -224,7 +225,29 @@ def test_names_that_no_room_exports():
     )
     for name in names:
         with pytest.raises(UserError, match=f"may not build '!new:serenanet_modules.lobes.{name}'"):
-            Hparams.from_text(f"a: !new:serenanet_modules.lobes.{name}", "x").build()
+            Document(f"a: !new:serenanet_modules.lobes.{name}", "x").build()
+
+
+def test_a_folder_is_parsed_once(copy, monkeypatch):
+    """Whatever is asked of it."""
+    parsed, compose = [], foreign._Loader.get_single_node
+    monkeypatch.setattr(foreign._Loader, "get_single_node", lambda loader: parsed.append(loader) or compose(loader))
+    monkeypatch.setattr("ruamel.yaml.YAML.load", None)  # nor by the one that keeps comments
+    size = Recognizer.from_folder(copy).units.size
+    assert len(parsed) == 1
+    document = Document.of_run(copy)
+    assert document.plain()["locale"] == "sw" and document.only(["model", "n_units"]).build()["n_units"] == size
+    assert len(parsed) == 2
+
+
+def test_what_nobody_builds_is_judged_too():
+    """A part of a document is as good as the whole, and a whole is refused for its parts."""
+    document = Document(f"a: &x {LOBE} {{input_size: 3}}\nb: [*x]\nc: {{d: 1}}\ne: (1, 2)", "x")
+    assert document.plain() == {"c": {"d": 1}}
+    assert document.only(["c", "none"]).build() == {"c": {"d": 1}} and "a" in document and "d" not in document
+    assert "'d' is there twice" in refusal("a: 1\nc: {d: 1, d: 2}")
+    for text in ("!!map [1]", "!!seq x", "!!seq {b: 1}", "!!str [1]"):
+        assert "not valid yaml" in refusal(f"a: {text}")
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------
@@ -245,7 +268,7 @@ def test_bombs():
     for text in ("!!int x", "!!float x", "!!timestamp x", "!!bool x", "!!int [1]"):
         assert "not valid yaml" in refusal(f"a: {text}")
         assert "no whole number" in (said := refusal(f"a: {LOBE} [{text}]")) or "not valid yaml" in said
-    assert Hparams.from_text("seed: 123456789012", "x").build() == {"seed": 123456789012}
+    assert Document("seed: 123456789012", "x").build() == {"seed": 123456789012}
 
 
 @pytest.mark.parametrize("change", [("d_ffn: 64", "d_ffn: 1000000"), ("n_layers: 1", "n_layers: 1000000")])

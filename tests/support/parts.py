@@ -13,6 +13,7 @@ import torch
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 
+from serenanet_modules.config.foreign import Document
 from serenanet_modules.config.hparams import Hparams, is_placeholder
 from tests.support.tiny import ROOT
 
@@ -56,7 +57,7 @@ class Found:
         Matrices that begin as zeros or as the identity are made random: they would hide what flows through them.
         """
         torch.manual_seed(0)
-        built = Hparams.from_text(self.text, self.name).build()
+        built = Document(self.text, self.name).build()
         part = built["model"].eval()
         size = sum(p.numel() for p in part.parameters())
         assert size < LARGEST, f"{self.name} has {size} parameters: SIZES in tests/support/parts.py lacks a key"
