@@ -64,7 +64,7 @@ def main(argv=None):
 
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", metavar="RESULT_DIR", help="or an hparams file: random weights")
+    parser.add_argument("models", nargs="*", metavar="RESULT_DIR", help="or hparams files, joined by +: random weights")
     parser.add_argument(
         "--conformer",
         metavar="RESULT_DIR",

@@ -27,7 +27,7 @@ def gather(options, work):
     contestants, absent, names = [], [], {}
     for given in dict.fromkeys([options.conformer, *options.models]):
         trained = Path(given).suffix != ".yaml"
-        folder = Path(given) if trained else untrained(Path(given), work)
+        folder = Path(given) if trained else untrained([Path(file) for file in given.split("+")], work)
         opened = open_run(folder, "cpu")
         name = Hparams.load(folder / "hyperparams.yaml").plain()["experiment"]
         names[given] = name if name not in names.values() else f"{name} {len(names) + 1}"
@@ -47,11 +47,11 @@ def gather(options, work):
     return contestants, absent
 
 
-def untrained(file, work):
+def untrained(files, work):
     """A result folder of random weights, with letters as units."""
-    folder = work / file.stem
+    folder = work / "+".join(file.stem for file in files)
     units = train_units("char", [LETTERS], None, folder / "save" / "units")
-    hparams = Hparams.load(file)
+    hparams = Hparams.load(files)
     hparams.override([(key, "none") for key in ("dataset", "locale", "data_folder")])
     hparams.set("n_units", units.size)
     (folder / "hyperparams.yaml").write_text(for_use(hparams).text, encoding="utf-8")

@@ -32,6 +32,7 @@ CLIENTS = 4
 GARBAGE = 10  # every so many-th request
 LIMITS = {"memory": 16.0, "files": 2, "disk": 1.0}  # growth allowed: MiB, number, MiB
 UNITS = {"memory": "resident memory (MiB)", "files": "open files", "disk": "disk (MiB)"}
+HPARAMS = ("serenanet.yaml", "sizes/serenanet/small.yaml")
 MODEL = """
     --d_model 32 --encoder.n_layers 1 --encoder.n_heads 2 --encoder.d_ffn 64 --frontend.gate_size 16 --car.d_model 16
     --car.d_state 4 --n_mels 40 --features.n_fft 512 --max_batch_seconds 20 --number_of_epochs 100000 --num_workers 2
@@ -107,7 +108,7 @@ def train(folder, steps):
     data = ["--data_folder", str(ROOT / "tests/sample/CommonVoice/sw"), "--prepared_folder", str(folder / "prepared")]
     run(
         recipe / "train.py",
-        [str(ROOT / "hparams/serenanet_small.yaml"), *MODEL, *data, "--output_folder", f"{folder}/run"],
+        [*(str(ROOT / "hparams" / name) for name in HPARAMS), *MODEL, *data, "--output_folder", f"{folder}/run"],
     )
 
 

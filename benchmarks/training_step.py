@@ -1,14 +1,15 @@
 """Where a training step's time goes, in paired runs on the same batches: of models, of commits, compiled or not.
 
-    python benchmarks/training_step.py hparams/serenanet_small.yaml --data_folder DIR --against COMMIT
-    python benchmarks/training_step.py hparams/serenanet_small.yaml --data_folder DIR --compile none default
+    SMALL=hparams/serenanet.yaml+hparams/sizes/serenanet/small.yaml
+    python benchmarks/training_step.py $SMALL --data_folder DIR --against COMMIT
+    python benchmarks/training_step.py $SMALL --data_folder DIR --compile none default
     python benchmarks/training_step.py hparams/serenanet.yaml hparams/conmamba_ctc.yaml hparams/hmamba_early.yaml \\
         --data_folder DIR --max_batch_seconds 60
 
 The other commit is checked out into a temporary work tree. All contestants take turns, a fresh process each; every
 process trains on the same micro-batches, over and over, timed after each was seen once. Medians over steps, then over
-rounds. Models share micro-batches if their files agree on ``max_batch_seconds``, or it is given here. ``--compile
-reduce-overhead`` is torch.compile with CUDA graphs.
+rounds. A model's files are joined by +. Models share micro-batches if they agree on ``max_batch_seconds``, or it is
+given here. ``--compile reduce-overhead`` is torch.compile with CUDA graphs.
 """
 
 import argparse
@@ -53,7 +54,7 @@ def main():
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("hparams", nargs="+", help="of each model")
+    parser.add_argument("hparams", nargs="+", help="of each model, its files joined by +")
     parser.add_argument("--data_folder", required=True)
     parser.add_argument("--recipe", default="recipes/CommonVoice/sw")
     parser.add_argument("--against", help="commit to compare with")
@@ -88,7 +89,7 @@ def name_of(tree, file, options):
     """What tells a contestant from others: its model, its checkout, or both."""
     if len(options.hparams) == 1:
         return tree
-    return Path(file).stem + (f", {tree}" if options.against else "")
+    return "+".join(Path(part).stem for part in file.split("+")) + (f", {tree}" if options.against else "")
 
 
 @contextmanager
@@ -167,7 +168,7 @@ def trainer(options):
     arguments |= {"output_folder": options.worker, "prepared_folder": prepared, "device": options.device}
     if options.max_batch_seconds:
         arguments["max_batch_seconds"] = options.max_batch_seconds
-    line = [*options.hparams, *(str(x) for key, value in arguments.items() for x in (f"--{key}", value))]
+    line = [*options.hparams[0].split("+"), *(str(x) for key, value in arguments.items() for x in (f"--{key}", value))]
     stdout, sys.stdout = sys.stdout, sys.stderr
     try:
         experiment = Experiment.from_command_line(options.recipe, line)

@@ -31,10 +31,11 @@ def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None
     seeds : int
     arguments : list of str
         ``--key value`` for all runs.
-    base : Path, optional
-        Hyper-parameter file in place of the suite's base.
+    base : list of Path, optional
+        Hyper-parameter files in place of the suite's base.
     out : Path, optional
-        Folder of all runs and of the report; ``results/<dataset>/<suite's folder>/<base>`` by default.
+        Folder of all runs and of the report; by default
+        ``results/<dataset>/<suite's folder>/<the base's experiment>``.
     only : list of str, optional
         Variants to be trained and reported, beside the full model where that is finished.
     pretraining_arguments : str
@@ -81,8 +82,8 @@ def listing(plan):
 
 
 def _default_folder(recipe, suite, arguments):
-    dataset = read_command_line(Recipe(recipe), [str(suite.base), *arguments])[0].plain()["dataset"]
-    return Path("results", dataset, suite.file.resolve().parent.name, suite.base.stem)
+    plain = read_command_line(Recipe(recipe), [*map(str, suite.base), *arguments])[0].plain()
+    return Path("results", plain["dataset"], suite.file.resolve().parent.name, plain["experiment"])
 
 
 @contextlib.contextmanager

@@ -151,7 +151,7 @@ class Planner:
         if not self.script.is_file():
             raise UserError(f"{recipe}: has no train.py; give a recipe's folder such as recipes/CommonVoice/sw")
         self.recipe = Recipe(recipe)
-        _, overrides, self.options = read_command_line(self.recipe, [str(suite.base), *arguments])
+        _, overrides, self.options = read_command_line(self.recipe, [*map(str, suite.base), *arguments])
         for key, hint in SET_HERE.items():
             if key in dict(overrides):
                 raise UserError(f"--{key} is each run's own here{hint}")

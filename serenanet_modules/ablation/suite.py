@@ -29,8 +29,8 @@ class Suite:
     Attributes
     ----------
     file : Path
-    base : Path
-        Hyper-parameter file under every variant.
+    base : tuple of Path
+        Hyper-parameter files under every variant, a later one over an earlier one.
     pretraining : Path or None
         Hyper-parameter file laid over a variant to pre-train it.
     pretraining_arguments : tuple of str
@@ -40,7 +40,7 @@ class Suite:
     """
 
     file: Path
-    base: Path
+    base: tuple[Path, ...]
     pretraining: Path | None
     pretraining_arguments: tuple[str, ...]
     variants: tuple[Variant, ...]
@@ -67,7 +67,7 @@ class Suite:
         folder, pretraining = file.parent, content.get("pretraining")
         return cls(
             file,
-            _existing(folder / str(content["base"]), file),
+            tuple(_existing(folder / str(name), file) for name in _listed(content["base"])),
             None if pretraining is None else _existing(folder / str(pretraining), file),
             tuple(_arguments(content.get("pretraining_arguments") or {})),
             tuple(_variant(file, str(name), start, pretraining) for name, start in content["variants"].items()),
@@ -89,13 +89,17 @@ class Suite:
                 raise UserError(f"{self.file}: there is no variant '{name}'; {hint}")
         return set(names or mine)
 
-    def with_options(self, base=None, pretraining_arguments=()):
+    def with_options(self, base=(), pretraining_arguments=()):
         """The suite on another base, with further arguments of the pre-training."""
         return replace(
             self,
-            base=self.base if base is None else Path(base),
+            base=tuple(map(Path, base)) if base else self.base,
             pretraining_arguments=(*self.pretraining_arguments, *pretraining_arguments),
         )
+
+
+def _listed(value):
+    return value if isinstance(value, list) else [value]
 
 
 def _existing(path, suite):

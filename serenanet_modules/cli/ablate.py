@@ -10,7 +10,7 @@ def add(commands, name):
     command.add_argument("--recipe", required=True, type=Path, help="folder such as recipes/CommonVoice/sw")
     command.add_argument("--suite", required=True, type=Path, help="file such as hparams/ablations/suite.yaml")
     command.add_argument("--seeds", type=count, default=3, metavar="N", help="runs per variant (3)")
-    command.add_argument("--base", type=Path, metavar="FILE", help="hyper-parameters in place of the suite's base")
+    command.add_argument("--base", type=Path, nargs="+", metavar="FILE", help="files in place of the suite's base")
     command.add_argument("--only", type=names, metavar="A,B", help="these variants alone")
     command.add_argument("--out", type=Path, metavar="DIR", help="folder of all runs and of the report")
     command.add_argument("--jobs", type=count, metavar="N", help="runs at a time (1; with --sbatch no limit)")

@@ -11,9 +11,9 @@ from pathlib import Path
 from serenanet_modules.errors import UserError
 
 TRAIN = "recipes/CommonVoice/sw/train.py"
-HPARAMS = "hparams/serenanet_demo.yaml"
+HPARAMS = ("hparams/serenanet.yaml", "hparams/sizes/serenanet/demo.yaml")
 CORPUS = "tests/sample/CommonVoice/sw"
-COMMAND = (TRAIN, HPARAMS, "--data_folder", CORPUS)
+COMMAND = (TRAIN, *HPARAMS, "--data_folder", CORPUS)
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -42,7 +42,7 @@ def run(root=CHECKOUT):
     UserError
         Outside a checkout, and when the training fails.
     """
-    missing = [part for part in (TRAIN, HPARAMS, CORPUS) if not (root / part).exists()]
+    missing = [part for part in (TRAIN, *HPARAMS, CORPUS) if not (root / part).exists()]
     if missing:
         raise UserError(f"{root}: has no {missing[0]}; the demo runs in a checkout of SerenaNet")
     os.chdir(root)

@@ -11,7 +11,7 @@ files of a command line stack likewise. Layers merge in the order base < dataset
 
 ``part: !include:parts/x.yaml`` puts that file's content, merged with the mapping that follows, in the place of the
 node. ``!ref <key>`` always means a key of the whole document, in included files too. Dots reach into mappings on
-the command line: ``--frontend.output_stride 2``; an include there stands as if in the file that was asked for.
+the command line: ``--frontend.output_stride 2``; an include there is looked for beside each file that was given.
 """
 
 import copy
@@ -44,11 +44,14 @@ class Hparams:
         The merged nodes.
     unset : frozenset of str, optional
         Top-level keys whose values may be of any kind; by default those of the tree that have no value.
+    files : list of Path, optional
+        Files beside which a command line's includes may stand; ``source`` alone by default.
     """
 
-    def __init__(self, source, tree, unset=None):
+    def __init__(self, source, tree, unset=None, files=None):
         self.source, self.tree = Path(source), tree
         self._unset = _unset(tree) if unset is None else unset
+        self._files = files or [self.source]
 
     @classmethod
     def load(cls, files, dataset=None, options=None):
@@ -79,7 +82,7 @@ class Hparams:
         unset = _unset(tree)
         for where, layer in above:
             _merge(tree, layer, where, unset)
-        return cls(files[-1], tree, unset)
+        return cls(files[-1], tree, unset, files=[*files, root])
 
     def override(self, overrides):
         """Merge the command line: (key with dots, yaml text of the value) pairs.
@@ -90,7 +93,7 @@ class Hparams:
             For an unknown key, a wrong type, or a key that has no value even now.
         """
         for key, text in overrides:
-            _merge(self.tree, _nest(key, text, self.source), "the command line", self._unset)
+            _merge(self.tree, _nest(key, text, self._files), "the command line", self._unset)
         for key, node in self.tree.items():
             if is_placeholder(node):
                 raise UserError(f"{self.source}: '{key}' has no value; give it with --{key} VALUE")
@@ -122,7 +125,7 @@ class Hparams:
         return self._of(tree)
 
     def _of(self, tree):
-        return Hparams(self.source, tree, self._unset)
+        return Hparams(self.source, tree, self._unset, self._files)
 
     def differences(self, file, free=()):
         """Top-level keys, ``free`` ones aside, that have another value in another standalone file.
@@ -160,18 +163,20 @@ class Hparams:
             raise UserError(f"{self.source}: {one_line(error.__cause__ or error)}") from error
 
 
-def write_layer(path, parent, overrides):
-    """Write a file that extends ``parent`` by overrides as those of a command line.
+def write_layer(path, parents, overrides):
+    """Write a file that extends others by overrides as those of a command line.
 
     Parameters
     ----------
-    path, parent : Path
+    path : Path
+    parents : list of Path
+        A later one goes over an earlier one.
     overrides : list of (str, str)
-        Keys with dots, and yaml texts of the values; an include there stands as if in ``parent``.
+        Keys with dots, and yaml texts of the values; an include there is looked for beside each of ``parents``.
     """
-    tree = CommentedMap({"extends": str(parent.resolve())})
+    tree = CommentedMap({"extends": [str(parent.resolve()) for parent in parents]})
     for key, text in overrides:
-        _lay(tree, _nest(key, text, parent))
+        _lay(tree, _nest(key, text, parents))
     with replacing(path) as partial, open(partial, "w", encoding="utf-8") as file:
         _yaml().dump(tree, file)
 
@@ -279,9 +284,11 @@ def _include(node, file, seen=()):
     return part
 
 
-def _nest(key, text, file):
+def _nest(key, text, files):
     """``a.b``, ``1`` -> {a: {b: 1}}; an unquoted text is taken whole, ``#`` and all."""
-    node = _include(_parse(text, f"--{key}"), file)
+    node = _parse(text, f"--{key}")
+    name = _tag(node).removeprefix(INCLUDE)
+    node = _include(node, next((file for file in files if os.path.isfile(file.parent / name)), files[0]))
     if isinstance(node, str) and text.strip()[0] not in "'\"|>":
         node = text.strip()
     for part in reversed(key.split(".")):

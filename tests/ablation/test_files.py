@@ -1,7 +1,5 @@
 """Each file of hparams/ablations changes what its name says, and nothing else: keys, parts and parameter counts."""
 
-from pathlib import Path
-
 import pytest
 from ruamel.yaml.comments import CommentedMap
 
@@ -11,8 +9,8 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.blocks.mamba2 import Mamba2
 from serenanet_modules.lobes.frontends.strided import StridedConv
 from serenanet_modules.runs.results import parameters
+from tests.support.presets import HPARAMS, preset
 
-HPARAMS = Path(__file__).parents[2] / "hparams"
 FOLDER = HPARAMS / "ablations"
 FILES = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem != "suite")
 DATASET = {"dataset": ("dataset.yaml", "CommonVoice/sw"), "locale": ("dataset.yaml", "sw")}
@@ -46,7 +44,7 @@ CHANGED = {  # beside the experiment's name: key -> value, or ... for another pa
     "output_stride_4": {},
 }
 
-# sizes in serenanet_small.yaml
+# sizes in sizes/serenanet/small.yaml
 MELS, D, GATE, CAR = 80, 144, 64, 96
 MAMBA = CAR * 2 * CAR + CAR * 5 + CAR * (6 + 32) + (6 + 1) * CAR + CAR * 16 + CAR + CAR * CAR
 MAMBA2 = CAR * (2 * CAR + 2 * 16 + 3) + (CAR + 32) * 5 + 3 * 3 + CAR + CAR * CAR
@@ -77,8 +75,8 @@ COUNTS = {  # part -> parameters, where they are not those of the full model
 }
 
 
-def load(*names, given=GIVEN):
-    return Hparams.load([HPARAMS / f"{name}.yaml" for name in names], DATASET).override(given)
+def load(base, *layers, given=GIVEN):
+    return Hparams.load([*preset(base), *(FOLDER / f"{layer}.yaml" for layer in layers)], DATASET).override(given)
 
 
 def differences(one, other, path=()):
@@ -97,39 +95,36 @@ def tag(node):
     return getattr(getattr(node, "tag", None), "value", None)
 
 
-@pytest.mark.parametrize("base", ["serenanet", "serenanet_small"])
+@pytest.mark.parametrize("base", ["serenanet", "serenanet/small"])
 @pytest.mark.parametrize("name", FILES)
 def test_changes_what_its_name_says(name, base):
     """On the full and on the small model, a file differs from full.yaml in its name's keys alone."""
     given = [pair for pair in GIVEN if pair[0] != "pretrained"]
     if name == "pessl_pretraining_only":
         with pytest.raises(UserError, match="'pretrained' has no value; give it with --pretrained"):
-            load(base, f"ablations/{name}", given=given)
-    full = load(base, "ablations/full").tree
-    variant = load(
-        base, f"ablations/{name}", given=given if CHANGED[name].get("pretrained", "") is None else GIVEN
-    ).tree
+            load(base, name, given=given)
+    full = load(base, "full").tree
+    variant = load(base, name, given=given if CHANGED[name].get("pretrained", "") is None else GIVEN).tree
     changed = differences(full, variant)
     assert (variant["experiment"], changed.pop("experiment", name)) == (name, name)
     assert changed == CHANGED[name]
 
 
 def test_a_base_is_laid_under():
-    """Alone, a file is on serenanet.yaml; on another base it keeps that base's sizes."""
-    assert differences(load("ablations/no_car").tree, load("serenanet", "ablations/no_car").tree) == {}
-    small = load("serenanet_small", "ablations/no_athm").tree
+    """On another base than serenanet.yaml a file keeps that base's sizes."""
+    small = load("serenanet/small", "no_athm").tree
     assert (small["d_model"], small["car"]["d_model"], small["lr"]) == (144, 96, 0.002)
 
 
 @pytest.fixture(scope="module", name="full")
 def _full():
-    return parameters(load("serenanet_small", "ablations/full").build()["model"])
+    return parameters(load("serenanet/small", "full").build()["model"])
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_parts_and_parameters(name, full):
     """The built model has the full one's parts and counts, up to what the name says."""
-    model = load("serenanet_small", f"ablations/{name}").build()["model"]
+    model = load("serenanet/small", name).build()["model"]
     expected = {part: count for part, count in full.items() if part != "total"}
     assert expected["frontend"] == ATHM + REDUCE[4]
     for part, count in COUNTS.get(name, {}).items():

@@ -10,10 +10,11 @@ from serenanet_modules.ablation.suite import Suite
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing
 from tests.support.ablations import DATA, RECIPE, SUITE
+from tests.support.presets import preset
 from tests.support.tiny import ROOT
 
 FEW = """
-base: ../serenanet_small.yaml
+base: [../serenanet.yaml, ../sizes/serenanet/small.yaml]
 pretraining: ../pessl.yaml
 variants:
     full: shared
@@ -37,7 +38,7 @@ def _few(tmp_path_factory):
 @pytest.fixture(name="planned")
 def _planned(few, tmp_path):
     def planned(arguments=(), seeds=1, only=None, file=few, pretraining=()):
-        suite = Suite.read(file).with_options(None, pretraining)
+        suite = Suite.read(file).with_options((), pretraining)
         return Planner(suite, RECIPE, tmp_path, [*DATA, *arguments]).plan(seeds, only)
 
     return planned
@@ -46,7 +47,7 @@ def _planned(few, tmp_path):
 @pytest.fixture(scope="module", name="whole")
 def _whole(tmp_path_factory):
     """The shipped suite on the small model."""
-    suite = Suite.read(SUITE).with_options(ROOT / "hparams/serenanet_small.yaml")
+    suite = Suite.read(SUITE).with_options(preset("serenanet/small"))
     return Planner(suite, RECIPE, tmp_path_factory.mktemp("out"), DATA).plan(seeds=2)
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from serenanet_modules import cli
 from serenanet_modules.decoding import ngram
 from tests.support.folders import make_random_result
+from tests.support.presets import preset
 from tests.support.results import make_examples, make_result
 from tests.support.sounds import write
 
@@ -35,7 +36,7 @@ def recognisers(tmp_path_factory):
     made, folder = {}, tmp_path_factory.mktemp("recognisers")
     for kind, texts in (("char", [TEXT]), ("phoneme", ["m a m a | b a b a"])):
         made[kind] = make_random_result(
-            folder / kind, ["serenanet_demo.yaml"], *SMALL, units=kind, texts=texts, blank=5.0
+            folder / kind, preset("serenanet/demo"), *SMALL, units=kind, texts=texts, blank=5.0
         )
         (made[kind] / "result.json").write_text(json.dumps({"decoding": {"lm_weight": 0.5, "word_score": 1.0}}))
         ngram.estimate(["mama baba", "baba mama"], 2, made[kind] / "save/lm.arpa", "own")

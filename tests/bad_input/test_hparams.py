@@ -8,10 +8,11 @@ import pytest
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 
 from serenanet_modules.config.hparams import Hparams
+from tests.support.presets import preset
 from tests.support.refusals import refusal, refused_or
 from tests.support.tiny import ROOT
 
-FILE = ROOT / "hparams/serenanet_small.yaml"
+FILES = preset("serenanet/small")
 NEEDED = [("data_folder", "none"), ("dataset", "x/sw"), ("locale", "sw"), ("n_units", "28")]
 WRONG = {bool: "3", int: "2.5", float: "many", str: "[1]", CommentedSeq: "3"}  # first fit counts, and a bool is an int
 
@@ -19,7 +20,7 @@ WRONG = {bool: "3", int: "2.5", float: "many", str: "[1]", CommentedSeq: "3"}  #
 @cache
 def shipped():
     """The file with all that a dataset gives it."""
-    return Hparams.load(FILE).override(NEEDED)
+    return Hparams.load(FILES).override(NEEDED)
 
 
 def keys(tree=None, path=()):
@@ -79,7 +80,7 @@ def test_slips_far_down(tmp_path, level):
 @pytest.mark.parametrize("key", DEEP_NUMBERS)
 def test_numbers_that_cannot_be(key):
     """A size below zero is refused with the file's name, when the network is built or before; or it is no size."""
-    refused_or(lambda: given(key, "-1").build(), FILE.name)
+    refused_or(lambda: given(key, "-1").build(), FILES[-1].name)
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7])

@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from tests.support.folders import make_random_result
+from tests.support.presets import preset
 from tests.support.tiny import ROOT
 
 TINY = (
@@ -21,7 +22,7 @@ TEXTS = ["mama anakula ng'ombe wa baba", "baba anakula", "wa mama na baba"]
 @pytest.mark.slow
 def test_all_searches_of_one_model(tmp_path):
     """A row for each search and beam; ours agrees with itself, and no search is counted twice."""
-    folder = make_random_result(tmp_path / "run", ["conmamba_s2s.yaml"], *TINY, units="bpe", texts=TEXTS)
+    folder = make_random_result(tmp_path / "run", preset("conmamba_s2s"), *TINY, units="bpe", texts=TEXTS)
     rng = np.random.default_rng(0)
     for name, seconds in (("a.wav", 0.6), ("b.wav", 0.9)):
         soundfile.write(tmp_path / name, 0.1 * rng.standard_normal(int(seconds * 16000)), 16000)

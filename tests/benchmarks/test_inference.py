@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from tests.support.folders import make_random_result
+from tests.support.presets import preset
 from tests.support.tiny import ROOT, SAMPLE
 
 pytest.importorskip("onnxruntime")
@@ -18,8 +19,8 @@ CLIPS = sorted((SAMPLE / "clips").glob("*.mp3"))[:3]
 @pytest.mark.slow
 def test_every_contestant_transcribes_the_same(tmp_path):
     """A row for each contestant, its texts as of the model alone and in batches, and the files promised."""
-    serenanet = make_random_result(tmp_path / "a", ["serenanet_small.yaml"], *SMALL, ("frontend.gate_size", "8"))
-    conformer = make_random_result(tmp_path / "b", ["conformer_ctc.yaml"], *SMALL)
+    serenanet = make_random_result(tmp_path / "a", preset("serenanet/small"), *SMALL, ("frontend.gate_size", "8"))
+    conformer = make_random_result(tmp_path / "b", preset("conformer_ctc"), *SMALL)
     command = [sys.executable, ROOT / "benchmarks/inference.py", serenanet, "--conformer", conformer]
     command += ["--forms", "eager", "onnx", "int8", "--batch", "2", "--threads", "2", "--repeats", "2"]
     command += ["--out", tmp_path, "--files", *CLIPS]

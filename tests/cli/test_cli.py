@@ -289,7 +289,9 @@ def test_demo(checkout, monkeypatch, capfd):
     folder = checkout / "results/CommonVoice/sw/serenanet_demo/1986"
     first = (folder / "train_log.txt").read_text()
     out = capfd.readouterr().out
-    assert out.startswith("$ python recipes/CommonVoice/sw/train.py hparams/serenanet_demo.yaml --data_folder")
+    assert out.startswith(
+        "$ python recipes/CommonVoice/sw/train.py hparams/serenanet.yaml hparams/sizes/serenanet/demo.yaml "
+    )
     for words in ("$ serenanet transcribe results/", "reference: ", "with the language model", "M parameters"):
         assert words in out
     assert "tensorboard --logdir results/CommonVoice/sw/serenanet_demo/1986/tensorboard" in out

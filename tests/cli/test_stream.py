@@ -15,6 +15,7 @@ from serenanet_modules import cli
 from serenanet_modules.data.audio import load
 from serenanet_modules.inference.recognizer import Recognizer
 from tests.support.folders import make_random_result
+from tests.support.presets import preset
 from tests.support.tiny import ROOT, SAMPLE
 
 CLIP = SAMPLE / "clips/common_voice_sw_00000601.mp3"
@@ -27,7 +28,7 @@ LATENCY = (
 @pytest.fixture(scope="module")
 def causal(tmp_path_factory):
     """A result folder that streams."""
-    return make_random_result(tmp_path_factory.mktemp("causal") / "run", ["conmamba_causal_small.yaml"], *TINY)
+    return make_random_result(tmp_path_factory.mktemp("causal") / "run", preset("conmamba_causal/small"), *TINY)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def test_ctrl_c_ends_the_microphone(causal, tmp_path):
 
 
 def test_what_cannot_be_streamed_is_one_sentence(stream, causal, tmp_path):
-    still = make_random_result(tmp_path / "still", ["conmamba_small.yaml"], *TINY)
+    still = make_random_result(tmp_path / "still", preset("conmamba_ctc/small"), *TINY)
     (tmp_path / "text.mp3").write_text("no audio")
     for arguments, words in (
         ((still, CLIP), "still: this model cannot stream: ConMambaEncoder reads backwards too"),

@@ -20,16 +20,16 @@ from serenanet_modules.runs.language_model import NeuralLMRun
 from serenanet_modules.runs.pretraining import PretrainedRun
 from serenanet_modules.training.targets import load_clusters
 from tests.support.folders import copy_without, make_random_result
-from tests.support.tiny import ROOT
+from tests.support.presets import LANGUAGE_MODEL, MODELS, preset
 
 NEEDED = [("data_folder", "none"), ("dataset", "Random/sw"), ("locale", "sw"), ("n_units", "28")]
-SHIPPED = sorted(path.name for path in (ROOT / "hparams").glob("*.yaml"))
+SHIPPED = [*MODELS, LANGUAGE_MODEL]
 LOBE = "!new:serenanet_modules.lobes.frontends.StridedConv"
 
 
 def shipped(name):
-    """A file of hparams/ as a run's folder holds it."""
-    hparams = Hparams.load(ROOT / "hparams" / name)
+    """A model of hparams/ as a run's folder holds it."""
+    hparams = Hparams.load(preset(name))
     needed = [*NEEDED, ("acoustic", "none"), ("text", "none")]
     hparams.override([(key, value) for key, value in needed if key in hparams])
     return hparams
@@ -39,7 +39,7 @@ def shipped(name):
 def folder(tmp_path_factory):
     """A small recogniser."""
     small = [("encoder.n_layers", "1"), ("d_model", "32"), ("encoder.d_ffn", "64"), ("car", "null")]
-    return make_random_result(tmp_path_factory.mktemp("runs") / "1986", ["serenanet_demo.yaml"], *small)
+    return make_random_result(tmp_path_factory.mktemp("runs") / "1986", preset("serenanet/demo"), *small)
 
 
 @pytest.fixture
@@ -188,7 +188,7 @@ def test_what_we_write_is_allowed(name):
 def test_builds_what_hyperpyyaml_builds():
     """The same objects, shared alike."""
     small = [("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.d_ffn", "64"), ("d_ffn", "64")]
-    for name in ("serenanet_demo.yaml", "conmamba_s2s.yaml"):
+    for name in ("serenanet/demo", "conmamba_s2s"):
         hparams = shipped(name)
         hparams.override([pair for pair in small if pair[0].split(".")[0] in hparams])
         text = for_use(hparams).text

@@ -1,7 +1,6 @@
 """Layers of yaml become one standalone document, and every slip one sentence that names file and key."""
 
 import io
-from pathlib import Path
 
 import pytest
 from hyperpyyaml import load_hyperpyyaml
@@ -9,8 +8,8 @@ from torch import nn
 
 from serenanet_modules.config.hparams import Hparams, read_yaml, write_layer
 from serenanet_modules.errors import UserError
+from tests.support.presets import LANGUAGE_MODEL, MODELS, preset
 
-SHIPPED = Path(__file__).parents[2] / "hparams"
 DATASET = {"dataset": ("dataset.yaml", "CommonVoice/sw"), "locale": ("dataset.yaml", "sw")}
 
 BASE = """
@@ -134,9 +133,9 @@ def test_a_written_layer_is_the_command_line(write, tmp_path):
         ("encoder.bias", "false"),
     ]
     base = write(base=BASE)
-    write_layer(tmp_path / "else" / "where" / "layer.yaml", base, overrides)
+    write_layer(tmp_path / "else" / "where" / "layer.yaml", [base], overrides)
     assert load(tmp_path / "else/where/layer.yaml").text == load(base, *overrides).text
-    write_layer(tmp_path / "none.yaml", base, [])
+    write_layer(tmp_path / "none.yaml", [base], [])
     assert load(tmp_path / "none.yaml").text == load(base).text
 
 
@@ -414,38 +413,34 @@ def count(module):
     return sum(p.numel() for p in module.parameters())
 
 
-LANGUAGE_MODEL = "transformer_lm.yaml"  # which reads text only
-MODELS = {p.name for p in SHIPPED.glob("*.yaml")} - {LANGUAGE_MODEL}
-
-
-@pytest.fixture(name="shipped", scope="module", params=sorted(MODELS))
+@pytest.fixture(name="shipped", scope="module", params=MODELS)
 def _shipped(request):
-    hparams = load(SHIPPED / request.param, ("data_folder", "/data"), ("n_units", "40"), dataset=DATASET)
+    hparams = load(preset(request.param), ("data_folder", "/data"), ("n_units", "40"), dataset=DATASET)
     return request.param, hparams, hparams.build()
 
 
 MILLIONS = {  # of the model and of its encoder, least and most
-    "serenanet.yaml": ((20, 24), (18.8, 19.0)),
-    "serenanet_large.yaml": ((78, 90), (75, 77)),
-    "serenanet_small.yaml": ((1, 5), (1, 5)),
-    "serenanet_demo.yaml": ((0.3, 3), (0.3, 3)),
-    "conformer_ctc.yaml": ((1, 5), (1, 5)),
-    "conmamba_ctc.yaml": ((10.0, 10.1), (9.9, 10.0)),
-    "conmamba_ctc_large.yaml": ((31.5, 31.7), (31, 31.5)),  # published: 31.6
-    "conmamba_causal.yaml": ((9.7, 9.9), (9.6, 9.8)),
-    "conmamba_causal_small.yaml": ((1.7, 1.8), (1.6, 1.7)),
-    "hmamba.yaml": ((10.1, 10.2), (9.9, 10.0)),
-    "hmamba_early.yaml": ((10.1, 10.2), (9.9, 10.0)),
-    "hmamba_pooling.yaml": ((10.0, 10.1), (9.9, 10.0)),
-    "conmamba_small.yaml": ((1.7, 2), (1.7, 2)),
-    "hmamba_small.yaml": ((1.7, 2), (1.7, 2)),
-    "hmamba_early_small.yaml": ((1.7, 2), (1.7, 2)),
-    "hmamba_pooling_small.yaml": ((1.7, 2), (1.7, 2)),
-    "pessl.yaml": ((20, 24), (18.8, 19.0)),
-    "pessl_small.yaml": ((1, 5), (1, 5)),
-    "conmamba_s2s.yaml": ((11.5, 12.5), (9.9, 10.0)),
-    "conmamba_s2s_large.yaml": ((105, 110), (81, 83)),
-    "conformer_s2s.yaml": ((10.5, 12.5), (9, 10)),
+    "serenanet": ((20, 24), (18.8, 19.0)),
+    "serenanet/large": ((78, 90), (75, 77)),
+    "serenanet/small": ((1, 5), (1, 5)),
+    "serenanet/demo": ((0.3, 3), (0.3, 3)),
+    "conformer_ctc": ((1, 5), (1, 5)),
+    "conmamba_ctc": ((10.0, 10.1), (9.9, 10.0)),
+    "conmamba_ctc/large": ((31.5, 31.7), (31, 31.5)),  # published: 31.6
+    "conmamba_causal": ((9.7, 9.9), (9.6, 9.8)),
+    "conmamba_causal/small": ((1.7, 1.8), (1.6, 1.7)),
+    "hmamba": ((10.1, 10.2), (9.9, 10.0)),
+    "hmamba_early": ((10.1, 10.2), (9.9, 10.0)),
+    "hmamba_pooling": ((10.0, 10.1), (9.9, 10.0)),
+    "conmamba_ctc/small": ((1.7, 2), (1.7, 2)),
+    "hmamba/small": ((1.7, 2), (1.7, 2)),
+    "hmamba_early/small": ((1.7, 2), (1.7, 2)),
+    "hmamba_pooling/small": ((1.7, 2), (1.7, 2)),
+    "pessl": ((20, 24), (18.8, 19.0)),
+    "pessl/small": ((1, 5), (1, 5)),
+    "conmamba_s2s": ((11.5, 12.5), (9.9, 10.0)),
+    "conmamba_s2s/large": ((105, 110), (81, 83)),
+    "conformer_s2s": ((10.5, 12.5), (9, 10)),
 }
 
 
@@ -468,45 +463,45 @@ def test_shipped_text_stands_alone(shipped):
 
 def test_shipped_needs_its_data(shipped):
     name = shipped[0]
-    assert error(SHIPPED / name, dataset=DATASET) == (
-        f"{SHIPPED / name}: 'data_folder' has no value; give it with --data_folder VALUE"
+    assert error(preset(name), dataset=DATASET) == (
+        f"{preset(name)[-1]}: 'data_folder' has no value; give it with --data_folder VALUE"
     )
 
 
 def test_the_comparison_model_is_as_large_as_ours():
     sizes = [
-        count(built(SHIPPED / name, ("data_folder", "/d"), ("n_units", "40"), dataset=DATASET)["model"])
-        for name in ("serenanet_small.yaml", "conformer_ctc.yaml")
+        count(built(preset(name), ("data_folder", "/d"), ("n_units", "40"), dataset=DATASET)["model"])
+        for name in ("serenanet/small", "conformer_ctc")
     ]
     assert 0.85 < sizes[0] / sizes[1] < 1.15
 
 
 def test_shipped_language_model():
     """It has no data of a corpus, and its text stands alone."""
-    hparams = load(SHIPPED / LANGUAGE_MODEL, ("acoustic", "results/x"), ("n_units", "40"))
+    hparams = load(preset(LANGUAGE_MODEL), ("acoustic", "results/x"), ("n_units", "40"))
     assert 36e6 < count(hparams.build()["model"]) < 40e6
     again = load_hyperpyyaml(io.StringIO(hparams.text))
     assert again["output_folder"] == "results/LM/transformer_lm/1986" and again["lr"] == hparams.plain()["lr"]
 
 
-@pytest.mark.parametrize("name", ["conmamba_s2s.yaml", "conformer_s2s.yaml"])
+@pytest.mark.parametrize("name", ["conmamba_s2s", "conformer_s2s"])
 def test_the_label_decoder_can_be_of_mamba_layers(name):
     options = (("data_folder", "/d"), ("n_units", "40"), ("attention_decoder", "!include:decoders/mamba.yaml"))
-    model = load(SHIPPED / name, *options, dataset=DATASET).build()["model"]
+    model = load(preset(name), *options, dataset=DATASET).build()["model"]
     assert type(model.attention.stack.layers[0].mixer).__name__ == "Mamba"
 
 
 @pytest.mark.parametrize(
     ("pretraining", "recogniser", "options"),
     [
-        ("pessl.yaml", "serenanet.yaml", []),
-        ("pessl_small.yaml", "serenanet_small.yaml", [("pessl", "!include:pretraining/pessl.yaml")]),
+        ("pessl", "serenanet", []),
+        ("pessl/small", "serenanet/small", [("pessl", "!include:pretraining/pessl.yaml")]),
     ],
 )
 def test_pretraining_fits_its_recogniser(pretraining, recogniser, options, tmp_path):
     """Each pre-trained tensor has its place in the recogniser, whose masks are milder; all else is one file's."""
     made = [
-        load(SHIPPED / name, ("data_folder", "/d"), ("n_units", "40"), *more, dataset=DATASET)
+        load(preset(name), ("data_folder", "/d"), ("n_units", "40"), *more, dataset=DATASET)
         for name, more in ((pretraining, []), (recogniser, options))
     ]
     models = [hparams.build()["model"] for hparams in made]
@@ -522,7 +517,7 @@ def test_pretraining_fits_its_recogniser(pretraining, recogniser, options, tmp_p
 
 def test_a_shipped_part_can_be_swapped_from_the_command_line():
     swaps = [("frontend", "!include:frontends/conv2d.yaml"), ("car", "null")]
-    made = built(SHIPPED / "serenanet_small.yaml", ("data_folder", "/d"), ("n_units", "40"), *swaps, dataset=DATASET)
+    made = built(preset("serenanet/small"), ("data_folder", "/d"), ("n_units", "40"), *swaps, dataset=DATASET)
     assert type(made["model"].frontend).__name__ == "ConvFrontend" and made["model"].car is None
 
 

@@ -7,13 +7,14 @@ import pytest
 from serenanet_modules.config.settings import read_command_line
 from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.errors import UserError
+from tests.support.presets import preset
 
 ROOT = Path(__file__).parents[2]
 RECIPE = Recipe(ROOT / "recipes/CommonVoice/sw")
 
 
 def read(*arguments):
-    return read_command_line(RECIPE, [str(ROOT / "hparams/serenanet_small.yaml"), *arguments])
+    return read_command_line(RECIPE, [*map(str, preset("serenanet/small")), *arguments])
 
 
 @pytest.mark.parametrize(

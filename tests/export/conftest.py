@@ -18,21 +18,21 @@ CHUNKED = (
 )
 FAMILIES = {
     "serenanet": (
-        "serenanet_small.yaml",
+        "serenanet/small",
         *(("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.d_ffn", "32"), ("frontend.gate_size", "8")),
         *(("car.d_model", "16"), ("car.d_state", "4"), ("car.bidirectional", "true"), ("scoring", "average")),
     ),
-    "conmamba": ("conmamba_small.yaml", *CONMAMBA),
+    "conmamba": ("conmamba_ctc/small", *CONMAMBA),
     "conmamba2-causal": (
-        "conmamba_small.yaml",
+        "conmamba_ctc/small",
         *CONMAMBA,
         *(("encoder.causal", "true"), ("encoder.mixer", "mamba2")),
     ),
-    "hmamba": ("hmamba_small.yaml", *CHUNKED, ("encoder.inner.mixer", "mamba2")),
-    "hmamba-chunks": ("hmamba_small.yaml", *CHUNKED, ("encoder.read", "chunks"), ("encoder.chunking.max_gap", "3")),
-    "hmamba-pooling": ("hmamba_pooling_small.yaml", *CHUNKED),
+    "hmamba": ("hmamba/small", *CHUNKED, ("encoder.inner.mixer", "mamba2")),
+    "hmamba-chunks": ("hmamba/small", *CHUNKED, ("encoder.read", "chunks"), ("encoder.chunking.max_gap", "3")),
+    "hmamba-pooling": ("hmamba_pooling/small", *CHUNKED),
     "conformer-hybrid": (
-        "conformer_s2s.yaml",
+        "conformer_s2s",
         *(("units", "char"), ("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.n_heads", "2")),
         *(("encoder.d_ffn", "32"), ("attention_decoder.n_layers", "1"), ("attention_decoder.n_heads", "2")),
     ),

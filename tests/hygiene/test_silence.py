@@ -8,6 +8,7 @@ from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.streaming import Streamer
 from tests.support.folders import make_random_result
+from tests.support.presets import preset
 
 SMALL = [("encoder.n_layers", "1"), ("d_model", "32")]
 
@@ -16,7 +17,7 @@ SMALL = [("encoder.n_layers", "1"), ("d_model", "32")]
 def babbler(tmp_path_factory):
     """A random causal model that says something of any sound."""
     folder = tmp_path_factory.mktemp("runs") / "1"
-    return Recognizer.from_folder(make_random_result(folder, ["conmamba_causal_small.yaml"], *SMALL, blank=20.0))
+    return Recognizer.from_folder(make_random_result(folder, preset("conmamba_causal/small"), *SMALL, blank=20.0))
 
 
 def noise(seconds, level):

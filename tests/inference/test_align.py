@@ -13,6 +13,7 @@ from serenanet_modules.inference.decoders import Hypothesis
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.timestamps import frames_needed
 from tests.support.folders import copy_without, make_random_result
+from tests.support.presets import preset
 
 
 def test_what_the_model_heard_is_where_it_heard_it(recognizer, clips, monkeypatch):
@@ -34,7 +35,7 @@ def test_what_the_model_heard_is_where_it_heard_it(recognizer, clips, monkeypatc
 
 def test_phonemes_are_aligned_by_words(tmp_path):
     """Words are those of the text, their tokens the phones that they are spelled with."""
-    folder = make_random_result(tmp_path, ["serenanet_small.yaml"], units="phoneme", texts=["m a | ɓ a"])
+    folder = make_random_result(tmp_path, preset("serenanet/small"), units="phoneme", texts=["m a | ɓ a"])
     noise = (0.1 * np.random.default_rng(0).standard_normal(2 * SAMPLE_RATE)).astype(np.float32)
     aligned = align_text(Recognizer.from_folder(folder), noise, "Baba, mama!")
     assert [word.text for word in aligned.words] == ["baba", "mama"]

@@ -14,12 +14,13 @@ from serenanet_modules.inference.sources import Piece
 from serenanet_modules.inference.streaming import LONGEST, Streamer
 from serenanet_modules.lobes.blocks.chunking import DynamicChunking
 from tests.support.folders import make_random_result
+from tests.support.presets import preset
 from tests.support.tiny import SAMPLE
 
 CLIP = SAMPLE / "clips/common_voice_sw_00000601.mp3"
 SMALL = [("d_model", "24"), ("n_mels", "40"), ("features.n_fft", "512")]
 LAYERS = [("encoder.n_layers", "2"), ("encoder.d_ffn", "32"), ("encoder.kernel_size", "7"), ("encoder.d_state", "4")]
-CAUSAL = ["conmamba_causal_small.yaml"]
+CAUSAL = preset("conmamba_causal/small")
 CAR = [("car", "!include:refinement/car.yaml"), ("car.d_model", "16"), ("scoring", "average")]
 CHUNKED = [
     (f"encoder.{part}.{name}", value)
@@ -37,14 +38,14 @@ STREAMING = {
         CAUSAL,
         [*LAYERS, ("frontend", "!include:frontends/athm.yaml"), ("output_stride", "1"), ("encoder.right_context", "2")],
     ),
-    "H-Mamba": (["hmamba_early_small.yaml"], CHUNKED),
+    "H-Mamba": (preset("hmamba_early/small"), CHUNKED),
     "bpe": (CAUSAL, [*LAYERS, ("units", "bpe")]),
 }
 OTHERS = {
-    "serenanet_small.yaml": (LAYERS[:2], "RotaryTransformerEncoder"),
-    "conformer_ctc.yaml": (LAYERS[:2], "ConformerEncoder"),
-    "conmamba_small.yaml": (LAYERS, "ConMambaEncoder reads backwards"),
-    "hmamba_pooling_small.yaml": (CHUNKED, "ChunkedEncoder"),
+    "serenanet/small": (LAYERS[:2], "RotaryTransformerEncoder"),
+    "conformer_ctc": (LAYERS[:2], "ConformerEncoder"),
+    "conmamba_ctc/small": (LAYERS, "ConMambaEncoder reads backwards"),
+    "hmamba_pooling/small": (CHUNKED, "ChunkedEncoder"),
 }
 
 
@@ -128,7 +129,7 @@ def test_streams_do_not_disturb_each_other(recognizer, sound, whole):
 @pytest.mark.parametrize("hparams", OTHERS)
 def test_models_that_cannot_stream_say_so(tmp_path, hparams):
     options, words = OTHERS[hparams]
-    recognizer = opened(tmp_path / "run", [hparams], options)
+    recognizer = opened(tmp_path / "run", preset(hparams), options)
     with pytest.raises(UserError, match=f"run: this model cannot stream: .*{words}"):
         Streamer(recognizer)
 
@@ -189,7 +190,7 @@ def test_an_ended_stream_takes_no_more(plain, sound):
 
 
 def test_a_hybrid_model_streams_its_ctc_head(tmp_path, sound):
-    hybrid = opened(tmp_path / "run", ["conmamba_s2s.yaml"], [*LAYERS, ("encoder.causal", "true"), *DECODER])
+    hybrid = opened(tmp_path / "run", preset("conmamba_s2s"), [*LAYERS, ("encoder.causal", "true"), *DECODER])
     streamer = Streamer(hybrid)
     for piece in np.array_split(sound, 7):
         streamer.feed(piece)

@@ -11,6 +11,7 @@ from serenanet_modules.inference.decoders import Hypothesis
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.timestamps import align, timed, word_groups
 from tests.support.folders import make_random_result
+from tests.support.presets import preset
 
 CHARACTERS = train_units("char", ["ma ba"], None)
 
@@ -134,11 +135,11 @@ def check(transcript, gap=" "):
 
 
 MODELS = {
-    "stride": (["serenanet_small.yaml"], ()),
-    "stride 2": (["serenanet_small.yaml"], (("output_stride", "2"),)),
-    "learned chunks": (["hmamba_small.yaml"], (("encoder.read", "chunks"),)),
-    "pooled chunks": (["hmamba_pooling_small.yaml"], (("encoder.read", "chunks"),)),
-    "frames of chunks": (["hmamba_early_small.yaml"], ()),
+    "stride": (preset("serenanet/small"), ()),
+    "stride 2": (preset("serenanet/small"), (("output_stride", "2"),)),
+    "learned chunks": (preset("hmamba/small"), (("encoder.read", "chunks"),)),
+    "pooled chunks": (preset("hmamba_pooling/small"), (("encoder.read", "chunks"),)),
+    "frames of chunks": (preset("hmamba_early/small"), ()),
 }
 
 

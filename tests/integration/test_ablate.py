@@ -12,7 +12,7 @@ from serenanet_modules import cli
 from tests.support.tiny import MODEL, ROOT, TRAINING, _child
 
 SUITE = """
-base: ../serenanet_small.yaml
+base: [../serenanet.yaml, ../sizes/serenanet/small.yaml]
 pretraining: ../pessl.yaml
 pretraining_arguments: {number_of_epochs: 1}
 variants:

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.support.hooks import slow
+from tests.support.presets import preset
 from tests.support.tiny import PAIRS, make_corpus
 
 NOT_HERE = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -18,8 +19,8 @@ CASES = {
     "wrong nested type": (["--encoder.n_heads", "2.5"], ["'encoder.n_heads' must be a whole number"]),
     "wrong type of a key without a value": (["--lm_weight", "heavy"], ["lm_weight", "heavy"]),
     "no value": (["--seed", "--lr", "0.1"], ["--seed", "one value"]),
-    "size that cannot be": (["--d_model", "33"], ["serenanet_small.yaml", "d_model 33"]),
-    "empty mel filters": (["--n_mels", "200"], ["serenanet_small.yaml", "n_mels 200", "empty mel filters"]),
+    "size that cannot be": (["--d_model", "33"], ["sizes/serenanet/small.yaml", "d_model 33"]),
+    "empty mel filters": (["--n_mels", "200"], ["sizes/serenanet/small.yaml", "n_mels 200", "empty mel filters"]),
     "unknown precision": (["--precision", "fp8"], ["'precision' must be one of"]),
     "unknown scoring": (["--scoring", "both"], ["'scoring' must be one of decoder, car, average"]),
     "unknown units": (["--units", "syllable"], ["units", "syllable"]),
@@ -35,7 +36,7 @@ CASES = {
     "missing language model": (["--lm", "missing.arpa"], ["lm: there is no file missing.arpa"]),
     "vocabulary too large": (
         ["--units", "bpe", "--vocab_size", "5000"],
-        ["serenanet_small.yaml", "vocab_size is 5000", "at most"],
+        ["sizes/serenanet/small.yaml", "vocab_size is 5000", "at most"],
     ),
     "other number of units": (["--n_units", "7"], ["'n_units' is 7", "char units"]),
     "fp16 without a GPU": (["--precision", "fp16"], ["fp16 needs a GPU"]),
@@ -75,7 +76,7 @@ def test_backends_that_cannot_run(train, tmp_path, backend, told):
 
 def test_missing_hparams_file(train):
     """A file that is not there."""
-    ends_badly(train(hparams="serena.yaml"), "hparams/serena.yaml", "no such hyper-parameter file")
+    ends_badly(train(hparams=preset("serena")), "hparams/serena.yaml", "no such hyper-parameter file")
 
 
 def test_no_dev_list(train, tmp_path):

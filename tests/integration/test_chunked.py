@@ -5,6 +5,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from serenanet_modules.inference.recognizer import Recognizer
+from tests.support.presets import preset
 from tests.support.tiny import Run, command, decoded
 
 MODEL = """
@@ -19,7 +20,7 @@ def run(request, corpus, tmp_path_factory):
     """A whole job of two epochs, whose CTC head reads frames or chunks."""
     folder = tmp_path_factory.mktemp(f"chunked_{request.param}") / "run"
     more = ("--number_of_epochs", 2, "--encoder.read", request.param)
-    return Run(command(corpus, folder, *more, hparams="hmamba_small.yaml", model=MODEL), folder).done()
+    return Run(command(corpus, folder, *more, hparams=preset("hmamba/small"), model=MODEL), folder).done()
 
 
 def test_chunks_are_counted(run):

@@ -3,15 +3,15 @@
 import json
 
 from tests.support import layouts
-from tests.support.tiny import MODEL, ROOT, SAMPLE, TRAINING, Run, decoded, make_corpus, read_tsv
+from tests.support.presets import preset
+from tests.support.tiny import FILES, MODEL, ROOT, SAMPLE, TRAINING, Run, decoded, make_corpus, read_tsv
 
 SHORT = ("--number_of_epochs", "1", "--warmup_steps", "1", "--checkpoints_to_average", "1", "--lm", "null")
 
 
-def command(recipe, data, folder, *more, hparams="serenanet_small.yaml", model=MODEL):
+def command(recipe, data, folder, *more, hparams=FILES, model=MODEL):
     data = [*("--data_folder", str(data), "--output_folder", str(folder)), "--prepared_folder", f"{folder}.prepared"]
-    script, hparams = ROOT / "recipes" / recipe / "train.py", ROOT / "hparams" / hparams
-    return [str(script), str(hparams), *data, *model, *TRAINING, *SHORT, *more]
+    return [str(ROOT / "recipes" / recipe / "train.py"), *map(str, hparams), *data, *model, *TRAINING, *SHORT, *more]
 
 
 def test_a_manifest_of_ones_own(tmp_path):
@@ -53,7 +53,7 @@ def test_pre_training_pools_speech_with_and_without_transcripts(tmp_path):
     corpora, folder = f"[{releases[0]}, {releases[1]}, {tmp_path / 'radio'}]", tmp_path / "run"
     trunk = MODEL[: MODEL.index("--car.d_model")] + MODEL[MODEL.index("--n_mels") :]
     more = ("--max_batch_seconds", "45", "--n_clusters", "12", "--cluster_frames", "2000", "--locale", "mdw")
-    start = command("CommonVoice/sw", corpora, folder, *more, hparams="pessl_small.yaml", model=trunk)
+    start = command("CommonVoice/sw", corpora, folder, *more, hparams=preset("pessl/small"), model=trunk)
     result = Run(start, folder).done().result
     assert result["data"]["splits"]["train"]["utterances"] == 2 * 24 + 3
     assert list(result["pretraining"]) == ["train", "dev-lg", "dev-sw", "test-lg", "test-sw"]

@@ -11,6 +11,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runs.language_model import NeuralLMRun
 from tests.support import hooks
+from tests.support.presets import preset
 from tests.support.tiny import (
     PAIRS,
     PESSL,
@@ -31,7 +32,7 @@ MODEL = """
     --attention_decoder.n_layers 1 --attention_decoder.d_ffn 64 --n_mels 40 --features.n_fft 512 --vocab_size 40
     --attention_beam_size 3
 """.split()
-HYBRID = {"hparams": "conmamba_s2s.yaml", "model": MODEL}
+HYBRID = {"hparams": preset("conmamba_s2s"), "model": MODEL}
 LM = """
     --d_model 16 --model.n_layers 1 --model.n_heads 2 --model.d_ffn 32 --number_of_epochs 2 --max_batch_labels 300
     --num_workers 0 --lr 0.01 --warmup_steps 5 --held_out_share 0.2 --device=cpu
@@ -122,7 +123,7 @@ def test_starts_from_a_pretraining(train, tmp_path):
 def test_mamba_decoder_and_phonemes(train):
     """Mamba layers decode phonemes, whose error rate is of phones."""
     model = [*MODEL, "--attention_decoder", "!include:decoders/mamba.yaml", "--attention_decoder.n_layers", "1"]
-    run = train("--number_of_epochs", 1, "--units", "phoneme", hparams="conmamba_s2s.yaml", model=model).done()
+    run = train("--number_of_epochs", 1, "--units", "phoneme", hparams=preset("conmamba_s2s"), model=model).done()
     results = run.result["results"]["test"]
     assert set(results["attention/greedy"]) == set(results["attention/beam"]) == {"PER"}
     assert "attention/beam+lm" not in results and "decoder/lexicon-beam" in results

@@ -18,6 +18,7 @@ from serenanet_modules.analysis.folders import Result
 from serenanet_modules.analysis.scoring import ErrorCounts
 from serenanet_modules.data.manifest import read_manifest
 from tests.support.hooks import record, recorded
+from tests.support.presets import preset
 from tests.support.tiny import (
     PAIRS,
     ROOT,
@@ -215,7 +216,7 @@ def test_conformer_for_comparison(train):
     """SpeechBrain's Conformer runs through the same file of three lines."""
     model = """--d_model 32 --encoder.n_layers 1 --encoder.n_heads 2 --encoder.d_ffn 64
                --frontend.channels [8,4] --n_mels 40 --features.n_fft 512""".split()
-    run = train("--number_of_epochs", 1, hparams="conformer_ctc.yaml", model=model).done()
+    run = train("--number_of_epochs", 1, hparams=preset("conformer_ctc"), model=model).done()
     assert list(run.result["results"]["test"]) == ["decoder/greedy", "decoder/prefix-beam", "decoder/prefix-beam+lm"]
     assert "gate" not in log(run.folder)
     assert run.result["parameters"]["total"] == sum(

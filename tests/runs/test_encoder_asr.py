@@ -12,6 +12,7 @@ from speechbrain.inference.ASR import EncoderASR
 from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.inference.recognizer import Recognizer
 from tests.support.folders import make_random_result
+from tests.support.presets import preset
 from tests.support.tiny import ROOT
 
 
@@ -33,12 +34,12 @@ def test_a_trained_folder(tiny, recognizer, clips, tmp_path):
 
 
 MODELS = {
-    "attention decoder": (["conmamba_s2s.yaml"], (("encoder.n_layers", "2"),), {"units": "bpe"}),
-    "learned chunks": (["hmamba_small.yaml"], (("encoder.read", "chunks"),), {}),
-    "fixed chunks": (["hmamba_pooling_small.yaml"], (), {}),
-    "causal": (["conmamba_causal_small.yaml"], (), {}),
-    "conformer": (["conformer_ctc.yaml"], (), {}),
-    "phonemes": (["serenanet_small.yaml"], (), {"units": "phoneme", "texts": ["m a | b a", "n a | k u l a"]}),
+    "attention decoder": (preset("conmamba_s2s"), (("encoder.n_layers", "2"),), {"units": "bpe"}),
+    "learned chunks": (preset("hmamba/small"), (("encoder.read", "chunks"),), {}),
+    "fixed chunks": (preset("hmamba_pooling/small"), (), {}),
+    "causal": (preset("conmamba_causal/small"), (), {}),
+    "conformer": (preset("conformer_ctc"), (), {}),
+    "phonemes": (preset("serenanet/small"), (), {"units": "phoneme", "texts": ["m a | b a", "n a | k u l a"]}),
 }
 
 
@@ -69,7 +70,7 @@ def test_every_kind_of_model(tmp_path, name, monkeypatch):
 
 def test_training_is_not_imported(tmp_path):
     """Neither way to open a folder loads a Brain, nor needs the data that it was trained on."""
-    folder = make_random_result(tmp_path / "run", ["serenanet_small.yaml"])
+    folder = make_random_result(tmp_path / "run", preset("serenanet/small"))
     code = f"""
 import sys
 from speechbrain.inference.ASR import EncoderASR

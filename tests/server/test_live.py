@@ -16,6 +16,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.server import app
 from tests.support.folders import make_random_result
+from tests.support.presets import preset
 from tests.support.serving import STREAM, Counting, until
 
 FINISH = {"type": "finish"}
@@ -66,7 +67,7 @@ def test_a_session(streaming, recognizer, clips, size):
 def test_a_model_that_streams(serve, clips, tmp_path):
     """What is heard piece by piece is what the model hears in the whole recording."""
     small = [("d_model", "24"), ("n_mels", "40"), ("features.n_fft", "512"), ("encoder.n_layers", "2")]
-    folder = make_random_result(tmp_path / "run", ["conmamba_causal_small.yaml"], *small, ("encoder.d_ffn", "32"))
+    folder = make_random_result(tmp_path / "run", preset("conmamba_causal/small"), *small, ("encoder.d_ffn", "32"))
     recognizer, data = Recognizer.from_folder(folder), pcm(clips[0])
     (expected,) = recognizer.transcribe([np.frombuffer(data, "<i2").astype(np.float32) / 2**15])
     client = serve(recognizer)

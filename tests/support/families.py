@@ -8,7 +8,7 @@ from torch import nn
 from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.data.units import train_units
 from serenanet_modules.lobes.blocks.chunking import DynamicChunking
-from tests.support.tiny import ROOT
+from tests.support.presets import preset
 
 TEXTS = ["kisu hiki alikitengeneza mwaka jana", "ng'ombe wanakula majani", "habari za asubuhi"]
 SPREAD = 3.0  # standard deviation of a label's score over frames, in nats
@@ -21,7 +21,7 @@ def make_result(folder, hparams, *overrides, units="char", vocab_size=None):
     ----------
     folder : Path
     hparams : str
-        A file of hparams/.
+        Of `preset`.
     *overrides : (str, str)
         Key and yaml text.
     units : str
@@ -34,7 +34,7 @@ def make_result(folder, hparams, *overrides, units="char", vocab_size=None):
     """
     outputs = train_units(units, TEXTS, vocab_size, folder / "save/units")
     given = {"dataset": "none", "locale": "sw", "data_folder": "none", "prepared_folder": "none"}
-    asked = Hparams.load(ROOT / "hparams" / hparams, dataset={k: ("the test", v) for k, v in given.items()})
+    asked = Hparams.load(preset(hparams), dataset={k: ("the test", v) for k, v in given.items()})
     asked.override([("output_folder", str(folder)), ("n_mels", "40"), ("features.n_fft", "512"), *overrides])
     asked.set("n_units", outputs.size)
     (folder / "hyperparams.yaml").write_text(asked.text, encoding="utf-8")

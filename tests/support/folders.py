@@ -10,7 +10,7 @@ from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.data.units import train_units
 from serenanet_modules.lobes.ctc_model import CTCModel
 from serenanet_modules.runs.folder import for_use
-from tests.support.tiny import ROOT, Run, command, make_corpus
+from tests.support.tiny import Run, command, make_corpus
 
 BLANK_PENALTY = 10.0  # nats: after a few steps a CTC model says blank and nothing else
 
@@ -48,8 +48,8 @@ def make_random_result(folder, hparams, *overrides, units="char", texts=("mama a
     Parameters
     ----------
     folder : Path
-    hparams : list of str
-        Names of files in hparams/.
+    hparams : list of Path
+        From `preset`.
     *overrides : (str, str)
         As of a command line.
     units : str
@@ -59,7 +59,7 @@ def make_random_result(folder, hparams, *overrides, units="char", texts=("mama a
     """
     (folder / "save/units").mkdir(parents=True)
     units = train_units(units, texts, 24 if units in ("bpe", "unigram") else None, folder / "save/units")
-    hparams = Hparams.load([ROOT / "hparams" / name for name in hparams])
+    hparams = Hparams.load(hparams)
     hparams.override([("data_folder", "none"), ("dataset", "Random/sw"), ("locale", "sw"), *overrides])
     hparams.set("n_units", units.size)
     (folder / "hyperparams.yaml").write_text(for_use(hparams).text, encoding="utf-8")

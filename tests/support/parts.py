@@ -18,7 +18,7 @@ from serenanet_modules.config.hparams import Hparams, is_placeholder
 from tests.support.tiny import ROOT
 
 FOLDER = ROOT / "hparams"
-OTHERS = {"ablations/suite"}  # files that describe no model
+SUITE = "ablations/suite"  # which describes no model
 SIZES = {  # what these keys become at most, wherever they stand
     **{"d_model": 32, "n_mels": 20, "n_fft": 512, "n_units": 7, "n_clusters": 5, "n_heads": 2, "n_layers": 2},
     **{"d_ffn": 32, "kernel_size": 5, "d_state": 4, "headdim": 8, "gate_size": 8, "channels": [4, 3]},
@@ -84,11 +84,11 @@ def _of(file):
     """The `Found` of one file: as it is, and with each change."""
     path = file.relative_to(FOLDER)
     name, own = path.with_suffix("").as_posix(), YAML().load(file.read_text(encoding="utf-8"))
-    if name in OTHERS:
+    if name == SUITE:
         return
     is_part = (own.tag.value or "").startswith("!new:")
     for changes in [{}, *_changes(own, is_part, "model." if is_part else "")]:
-        hparams = Hparams.load(FOLDER / "serenanet.yaml" if is_part else file)
+        hparams = Hparams.load(_under(path) if is_part else [*_under(path), file])
         for key in [key for key, node in hparams.tree.items() if is_placeholder(node)]:
             hparams.set(key, "none")
         if is_part:
@@ -98,6 +98,12 @@ def _of(file):
         text = hparams.only(_needed(hparams.tree, ["model"] if is_part else ["model", "features"])).text
         told = "".join(f" {key.removeprefix('model.')}={value}" for key, value in changes.items())
         yield Found(file.parent.name if is_part else "models", name + told, text)
+
+
+def _under(path):
+    """The model that a part goes into, or under a layer; a size is of the model that its folder names."""
+    model = path.parent.name if path.parts[0] == "sizes" else "serenanet"
+    return [] if len(path.parts) == 1 else [FOLDER / f"{model}.yaml"]
 
 
 def _changes(own, is_part, prefix):

@@ -14,8 +14,11 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
+from tests.support.presets import preset
+
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "tests/sample/CommonVoice/sw"
+FILES = preset("serenanet/small")
 SIZES = {"train": 24, "dev": 6, "test": 6}
 
 # 10, 9 and 9 micro-batches in the epochs, so five optimizer steps of two; the last runs short where they are odd.
@@ -28,7 +31,7 @@ TRAINING = """
     --num_workers 0 --beam_size 4 --preparation.jobs 1 --device=cpu
 """.split()
 _TRUNK = MODEL[: MODEL.index("--car.d_model")] + MODEL[MODEL.index("--n_mels") :]
-PESSL = {"hparams": "pessl_small.yaml", "model": [*_TRUNK, "--locale", "mdw"]}  # no g2p: characters, and quicker
+PESSL = {"hparams": preset("pessl/small"), "model": [*_TRUNK, "--locale", "mdw"]}  # no g2p: characters, and quicker
 SHORT_PESSL = ("--number_of_epochs", 2, "--n_clusters", 12, "--cluster_frames", 2000)
 PAIRS = ("--grad_accumulation_factor", "2")  # the global batch of two processes
 
@@ -71,11 +74,11 @@ def write_tsv(path, rows):
         writer.writerows(rows)
 
 
-def command(corpus, folder, *more, recipe="sw", hparams="serenanet_small.yaml", model=MODEL):
-    """[train.py, arguments …] of a tiny run; what is prepared is shared by the runs on a corpus."""
+def command(corpus, folder, *more, recipe="sw", hparams=FILES, model=MODEL):
+    """[train.py, files, arguments …] of a tiny run; what is prepared is shared by the runs on a corpus."""
     return [
         str(ROOT / f"recipes/CommonVoice/{recipe}/train.py"),
-        str(ROOT / "hparams" / hparams),
+        *map(str, hparams),
         *("--data_folder", str(corpus), "--output_folder", str(folder)),
         *("--prepared_folder", str(corpus / "prepared"), *model, *TRAINING, *map(str, more)),
     ]
