@@ -16,6 +16,7 @@ the command line: ``--frontend.output_stride 2``; an include there is looked for
 
 import copy
 import difflib
+import functools
 import io
 import os
 from pathlib import Path
@@ -92,6 +93,7 @@ class Hparams:
         UserError
             For an unknown key, a wrong type, or a key that has no value even now.
         """
+        self.__dict__.pop("text", None)
         for key, text in overrides:
             _merge(self.tree, _nest(key, text, self._files), "the command line", self._unset)
         for key, node in self.tree.items():
@@ -104,6 +106,7 @@ class Hparams:
 
     def set(self, key, value):
         """Give a top-level key its final value."""
+        self.__dict__.pop("text", None)
         self.tree[key] = value
 
     def without(self, keys):
@@ -111,6 +114,10 @@ class Hparams:
         tree = CommentedMap(self.tree)
         tree.update(dict.fromkeys(keys, ""))
         return self._of(tree)
+
+    def only(self, keys):
+        """The document with those of these top-level keys that it has, and no others."""
+        return self._of(CommentedMap({key: self.tree[key] for key in keys if key in self.tree}))
 
     def extended(self, text):
         """The same with further keys (yaml text), also inside mappings that are there."""
@@ -136,7 +143,7 @@ class Hparams:
         common = [key for key in mine if key in other and key not in free]
         return [key for key in common if not _agree(mine[key], other[key])]
 
-    @property
+    @functools.cached_property
     def text(self):
         """The standalone yaml, references resolved."""
         stream = io.StringIO()
@@ -150,8 +157,9 @@ class Hparams:
 
     def plain(self):
         """Top-level scalars, lists and untagged mappings as Python values; tagged nodes are left out."""
-        tree = _yaml("safe").load(_without_tags(_yaml().load(self.text)))
-        return {key: value for key, value in tree.items()}
+        yaml = _yaml("safe")
+        yaml.Constructor = _PlainConstructor
+        return {key: value for key, value in yaml.load(self.text).items() if not _holds_objects(value)}
 
     def build(self):
         """Construct every object of the document; the result maps keys to objects and values."""
@@ -360,16 +368,14 @@ def _bare(node):
     return _tag(node), node.value if isinstance(node, TaggedScalar) else node
 
 
-def _without_tags(tree):
-    """Yaml text of the untagged part of a mapping's top level."""
-    stream = io.StringIO()
-    kept = {key: node for key, node in tree.items() if not _tagged_anywhere(node)}
-    _yaml().dump(kept, stream)
-    return stream.getvalue()
+class _PlainConstructor(ruamel.yaml.SafeConstructor):
+    """Makes an `OBJECT` of everything that has a tag of its own."""
 
 
-def _tagged_anywhere(node):
-    if _tag(node):
-        return True
-    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return any(_tagged_anywhere(child) for child in children)
+OBJECT = object()
+_PlainConstructor.add_multi_constructor("!", lambda constructor, suffix, node: OBJECT)
+
+
+def _holds_objects(value):
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return value is OBJECT or any(map(_holds_objects, children))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from sklearn.cluster import MiniBatchKMeans
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -109,6 +108,8 @@ def fit_centroids(sample, n_clusters, seed, seeds=None):
     UserError
         Where there are fewer frames than clusters, or more seeds than clusters.
     """
+    from sklearn.cluster import MiniBatchKMeans  # slow to import, and most trainings need no clusters
+
     if len(sample) < n_clusters:
         raise UserError(f"n_clusters is {n_clusters}, but the training set gives only {len(sample)} frames to cluster")
     if seeds is not None and len(seeds) > n_clusters:

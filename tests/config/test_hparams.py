@@ -547,6 +547,7 @@ def test_a_class_by_name_is_the_same_class(tmp_path):
     (tmp_path / "used.yaml").write_text(used.text, encoding="utf-8")
     assert hparams.differences(tmp_path / "used.yaml") == []
     assert used.build()["brain"] == "collections.Counter" and used.build()["parts"] == {"one": 1, "two": 2}
+    assert hparams.only(["other", "absent"]).text == "other: !name:collections.OrderedDict\n"
 
     (tmp_path / "changed.yaml").write_text(base.replace("Counter", "deque").replace("1", "7"), encoding="utf-8")
     changed = Hparams.load(tmp_path / "changed.yaml")
