@@ -27,6 +27,7 @@ setup(
         "sentencepiece>=0.2.1",
         "scikit-learn>=1.6",
         "threadpoolctl>=3.5",
+        "filelock>=4.2.11",  # lets a lock go in forked children, as data loaders are
         "soundfile>=0.13",
         "soxr>=0.5",
         "tensorboard>=2.18",

@@ -6,6 +6,8 @@ import shlex
 import tempfile
 from pathlib import Path
 
+from filelock import Timeout
+
 from serenanet_modules.ablation.local import LocalJobs, gpus
 from serenanet_modules.ablation.plan import Planner
 from serenanet_modules.ablation.schedule import Schedule, counts
@@ -91,7 +93,7 @@ def _alone(out):
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locked(out / ".lock", wait=False))
-        except BlockingIOError:
+        except Timeout:
             raise UserError(f"{out}: another ablation is using this folder; wait for it, or give --out") from None
         yield
 

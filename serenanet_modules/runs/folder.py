@@ -2,6 +2,8 @@
 
 import contextlib
 
+from filelock import Timeout
+
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import locked, replacing, sweep
@@ -43,7 +45,7 @@ def _lock(folder, stack):
     (folder / "save").mkdir(parents=True, exist_ok=True)
     try:
         stack.enter_context(locked(folder / ".lock", wait=False))
-    except BlockingIOError:
+    except Timeout:
         raise UserError(
             f"{folder}: another run is using this result folder; wait for it, or give this "
             "one its own --experiment NAME or --seed N"

@@ -1,6 +1,5 @@
 """Files that are either whole or not there."""
 
-import fcntl
 import os
 import shutil
 import threading
@@ -64,12 +63,11 @@ def locked(path, wait=True):
 
     Raises
     ------
-    BlockingIOError
+    filelock.Timeout
         Where another holds it and ``wait`` is False.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        os.register_at_fork(after_in_child=file.close)
+    from filelock import FileLock  # only what writes folders locks them
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path, blocking=wait):
         yield
