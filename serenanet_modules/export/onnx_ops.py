@@ -63,6 +63,7 @@ def chunk_scan(x: Heads, dt: Steps, log_decay: Steps, B: Grouped, C: Grouped) ->
     one = op.Constant(value_ints=[1])
     minus = op.Constant(value_ints=[-1])
     chunk = op.Constant(value_ints=[CHUNK])
+    time = op.Constant(value_ints=[4])
     batch = op.Shape(x, start=0, end=1)
     length = op.Shape(x, start=1, end=2)
     channels = op.Shape(x, start=3, end=4)
@@ -84,10 +85,8 @@ def chunk_scan(x: Heads, dt: Steps, log_decay: Steps, B: Grouped, C: Grouped) ->
     u = op.Mul(op.Transpose(x_chunks, perm=[0, 1, 3, 4, 2, 5]), op.Unsqueeze(dt_chunks, minus))  # (B, K, G, R, Q, P)
     # the difference of two large sums must keep its digits
     sums = op.CumSum(op.Cast(decays, to=11), op.Constant(value_int=4))
-    whole = op.Slice(sums, minus, chunk, op.Constant(value_ints=[4]))  # (B, K, G, R, 1)
-    pairs = op.Cast(
-        op.Sub(op.Unsqueeze(sums, op.Constant(value_ints=[5])), op.Unsqueeze(sums, op.Constant(value_ints=[4]))), to=1
-    )
+    whole = op.Slice(sums, minus, chunk, time)  # (B, K, G, R, 1)
+    pairs = op.Cast(op.Sub(op.Unsqueeze(sums, minus), op.Unsqueeze(sums, time)), to=1)  # (B, K, G, R, Q, Q)
     position = op.Range(op.Constant(value_int=0), op.Constant(value_int=CHUNK), op.Constant(value_int=1))
     past = op.GreaterOrEqual(op.Unsqueeze(position, one), op.Unsqueeze(position, zero))  # (Q, Q)
     decay = op.Exp(op.Where(past, pairs, op.Constant(value_float=-1e9)))
@@ -95,7 +94,8 @@ def chunk_scan(x: Heads, dt: Steps, log_decay: Steps, B: Grouped, C: Grouped) ->
     within = op.MatMul(weights, u)  # (B, K, G, R, Q, P)
     rest = op.Unsqueeze(op.Exp(op.Cast(op.Sub(whole, sums), to=1)), minus)
     inputs = op.MatMul(op.Transpose(op.Mul(u, rest), perm=[0, 1, 2, 3, 5, 4]), B_chunks)  # (B, K, G, R, P, N)
-    through = op.Unsqueeze(op.Exp(op.Cast(whole, to=1)), minus)
+    inputs = op.Transpose(inputs, perm=[1, 0, 2, 3, 4, 5])
+    through = op.Transpose(op.Unsqueeze(op.Exp(op.Cast(whole, to=1)), minus), perm=[1, 0, 2, 3, 4, 5])
 
     @graph()
     def carry(before, inputs_k, through_k):
@@ -104,13 +104,7 @@ def chunk_scan(x: Heads, dt: Steps, log_decay: Steps, B: Grouped, C: Grouped) ->
         return after, kept
 
     start = op.Expand(op.Constant(value_floats=[0.0]), op.Concat(batch, groups, heads, channels, states, axis=0))
-    last, starts = op.Scan(
-        start,
-        op.Transpose(inputs, perm=[1, 0, 2, 3, 4, 5]),
-        op.Transpose(through, perm=[1, 0, 2, 3, 4, 5]),
-        body=carry,
-        num_scan_inputs=2,
-    )
+    last, starts = op.Scan(start, inputs, through, body=carry, num_scan_inputs=2)
     starts = op.Transpose(starts, perm=[1, 0, 2, 3, 5, 4])  # (B, K, G, R, N, P)
     across = op.Mul(op.MatMul(C_chunks, starts), op.Unsqueeze(op.Exp(op.Cast(sums, to=1)), minus))
     y = op.Transpose(op.Add(within, across), perm=[0, 1, 4, 2, 3, 5])  # (B, K, Q, G, R, P)

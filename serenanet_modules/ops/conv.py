@@ -7,9 +7,12 @@ backward function; `register` makes them an operation that `torch.compile` and `
 """
 
 import torch
-from torch import Tensor
 
 from serenanet_modules.ops.observers import bare
+
+ARGUMENTS = """
+    Tensor x, Tensor weight, Tensor? bias, Tensor? initial, Tensor? seq_idx, int left, bool silu, bool channel_last
+""".strip()
 
 
 def register(name, forward, backward):
@@ -32,38 +35,23 @@ def register(name, forward, backward):
         With the arguments of ``forward``.
     """
 
-    @torch.library.custom_op(f"serenanet::{name}_backward", mutates_args=())
-    def gradient(
-        g: Tensor,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        initial: Tensor | None,
-        seq_idx: Tensor | None,
-        left: int,
-        silu: bool,
-        channel_last: bool,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    @torch.library.custom_op(
+        f"serenanet::{name}_backward",
+        mutates_args=(),
+        schema=f"(Tensor g, {ARGUMENTS}) -> (Tensor, Tensor, Tensor, Tensor)",
+    )
+    def gradient(g, x, *arguments):
         with torch.autocast(x.device.type, enabled=False):
-            return backward(g, x, weight, bias, initial, seq_idx, left, silu, channel_last)
+            return backward(g, x, *arguments)
 
     @gradient.register_fake
     def _(g, x, weight, bias, initial, seq_idx, left, silu, channel_last):
         return _gradients(x, weight, bias, initial, channel_last)
 
-    @torch.library.custom_op(f"serenanet::{name}", mutates_args=())
-    def op(
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        initial: Tensor | None,
-        seq_idx: Tensor | None,
-        left: int,
-        silu: bool,
-        channel_last: bool,
-    ) -> Tensor:
+    @torch.library.custom_op(f"serenanet::{name}", mutates_args=(), schema=f"({ARGUMENTS}) -> Tensor")
+    def op(x, *arguments):
         with torch.autocast(x.device.type, enabled=False):
-            return forward(x, weight, bias, initial, seq_idx, left, silu, channel_last)
+            return forward(x, *arguments)
 
     @op.register_fake
     def _(x, weight, bias, initial, seq_idx, left, silu, channel_last):

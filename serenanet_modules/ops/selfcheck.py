@@ -3,6 +3,7 @@
 import importlib
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -36,11 +37,7 @@ def checks(length=LENGTH, channels=CHANNELS, seed=0):
     length, channels, seed : int
         ``channels`` is a multiple of `HEADS`.
     """
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(*shape):
-        return torch.randn(shape, generator=generator, dtype=torch.float64)
-
+    draw = partial(torch.randn, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     signal, frames = (BATCH, channels, length), (BATCH, length, HEADS)
     size = channels // HEADS
     return {

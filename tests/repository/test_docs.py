@@ -1,18 +1,32 @@
-"""What the documents point at exists."""
+"""What the documents point at and name exists, so that a renaming is noticed."""
 
+import importlib
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from serenanet_modules import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("docs", "recipes", "benchmarks", "tests")
 DOCUMENTS = [ROOT / "README.md", *sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"```.*?```", re.DOTALL)
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+ROOMS_OF_FILES = ("", "serenanet_modules", "serenanet_modules/training", "hparams", "tests")  # where a name may begin
+OF_OTHERS = {"hyperparams.yaml", "script.py", "setup.py", "ruamel.yaml"}  # a result folder's, a reader's, a library's
+OPTIONS_OF_OTHERS = set(
+    """
+    key logdir nproc_per_node kill-on-bad-exit distributed_backend eval_precision noprogressbar
+    no-build-isolation no-binary dest repo-type include local-dir depth
+    """.split()
+)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@each_document
 def test_links_lead_somewhere(document):
     """Each relative link names a file, and its anchor a heading there."""
     text = CODE.sub("", document.read_text(encoding="utf-8"))
@@ -33,3 +47,57 @@ def _anchors(document):
     """
     headings = re.findall(r"^#+ (.*)$", CODE.sub("", document.read_text(encoding="utf-8")), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@each_document
+def test_files_are_there(document):
+    """Sources, scripts and hyper-parameter files by name or path, and whatever is said to stand in the checkout."""
+    text = document.read_text(encoding="utf-8")
+    for name in set(re.findall(r"(?<![\w/.$-])((?:[\w-]+/)*[\w-]+\.(?:py|yaml|sh))\b", text)):
+        found = any((place / name).is_file() for place in (document.parent, *(ROOT / room for room in ROOMS_OF_FILES)))
+        assert found or name in _names() or Path(name).name in OF_OTHERS, f"there is no {name}"
+    for path in set(
+        re.findall(r"(?<![\w./-])(?:hparams|recipes|benchmarks|tests|docs)/(?:[\w./*-]|\[\d+\])*[\w*/]", text)
+    ):
+        assert any(any(place.glob(path)) for place in (ROOT, document.parent)), f"there is no {path}"
+
+
+@each_document
+def test_commands_are_there(document):
+    """Commands of `serenanet`, targets of make, modules; options of programs here, or keys of hyper-parameters."""
+    text = document.read_text(encoding="utf-8")
+    commands = re.findall(r"^(?:.*\| |\$ )?serenanet ([a-z]+)|`serenanet ([a-z]+)", text, re.MULTILINE)
+    assert {first or second for first, second in commands} <= set(cli.COMMANDS)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE):
+        assert f"\n{target}:" in makefile, f"make {target}"
+    for name in set(re.findall(r"serenanet_modules(?:\.\w+)+", text)):
+        importlib.import_module(name)
+    for option in re.findall(r"(?<![\w-])--([a-zA-Z][\w-]*(?:\.\w+)*)", text):
+        known = option in _options() | OPTIONS_OF_OTHERS or set(option.split(".")) <= _keys()
+        assert known, f"nothing has an option or a key --{option}"
+
+
+@cache
+def _names():
+    """Of all sources and yaml files, wherever they stand."""
+    folders = ("serenanet_modules", "hparams", "recipes", "benchmarks", "tests", ".ci")
+    return {path.name for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()}
+
+
+@cache
+def _options():
+    """Of the programs here, as their sources say them."""
+    sources = [
+        path for folder in ("serenanet_modules", "benchmarks", "tests", ".ci") for path in (ROOT / folder).rglob("*.py")
+    ]
+    return {
+        name for path in sources for name in re.findall(r"""["']--([\w-]+)["']""", path.read_text(encoding="utf-8"))
+    }
+
+
+@cache
+def _keys():
+    """Of hyper-parameter and recipes' files, at any depth."""
+    files = [path for folder in ("hparams", "recipes") for path in (ROOT / folder).rglob("*.yaml")]
+    return {key for path in files for key in re.findall(r"^ *(\w+):", path.read_text(encoding="utf-8"), re.MULTILINE)}

@@ -3,11 +3,13 @@
 import json
 import resource
 import time
+from pathlib import Path
 
 import torch
 
 from serenanet_modules.data.batching import Utterances
 from serenanet_modules.training.brains.ctc import CTCBrain
+from serenanet_modules.training.brains.text import TextBrain
 from serenanet_modules.training.experiment import Experiment
 from serenanet_modules.training.loop import RecipeBrain
 
@@ -41,6 +43,35 @@ def recorded(folder):
     """(micro-batches, optimizer steps) of record.jsonl."""
     rows = [json.loads(line) for line in (folder / "record.jsonl").read_text(encoding="utf-8").splitlines()]
     return [row for row in rows if "ids" in row], [row for row in rows if "lr" in row]
+
+
+def phases(folder):
+    """Write beside the result folder when each phase of the run begins, see `begun`."""
+
+    def begin(name):
+        with open(f"{folder}.phases", "a", encoding="utf-8") as file:
+            file.write(f"{name} {time.monotonic()}\n")
+
+    def marked(function, name, then):
+        def call(*args, **kwargs):
+            begin(name)
+            result = function(*args, **kwargs)
+            begin(then)
+            return result
+
+        return call
+
+    begin("start")
+    Experiment._prepare = marked(Experiment._prepare, "preparation", "set-up")
+    RecipeBrain.fit = marked(RecipeBrain.fit, "training", "averaging")
+    TextBrain.evaluate_splits = marked(TextBrain.evaluate_splits, "evaluation", "report")
+
+
+def begun(folder):
+    """Phase -> when the last run with the hook `phases` began it, in seconds of `time.monotonic`."""
+    file = Path(f"{folder}.phases")
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+    return {name: float(at) for name, at in (line.split() for line in lines if line.endswith("\n"))}
 
 
 def slow(folder):

@@ -117,6 +117,7 @@ class Run:
     def wait(self, seconds=100):
         """Exit status, negative for the signal that killed it."""
         self.process.join(seconds)
+        self.ended = time.monotonic()
         if self.process.exitcode is None:
             self.process.kill()
             raise AssertionError(f"still running after {seconds} s:\n{self.output}")
@@ -219,7 +220,8 @@ def same(run, reference):
     for split in ("dev", "test"):
         assert decoded(run.folder, split) == decoded(reference.folder, split)
     assert losses(run.folder) == losses(reference.folder)
-    assert run.result["steps"] == reference.result["steps"]
+    for key in ("results", "steps"):
+        assert run.result[key] == reference.result[key]
     assert history(run) == history(reference)
     return True
 

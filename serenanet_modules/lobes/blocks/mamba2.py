@@ -157,15 +157,17 @@ class Mamba2(nn.Module):
         )
         if conv_init is not None:
             nn.init.uniform_(self.conv1d.weight, -conv_init, conv_init)
-        uniform = torch.rand(self.nheads, **made)
-        self.dt_bias = nn.Parameter(step_size_biases(uniform, dt_min, dt_max, dt_init_floor))
-        rates = torch.empty(self.nheads, device=device, dtype=torch.float32).uniform_(*A_init_range)
-        self.A_log = nn.Parameter(rates.log().to(dtype=dtype))
-        self.D = nn.Parameter(torch.ones(self.d_ssm if D_has_hdim else self.nheads, device=device))
+        self._init_recurrence(A_init_range, (dt_min, dt_max, dt_init_floor), made)
         if rmsnorm:
             group = self.d_ssm // ngroups
             self.norm = RMSNorm(self.d_ssm, group_size=group, norm_before_gate=norm_before_gate, **made)
         self.out_proj = Linear(inner, d_model, bias=bias, **made)
+
+    def _init_recurrence(self, A_init_range, step_sizes, made):
+        self.dt_bias = nn.Parameter(step_size_biases(torch.rand(self.nheads, **made), *step_sizes))
+        rates = torch.empty(self.nheads, device=made["device"], dtype=torch.float32).uniform_(*A_init_range)
+        self.A_log = nn.Parameter(rates.log().to(dtype=made["dtype"]))
+        self.D = nn.Parameter(torch.ones(self.d_ssm if self.D_has_hdim else self.nheads, device=made["device"]))
         for parameter in (self.dt_bias, self.A_log, self.D):
             parameter._no_weight_decay = True  # optimizers made for mamba_ssm look for it
 

@@ -113,8 +113,7 @@ def _backward(
         for p in (B, C)
     )
     grad_start = None if initial_state is None else torch.empty_like(per_sequence)
-    if grad_last is not None:
-        grad_last = grad_last.contiguous()
+    grad_last = None if grad_last is None else grad_last.contiguous()
     working = states * (4 * shape.chunk + (2 * BLOCK + 3) * WIDEST) + 2 * shape.chunk
     scratch = u.new_empty(shape.threads * working)
     results = (parts_A, parts_B, parts_C, parts_D, parts_bias, grad_start)
