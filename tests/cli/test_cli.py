@@ -282,6 +282,7 @@ def checkout(tmp_path, monkeypatch):
     return root
 
 
+@pytest.mark.trains
 def test_demo(checkout, monkeypatch, capfd):
     """It trains, transcribes and prints the table; a second time it trains nothing."""
     monkeypatch.setattr(demo, "COMMAND", (*demo.COMMAND, *MODEL, *TRAINING, "--number_of_epochs", "1"))
@@ -301,6 +302,7 @@ def test_demo(checkout, monkeypatch, capfd):
     assert (folder / "train_log.txt").read_text() == first
 
 
+@pytest.mark.trains
 def test_demo_needs_a_checkout_and_a_good_training(checkout):
     with pytest.raises(UserError, match="runs in a checkout"):
         demo.run(checkout / "hparams")

@@ -95,7 +95,8 @@ def _of(file):
             hparams.override([("model", f"!include:{path}")])
         hparams.override(changes.items())
         _shrink(hparams.tree)
-        text = hparams.only(_needed(hparams.tree, ["model"] if is_part else ["model", "features"])).text
+        needed = _needed(hparams.tree, ["model"] if is_part else ["model", "features"])
+        text = Hparams(file, CommentedMap((key, hparams.tree[key]) for key in needed)).text
         told = "".join(f" {key.removeprefix('model.')}={value}" for key, value in changes.items())
         yield Found(file.parent.name if is_part else "models", name + told, text)
 
