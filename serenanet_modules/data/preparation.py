@@ -31,7 +31,7 @@ from tqdm import tqdm
 from serenanet_modules.data.audio import SILENCE
 from serenanet_modules.data.listening import Clip, glance, hear
 from serenanet_modules.data.manifest import Utterance, role, write_manifest
-from serenanet_modules.data.summary import in_words, rejected, summarise, table
+from serenanet_modules.data.summary import SUMMARY, in_words, read_summary, rejected, summarise, table
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import locked, replacing, sweep
@@ -187,7 +187,7 @@ def _existing(target, places):
     """Return what was prepared before; the manifest is written last, so it stands for the whole."""
     if not (target / "manifest.csv").is_file():
         return None
-    summary = json.loads((target / "summary.json").read_text(encoding="utf-8"))
+    summary = read_summary(target)
     moved = summary["in_place"] and summary["places"] != places
     lost = summary["in_place"] < _utterance_count(summary) and not (target.parent / "audio").is_dir()
     return None if moved or lost else Prepared(target, target / "manifest.csv", summary)
@@ -266,7 +266,7 @@ def _write(clips, target, identity, settings, progress):
         raise UserError(f"No {split} utterance is usable ({reasons}; first {first}); see {target / 'rejects.tsv'}.")
     in_place = sum(clip.flac == clip.candidate.path for clip in kept)
     summary = {**identity, "in_place": in_place, "settings": asdict(settings), **summarise(clips)}
-    with replacing(target / "summary.json") as partial:
+    with replacing(target / SUMMARY) as partial:
         partial.write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
     write_manifest(target / "manifest.csv", _utterances(kept, target, settings, progress))
     return Prepared(target, target / "manifest.csv", summary)

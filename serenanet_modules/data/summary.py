@@ -1,10 +1,14 @@
 """What a prepared corpus holds, and what makes a score on it look better, or worse, than the system is."""
 
+import json
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 
 from serenanet_modules.data.manifest import SPLITS, role
+
+SUMMARY = "summary.json"
 
 
 def summarise(clips):
@@ -28,6 +32,11 @@ def summarise(clips):
         "splits": {name: _count(clips, name) for name in names},
         "warnings": list(_warnings(kept)),
     }
+
+
+def read_summary(folder):
+    """The summary of prepared data in a folder."""
+    return json.loads((Path(folder) / SUMMARY).read_text(encoding="utf-8"))
 
 
 def split_names(splits):

@@ -8,37 +8,21 @@ and that of a prefix the same with CTC's prefix probability, so that no hypothes
 a positive word score). Hence a search is over when the best running hypothesis is no better than the finished ones.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from serenanet_modules.decoding.ctc_prefix import IMPOSSIBLE, CTCPrefixScorer
+from serenanet_modules.decoding.decoder import Decoder, Hypothesis
 from serenanet_modules.decoding.label_lm import BORDER, NeuralLM, WordNGram
 from serenanet_modules.decoding.ngram import NGram
+from serenanet_modules.decoding.rows import decode_in_batches
 from serenanet_modules.errors import UserError
 
 UNKNOWN = -10.0  # added to ln p(<unk>) for words that the n-gram model does not know
 QUIET_LENGTHS, QUIET_MARGIN = 3, 10.0  # end detection of normalised scores: lengths in a row, nats
-
-
-@dataclass(frozen=True)
-class AttentionHypothesis:
-    """One decoded utterance.
-
-    Attributes
-    ----------
-    units : list of int
-    text : str
-        The units decoded.
-    score : float
-        What the search maximises.
-    """
-
-    units: list[int]
-    text: str
-    score: float
 
 
 @torch.no_grad()
@@ -74,9 +58,27 @@ def attention_greedy(decoder, memory, lengths):
     return found
 
 
+@dataclass(frozen=True)
+class AttentionGreedy(Decoder):
+    """`attention_greedy` as a `Decoder`."""
+
+    decoder: Any
+    units: Any
+    name: ClassVar[str] = "attention/greedy"
+
+    def decode(self, outputs, lengths):
+        """As of `Decoder`."""
+        found = attention_greedy(self.decoder, outputs.hidden, lengths)
+        return [Hypothesis(labels, self.units.decode(labels)) for labels in found]
+
+    def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None):
+        """As of `Decoder`."""
+        return decode_in_batches(self.decode, rows, "decoder", _device(self.decoder), batch_seconds, title)
+
+
 @dataclass
-class AttentionBeam:
-    """Beam search over label sequences; `dataclasses.replace` gives one with other weights that shares the models.
+class AttentionBeam(Decoder):
+    """Beam search over label sequences.
 
     Parameters
     ----------
@@ -96,12 +98,16 @@ class AttentionBeam:
     length_normalisation : bool
         Whether finished hypotheses compare by their score per label, the end included: a weak model leaves out words
         without it.
+    scoring : str
+        Which log-probabilities are CTC's.
 
     Raises
     ------
     UserError
         For options that cannot be.
     """
+
+    NAME: ClassVar[str] = "attention/beam"
 
     decoder: Any
     units: Any
@@ -112,6 +118,7 @@ class AttentionBeam:
     lm_weight: float = 0.5
     word_score: float = 0.0
     length_normalisation: bool = False
+    scoring: str = "decoder"
     _lm: Any = field(init=False, default=None, repr=False)
 
     def __post_init__(self):
@@ -129,9 +136,23 @@ class AttentionBeam:
         elif self.ngram is not None or self.word_score:
             self._lm = WordNGram(self.units, self.ngram, *weights)
 
-    def __call__(self, memory, log_probs, lengths):
-        """The best hypothesis of each utterance; arguments as of `nbest`."""
-        return [hypotheses[0] for hypotheses in self.nbest(memory, log_probs, lengths, 1)]
+    @property
+    def name(self):
+        """As of `Decoder`."""
+        return self.NAME + ("+neural-lm" if self.label_lm is not None else "+lm" if self.ngram is not None else "")
+
+    def with_weights(self, **weights):
+        """The same search with other weights; the models are shared."""
+        return replace(self, **weights)
+
+    def decode(self, outputs, lengths):
+        """As of `Decoder`."""
+        found = self.nbest(outputs.hidden, outputs.log_probs(self.scoring), lengths, 1)
+        return [hypotheses[0] for hypotheses in found]
+
+    def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None):
+        """As of `Decoder`."""
+        return decode_in_batches(self.decode, rows, self.scoring, _device(self.decoder), batch_seconds, title)
 
     @torch.no_grad()
     def nbest(self, memory, log_probs, lengths, n):
@@ -149,10 +170,14 @@ class AttentionBeam:
 
         Returns
         -------
-        list of list of AttentionHypothesis
+        list of list of Hypothesis
         """
         found = _Search(self, memory, log_probs, lengths, n).run()
-        return [[AttentionHypothesis(units, self.units.decode(units), score) for score, units in f] for f in found]
+        return [[Hypothesis(labels, self.units.decode(labels), score=score) for score, labels in f] for f in found]
+
+
+def _device(decoder):
+    return next(decoder.parameters()).device
 
 
 class _Search:

@@ -16,7 +16,7 @@ How flashlight's decoders are used, where their conventions matter:
 
 import copy
 import pickle
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
@@ -35,6 +35,7 @@ from flashlight.lib.text.decoder import (
 )
 from tqdm import tqdm
 
+from serenanet_modules.decoding.decoder import Decoder, Hypothesis
 from serenanet_modules.decoding.fusion import UnitLM, WordLM
 from serenanet_modules.decoding.greedy import collapse
 from serenanet_modules.decoding.lexicon import Lexicon
@@ -44,30 +45,8 @@ from serenanet_modules.errors import UserError
 LOG_ZERO = -1e4  # stands for minus infinity, of which differences would be NaN
 
 
-@dataclass(frozen=True)
-class Hypothesis:
-    """One decoded utterance.
-
-    Attributes
-    ----------
-    units : list of int
-        Labels without blanks and repeats.
-    text : str
-        The units decoded; in a lexicon search, the words.
-    score : float
-        ``ln p(units) + lm_weight * ln p(text) + word_score * words``.
-    frames : list of int
-        The frame at which each unit starts, along the best alignment.
-    """
-
-    units: list[int]
-    text: str
-    score: float
-    frames: list[int]
-
-
 @dataclass
-class BeamDecoder:
+class BeamDecoder(Decoder):
     """CTC beam search; for one thread at a time.
 
     Parameters
@@ -95,6 +74,8 @@ class BeamDecoder:
         Added for every word: positive values make for more, shorter words.
     unk_score : float
         Added to ln p(<unk>) for words that the model does not know.
+    scoring : str
+        Which of a network's log-probabilities are searched.
 
     Raises
     ------
@@ -113,6 +94,18 @@ class BeamDecoder:
     lm_weight: float = 0.5
     word_score: float = 0.0
     unk_score: float = -10.0
+    scoring: str = "decoder"
+
+    @property
+    def name(self) -> str:
+        """As of `Decoder`."""
+        kind = "prefix" if self.lexicon is None else "lexicon"
+        return f"{self.scoring}/{kind}-beam" + ("" if self.lm is None else "+lm")
+
+    @property
+    def writes_words(self) -> bool:
+        """As of `Decoder`."""
+        return self.lexicon is not None or super().writes_words
 
     def __post_init__(self):
         self._check()
@@ -153,21 +146,19 @@ class BeamDecoder:
         other.lm_weight, other.word_score = lm_weight, word_score
         return other
 
-    def __call__(self, log_probs, lengths) -> list[Hypothesis]:
-        """Decode a batch.
+    def decode(self, outputs, lengths) -> list[Hypothesis]:
+        """As of `Decoder`."""
+        batch, lengths = as_array(outputs.log_probs(self.scoring)), [int(length) for length in lengths]
+        return [self.best(frames[:length]) for frames, length in zip(batch, lengths, strict=True)]
 
-        Parameters
-        ----------
-        log_probs : Tensor or array, (B, T, V) float
-            Natural-log probabilities.
-        lengths : Tensor or array, (B,) int
-            Valid frames; what follows is not read.
-        """
-        batch, lengths = as_array(log_probs), [int(length) for length in lengths]
-        pairs = zip(batch, lengths, strict=True)
-        return [self.decode(frames[:length]) for frames, length in pairs]
+    def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None) -> list[Hypothesis]:
+        """As of `Decoder`."""
+        if jobs < 1:
+            raise UserError(f"Beam search: jobs {jobs} must be at least 1.")
+        weights = (self.lm_weight, self.word_score)
+        return list(decode_tasks(self, [(weights, as_array(row.log_probs)) for row in rows], jobs, title))
 
-    def decode(self, log_probs) -> Hypothesis:
+    def best(self, log_probs) -> Hypothesis:
         """The best hypothesis for one utterance, `log_probs` (T, V)."""
         return self.nbest(log_probs, 1)[0]
 
@@ -180,14 +171,6 @@ class BeamDecoder:
         else:
             results = search.decode(emissions.ctypes.data, *emissions.shape)
         return [self._hypothesis(result, len(log_probs)) for result in results[:n]]
-
-    def decode_many(self, utterances: Iterable, n_jobs: int = 1, progress: bool = True) -> list[Hypothesis]:
-        """Decode utterances of (T, V) each, in order, in `n_jobs` processes."""
-        if n_jobs < 1:
-            raise UserError(f"Beam search: n_jobs {n_jobs} must be at least 1.")
-        weights = (self.lm_weight, self.word_score)
-        tasks = [(weights, as_array(utterance)) for utterance in utterances]
-        return list(decode_tasks(self, tasks, n_jobs, progress))
 
     def _emissions(self, log_probs: np.ndarray) -> np.ndarray:
         """Contiguous (T, V): pruned labels, or with the lexicon's closing boundary frame."""
@@ -241,13 +224,11 @@ class BeamDecoder:
         return search, lm
 
     def _hypothesis(self, result, frames: int) -> Hypothesis:
-        path = result.tokens[1 : frames + 1]
-        units, starts = collapse(path, self.units.blank_id)
+        labels, _ = collapse(result.tokens[1 : frames + 1], self.units.blank_id)
         if self.lexicon is None:
-            text = self.units.decode(units)
-        else:
-            text = " ".join(self.lexicon.words[word] for word in result.words if word >= 0)
-        return Hypothesis(units, text, result.score, starts)
+            return Hypothesis(labels, self.units.decode(labels), score=result.score)
+        words = [self.lexicon.words[word] for word in result.words if word >= 0]
+        return Hypothesis(labels, " ".join(words), words, result.score)
 
 
 def _decode_by_frame(search: LexiconFreeDecoder, lm: UnitLM, emissions: np.ndarray) -> list:
@@ -268,24 +249,24 @@ def _decode_by_frame(search: LexiconFreeDecoder, lm: UnitLM, emissions: np.ndarr
 def decode_tasks(
     decoder: BeamDecoder,
     tasks: Sequence[tuple[tuple[float, float], np.ndarray]],
-    n_jobs: int,
-    progress: bool,
+    jobs: int,
+    title: str | None = None,
 ) -> Iterator[Hypothesis]:
     """Yield the hypothesis of each ((lm_weight, word_score), log_probs), in order.
 
     The processes are spawned, not forked: a fork of a process with running threads, as torch
     starts them, may hang.
     """
-    bar = tqdm(total=len(tasks), desc="beam search", unit="utt", disable=not progress)
+    bar = tqdm(total=len(tasks), desc=title, unit="utt", disable=title is None)
     with bar:
-        if n_jobs == 1:
+        if jobs == 1:
             for weights, log_probs in tasks:
-                yield decoder.with_weights(*weights).decode(log_probs)
+                yield decoder.with_weights(*weights).best(log_probs)
                 bar.update()
             return
         frozen = pickle.dumps(decoder)
-        with ProcessPoolExecutor(n_jobs, mp_context=get_context("spawn")) as pool:
-            chunk = max(1, min(16, len(tasks) // (4 * n_jobs)))
+        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+            chunk = max(1, min(16, len(tasks) // (4 * jobs)))
             work = ((frozen, *task) for task in tasks)
             for hypothesis in pool.map(_decode_task, work, chunksize=chunk):
                 yield hypothesis
@@ -294,7 +275,7 @@ def decode_tasks(
 
 def _decode_task(task: tuple[bytes, tuple[float, float], np.ndarray]) -> Hypothesis:
     frozen, weights, log_probs = task
-    return _thaw(frozen).with_weights(*weights).decode(log_probs)
+    return _thaw(frozen).with_weights(*weights).best(log_probs)
 
 
 @lru_cache(maxsize=1)

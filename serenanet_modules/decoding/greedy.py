@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from serenanet_modules.decoding.decoder import Decoder, Hypothesis
 
 if TYPE_CHECKING:  # the beam search's worker processes do without torch
     import torch
@@ -64,6 +66,34 @@ def greedy(log_probs: torch.Tensor, lengths: torch.Tensor, blank_id: int = 0) ->
     return [units for units, _ in greedy_with_frames(log_probs, lengths, blank_id)]
 
 
+@dataclass(frozen=True)
+class Greedy(Decoder):
+    """Greedy decoding as a `Decoder`, of the log-probabilities that ``scoring`` names."""
+
+    units: Any
+    scoring: str = "decoder"
+
+    @property
+    def name(self) -> str:
+        """As of `Decoder`."""
+        return f"{self.scoring}/greedy"
+
+    def decode(self, outputs, lengths) -> list[Hypothesis]:
+        """As of `Decoder`."""
+        found = greedy(outputs.log_probs(self.scoring), lengths, self.units.blank_id)
+        return [Hypothesis(labels, self.units.decode(labels)) for labels in found]
+
+    def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None) -> list[Hypothesis]:
+        """As of `Decoder`."""
+        paths = (row.log_probs.argmax(-1).tolist() for row in rows)
+        found = (collapse(path, self.units.blank_id)[0] for path in paths)
+        return [Hypothesis(labels, self.units.decode(labels)) for labels in found]
+
+    def stream(self) -> GreedyStream:
+        """The same of an utterance whose frames come piece by piece."""
+        return GreedyStream(self.units, self.scoring)
+
+
 @dataclass
 class Run:
     """Neighbouring frames of one label: ``end`` is not included, ``total`` the sum of its posteriors."""
@@ -84,8 +114,8 @@ class GreedyStream:
 
     Parameters
     ----------
-    blank_id : int
-        The blank's label.
+    units : Units
+    scoring : str
 
     Attributes
     ----------
@@ -93,31 +123,28 @@ class GreedyStream:
         The labels so far.
     frames : int
         Read so far.
-
-    Examples
-    --------
-    >>> import torch
-    >>> log_probs = torch.eye(3)[[1, 1, 0, 1, 2]].log()
-    >>> stream = GreedyStream()
-    >>> for piece in log_probs.split(1):
-    ...     stream.add(piece)
-    >>> [(run.unit, run.start, run.end, run.confidence) for run in stream.runs]
-    [(1, 0, 2, 1.0), (1, 3, 4, 1.0), (2, 4, 5, 1.0)]
+    hypothesis : Hypothesis
+        Of what was read so far.
     """
 
-    def __init__(self, blank_id: int = 0):
-        self.blank_id = self._previous = blank_id
+    def __init__(self, units: Any, scoring: str = "decoder"):
+        self.units, self.scoring = units, scoring
+        self._previous = units.blank_id
         self.runs: list[Run] = []
         self.frames = 0
+        self.hypothesis = Hypothesis([], "")
 
-    def add(self, log_probs: torch.Tensor) -> None:
-        """Go on by the log-probabilities (T, V) of the next frames."""
-        best, labels = log_probs.max(-1)
+    def add(self, outputs) -> None:
+        """Go on by a network's outputs of the next frames, of one utterance."""
+        best, labels = outputs.log_probs(self.scoring)[0].max(-1)
         for label, posterior in zip(labels.tolist(), best.exp().tolist(), strict=True):
-            if label not in (self._previous, self.blank_id):
+            if label not in (self._previous, self.units.blank_id):
                 self.runs.append(Run(label, self.frames, self.frames, 0.0))
             self.frames += 1
-            if label != self.blank_id:
+            if label != self.units.blank_id:
                 self.runs[-1].end = self.frames
                 self.runs[-1].total += posterior
             self._previous = label
+        if len(self.runs) > len(self.hypothesis.labels):
+            said = [run.unit for run in self.runs]
+            self.hypothesis = Hypothesis(said, self.units.decode(said))

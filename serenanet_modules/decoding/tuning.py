@@ -24,8 +24,8 @@ def tune(
     score: Callable[[list[str]], float],
     lm_weights: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5),
     word_scores: Sequence[float] = (-1.0, 0.0, 1.0, 2.0),
-    n_jobs: int = 1,
-    progress: bool = True,
+    jobs: int = 1,
+    title: str | None = None,
 ) -> Tuning:
     """Search the grid ``lm_weights`` × ``word_scores``; for development data, never for test data.
 
@@ -40,8 +40,10 @@ def tune(
     lm_weights, word_scores : sequences of float
         The values tried. Of equally good pairs the first in this order wins, so list
         the mildest values first.
-    n_jobs : int
+    jobs : int
         Processes.
+    title : str, optional
+        Of a progress bar.
 
     Returns
     -------
@@ -51,7 +53,7 @@ def tune(
     grid = list(itertools.product(lm_weights, word_scores))
     utterances = [as_array(utterance) for utterance in log_probs]
     tasks = [(weights, utterance) for weights in grid for utterance in utterances]
-    hypotheses = decode_tasks(decoder, tasks, n_jobs, progress)
+    hypotheses = decode_tasks(decoder, tasks, jobs, title)
     trials = []
     for lm_weight, word_score in grid:
         texts = [hypothesis.text for hypothesis in itertools.islice(hypotheses, len(utterances))]

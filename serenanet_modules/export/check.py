@@ -12,9 +12,9 @@ from serenanet_modules.data.audio import SAMPLE_RATE, blocks
 from serenanet_modules.data.batching import BatchSampler
 from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.data.preparation import Settings, prepare
-from serenanet_modules.decoding.greedy import collapse
+from serenanet_modules.data.segment import segment
+from serenanet_modules.decoding.greedy import Greedy, collapse
 from serenanet_modules.inference.evaluate import candidates, left_out
-from serenanet_modules.inference.segment import segment
 
 BATCHES = (  # seconds of the utterances of each batch, and of padding behind the longest
     ((1.0,), 0.0),
@@ -110,13 +110,14 @@ class Speech:
 
     def __init__(self, manifest, opened):
         self.units, self.level = opened.units, "phone" if opened.phonemic else "word"
+        most = opened.settings["piece_seconds"]
         chosen = candidates(manifest, opened.settings["locale"])
         with tempfile.TemporaryDirectory() as folder:
             prepared = prepare(chosen, Path(folder), Settings(phonemes=opened.phonemic), progress=False)
             rows = read_manifest(prepared.manifest)
             self.texts = {u.id: u.phonemes if opened.phonemic else u.text for u in rows}
             self.left_out = list(left_out(prepared.summary))
-            self._pieces = [(u.id, piece) for u in rows for piece in segment(blocks(prepared.folder / u.path))]
+            self._pieces = [(u.id, piece) for u in rows for piece in segment(blocks(prepared.folder / u.path), most)]
 
     def errors(self, run, name):
         """`ErrorCounts` of greedy decoding by a function as `Eager`; ``name`` stands beside the progress bar."""
@@ -125,10 +126,10 @@ class Speech:
         for plan in tqdm(list(plans), desc=name, unit="batch", leave=False, disable=None):
             for i, text in zip(plan.indices, self._decode(run, plan.indices), strict=True):
                 heard[i] = text
-        texts = dict.fromkeys(self.texts, "")
+        texts, join = {key: [] for key in self.texts}, Greedy(self.units).join
         for (key, _), text in zip(self._pieces, heard, strict=True):
-            texts[key] = f"{texts[key]} {text}".strip()
-        return score(self.texts, texts, self.level).total
+            texts[key].append(text)
+        return score(self.texts, {key: join(parts) for key, parts in texts.items()}, self.level).total
 
     def _decode(self, run, indices):
         pieces = [self._pieces[i][1] for i in indices]

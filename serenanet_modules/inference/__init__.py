@@ -1,11 +1,8 @@
 """Trained models at work: open a result folder, transcribe audio, stream it.
 
 - `recognizer`: files or samples in, `transcript`s out.
-- `folder`: a result folder's network, units and settings; `decoders`: what can decode with them.
-- `sources`: whatever is audio, in pieces; `segment`: cut where it is quiet.
 - `streaming`: text while the sound comes in; `live`: files, pipes and microphones as sound that comes in.
 - `timestamps`: times and confidences of decoded text; `align`: those of a known one.
 - `formats`, `subtitles`: transcripts as text files; `files`: which audio is meant, and where its text goes.
 - `evaluate`: error rates on any corpus.
-- `speechbrain`: the folder as SpeechBrain's EncoderASR opens it.
 """

@@ -2,18 +2,15 @@
 
 import torch
 
-from serenanet_modules.data.batching import BatchSampler
 from serenanet_modules.data.phonemes import WORD_BOUNDARY, g2p
 from serenanet_modules.data.text import normaliser
+from serenanet_modules.decoding.decoder import Hypothesis
 from serenanet_modules.errors import UserError
-from serenanet_modules.inference.decoders import Hypothesis
-from serenanet_modules.inference.sources import Piece, windows
 from serenanet_modules.inference.timestamps import frames_needed, timed
 from serenanet_modules.inference.transcript import Transcript
 
 MOST_CELLS = 10**9  # frames times twice the labels, a byte each: about 20 minutes of characters at 40 ms
 UNKNOWN = "<unk>"  # SentencePiece's unit for what has none
-WINDOW = 8  # batches of audio held at a time
 
 
 def align_text(recognizer, source, text, batch_seconds=120.0):
@@ -45,15 +42,15 @@ def align_text(recognizer, source, text, batch_seconds=120.0):
     """
     hypothesis = spelled(recognizer.units, recognizer.settings["locale"], text)
     log_probs, edges = _posteriors(recognizer, source, batch_seconds)
-    need, frames = frames_needed(hypothesis.units), len(log_probs)
+    need, frames = frames_needed(hypothesis.labels), len(log_probs)
     if need > frames:
         raise UserError(
-            f"the text has {len(hypothesis.units)} units, which need {need} frames, but the audio has {frames}; is it "
+            f"the text has {len(hypothesis.labels)} units, which need {need} frames, but the audio has {frames}; is it "
             "what is said there?"
         )
-    if frames * (2 * len(hypothesis.units) + 1) > MOST_CELLS:
+    if frames * (2 * len(hypothesis.labels) + 1) > MOST_CELLS:
         raise UserError(
-            f"{frames} frames and {len(hypothesis.units)} units are too many to align at once; cut the audio and the "
+            f"{frames} frames and {len(hypothesis.labels)} units are too many to align at once; cut the audio and the "
             "text into parts of some 10 minutes"
         )
     segment = timed(hypothesis, recognizer.units, log_probs, edges)
@@ -89,18 +86,22 @@ def _pieces(units, text):
 
 def _posteriors(recognizer, source, batch_seconds):
     """Log-probabilities (T, V) of all of a source, and the T + 1 seconds at which its frames begin and end."""
-    parts, edges, end = [], [], 0.0
-    for window in windows([source], WINDOW * batch_seconds, recognizer.settings["piece_seconds"]):
-        pieces = [event for event in window if isinstance(event, Piece)]
-        found = [None] * len(pieces)
-        for plan in BatchSampler([piece.seconds for piece in pieces], batch_seconds, shuffle=False):
-            output, log_probs, seconds = recognizer.posteriors([pieces[i] for i in plan.indices])
-            for row, (i, frames) in enumerate(zip(plan.indices, output.lengths.tolist(), strict=True)):
-                found[i] = log_probs[row, :frames].cpu(), seconds[row]
-        for log_probs, seconds in found:
-            parts.append(log_probs)
-            edges += seconds[:-1]
-            end = seconds[-1]
-        if error := getattr(window[-1], "error", None):
-            raise error
-    return torch.cat(parts), [*edges, end]
+
+    def hear(pieces):
+        _, log_probs, edges = recognizer.posteriors(pieces)
+        return list(zip(log_probs, edges, strict=True))
+
+    most = recognizer.settings["piece_seconds"]
+    ((end, found),) = recognizer.network.read([source], hear, most, batch_seconds)
+    if end.error:
+        raise end.error
+    parts = [heard or _silence(piece, recognizer.units) for piece, heard in found]
+    edges = [second for _, seconds in parts for second in seconds[:-1]]
+    return torch.cat([log_probs for log_probs, _ in parts]), [*edges, parts[-1][1][-1]]
+
+
+def _silence(piece, units):
+    """A silent piece as one frame that is blank for sure."""
+    log_probs = torch.full((1, units.size), -torch.inf)
+    log_probs[0, units.blank_id] = 0.0
+    return log_probs, [piece.start, piece.start + piece.seconds]

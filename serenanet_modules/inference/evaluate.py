@@ -9,6 +9,7 @@ from serenanet_modules.analysis.bootstrap import with_interval
 from serenanet_modules.analysis.scoring import LEVELS, Score, score, write_alignments
 from serenanet_modules.data import custom
 from serenanet_modules.data.manifest import Utterance, by_set, read_manifest, role
+from serenanet_modules.data.phonemes import WORD_BOUNDARY
 from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.data.summary import in_words
@@ -17,7 +18,6 @@ from serenanet_modules.runs.results import write_result
 from serenanet_modules.runtime.files import replacing
 
 EVERYTHING = {"test": 1}  # of a manifest that knows no splits
-PIECE = 30.0  # seconds; a training scores whole utterances
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,13 @@ def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=
     rows, root = read_manifest(prepared.manifest), prepared.folder
     start = time.monotonic()
     paths = [root / u.path for u in rows]
-    found = recognizer.transcribe(paths, batch_seconds, lm, progress, piece_seconds=PIECE)
+    found = recognizer.transcribe(paths, batch_seconds, lm, progress)
     seconds = time.monotonic() - start
     texts = {u.id: transcript.text for u, transcript in zip(rows, found, strict=True)}
-    phones = {u.id: " ".join(token.text for token in t.tokens) for u, t in zip(rows, found, strict=True)}
-    sets = {name: _score(inside, texts, phones, recognizer.run) for name, inside in by_set(rows).items()}
+    phones = {u.id: _phones(transcript) for u, transcript in zip(rows, found, strict=True)}
+    words = recognizer.decoder(lm).writes_words
+    measured = ("WER", "CER") * words + ("PER",) * recognizer.phonemic
+    sets = {name: _score(inside, texts, phones, measured) for name, inside in by_set(rows).items()}
     return sets, prepared.summary, seconds
 
 
@@ -173,10 +175,14 @@ def _in_clips(candidate):
     return replace(candidate, path=inside) if inside.is_file() and not candidate.path.is_file() else candidate
 
 
-def _score(rows, texts, phones, run):
-    references = {u.id: u.text for u in rows}
-    spoken = {u.id: u.phonemes for u in rows}
+def _phones(transcript):
+    """What is said in units; where audio is cut, a word ends."""
+    said = (" ".join(token.text for token in segment.tokens) for segment in transcript.segments)
+    return f" {WORD_BOUNDARY} ".join(said)
+
+
+def _score(rows, texts, phones, measures):
     texts, phones = ({u.id: found[u.id] for u in rows} for found in (texts, phones))
-    pairs = {"WER": (references, texts), "CER": (references, texts)} if run.writes_words else {}
-    pairs |= {"PER": (spoken, phones)} if run.phonemic else {}
+    written, spoken = ({u.id: u.text for u in rows}, texts), ({u.id: u.phonemes for u in rows}, phones)
+    pairs = {measure: spoken if measure == "PER" else written for measure in measures}
     return SetScore(rows, texts, phones, {m: score(*pair, LEVELS[m]) for m, pair in pairs.items()})

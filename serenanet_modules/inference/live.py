@@ -10,8 +10,8 @@ import tempfile
 import numpy as np
 
 from serenanet_modules.data.audio import SAMPLE_RATE
+from serenanet_modules.data.sources import read
 from serenanet_modules.errors import UserError
-from serenanet_modules.inference.sources import read
 
 SAMPLE_BYTES = 2  # raw samples are 16-bit signed, little-endian
 ARECORD = ["arecord", "-q", "-t", "raw", "-f", "S16_LE", "-r", str(SAMPLE_RATE), "-c", "1"]

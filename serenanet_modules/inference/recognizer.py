@@ -1,20 +1,14 @@
 """A result folder at work: audio in, text with times and confidences out."""
 
-import numpy as np
-import torch
-from torch import nn
-from tqdm import tqdm
+from functools import partial
 
-from serenanet_modules.data.audio import SAMPLE_RATE, SILENCE
-from serenanet_modules.data.batching import BatchSampler
+import torch
+
+from serenanet_modules.decoding.network import Network
 from serenanet_modules.errors import UserError
-from serenanet_modules.inference.decoders import decoder_of
-from serenanet_modules.inference.sources import Piece, windows
 from serenanet_modules.inference.timestamps import timed
 from serenanet_modules.inference.transcript import Transcript
 from serenanet_modules.runs.recogniser import open_run
-
-WINDOW = 8  # batches of audio held at a time: enough to batch by duration, and memory stays bounded
 
 
 class Recognizer:
@@ -30,12 +24,14 @@ class Recognizer:
     ----------
     folder, modules, units, settings
         Those of `OpenRun`.
+    network : Network
     """
 
     def __init__(self, run, device):
         self.run, self.device = run, torch.device(device)
         self._decoders = {}  # by language model, which takes a while to read
         self.folder, self.modules, self.units, self.settings = run.folder, run.modules, run.units, run.settings
+        self.network = Network(run.modules, self.device)
 
     @classmethod
     def from_folder(cls, folder, device="cpu"):
@@ -63,9 +59,7 @@ class Recognizer:
     def transcribe(self, sources, batch_seconds=120.0, lm=None, progress=False, piece_seconds=None):
         """What is said in audio of any length; of pieces below -80 dBFS, nothing.
 
-        Decoding is greedy; with phoneme units it is a search over the training words, where the folder holds
-        their spellings, else the text is phones. A language model makes it a beam search. A model with a label decoder
-        always searches, jointly with CTC, and its phones stay phones. Times and confidences are those of
+        The decoder is that of `OpenRun.decoder`, as for ``lm``. Times and confidences are those of
         `inference.timestamps`, whatever the decoder.
 
         Parameters
@@ -73,7 +67,7 @@ class Recognizer:
         sources : iterable
             Each an audio file (str or Path) of any rate, channel count and format; an array of samples (N,), float
             between -1 and 1, at 16 kHz; or a pair of samples (N,) or (N, channels) and their rate. They are read as
-            they are needed: `WINDOW` ``* batch_seconds`` of audio is held at once, and of a long file no more.
+            they are needed: 8 ``* batch_seconds`` of audio is held at once, and of a long file no more.
         batch_seconds : float
             Most seconds of padded audio that the network reads at a time.
         lm : path or "auto", optional
@@ -109,23 +103,17 @@ class Recognizer:
         """
         if not batch_seconds > 0:
             raise UserError(f"batch_seconds is {batch_seconds}; give a number of seconds above 0")
-        decoder, heard = self._decoder(lm), []
-        with tqdm(total=0, desc="transcribing", unit="s", unit_scale=True, disable=not progress) as bar:
-            for window in windows(sources, WINDOW * batch_seconds, piece_seconds or self.settings["piece_seconds"]):
-                pieces = [event for event in window if isinstance(event, Piece)]
-                bar.total += sum(piece.seconds for piece in pieces)
-                segments = iter(self._segments(pieces, batch_seconds, decoder, bar))
-                for event in window:
-                    if isinstance(event, Piece):
-                        heard += filter(None, [next(segments)])
-                        continue
-                    text = decoder.gap.join(segment.text for segment in heard)
-                    yield event.error or Transcript(text, event.duration, tuple(heard))
-                    heard = []
+        hear = partial(self._segments, decoder := self.decoder(lm))
+        most, title = piece_seconds or self.settings["piece_seconds"], "transcribing" if progress else None
+        for end, pieces in self.network.read(sources, hear, most, batch_seconds, title):
+            segments = tuple(segment for _, segment in pieces if segment is not None)
+            text = decoder.join(segment.text for segment in segments)
+            yield end.error or Transcript(text, end.duration, segments)
 
-    def _decoder(self, lm):
+    def decoder(self, lm=None):
+        """The decoder that `transcribe` uses, made once for each language model."""
         if lm not in self._decoders:
-            self._decoders[lm] = decoder_of(self.run, lm)
+            self._decoders[lm] = self.run.decoder(lm)
         return self._decoders[lm]
 
     def posteriors(self, pieces):
@@ -138,44 +126,19 @@ class Recognizer:
         Returns
         -------
         output : CTCOutput
-        log_probs : Tensor
-            (B, T, V) of the run's scoring.
+        log_probs : list of Tensor
+            For each piece (T, V) of the run's scoring, on the CPU.
         edges : list of list of float
             For each piece, seconds of its source at which its frames begin, and at which the last one ends.
         """
-        output = self._output([piece.samples for piece in pieces])
-        starts = self.modules["model"].frame_starts(output.lengths).tolist()
-        edges = [self._seconds(*row) for row in zip(pieces, starts, output.lengths.tolist(), strict=True)]
-        return output, output.log_probs(self.settings["scoring"]), edges
+        output = self.network.output(pieces)
+        log_probs = output.log_probs(self.settings["scoring"]).cpu()
+        rows = [log_probs[i, :frames] for i, frames in enumerate(output.lengths.tolist())]
+        return output, rows, self.network.edges(pieces, output)
 
-    def _segments(self, pieces, batch_seconds, decoder, bar):
-        """The `Segment` of each piece, None for silence; pieces are batched by their length."""
-        segments = [None] * len(pieces)
-        # No training utterance is silent, so that nobody knows what a network makes of it
-        heard = [i for i, piece in enumerate(pieces) if np.abs(piece.samples).max() >= SILENCE]
-        bar.update(sum(piece.seconds for piece in pieces) - sum(pieces[i].seconds for i in heard))
-        for plan in BatchSampler([pieces[i].seconds for i in heard], batch_seconds, shuffle=False):
-            places = [heard[i] for i in plan.indices]
-            chosen = [pieces[i] for i in places]
-            output, log_probs, edges = self.posteriors(chosen)
-            hypotheses = decoder(output, log_probs)
-            log_probs, frames = log_probs.cpu(), output.lengths.tolist()
-            for row, i in enumerate(places):
-                if hypotheses[row].text:
-                    segments[i] = timed(hypotheses[row], self.units, log_probs[row, : frames[row]], edges[row])
-            bar.update(sum(piece.seconds for piece in chosen))
-        return segments
-
-    @torch.inference_mode()
-    def _output(self, pieces):
-        """The model's `CTCOutput` for samples (N,) of several pieces of audio."""
-        wavs = nn.utils.rnn.pad_sequence([torch.from_numpy(piece) for piece in pieces], batch_first=True)  # (B, S)
-        lengths = torch.tensor([len(piece) for piece in pieces])
-        features = self.modules["features"](wavs.to(self.device), lengths.to(self.device))
-        return self.modules["model"](*features)
-
-    def _seconds(self, piece, starts, frames):
-        """Seconds of the source at which a piece's frames begin, and the last one ends with the piece."""
-        grain = self.modules["features"].hop / SAMPLE_RATE
-        end = piece.start + piece.seconds
-        return [min(round(piece.start + grain * start, 3), end) for start in starts[: frames + 1]]
+    def _segments(self, decoder, pieces):
+        """The `Segment` of each piece, None where nothing is said."""
+        output, log_probs, edges = self.posteriors(pieces)
+        hypotheses = decoder.decode(output, output.lengths)
+        rows = zip(hypotheses, log_probs, edges, strict=True)
+        return [timed(found, self.units, *row) if found.text else None for found, *row in rows]

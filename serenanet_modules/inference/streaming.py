@@ -7,9 +7,7 @@ import numpy as np
 import torch
 
 from serenanet_modules.data.audio import SAMPLE_RATE, SILENCE, beyond_sound
-from serenanet_modules.decoding.greedy import GreedyStream
 from serenanet_modules.errors import UserError
-from serenanet_modules.inference.decoders import Hypothesis
 from serenanet_modules.inference.timestamps import placed
 from serenanet_modules.inference.transcript import Transcript
 from serenanet_modules.lobes.blocks.streaming import CannotStream
@@ -47,15 +45,14 @@ class Streamer:
             self._state = self._features.init_state(1), self._model.init_state(1)
         except CannotStream as error:
             raise UserError(f"{recognizer.folder}: this model cannot stream: {error}") from None
-        self._greedy = GreedyStream(recognizer.units.blank_id)
-        self._text, self._decoded = "", 0
+        self._greedy = recognizer.run.decoders.greedy().stream()
         self._heard = False  # anything; as offline, what is silent as a whole has no text
         self._samples, self._longest, self._seconds = 0, 0, []
 
     @property
     def text(self):
         """What was said so far."""
-        return self._text if self._heard else ""
+        return self._greedy.hypothesis.text if self._heard else ""
 
     @property
     def look_ahead(self):
@@ -121,15 +118,8 @@ class Streamer:
             x, features = self._features.step(wavs, features)
             output, model = self._model.step(x, model)
         self._state = features, model
-        self._greedy.add(output.log_probs(self._recognizer.settings["scoring"])[0])
-        self._decode()
+        self._greedy.add(output)
         self._seconds.append(time.perf_counter() - began)
-
-    def _decode(self):
-        """Make text of new labels."""
-        if len(self._greedy.runs) > self._decoded:
-            self._decoded = len(self._greedy.runs)
-            self._text = self._recognizer.units.decode([run.unit for run in self._greedy.runs])
 
     def _transcript(self):
         duration = self._samples / SAMPLE_RATE
@@ -137,8 +127,8 @@ class Streamer:
             return Transcript("", duration, ())
         grain = self._model.stride * self._features.hop / SAMPLE_RATE
         edges = [min(round(grain * i, 3), duration) for i in range(self._greedy.frames + 1)]
-        hypothesis = Hypothesis([run.unit for run in self._greedy.runs], self._text)
-        return Transcript(self._text, duration, (placed(hypothesis, self._recognizer.units, self._greedy.runs, edges),))
+        segment = placed(self._greedy.hypothesis, self._recognizer.units, self._greedy.runs, edges)
+        return Transcript(self.text, duration, (segment,))
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def timed(hypothesis, units, log_probs, edges):
     Parameters
     ----------
     hypothesis : Hypothesis
-        Of `inference.decoders`; some labels.
+        Of some labels.
     units : Units
     log_probs : Tensor
         (T, V), what the labels are aligned on.
@@ -94,17 +94,17 @@ def timed(hypothesis, units, log_probs, edges):
     Segment
         From its first word to its last.
     """
-    return placed(hypothesis, units, align(log_probs, hypothesis.units, units.blank_id), edges)
+    return placed(hypothesis, units, align(log_probs, hypothesis.labels, units.blank_id), edges)
 
 
 def placed(hypothesis, units, spans, edges):
     """The same where it is known which frames each label has: ``spans`` are as `align` gives them."""
     confidences = [span.confidence for span in spans]
     starts, ends = [edges[span.start] for span in spans], [edges[span.end] for span in spans]
-    surfaces = [surface(units, label) for label in hypothesis.units]
+    surfaces = [surface(units, label) for label in hypothesis.labels]
     tokens = tuple(Token(*row) for row in zip(surfaces, starts, ends, confidences, strict=True))
-    groups = word_groups(units, hypothesis.units)
-    texts = hypothesis.words or [units.decode([hypothesis.units[i] for i in group]) for group in groups]
+    groups = word_groups(units, hypothesis.labels)
+    texts = hypothesis.words or [units.decode([hypothesis.labels[i] for i in group]) for group in groups]
     words = tuple(
         Word(text, starts[group[0]], ends[group[-1]], _geometric_mean([confidences[i] for i in group]))
         for text, group in zip(texts, groups, strict=False)  # a lexicon search may end inside a word

@@ -52,6 +52,8 @@ class CTCModel(Trunk):
         self.decoder = Linear(d_model, n_units)
         self.car = car
 
+    label_decoder = None  # what gives labels by those before them, of models that have such a part
+
     @property
     def scorings(self):
         """The sources of log-probabilities that this model has."""

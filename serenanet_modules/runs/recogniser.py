@@ -3,7 +3,7 @@
 import json
 import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,9 +12,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from serenanet_modules.config.foreign import Document, inside
+from serenanet_modules.data.segment import BOUNDS, piece_seconds
 from serenanet_modules.data.units import Units, load_units
+from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.errors import UserError
+from serenanet_modules.runs.language_model import NeuralLMRun
 from serenanet_modules.runtime.backend import check_backend
 
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
@@ -23,7 +26,6 @@ PARTS = ("model", "features")
 SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
 ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
 WEIGHTS = ("ctc_weight", "lm_weight", "word_score")
-PIECES = (3.0, 30.0)  # seconds: bounds of what a recogniser is given at once
 MOST_BEAM = 1000
 
 
@@ -54,20 +56,57 @@ class OpenRun:
         return self.units.kind == "phoneme"
 
     @property
-    def writes_words(self):
-        """Whether texts are of words: phonemes become words by a lexicon, and a label decoder uses none."""
-        return not self.phonemic or (not self.has_label_decoder and self._spellings.is_file())
+    def decoders(self):
+        """`Decoders` of the model, without a lexicon."""
+        return Decoders(self.modules["model"], self.units, self.settings)
 
-    @property
-    def has_label_decoder(self):
-        """Whether the model has an attention decoder beside its CTC head."""
-        return hasattr(self.modules["model"], "attention")
+    def decoder(self, lm=None):
+        """The decoder of this recogniser.
+
+        Greedy; with phoneme units a search over the training words, where the folder holds their spellings; with a
+        language model a beam search. A model with a label decoder always searches, jointly with CTC, and its phones
+        stay phones.
+
+        Parameters
+        ----------
+        lm : path or "auto", optional
+            A word n-gram model (ARPA), or for a model with a label decoder the result folder of a neural one; "auto" is
+            the n-gram model that lies in the folder.
+
+        Returns
+        -------
+        Decoder
+
+        Raises
+        ------
+        UserError
+            For a language model that cannot be used.
+        """
+        if self.modules["model"].label_decoder is not None:
+            return self._joint(lm)
+        lexicon = self._lexicon() if self.phonemic else None
+        decoders = replace(self.decoders, lexicon=lexicon)
+        if lm is None:
+            return decoders.greedy() if lexicon is None else decoders.beam()
+        if Path(lm).is_dir():
+            raise UserError(f"{lm}: is a folder; a model without an attention decoder takes a word n-gram model (ARPA)")
+        if self.phonemic and lexicon is None:
+            raise UserError(f"{self.folder}: save/lexicon.tsv is missing, which a language model of words needs")
+        return decoders.beam(self._lm_path(lm))
+
+    def _joint(self, lm):
+        if neural := self._neural_lm(lm):
+            device = next(self.modules.parameters()).device
+            return self.decoders.joint(label_lm=NeuralLMRun(neural).model(self.units).to(device))
+        if lm is not None and self.phonemic:
+            raise UserError(f"{self.folder}: the units are phonemes, which a language model of words cannot score")
+        return self.decoders.joint(ngram=None if lm is None else self._lm_path(lm))
 
     @property
     def _spellings(self):
         return self.folder / "save" / "lexicon.tsv"
 
-    def lm_path(self, lm):
+    def _lm_path(self, lm):
         """The ARPA file that ``lm`` means: a path, or "auto" for the folder's own."""
         if lm != "auto":
             return Path(lm)
@@ -77,7 +116,7 @@ class OpenRun:
             raise UserError(f"{self.folder}: holds no language model; make one with `serenanet lm` and name its file")
         return path
 
-    def neural_lm(self, lm):
+    def _neural_lm(self, lm):
         """The neural language model's folder that ``lm`` means, or None; "auto" never means one: it is no part of this.
 
         Raises
@@ -98,7 +137,7 @@ class OpenRun:
                 "--lm PATH"
             )
 
-    def lexicon(self):
+    def _lexicon(self):
         """The training words and their spellings, or None where the folder lacks them."""
         if not self._spellings.is_file():
             return None
@@ -125,7 +164,7 @@ def open_run(folder, device):
         raise UserError(f"{folder}: the model has {built['n_units']} units, but save/units holds {units.size}")
     modules = nn.ModuleDict({name: built[name] for name in PARTS})
     load_weights(modules, weights)
-    more = ATTENTION_SETTINGS if hasattr(built["model"], "attention") else ()
+    more = () if built["model"].label_decoder is None else ATTENTION_SETTINGS
     _check_keys(built, more, document.source)
     settings = {name: built[name] for name in (*SETTINGS, *more)} | _results(folder)
     _check_beams(settings, document.source)
@@ -199,12 +238,11 @@ def _results(folder):
             result = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: is not valid JSON ({error})") from None
-    shortest, longest = PIECES
     try:
         decoding = result.get("decoding", {})
         ways = {name: _numbers(found) for name, found in decoding.items() if name.startswith("attention/")}
-        usual = result.get("data", {}).get("splits", {}).get("train", {}).get("p99_seconds", longest)
-        seconds = min(max(usual, shortest), longest) if math.isfinite(usual) else longest
+        usual = result.get("data", {}).get("splits", {}).get("train", {}).get("p99_seconds", BOUNDS[1])
+        seconds = piece_seconds(usual if math.isfinite(usual) else BOUNDS[1])
         return {"decoding": {**_numbers(decoding), **ways}, "piece_seconds": seconds}
     except (AttributeError, TypeError, OverflowError):
         raise UserError(f"{path}: is not what a training writes; without it the folder opens too") from None

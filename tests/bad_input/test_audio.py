@@ -9,9 +9,9 @@ import pytest
 import soundfile
 
 from serenanet_modules.data.audio import AudioError, blocks, load, seconds
+from serenanet_modules.data.segment import segment
+from serenanet_modules.data.sources import read
 from serenanet_modules.errors import UserError
-from serenanet_modules.inference.segment import segment
-from serenanet_modules.inference.sources import read
 from tests.support.refusals import refusal, refused_or
 from tests.support.sounds import HERTZ, SUFFIXES, flipped, lying_wav, magics, tone, write
 

@@ -1,13 +1,13 @@
 """The attention beam search finds what an exhaustive search finds, and its parts count for what they say."""
 
 import itertools
-from dataclasses import replace
 
 import pytest
 import torch
 
 from serenanet_modules.decoding import ngram
-from serenanet_modules.decoding.attention import AttentionBeam, attention_greedy
+from serenanet_modules.decoding.attention import AttentionBeam, AttentionGreedy, attention_greedy
+from serenanet_modules.decoding.rows import Outputs, Row
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.decoders.attention_decoder import AttentionDecoder, LabelLM
 from tests.support.fake_units import pieces
@@ -31,6 +31,11 @@ def inputs(lengths, seed=0):
     generator = torch.Generator().manual_seed(seed)
     memory = torch.randn(len(lengths), max(lengths), D, generator=generator)
     return memory, posteriors(len(lengths), max(lengths), SIZE, seed), torch.tensor(lengths)
+
+
+def outputs(memory, log_probs, lengths):
+    """The same as what `decode` reads."""
+    return Outputs({"decoder": log_probs}, memory), lengths
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +77,7 @@ def assert_finds(beam, net, arguments, expected):
     """The ten best of each utterance, with their scores."""
     for hypotheses, wanted in zip(beam.nbest(*arguments, 10), expected, strict=True):
         best = sorted(wanted.items(), key=lambda pair: -pair[1])[:10]
-        assert [tuple(h.units) for h in hypotheses] == [labels for labels, _ in best]
+        assert [tuple(h.labels) for h in hypotheses] == [labels for labels, _ in best]
         difference = max(abs(h.score - score) for h, (_, score) in zip(hypotheses, best, strict=True))
         print(f"{len(wanted)} sequences, largest difference {difference:.1e} of the best ten")
         assert difference < 1e-4
@@ -91,9 +96,9 @@ def test_a_wide_beam_is_exhaustive(mixer, ctc_weight):
 def test_ctc_alone_sums_over_paths():
     _, (memory, log_probs, lengths) = decoder(), inputs([4], seed=3)
     totals = label_sequences(log_probs[0])
-    best = AttentionBeam(decoder(), pieces(), 200, ctc_weight=1.0)(memory, log_probs, lengths)[0]
+    best = AttentionBeam(decoder(), pieces(), 200, ctc_weight=1.0).decode(*outputs(memory, log_probs, lengths))[0]
     assert best.score == pytest.approx(max(totals.values()), abs=1e-4)
-    assert tuple(best.units) == max(totals, key=totals.get)
+    assert tuple(best.labels) == max(totals, key=totals.get)
 
 
 def test_word_model_is_applied_to_whole_words(word_lm):
@@ -135,7 +140,7 @@ def test_a_weight_of_zero_is_no_model(model, request):
     assert without.nbest(*arguments, 3) == AttentionBeam(net, pieces(), 4, lm_weight=0.0, **given).nbest(*arguments, 3)
     heavy = AttentionBeam(net, pieces(), 4, lm_weight=2.0, **given)
     assert heavy.nbest(*arguments, 3) != without.nbest(*arguments, 3)
-    assert replace(heavy, lm_weight=0.0)(*arguments) == without(*arguments)
+    assert heavy.with_weights(lm_weight=0.0).decode(*outputs(*arguments)) == without.decode(*outputs(*arguments))
 
 
 @pytest.mark.parametrize("mixer", MIXERS)
@@ -152,7 +157,7 @@ def test_a_batch_equals_one_by_one(mixer, options, word_lm):
     together = beam.nbest(memory, log_probs, torch.tensor(lengths), 3)
     for i, n in enumerate(lengths):
         (alone,) = beam.nbest(memory[i : i + 1, :n], log_probs[i : i + 1, :n], torch.tensor([n]), 3)
-        assert [h.units for h in alone] == [h.units for h in together[i]]
+        assert [h.labels for h in alone] == [h.labels for h in together[i]]
         assert [h.score for h in alone] == pytest.approx([h.score for h in together[i]], abs=1e-4)
 
 
@@ -168,7 +173,7 @@ def test_stopping_early_costs_nothing(monkeypatch):
     assert AttentionBeam(net, pieces(), 6).nbest(*arguments, 4) == early
     monkeypatch.setattr(attention._Search, "_drop_done", lambda *a: None)
     stopped, whole = len(steps), AttentionBeam(net, pieces(), 6).nbest(*arguments, 4)
-    assert [[h.units for h in n] for n in whole] == [[h.units for h in n] for n in early]
+    assert [[h.labels for h in n] for n in whole] == [[h.labels for h in n] for n in early]
     assert stopped < len(steps) - stopped == 41
 
 
@@ -176,14 +181,18 @@ def test_length_normalisation_compares_scores_per_label():
     net, (memory, log_probs, lengths) = decoder(), inputs([4], seed=1)
     plain = exhaustive(net, memory[0], log_probs[0], 0.3)
     expected = {labels: score / (len(labels) + 1) for labels, score in plain.items()}
-    best = AttentionBeam(net, pieces(), 200, 0.3, length_normalisation=True)(memory, log_probs, lengths)[0]
-    assert tuple(best.units) == max(expected, key=expected.get)
+    best = AttentionBeam(net, pieces(), 200, 0.3, length_normalisation=True).decode(
+        *outputs(memory, log_probs, lengths)
+    )[0]
+    assert tuple(best.labels) == max(expected, key=expected.get)
     assert best.score == pytest.approx(max(expected.values()), abs=1e-4)
 
 
 def test_a_wider_beam_finds_no_worse_score():
     net, arguments = decoder(), inputs([30, 20], seed=4)
-    scores = [[h.score for h in AttentionBeam(net, pieces(), size)(*arguments)] for size in (1, 8, 100)]
+    scores = [
+        [h.score for h in AttentionBeam(net, pieces(), size).decode(*outputs(*arguments))] for size in (1, 8, 100)
+    ]
     for a, b, c in zip(*scores, strict=True):
         assert a <= b + 1e-6 <= c + 2e-6
 
@@ -199,6 +208,23 @@ def test_greedy(mixer):
         chosen = logits.argmax(-1).tolist()
         assert chosen[: len(labels)] == labels and (chosen[-1] == 0 or len(labels) == n)
         assert attention_greedy(net, memory[i : i + 1, :n], lengths[i : i + 1]) == [labels]
+
+
+def test_rows_are_decoded_in_batches(word_lm):
+    """What was kept, in batches of any size, gives what the batch gave, in order; names say which search it was."""
+    net, (memory, log_probs, lengths) = decoder(), inputs([9, 30, 6, 17])
+    decoders = [
+        AttentionGreedy(net, pieces()),
+        AttentionBeam(net, pieces(), 3),
+        AttentionBeam(net, pieces(), 3, ngram=word_lm),
+    ]
+    assert [d.name for d in decoders] == ["attention/greedy", "attention/beam", "attention/beam+lm"]
+    rows = [Row(n / 10, log_probs[i, :n], memory[i, :n]) for i, n in enumerate(lengths.tolist())]
+    for d in decoders:
+        together = d.decode(*outputs(memory, log_probs, lengths))
+        for batch_seconds in (0.1, 4.0, 100.0):
+            found = d.decode_rows(rows, batch_seconds)
+            assert [h.labels for h in found] == [h.labels for h in together]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from serenanet_modules.decoding import ngram
 from serenanet_modules.decoding.beam import BeamDecoder
 from serenanet_modules.decoding.greedy import collapse
 from serenanet_modules.decoding.lexicon import Lexicon
+from serenanet_modules.decoding.rows import Outputs, Row
 from serenanet_modules.errors import UserError
 from tests.support.fake_units import FakeUnits, phonemes, pieces
 
@@ -43,6 +44,11 @@ def posteriors(frames, size=4, seed=0, sharpness=1.0):
     return log_probs.astype(np.float32)
 
 
+def rows_of(utterances):
+    """As a decoder gets kept utterances."""
+    return [Row(1.0, torch.from_numpy(log_probs), None) for log_probs in utterances]
+
+
 def brute_force(log_probs):
     """ln p of every label sequence: the sum over all paths that collapse to it."""
     frames, size = log_probs.shape
@@ -72,7 +78,7 @@ def assert_scores(found, expected):
 
 def assert_same(hypotheses, expected):
     """The same hypotheses with the same scores, best first."""
-    found = {tuple(hypothesis.units): hypothesis.score for hypothesis in hypotheses}
+    found = {tuple(hypothesis.labels): hypothesis.score for hypothesis in hypotheses}
     assert len(found) == len(hypotheses)
     assert_scores(found, expected)
     scores = [hypothesis.score for hypothesis in hypotheses]
@@ -154,15 +160,15 @@ def test_lexicon_chooses_the_likelier_homophone(tmp_path):
     texts = []
     for last in (3, 4):
         path = [1, 1, 2, 2, 2, 0, 5, 5, last, last]
-        texts.append(decoder.decode(np.eye(6, dtype=np.float32)[path] * 9 - 9).text)
+        texts.append(decoder.best(np.eye(6, dtype=np.float32)[path] * 9 - 9).text)
     assert texts == ["too much", "two cups"]
 
 
 def test_the_last_phoneme_may_be_long():
     decoder = BeamDecoder(phonemes(), lexicon=Lexicon({"ab": [[1, 2]], "a": [[1]]}))
     log_probs = np.log(np.eye(4, dtype=np.float32)[[0, 1, 1, 2, 2, 2]] + 1e-6)
-    best = decoder.decode(log_probs)
-    assert (best.text, best.units, best.frames) == ("ab", [1, 2], [1, 3])
+    best = decoder.best(log_probs)
+    assert (best.text, best.labels) == ("ab", [1, 2])
     assert best.score == pytest.approx(0.0, abs=1e-3)
 
 
@@ -176,20 +182,29 @@ def test_a_weight_of_zero_is_no_model(lexicon, word_lm):
     assert [h.score for h in with_model] == pytest.approx([h.score for h in without], abs=1e-3)
 
 
-def test_frames_are_where_the_labels_start(word_lm):
+def test_repeats_and_blanks_are_no_labels(word_lm):
     path = [0, 0, 1, 1, 0, 2, 2, 0, 0, 3, 1, 0]
     log_probs = np.log(np.eye(4, dtype=np.float32)[path] + 1e-5)
-    best = BeamDecoder(pieces(), word_lm, lm_weight=0.1).decode(log_probs)
-    assert (best.units, best.frames, best.text) == ([1, 2, 3, 1], [2, 5, 9, 10], "ab a")
+    best = BeamDecoder(pieces(), word_lm, lm_weight=0.1).best(log_probs)
+    assert (best.labels, best.text, best.words) == ([1, 2, 3, 1], "ab a", None)
 
 
-@pytest.mark.parametrize("lexicon", [None, Lexicon(SPELLINGS)])
-def test_frames_rise_and_stay_inside(lexicon, word_lm):
-    decoder = BeamDecoder(phonemes(), word_lm, lexicon=lexicon)
+def test_a_lexicon_search_says_its_words(word_lm):
+    """Where the spelling alone does not: words of its own, which are the text, of labels that spell them."""
+    decoder = BeamDecoder(phonemes(), word_lm, lexicon=Lexicon(SPELLINGS))
     for seed in range(20):
-        best = decoder.decode(posteriors(25, seed=seed, sharpness=2.0))
-        assert len(best.frames) == len(best.units) > 0
-        assert all(a < b for a, b in itertools.pairwise([-1, *best.frames, 25]))
+        best = decoder.best(posteriors(25, seed=seed, sharpness=2.0))
+        assert best.labels and best.words and set(best.words) <= set(SPELLINGS)
+        assert best.text == " ".join(best.words)
+
+
+def test_names(word_lm):
+    """As result.json lists error rates; of what a lexicon search writes, words are counted."""
+    options = {"scoring": "average"}
+    assert BeamDecoder(pieces(), **options).name == "average/prefix-beam"
+    assert BeamDecoder(pieces(), word_lm, **options).name == "average/prefix-beam+lm"
+    lexicon = BeamDecoder(phonemes(), word_lm, lexicon=Lexicon(SPELLINGS))
+    assert lexicon.name == "decoder/lexicon-beam+lm" and lexicon.writes_words
 
 
 @pytest.mark.parametrize("lexicon", [None, Lexicon(SPELLINGS)])
@@ -197,8 +212,8 @@ def test_frames_rise_and_stay_inside(lexicon, word_lm):
 def test_nothing_said(lexicon, frames, word_lm):
     log_probs = np.full((frames, 4), -np.inf, dtype=np.float32)
     log_probs[:, 0] = 0.0
-    best = BeamDecoder(phonemes(), word_lm, lexicon=lexicon, lm_weight=1.0).decode(log_probs)
-    assert (best.units, best.text, best.frames) == ([], "", [])
+    best = BeamDecoder(phonemes(), word_lm, lexicon=lexicon, lm_weight=1.0).best(log_probs)
+    assert (best.labels, best.text) == ([], "")
     model = ngram.NGram(word_lm)
     assert best.score == pytest.approx(model.finish(model.start()), abs=1e-4)
 
@@ -208,7 +223,7 @@ def test_no_whole_word_fits():
     decoder = BeamDecoder(phonemes(), lexicon=Lexicon({"ab": [[1, 2]]}))
     log_probs = np.full((5, 4), -1e9, dtype=np.float32)
     log_probs[range(5), [1, 2, 3, 1, 1]] = 0.0
-    assert decoder.decode(log_probs).text in ("ab", "ab ab")
+    assert decoder.best(log_probs).text in ("ab", "ab ab")
 
 
 def test_batch_equals_single_and_ignores_padding(word_lm):
@@ -218,38 +233,38 @@ def test_batch_equals_single_and_ignores_padding(word_lm):
     batch = torch.full((4, 40, 4), float("nan"))
     for row, single in zip(batch, singles, strict=True):
         row[: len(single)] = torch.from_numpy(single)
-    together = decoder(batch, torch.tensor(lengths))
-    assert together == [decoder.decode(single) for single in singles]
-    assert together == decoder.decode_many(singles, progress=False)
+    together = decoder.decode(Outputs({"decoder": batch}), torch.tensor(lengths))
+    assert together == [decoder.best(single) for single in singles]
+    assert together == decoder.decode_rows(rows_of(singles))
 
 
 @pytest.mark.parametrize("lexicon", [None, Lexicon(SPELLINGS)])
 def test_processes_keep_the_order(lexicon, word_lm):
     decoder = BeamDecoder(phonemes(), word_lm, lexicon=lexicon)
     utterances = [posteriors(20 + i, seed=i, sharpness=2.0) for i in range(9)]
-    alone = decoder.decode_many(utterances, progress=False)
-    assert decoder.decode_many(map(torch.from_numpy, utterances), 2, progress=False) == alone
+    rows = rows_of(utterances)
+    assert decoder.decode_rows(rows, jobs=2) == decoder.decode_rows(rows) == [decoder.best(u) for u in utterances]
 
 
 def test_a_pickled_decoder_decodes_alike(word_lm):
     decoder = BeamDecoder(phonemes(), word_lm, lexicon=Lexicon(SPELLINGS), **WEIGHTS)
     log_probs = posteriors(20)
-    decoder.decode(log_probs)
-    assert pickle.loads(pickle.dumps(decoder)).decode(log_probs) == decoder.decode(log_probs)
+    decoder.best(log_probs)
+    assert pickle.loads(pickle.dumps(decoder)).best(log_probs) == decoder.best(log_probs)
 
 
 def test_other_weights_leave_the_first_decoder_alone(word_lm):
     log_probs = posteriors(20)
     decoder = BeamDecoder(pieces(), word_lm, lm_weight=0.5)
-    before = decoder.decode(log_probs)
+    before = decoder.best(log_probs)
     fresh = BeamDecoder(pieces(), word_lm, lm_weight=3.0, word_score=1.0)
-    assert decoder.with_weights(3.0, 1.0).decode(log_probs) == fresh.decode(log_probs) != before
-    assert decoder.decode(log_probs) == before
+    assert decoder.with_weights(3.0, 1.0).best(log_probs) == fresh.best(log_probs) != before
+    assert decoder.best(log_probs) == before
 
 
 def test_a_wider_beam_finds_no_worse_score(word_lm):
     log_probs = posteriors(40, seed=5)
-    scores = [BeamDecoder(pieces(), word_lm, beam_size=size).decode(log_probs).score for size in (1, 8, 1000)]
+    scores = [BeamDecoder(pieces(), word_lm, beam_size=size).best(log_probs).score for size in (1, 8, 1000)]
     assert scores[0] <= scores[1] + 1e-6 <= scores[2] + 2e-6
     assert math.isfinite(scores[0])
 
@@ -258,7 +273,7 @@ def test_labels_below_the_token_threshold_are_not_tried(word_lm):
     log_probs = np.log(np.array([[0.1, 0.8, 0.08, 0.02], [0.96, 0.01, 0.02, 0.01]], np.float32))
     for lm in (None, word_lm):
         decoder = BeamDecoder(pieces(), lm, token_threshold=3.0)
-        found = {tuple(hypothesis.units) for hypothesis in decoder.nbest(log_probs, 100)}
+        found = {tuple(hypothesis.labels) for hypothesis in decoder.nbest(log_probs, 100)}
         assert found == {(), (1,), (2,)}
     # Blank alone is left in the second frame, and 0.02 is more than 3 below 0.8 in the first.
 
@@ -266,9 +281,9 @@ def test_labels_below_the_token_threshold_are_not_tried(word_lm):
 def test_usual_pruning_loses_little(word_lm):
     for seed in range(10):
         log_probs = posteriors(20, seed=seed, sharpness=4.0)
-        best = BeamDecoder(pieces(), word_lm, **WEIGHTS).decode(log_probs)
+        best = BeamDecoder(pieces(), word_lm, **WEIGHTS).best(log_probs)
         wide = BeamDecoder(pieces(), word_lm, **WEIGHTS, **NO_PRUNING | {"beam_size": 500})
-        assert wide.decode(log_probs).score - 0.5 < best.score < wide.decode(log_probs).score + 1e-3
+        assert wide.best(log_probs).score - 0.5 < best.score < wide.best(log_probs).score + 1e-3
 
 
 @pytest.mark.parametrize(
@@ -292,8 +307,8 @@ def test_bad_options(options, message):
 def test_bad_log_probs():
     decoder = BeamDecoder(phonemes())
     with pytest.raises(ValueError, match="other units"):
-        decoder.decode(np.zeros((3, 5), dtype=np.float32))
+        decoder.best(np.zeros((3, 5), dtype=np.float32))
     with pytest.raises(ValueError, match="NaN"):
-        decoder.decode(np.full((3, 4), np.nan, dtype=np.float32))
-    with pytest.raises(UserError, match="n_jobs 0"):
-        decoder.decode_many([], n_jobs=0)
+        decoder.best(np.full((3, 4), np.nan, dtype=np.float32))
+    with pytest.raises(UserError, match="jobs 0"):
+        decoder.decode_rows([], jobs=0)

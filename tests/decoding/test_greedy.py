@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from serenanet_modules.decoding.greedy import GreedyStream, collapse, greedy, greedy_with_frames
+from serenanet_modules.decoding.greedy import Greedy, collapse, greedy, greedy_with_frames
+from serenanet_modules.decoding.rows import Outputs, Row
+from tests.support.fake_units import pieces
 
 
 def one_hot(paths, size=4):
@@ -44,9 +46,12 @@ def test_batch_equals_single():
 def test_stream_equals_whole(sizes):
     """Labels, their first frames, and the mean posterior of the frames that say each."""
     log_probs = (3 * torch.randn(40, 4, generator=torch.Generator().manual_seed(0))).log_softmax(-1)
-    stream = GreedyStream()
+    decoder = Greedy(pieces())
+    stream = decoder.stream()
     for piece in log_probs.split(sizes):
-        stream.add(piece)
+        stream.add(Outputs({"decoder": piece.unsqueeze(0)}))
+    whole = Outputs({"decoder": log_probs.unsqueeze(0)})
+    assert [stream.hypothesis] == decoder.decode(whole, torch.tensor([40])) and stream.hypothesis.text
     ((units, frames),) = greedy_with_frames(log_probs.unsqueeze(0), torch.tensor([40]))
     assert ([run.unit for run in stream.runs], [run.start for run in stream.runs]) == (units, frames)
     assert stream.frames == 40
@@ -54,3 +59,14 @@ def test_stream_equals_whole(sizes):
     for run in stream.runs:
         assert (best[run.start : run.end] == run.unit).all() and (run.end == 40 or best[run.end] != run.unit)
         assert run.confidence == pytest.approx(log_probs[run.start : run.end, run.unit].exp().mean().item())
+
+
+def test_each_scoring_has_a_decoder():
+    """It reads its own log-probabilities, in a batch and row by row, and says its name."""
+    ones, twos = one_hot([[1, 0, 1, 0]]), one_hot([[1, 2, 0, 2]])
+    outputs = Outputs({"decoder": ones, "car": twos})
+    for scoring, text, log_probs in (("decoder", "a a", ones), ("car", "abb", twos)):
+        decoder = Greedy(pieces(), scoring)
+        (found,) = decoder.decode(outputs, torch.tensor([4]))
+        assert (decoder.name, found.text) == (f"{scoring}/greedy", text)
+        assert decoder.decode_rows([Row(1.0, log_probs[0], None)]) == [found]

@@ -3,6 +3,7 @@ import pytest
 
 from serenanet_modules.decoding import ngram
 from serenanet_modules.decoding.beam import BeamDecoder
+from serenanet_modules.decoding.rows import Row
 from serenanet_modules.decoding.tuning import tune
 from tests.support.fake_units import pieces
 
@@ -31,22 +32,22 @@ def word_errors(texts):
 
 
 def test_finds_a_weight_that_helps(decoder, log_probs):
-    found = tune(decoder, log_probs, word_errors, [0.0, 0.5, 1.0], [0.0, 0.5], progress=False)
+    found = tune(decoder, log_probs, word_errors, [0.0, 0.5, 1.0], [0.0, 0.5])
     assert len(found.trials) == 6
     none, best = found.trials[0], min(trial[2] for trial in found.trials)
     assert none[2] > 0
     assert found.score == best < none[2]
     tuned = decoder.with_weights(found.lm_weight, found.word_score)
-    texts = [h.text for h in tuned.decode_many(log_probs, progress=False)]
+    texts = [h.text for h in tuned.decode_rows([Row(1.0, x, None) for x in log_probs])]
     assert word_errors(texts) == found.score
 
 
 def test_of_equals_the_first_wins(decoder, log_probs):
-    found = tune(decoder, log_probs, lambda texts: 1.0, [0.3, 0.1], [0.2, 0.0], progress=False)
+    found = tune(decoder, log_probs, lambda texts: 1.0, [0.3, 0.1], [0.2, 0.0])
     assert (found.lm_weight, found.word_score) == (0.3, 0.2)
 
 
 def test_processes_do_not_change_the_result(decoder, log_probs):
     grid = ([0.0, 0.7], [0.0, 0.5])
-    alone = tune(decoder, log_probs, word_errors, *grid, progress=False)
-    assert tune(decoder, log_probs, word_errors, *grid, n_jobs=2, progress=False) == alone
+    alone = tune(decoder, log_probs, word_errors, *grid)
+    assert tune(decoder, log_probs, word_errors, *grid, jobs=2) == alone

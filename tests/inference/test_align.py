@@ -6,10 +6,10 @@ from praatio import textgrid
 
 from serenanet_modules import cli
 from serenanet_modules.data.audio import SAMPLE_RATE, load
+from serenanet_modules.decoding.decoder import Hypothesis
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import align as module
 from serenanet_modules.inference.align import align_text, spelled
-from serenanet_modules.inference.decoders import Hypothesis
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.timestamps import frames_needed
 from tests.support.folders import copy_without, make_random_result
@@ -61,7 +61,7 @@ def test_what_cannot_be_aligned_is_one_sentence(recognizer, clips, tmp_path, mon
 
 def test_equal_neighbours_need_a_frame_between(recognizer):
     """``saa`` is four tokens, and five frames."""
-    assert frames_needed(spelled(recognizer.units, "sw", "saa").units) == 5
+    assert frames_needed(spelled(recognizer.units, "sw", "saa").labels) == 5
 
 
 def test_the_command(tiny, clips, tmp_path, capsys):

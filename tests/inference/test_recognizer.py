@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.data.manifest import read_manifest
+from serenanet_modules.data.sources import Piece
 from serenanet_modules.decoding import ngram
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
@@ -75,10 +76,10 @@ def test_neighbours_change_nothing_and_order_stays(recognizer, clips, alone, bat
 
 def test_posteriors_do_not_depend_on_padding(recognizer, clips):
     """Log-probabilities are equal to rounding, alone and beside longer audio."""
-    samples = sorted(map(load, clips), key=len)
-    together = recognizer._output(samples)
+    samples = [Piece(0.0, found) for found in sorted(map(load, clips), key=len)]
+    together = recognizer.network.output(samples)
     for row, piece in enumerate(samples):
-        own = recognizer._output([piece])
+        own = recognizer.network.output([piece])
         (length,) = own.lengths.tolist()
         assert length == together.lengths[row]
         posteriors = (output.log_probs("decoder") for output in (together, own))
@@ -133,27 +134,27 @@ def test_long_audio_is_its_pieces(recognizer):
     rng = np.random.default_rng(0)
     samples = (0.1 * rng.standard_normal(180 * SAMPLE_RATE)).astype(np.float32)
     seen = []
-    original = recognizer._output
-    recognizer._output = lambda pieces: seen.extend(map(len, pieces)) or original(pieces)
+    original = recognizer.network.output
+    recognizer.network.output = lambda pieces: seen.extend(len(p.samples) for p in pieces) or original(pieces)
     try:
         (text,) = texts_of(recognizer, [samples])
     finally:
-        del recognizer._output
+        del recognizer.network.output
     assert sum(seen) == len(samples) and max(seen) <= 30 * SAMPLE_RATE
     assert text
 
 
 @pytest.mark.parametrize("usual, longest", [(0.8, 3.0), (7.5, 7.5), (54.0, 30.0), (None, 30.0)])
 def test_pieces_are_as_long_as_training_utterances(tiny, tmp_path, usual, longest):
-    """Models hear long audio in pieces of the length that they know; evaluation and callers can ask for more."""
+    """Models hear long audio in pieces of the length that they know; callers can ask for more."""
     folder = copy_without(tiny[1], tmp_path / "run")
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     assert result["data"]["splits"]["train"].pop("p99_seconds") > 0
     result["data"]["splits"]["train"] |= {} if usual is None else {"p99_seconds": usual}
     (folder / "result.json").write_text(json.dumps(result))
     recognizer, noise = Recognizer.from_folder(folder), np.random.default_rng(0).standard_normal(64 * SAMPLE_RATE)
-    seen, original = [], recognizer._output
-    recognizer._output = lambda pieces: seen.extend(map(len, pieces)) or original(pieces)
+    seen, original = [], recognizer.network.output
+    recognizer.network.output = lambda pieces: seen.extend(len(p.samples) for p in pieces) or original(pieces)
     for asked, most in ((None, longest), (20.0, 20.0)):
         seen.clear()
         (transcript,) = recognizer.transcribe([0.1 * noise], piece_seconds=asked)

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from serenanet_modules.data.audio import SAMPLE_RATE
+from serenanet_modules.data.sources import Piece
 from serenanet_modules.data.units import PhonemeUnits, train_units
+from serenanet_modules.decoding.decoder import Hypothesis
 from serenanet_modules.decoding.greedy import greedy
-from serenanet_modules.inference.decoders import Hypothesis
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.timestamps import align, timed, word_groups
 from tests.support.folders import make_random_result
@@ -158,7 +159,7 @@ def test_times_of_every_kind_of_model(tmp_path, name):
     assert len(found[1].segments) == 2 and len(found[1].tokens) > 20
 
     # the network's own output, frame by frame: which 10 ms of the input does an output frame stand for?
-    output = recognizer._output([short])
+    output = recognizer.network.output([Piece(0.0, short)])
     if "chunks" in name and "frames" not in name:
         starts = recognizer.modules["model"].encoder.route.boundaries[0].nonzero().flatten().tolist()
     else:

@@ -175,10 +175,10 @@ def _decoded(model, features, x, labels, layout):
     batch, row = lay(x, labels, layout)
     output = model(*features(batch.x.squeeze(-1), batch.lengths))
     log_probs, lengths = output.decoder, output.lengths
-    texts = [greedy(log_probs, lengths)[row], BeamDecoder(UNITS, beam_size=8)(log_probs, lengths)[row].units]
+    texts = [greedy(log_probs, lengths)[row], BeamDecoder(UNITS, beam_size=8).decode(output, lengths)[row].labels]
     if isinstance(model, HybridModel):
         texts.append(attention_greedy(model.attention, output.hidden, lengths)[row])
-        texts.append(AttentionBeam(model.attention, UNITS, 3)(output.hidden, log_probs, lengths)[row].units)
+        texts.append(AttentionBeam(model.attention, UNITS, 3).decode(output, lengths)[row].labels)
     return texts
 
 

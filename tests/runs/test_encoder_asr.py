@@ -10,6 +10,7 @@ import torch
 from speechbrain.inference.ASR import EncoderASR
 
 from serenanet_modules.data.audio import SAMPLE_RATE, load
+from serenanet_modules.data.sources import Piece
 from serenanet_modules.inference.recognizer import Recognizer
 from tests.support.folders import make_random_result
 from tests.support.presets import preset
@@ -62,7 +63,7 @@ def test_every_kind_of_model(tmp_path, name, monkeypatch):
     recognizer = Recognizer.from_folder(folder)
     assert any(texts)
     for wav, text in zip(wavs, texts, strict=True):
-        output = recognizer._output([wav.numpy()])
+        output = recognizer.network.output([Piece(0.0, wav.numpy())])
         best = output.log_probs(recognizer.settings["scoring"])[0].argmax(-1)
         labels = torch.unique_consecutive(best)
         assert recognizer.units.decode(labels[labels != 0].tolist()) == text

@@ -1,11 +1,12 @@
 """CTC training: SerenaNet's losses, any CTC model without the parts that it lacks."""
 
+from functools import cached_property
+
 import torch
 from speechbrain.core import Stage
 from torch.nn import functional
 
 from serenanet_modules.analysis.scoring import score
-from serenanet_modules.decoding.greedy import greedy
 from serenanet_modules.lobes.blocks.lengths import valid_mask
 from serenanet_modules.runtime import distributed
 from serenanet_modules.training.brains.text import TextBrain
@@ -67,17 +68,17 @@ class CTCBrain(TextBrain):
         self.suspect([u.id for u, ok in zip(batch.utterances, finite, strict=True) if not ok])
         return per_utterance.mean()
 
-    def transcribe(self, outputs):
-        """Unit ids of each utterance of a dev batch, by the prefix of their error rates' names; the first ones select
-        checkpoints."""
-        return {"": greedy(outputs.log_probs(self.hparams.scoring), outputs.lengths)}
+    @cached_property
+    def dev_decoders(self):
+        """Decoders of dev, by the prefix of their error rates' names; the first ones select checkpoints."""
+        return {"": self.decoders.greedy()}
 
     def validate_batch(self, outputs, batch):
         """Decode a dev batch."""
-        for head, found in self.transcribe(outputs).items():
-            for utterance, units in zip(batch.utterances, found, strict=True):
+        for head, decoder in self.dev_decoders.items():
+            for utterance, found in zip(batch.utterances, decoder.decode(outputs, outputs.lengths), strict=True):
                 reference = utterance.phonemes if self.units.kind == "phoneme" else utterance.text
-                self._decoded.append((head, utterance.id, reference, self.units.decode(units)))
+                self._decoded.append((head, utterance.id, reference, found.text))
 
     def dev_errors(self):
         """Error rates in percent over the dev sets of all processes; the first selects checkpoints.

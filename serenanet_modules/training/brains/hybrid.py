@@ -1,11 +1,10 @@
 """Hybrid CTC/attention training (Watanabe et al. 2017)."""
 
-from serenanet_modules.decoding.attention import AttentionBeam
-from serenanet_modules.decoding.greedy import greedy
+from functools import cached_property
+
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.language_model import NeuralLMRun
 from serenanet_modules.training.brains.ctc import CTCBrain
-from serenanet_modules.training.hybrid_evaluation import HybridEvaluation
 from serenanet_modules.training.label_loss import label_loss
 
 DEV_BEAM = 2  # hypotheses in validation, whose joint score selects checkpoints; few, so that it stays cheap
@@ -17,8 +16,6 @@ class HybridBrain(CTCBrain):
     The loss is ``ctc_weight`` times CTC plus the rest of 1 times the attention decoder's label-smoothed cross-entropy,
     both per label.
     """
-
-    evaluation = HybridEvaluation
 
     @classmethod
     def check(cls, plain, where):
@@ -53,16 +50,9 @@ class HybridBrain(CTCBrain):
         losses["loss"] = losses["loss"] + (1 - h.ctc_weight) * loss
         return {**losses, "attention": loss, "accuracy": 100 * (right / count).mean()}
 
-    def transcribe(self, outputs):
-        """By a small joint beam search, and greedily by the CTC head."""
-        log_probs = outputs.log_probs(self.hparams.scoring)
-        weight = self.hparams.decoding_ctc_weight
-        beam = AttentionBeam(
-            self.modules.model.attention,
-            self.units,
-            DEV_BEAM,
-            AttentionBeam.ctc_weight if weight is None else weight,
-            length_normalisation=self.hparams.length_normalisation,
-        )
-        joint = [h.units for h in beam(outputs.hidden, log_probs, outputs.lengths)]
-        return {"": joint, "ctc_": greedy(log_probs, outputs.lengths)}
+    @cached_property
+    def dev_decoders(self):
+        """A small joint beam search, and greedy decoding of the CTC head."""
+        joint, weight = self.decoders.joint(beam_size=DEV_BEAM), self.hparams.decoding_ctc_weight
+        joint = joint if weight is None else joint.with_weights(ctc_weight=weight)
+        return {"": joint, "ctc_": self.decoders.greedy()}

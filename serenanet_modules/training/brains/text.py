@@ -1,15 +1,18 @@
 """What models that write text share: units, labels, and an evaluation by error rates."""
 
 import tempfile
+from functools import cached_property
 from pathlib import Path
 
 from serenanet_modules.data.phonemes import g2p
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.data.units import load_units, train_units
+from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.results import result_table
-from serenanet_modules.training.evaluation import Evaluation, given_language_model
+from serenanet_modules.training.evaluation import Evaluation
 from serenanet_modules.training.loop import RecipeBrain
+from serenanet_modules.training.searches import given_language_model
 
 UNITS = "units"
 
@@ -26,7 +29,6 @@ class TextBrain(RecipeBrain):
     """
 
     needs_text = True
-    evaluation = Evaluation
 
     def __init__(self, *args, units, **kwargs):
         super().__init__(*args, **kwargs)
@@ -76,9 +78,14 @@ class TextBrain(RecipeBrain):
             return self.units.encode(utterance.text)
         return self.units.encode(" ".join(p for p in utterance.phonemes.split() if p in self.units.pieces))
 
+    @cached_property
+    def decoders(self):
+        """`Decoders` of the network; evaluation chooses their weights."""
+        return Decoders(self.modules.model, self.units, {**vars(self.hparams), "decoding": {}})
+
     def evaluate_splits(self, root, splits):
         """Decode and score dev and test."""
-        evaluation = self.evaluation(self, self.units, root, splits, self.hparams.output_folder)
+        evaluation = Evaluation(self, root, splits, self.hparams.output_folder)
         results = evaluation.run()
         units = {"kind": self.units.kind, "size": self.units.size}
         return {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from serenanet_modules.data.audio import SAMPLE_RATE
-from serenanet_modules.inference.segment import segment
+from serenanet_modules.data.segment import segment
 
 
 def noise(seconds):

@@ -5,10 +5,31 @@ import numpy as np
 from serenanet_modules.data.audio import SAMPLE_RATE
 
 FRAME = SAMPLE_RATE // 100  # samples in 10 ms, the grain of a cut
+BOUNDS = (3.0, 30.0)  # seconds, of what a recogniser is given at once
 PAUSE = 20  # frames: what is loud this long is speech, what is quiet this long is a pause
 
 
-def segment(blocks, max_seconds=30.0):
+def piece_seconds(usual):
+    """How much audio a recogniser is given at once: what 99 % of its training utterances were, within `BOUNDS`.
+
+    Few models bear more than they were trained on. Training's evaluation and all uses of the model cut alike, so that
+    one model has one error rate.
+
+    Parameters
+    ----------
+    usual : float
+        ``p99_seconds`` of train, as `data.summary` counts it.
+
+    Examples
+    --------
+    >>> piece_seconds(0.8), piece_seconds(7.5), piece_seconds(54.0)
+    (3.0, 7.5, 30.0)
+    """
+    shortest, longest = BOUNDS
+    return min(max(usual, shortest), longest)
+
+
+def segment(blocks, max_seconds=BOUNDS[1]):
     """Cut audio at its quietest points as it comes in.
 
     Each piece but the last ends in the quietest fifth of a second between ``max_seconds / 2`` and

@@ -4,8 +4,8 @@ import numpy as np
 import soundfile
 
 from serenanet_modules.data.audio import SAMPLE_RATE, load
+from serenanet_modules.data.sources import End, Piece, read, windows
 from serenanet_modules.errors import UserError
-from serenanet_modules.inference.sources import End, Piece, read, windows
 
 
 def tone(seconds):

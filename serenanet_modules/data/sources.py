@@ -1,13 +1,13 @@
-"""What can be transcribed, in pieces that a recogniser can take."""
+"""Audio of any kind and length, in pieces that a recogniser can take."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from serenanet_modules.data.audio import BLOCK_SECONDS, SAMPLE_RATE, beyond_sound, blocks, resampled
+from serenanet_modules.data.audio import BLOCK_SECONDS, SAMPLE_RATE, SILENCE, beyond_sound, blocks, resampled
+from serenanet_modules.data.segment import segment
 from serenanet_modules.errors import UserError
-from serenanet_modules.inference.segment import segment
 
 MOST_CHANNELS = 64  # more are samples that stand the wrong way round
 
@@ -22,6 +22,11 @@ class Piece:
     @property
     def seconds(self):
         return len(self.samples) / SAMPLE_RATE
+
+    @property
+    def silent(self):
+        """Whether nothing is said in it."""
+        return bool(np.abs(self.samples).max() < SILENCE)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,79 @@
+"""What all decoders share: a network's outputs in, a hypothesis for each utterance out."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from serenanet_modules.data.phonemes import WORD_BOUNDARY
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One decoded utterance.
+
+    Attributes
+    ----------
+    labels : list of int
+        Without blanks and repeats.
+    text : str
+        The labels decoded; in a lexicon search, the words.
+    words : list of str, optional
+        Those of a lexicon search, which spells them with the labels.
+    score : float
+        What a search maximises.
+    """
+
+    labels: list[int]
+    text: str
+    words: list[str] | None = None
+    score: float = 0.0
+
+
+class Decoder(ABC):
+    """Whatever makes text of a network's outputs; `decoding.decoders` makes them all.
+
+    Attributes
+    ----------
+    name : str
+        By which result.json lists its error rates, such as ``decoder/greedy``.
+    units : Units
+    """
+
+    @property
+    def writes_words(self):
+        """Whether texts are of words; else they are phones, with a mark between words."""
+        return self.units.kind != "phoneme"
+
+    @abstractmethod
+    def decode(self, outputs, lengths):
+        """The best hypothesis of each utterance of a batch.
+
+        Parameters
+        ----------
+        outputs : CTCOutput or Outputs
+            ``log_probs(scoring)`` (B, T, V) and, for a label decoder, ``hidden`` (B, T, d_model).
+        lengths : Tensor
+            (B,) int64 frames; what follows is not read.
+
+        Returns
+        -------
+        list of Hypothesis
+        """
+
+    @abstractmethod
+    def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None):
+        """The best hypothesis of each of many utterances, in order.
+
+        Parameters
+        ----------
+        rows : list of Row
+        batch_seconds : float
+            Most seconds of padded audio in a batch, of a decoder that is a network.
+        jobs : int
+            Processes, of a decoder that is not.
+        title : str, optional
+            Of a progress bar; without it there is none.
+        """
+
+    def join(self, texts):
+        """The text of audio from those of its pieces; where it is cut, a word ends."""
+        return (" " if self.writes_words else f" {WORD_BOUNDARY} ").join(filter(None, texts))

@@ -1,0 +1,75 @@
+"""All decoders of a recogniser, made in one place: for validation, evaluation, and every use of the finished model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from serenanet_modules.decoding.attention import AttentionBeam, AttentionGreedy
+from serenanet_modules.decoding.beam import BeamDecoder
+from serenanet_modules.decoding.greedy import Greedy
+from serenanet_modules.decoding.lexicon import Lexicon
+
+
+@dataclass(frozen=True)
+class Decoders:
+    """Makes the decoders that a model can have.
+
+    Parameters
+    ----------
+    model : CTCModel
+        Says by its ``scorings`` which log-probabilities there are, and by ``label_decoder`` whether there is one.
+    units : Units
+    settings : mapping
+        Hyper-parameters: ``scoring``, ``beam_size``, and of a model with a label decoder ``attention_beam_size`` and
+        ``length_normalisation``; ``decoding``: the weights that dev chose, as result.json holds them.
+    lexicon : Lexicon, optional
+        Words of which texts are made, for phoneme units.
+    """
+
+    model: Any
+    units: Any
+    settings: Mapping
+    lexicon: Lexicon | None = None
+
+    @property
+    def scoring(self):
+        """decoder, car or average: what is searched; a model without a refinement has one source only."""
+        return self.settings["scoring"] if self.settings["scoring"] in self.model.scorings else "decoder"
+
+    def greedy(self, scoring=None):
+        """The best label of every frame."""
+        return Greedy(self.units, scoring or self.scoring)
+
+    def beam(self, lm=None):
+        """CTC beam search: of words where there is a lexicon, else of label prefixes; ``lm`` is the path of n-grams."""
+        tuned = {} if lm is None else self._weights(self.settings["decoding"], "lm_weight", "word_score")
+        size = self.settings["beam_size"] or BeamDecoder.beam_size
+        options = {"lexicon": self.lexicon, "beam_size": size, "scoring": self.scoring}
+        return BeamDecoder(self.units, lm, **options, **tuned)
+
+    def attention_greedy(self):
+        """The label decoder's best label after each other."""
+        return AttentionGreedy(self.model.label_decoder, self.units)
+
+    def joint(self, ngram=None, label_lm=None, beam_size=None):
+        """Beam search of the label decoder with CTC, and with n-grams (a path) or a neural `LabelLM`.
+
+        Its weights are those that dev chose for it and, where it chose none, for the search without a language model.
+        """
+        search = AttentionBeam(
+            self.model.label_decoder,
+            self.units,
+            beam_size or self.settings["attention_beam_size"] or AttentionBeam.beam_size,
+            length_normalisation=self.settings["length_normalisation"],
+            ngram=ngram,
+            label_lm=label_lm,
+            scoring=self.scoring,
+        )
+        for name in dict.fromkeys((AttentionBeam.NAME, search.name)):
+            chosen = self.settings["decoding"].get(name, {})
+            search = search.with_weights(**self._weights(chosen, "ctc_weight", "lm_weight", "word_score"))
+        return search
+
+    @staticmethod
+    def _weights(chosen, *names):
+        return {name: chosen[name] for name in names if name in chosen}

@@ -1,0 +1,103 @@
+"""A trained network at work on audio of any length: in pieces cut at pauses, in batches of about equal length.
+
+Training's evaluation and all that uses a finished model read audio by this way, and so hear the same.
+"""
+
+import contextlib
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
+
+from serenanet_modules.data.audio import SAMPLE_RATE
+from serenanet_modules.data.batching import BatchSampler
+from serenanet_modules.data.sources import Piece, windows
+
+WINDOW = 8  # batches of audio held at a time: enough to batch by duration, and memory stays bounded
+
+
+class Network:
+    """From samples to a recogniser's outputs.
+
+    Parameters
+    ----------
+    modules : ModuleDict
+        ``features`` and ``model``, in evaluation mode.
+    device : torch.device
+        Theirs.
+    context : context manager, optional
+        That sets the precision.
+    """
+
+    def __init__(self, modules, device, context=None):
+        self.modules, self.device = modules, device
+        self._context = context or contextlib.nullcontext()
+
+    def output(self, pieces):
+        """The model's `CTCOutput` of pieces of audio, read as one batch."""
+        wavs = pad_sequence([torch.from_numpy(piece.samples) for piece in pieces], batch_first=True)  # (B, S)
+        lengths = torch.tensor([len(piece.samples) for piece in pieces])
+        with torch.inference_mode(), self._context:
+            features = self.modules["features"](wavs.to(self.device), lengths.to(self.device))
+            return self.modules["model"](*features)
+
+    def edges(self, pieces, output):
+        """For each piece, seconds of its source at which its frames begin, and at which the last one ends."""
+        starts = self.modules["model"].frame_starts(output.lengths).tolist()
+        return [self._seconds(*row) for row in zip(pieces, starts, output.lengths.tolist(), strict=True)]
+
+    def read(self, sources, hear, piece_seconds, batch_seconds=120.0, title=None):
+        """Cut sources into pieces, hear those that are not silent, and sort what was heard by source.
+
+        No training utterance is silent, so that nobody knows what a network makes of it.
+
+        Parameters
+        ----------
+        sources : iterable
+            As of `data.sources.read`, read as they are needed: `WINDOW` ``* batch_seconds`` of audio is held at once.
+        hear : callable
+            From a batch, a list of `Piece`, to a list of whatever is wanted of each.
+        piece_seconds : float
+            What is longer is cut at pauses.
+        batch_seconds : float
+            Most seconds of padded audio in a batch.
+        title : str, optional
+            Of a progress bar in seconds of audio; without it there is none.
+
+        Yields
+        ------
+        End, list of (Piece, object)
+            For each source, in order: how it ended, and what ``hear`` made of each piece, None for silence.
+        """
+        found = []
+        with tqdm(total=0, desc=title, unit="s", unit_scale=True, disable=title is None) as bar:
+            for window in windows(sources, WINDOW * batch_seconds, piece_seconds):
+                pieces = [event for event in window if isinstance(event, Piece)]
+                bar.total += sum(piece.seconds for piece in pieces)
+                heard = iter(_in_batches(pieces, hear, batch_seconds, bar))
+                for event in window:
+                    if isinstance(event, Piece):
+                        found.append((event, next(heard)))
+                    else:
+                        yield event, found
+                        found = []
+
+    def _seconds(self, piece, starts, frames):
+        """Seconds of the source at which a piece's frames begin, and the last one ends with the piece."""
+        grain = self.modules["features"].hop / SAMPLE_RATE
+        end = piece.start + piece.seconds
+        return [min(round(piece.start + grain * start, 3), end) for start in starts[: frames + 1]]
+
+
+def _in_batches(pieces, hear, batch_seconds, bar):
+    """What ``hear`` makes of each piece, None for silence; pieces are batched by their length."""
+    found = [None] * len(pieces)
+    sounding = [i for i, piece in enumerate(pieces) if not piece.silent]
+    bar.update(sum(piece.seconds for piece in pieces) - sum(pieces[i].seconds for i in sounding))
+    for plan in BatchSampler([pieces[i].seconds for i in sounding], batch_seconds, shuffle=False):
+        places = [sounding[i] for i in plan.indices]
+        chosen = [pieces[i] for i in places]
+        for i, result in zip(places, hear(chosen), strict=True):
+            found[i] = result
+        bar.update(sum(piece.seconds for piece in chosen))
+    return found

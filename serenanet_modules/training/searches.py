@@ -1,0 +1,217 @@
+"""The searches of an evaluation, with the weights given, or those that are best on dev."""
+
+import logging
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from serenanet_modules.analysis.scoring import ErrorCounts, score
+from serenanet_modules.data.manifest import Utterance
+from serenanet_modules.data.phonemes import g2p
+from serenanet_modules.decoding import ngram
+from serenanet_modules.decoding.lexicon import Lexicon
+from serenanet_modules.decoding.rows import Row
+from serenanet_modules.decoding.tuning import tune, tune_in_turn
+from serenanet_modules.errors import UserError
+from serenanet_modules.runs.language_model import NeuralLMRun
+from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.files import replacing
+from serenanet_modules.runtime.threads import available_cores
+
+logger = logging.getLogger(__name__)
+
+BEAM_UTTERANCES, JOINT_UTTERANCES = 500, 100  # of dev, at most
+LM_WEIGHTS, WORD_SCORES = (0.25, 0.5, 0.75, 1.0, 1.5), (0.0, 1.5, 3.0, 4.5)  # tried on dev, all pairs
+JOINT_CTC_WEIGHTS = (0.4, 0.2, 0.3, 0.5, 0.6)  # tried on dev, as are these in turn:
+JOINT_LM_WEIGHTS, JOINT_WORD_SCORES = (0.1, 0.2, 0.4, 0.6, 0.9), (0.0, 1.0, 2.0, 3.0)
+WORTH_PROCESSES = 400  # beam searches that take longer than starting processes
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the network made of a process's share of a split.
+
+    Attributes
+    ----------
+    share : list of Utterance
+    owners : list of Utterance
+        Of each row.
+    rows : list of Row
+        Of the pieces that are not silent, those of an utterance in order.
+    """
+
+    share: list[Utterance]
+    owners: list[Utterance]
+    rows: list[Row]
+
+    def texts(self, decoder, hypotheses):
+        """Text of each utterance, by id, from the hypotheses of all rows."""
+        return self.join(decoder, [hypothesis.text for hypothesis in hypotheses])
+
+    def join(self, decoder, texts):
+        """The same from the rows' texts."""
+        parts = {utterance.id: [] for utterance in self.share}
+        for owner, text in zip(self.owners, texts, strict=True):
+            parts[owner.id].append(text)
+        return {key: decoder.join(found) for key, found in parts.items()}
+
+    def part(self, ids):
+        """Of some utterances alone."""
+        kept = [(owner, row) for owner, row in zip(self.owners, self.rows, strict=True) if owner.id in ids]
+        owners, rows = ([pair[k] for pair in kept] for k in (0, 1))
+        return Heard([utterance for utterance in self.share if utterance.id in ids], owners, rows)
+
+
+class Searches:
+    """Makes the beam searches, and the label decoder's, that the hyper-parameters ask for.
+
+    Parameters
+    ----------
+    decoders : Decoders
+        Its ``settings["decoding"]`` takes what dev chooses: ``lm_weight`` and ``word_score`` of the CTC beam search
+        with a language model, ``lm_tool`` that estimated it, and the weights of the joint searches by their names.
+    hparams : namespace
+    train : list of Utterance
+        For the lexicon and the language model.
+    folder : Path
+        Result folder.
+    """
+
+    def __init__(self, decoders, hparams, train, folder):
+        self.decoders, self.hparams, self.train, self.folder = decoders, hparams, train, folder
+        self.chosen = decoders.settings["decoding"]
+        self.phonemic = decoders.units.kind == "phoneme"
+
+    def tuned_on(self, heard, dev):
+        """All searches, in the order of result.json.
+
+        Parameters
+        ----------
+        heard : Heard
+            Of dev.
+        dev : list of Utterance
+            All of it, of which `heard` is this process's share.
+
+        Returns
+        -------
+        list of Decoder
+        """
+        return [*self._beams(heard, dev), *self._label_decoder(heard, dev)]
+
+    def _beams(self, heard, dev):
+        if not self.hparams.beam_size:
+            return
+        decoders = replace(self.decoders, lexicon=self._lexicon()) if self.phonemic else self.decoders
+        yield decoders.beam()
+        path = self._language_model()
+        if path is not None:
+            yield self._tuned_beam(decoders.beam(path), heard.part(self._sample(dev, BEAM_UTTERANCES)))
+
+    def _label_decoder(self, heard, dev):
+        h, decoders = self.hparams, self.decoders
+        label_decoder = decoders.model.label_decoder
+        if label_decoder is None:
+            return
+        yield decoders.attention_greedy()
+        if not h.attention_beam_size:
+            return
+        part = heard.part(self._sample(dev, JOINT_UTTERANCES))
+        yield self._tuned_joint(decoders.joint(), part, ctc_weight=(h.decoding_ctc_weight, JOINT_CTC_WEIGHTS))
+        grid = {"lm_weight": (h.lm_weight, JOINT_LM_WEIGHTS), "word_score": (h.word_score, JOINT_WORD_SCORES)}
+        path = None if self.phonemic else self._language_model()
+        if path is not None:
+            yield self._tuned_joint(decoders.joint(ngram=path), part, **grid)
+        if h.neural_lm is not None:
+            device = next(label_decoder.parameters()).device
+            model = NeuralLMRun(h.neural_lm).model(decoders.units).to(device)
+            yield self._tuned_joint(decoders.joint(label_lm=model), part, **grid)
+
+    # --- words and language models --------------------------------------------------------------------------------
+
+    def _lexicon(self):
+        """The training words; on the main process also save/lexicon.tsv, ``word<TAB>phones`` for every spelling."""
+        units, words = self.decoders.units, sorted({word for u in self.train for word in u.text.split()})
+        lexicon = Lexicon.from_words(words, g2p(self.hparams.locale), units)
+        if distributed.is_main():
+            rows = [f"{word}\t{units.decode(s)}\n" for word, spellings in lexicon.spellings.items() for s in spellings]
+            with replacing(self.folder / "save" / "lexicon.tsv") as path:
+                path.write_text("".join(rows), encoding="utf-8")
+        return lexicon
+
+    def _language_model(self):
+        """Path of the ARPA file, or None."""
+        lm = self.hparams.lm
+        if lm != "auto":
+            return given_language_model(lm)
+        path = self.folder / "save" / "lm.arpa"
+        texts = [u.text for u in self.train]
+        if "lm_tool" not in self.chosen:
+            order = self.hparams.lm_order
+            self.chosen["lm_tool"] = distributed.main_first(lambda: ngram.estimate(texts, order, path))
+        return path
+
+    # --- weights --------------------------------------------------------------------------------------------------
+
+    def _sample(self, dev, most):
+        """Ids of utterances to tune on, the same whatever the number of processes."""
+        ids = sorted(u.id for u in dev)
+        return set(random.Random(self.hparams.seed).sample(ids, min(most, len(ids))))
+
+    def _tuned_beam(self, decoder, part):
+        h = self.hparams
+        if h.lm_weight is None or h.word_score is None:
+            tuning = tune(
+                decoder,
+                [row.log_probs for row in part.rows],
+                lambda texts: self._error(decoder, part, texts),
+                LM_WEIGHTS if h.lm_weight is None else (h.lm_weight,),
+                WORD_SCORES if h.word_score is None else (h.word_score,),
+                jobs=jobs_for(len(part.rows) * len(LM_WEIGHTS) * len(WORD_SCORES)),
+                title=f"tuning {decoder.name}" if distributed.is_main() else None,
+            )
+            chosen, error = {"lm_weight": tuning.lm_weight, "word_score": tuning.word_score}, 100 * tuning.score
+            logger.info("lm_weight %g, word_score %g: dev WER %.2f", *chosen.values(), error)
+        else:
+            chosen = {"lm_weight": h.lm_weight, "word_score": h.word_score}
+        self.chosen |= chosen
+        return decoder.with_weights(**chosen)
+
+    def _tuned_joint(self, search, part, **weights):
+        """The search with weights, (given or None, tried) each."""
+        grid = {name: tried if given is None else (given,) for name, (given, tried) in weights.items()}
+
+        def error(tried):
+            found = search.with_weights(**tried).decode_rows(part.rows, self.hparams.max_batch_seconds)
+            return self._error(search, part, [hypothesis.text for hypothesis in found])
+
+        trials = 1 + sum(len(values) - 1 for values in grid.values())
+        with tqdm(total=trials, desc=f"tuning {search.name}", disable=trials == 1 or not distributed.is_main()) as bar:
+            chosen, _ = tune_in_turn(grid, error, bar.update)
+        search = search.with_weights(**chosen)
+        self.chosen[search.name] = {name: getattr(search, name) for name in dict.fromkeys(("ctc_weight", *grid))}
+        return search
+
+    @staticmethod
+    def _error(decoder, part, texts):
+        """Word error rate, of phones where no words are written, of this and the other processes' texts, 0…1."""
+        words = decoder.writes_words
+        references = {u.id: u.text if words else u.phonemes for u in part.share}
+        counts = score(references, part.join(decoder, texts), "word" if words else "phone").total
+        return sum(distributed.gather_objects([counts]), ErrorCounts()).rate
+
+
+def jobs_for(searches):
+    """Processes for so many beam searches: this process's share of the cores, where starting them pays."""
+    cores = available_cores() // distributed.local_world_size()
+    return max(1, cores) if searches >= WORTH_PROCESSES else 1
+
+
+def given_language_model(lm):
+    """Path of the ARPA file that the hyper-parameter ``lm`` names; None where it is null or auto."""
+    if lm in (None, "auto"):
+        return None
+    if not Path(lm).is_file():
+        raise UserError(f"lm: there is no file {lm}; give an ARPA file, auto or null")
+    return Path(lm)
