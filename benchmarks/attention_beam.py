@@ -26,8 +26,10 @@ from speechbrain.decoders import S2STransformerBeamSearcher  # noqa: E402
 from speechbrain.decoders.scorer import CTCScorer, ScorerBuilder  # noqa: E402
 
 from serenanet_modules.data.audio import load  # noqa: E402
+from serenanet_modules.data.sources import Piece  # noqa: E402
 from serenanet_modules.decoding.attention import AttentionBeam  # noqa: E402
 from serenanet_modules.decoding.ctc_prefix import CTCPrefixScorer  # noqa: E402
+from serenanet_modules.decoding.rows import Outputs  # noqa: E402
 from serenanet_modules.inference.recognizer import Recognizer  # noqa: E402
 from serenanet_modules.lobes.decoders.attention_decoder import BORDER  # noqa: E402
 from serenanet_modules.runtime.provenance import device_name, provenance  # noqa: E402
@@ -83,10 +85,7 @@ def parse(argv):
 @torch.no_grad()
 def encode(recognizer, files):
     """Encoder output (B, T, d_model), CTC log-probabilities (B, T, V) and lengths (B,) of audio files."""
-    wavs = [torch.from_numpy(load(file)) for file in files]
-    lengths = torch.tensor([len(wav) for wav in wavs]).to(recognizer.device)
-    padded = torch.nn.utils.rnn.pad_sequence(wavs, batch_first=True).to(recognizer.device)
-    output = recognizer.modules["model"](*recognizer.modules["features"](padded, lengths))
+    output = recognizer.network.output([Piece(0.0, load(file)) for file in files])
     return output.hidden, output.log_probs("decoder"), output.lengths
 
 
@@ -95,7 +94,12 @@ def encode(recognizer, files):
 
 def ours(recognizer, beam, ctc_weight):
     search = AttentionBeam(recognizer.modules["model"].attention, recognizer.units, beam, ctc_weight)
-    return lambda memory, log_probs, lengths: [h.units for h in search(memory, log_probs, lengths)]
+
+    def run(memory, log_probs, lengths):
+        outputs = Outputs({search.scoring: log_probs}, memory)
+        return [hypothesis.labels for hypothesis in search.decode(outputs, lengths)]
+
+    return run
 
 
 class Interface(torch.nn.Module):

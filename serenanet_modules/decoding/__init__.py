@@ -1,6 +1,8 @@
-"""From frame log-probabilities to text.
+"""From audio in pieces to text: a network's outputs, and all that decodes them.
 
-- `greedy`: the best label of every frame, collapsed; with the frame each label starts at.
+- `network`: a trained network reads audio of any length, in pieces and batches; `rows`: its outputs kept for later.
+- `decoder`: what all decoders share, `decode(outputs, lengths)` -> `Hypothesis`; `decoders`: makes them all.
+- `greedy`: the best label of every frame, collapsed; with the frame each label starts at; piece by piece.
 - `beam`: CTC prefix beam search with or without an n-gram model, and lexicon beam search from
   phonemes to words (`fusion` scores hypotheses for flashlight-text, `lexicon` holds spellings).
 - `attention`: greedy and beam search over label sequences by an attention decoder, jointly with CTC (`ctc_prefix`) and

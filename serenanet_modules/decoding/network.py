@@ -46,10 +46,10 @@ class Network:
         starts = self.modules["model"].frame_starts(output.lengths).tolist()
         return [self._seconds(*row) for row in zip(pieces, starts, output.lengths.tolist(), strict=True)]
 
-    def read(self, sources, hear, piece_seconds, batch_seconds=120.0, title=None):
+    def read(self, sources, hear, piece_seconds, batch_seconds=120.0, title=None, silence=lambda piece: None):
         """Cut sources into pieces, hear those that are not silent, and sort what was heard by source.
 
-        No training utterance is silent, so that nobody knows what a network makes of it.
+        No training utterance is silent, so that nobody knows what a network would make of it.
 
         Parameters
         ----------
@@ -63,21 +63,23 @@ class Network:
             Most seconds of padded audio in a batch.
         title : str, optional
             Of a progress bar in seconds of audio; without it there is none.
+        silence : callable
+            From a silent piece to what stands for it.
 
         Yields
         ------
-        End, list of (Piece, object)
-            For each source, in order: how it ended, and what ``hear`` made of each piece, None for silence.
+        End, list
+            For each source, in order: how it ended, and what was made of each of its pieces.
         """
         found = []
         with tqdm(total=0, desc=title, unit="s", unit_scale=True, disable=title is None) as bar:
             for window in windows(sources, WINDOW * batch_seconds, piece_seconds):
                 pieces = [event for event in window if isinstance(event, Piece)]
                 bar.total += sum(piece.seconds for piece in pieces)
-                heard = iter(_in_batches(pieces, hear, batch_seconds, bar))
+                heard = iter(_in_batches(pieces, hear, silence, batch_seconds, bar))
                 for event in window:
                     if isinstance(event, Piece):
-                        found.append((event, next(heard)))
+                        found.append(next(heard))
                     else:
                         yield event, found
                         found = []
@@ -89,9 +91,9 @@ class Network:
         return [min(round(piece.start + grain * start, 3), end) for start in starts[: frames + 1]]
 
 
-def _in_batches(pieces, hear, batch_seconds, bar):
-    """What ``hear`` makes of each piece, None for silence; pieces are batched by their length."""
-    found = [None] * len(pieces)
+def _in_batches(pieces, hear, silence, batch_seconds, bar):
+    """What is made of each piece; those that are not silent are batched by their length."""
+    found = [silence(piece) if piece.silent else None for piece in pieces]
     sounding = [i for i, piece in enumerate(pieces) if not piece.silent]
     bar.update(sum(piece.seconds for piece in pieces) - sum(pieces[i].seconds for i in sounding))
     for plan in BatchSampler([pieces[i].seconds for i in sounding], batch_seconds, shuffle=False):

@@ -1,5 +1,7 @@
 """A known text aligned with its audio: when is each word and each unit said?"""
 
+from functools import partial
+
 import torch
 
 from serenanet_modules.data.phonemes import WORD_BOUNDARY, g2p
@@ -91,16 +93,15 @@ def _posteriors(recognizer, source, batch_seconds):
         _, log_probs, edges = recognizer.posteriors(pieces)
         return list(zip(log_probs, edges, strict=True))
 
-    most = recognizer.settings["piece_seconds"]
-    ((end, found),) = recognizer.network.read([source], hear, most, batch_seconds)
+    most, silence = recognizer.settings["piece_seconds"], partial(_silence, recognizer.units)
+    ((end, parts),) = recognizer.network.read([source], hear, most, batch_seconds, silence=silence)
     if end.error:
         raise end.error
-    parts = [heard or _silence(piece, recognizer.units) for piece, heard in found]
     edges = [second for _, seconds in parts for second in seconds[:-1]]
     return torch.cat([log_probs for log_probs, _ in parts]), [*edges, parts[-1][1][-1]]
 
 
-def _silence(piece, units):
+def _silence(units, piece):
     """A silent piece as one frame that is blank for sure."""
     log_probs = torch.full((1, units.size), -torch.inf)
     log_probs[0, units.blank_id] = 0.0

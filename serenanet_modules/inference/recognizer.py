@@ -105,8 +105,8 @@ class Recognizer:
             raise UserError(f"batch_seconds is {batch_seconds}; give a number of seconds above 0")
         hear = partial(self._segments, decoder := self.decoder(lm))
         most, title = piece_seconds or self.settings["piece_seconds"], "transcribing" if progress else None
-        for end, pieces in self.network.read(sources, hear, most, batch_seconds, title):
-            segments = tuple(segment for _, segment in pieces if segment is not None)
+        for end, found in self.network.read(sources, hear, most, batch_seconds, title):
+            segments = tuple(segment for segment in found if segment is not None)
             text = decoder.join(segment.text for segment in segments)
             yield end.error or Transcript(text, end.duration, segments)
 

@@ -1,7 +1,7 @@
 """What SpeechBrain's ``EncoderASR.from_hparams(source=RESULT_DIR)`` finds in a result folder's hyperparams.yaml.
 
 It gives the text of greedy CTC decoding: for phoneme units phones, for models with an attention decoder that of the CTC
-head.
+head. SpeechBrain hands over tensors, so that audio is read whole, however long, and not in pieces as everywhere else.
 """
 
 import json

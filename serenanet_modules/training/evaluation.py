@@ -117,10 +117,10 @@ class Evaluation:
             self.brain.hparams.max_batch_seconds,
             f"{title}: network" if distributed.is_main() else None,
         )
-        for utterance, (end, pieces) in zip(share, ended, strict=True):
+        for utterance, (end, heard) in zip(share, ended, strict=True):
             if end.error:
                 raise end.error
-            sounding = [result for _, result in pieces if result is not None]
+            sounding = [result for result in heard if result is not None]
             owners += [utterance] * len(sounding)
             found += sounding
         self._count(title, seconds, rates)
