@@ -17,7 +17,7 @@ class Decoders:
     Parameters
     ----------
     model : CTCModel
-        Says by its ``scorings`` which log-probabilities there are, and by ``label_decoder`` whether there is one.
+        Says by its ``scorings`` which log-probabilities there are, and by ``attention`` whether there is one.
     units : Units
     settings : mapping
         Hyper-parameters: ``scoring``, ``beam_size``, and of a model with a label decoder ``attention_beam_size`` and
@@ -49,7 +49,7 @@ class Decoders:
 
     def attention_greedy(self):
         """The label decoder's best label after each other."""
-        return AttentionGreedy(self.model.label_decoder, self.units)
+        return AttentionGreedy(self.model.attention, self.units)
 
     def joint(self, ngram=None, label_lm=None, beam_size=None):
         """Beam search of the label decoder with CTC, and with n-grams (a path) or a neural `LabelLM`.
@@ -57,7 +57,7 @@ class Decoders:
         Its weights are those that dev chose for it and, where it chose none, for the search without a language model.
         """
         search = AttentionBeam(
-            self.model.label_decoder,
+            self.model.attention,
             self.units,
             beam_size or self.settings["attention_beam_size"] or AttentionBeam.beam_size,
             length_normalisation=self.settings["length_normalisation"],

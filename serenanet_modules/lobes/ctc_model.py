@@ -45,14 +45,17 @@ class CTCModel(Trunk):
     car : Module, optional
         ``(hidden, lengths) -> logits (B, T, n_units)``.
     pessl : PESSL, optional
+
+    Attributes
+    ----------
+    attention : AttentionDecoder or None
+        What gives labels by those before them, of models that have such a part.
     """
 
     def __init__(self, frontend, encoder, d_model, n_units, car=None, pessl=None):
         super().__init__(frontend, encoder, pessl)
         self.decoder = Linear(d_model, n_units)
-        self.car = car
-
-    label_decoder = None  # what gives labels by those before them, of models that have such a part
+        self.car, self.attention = car, None
 
     @property
     def scorings(self):

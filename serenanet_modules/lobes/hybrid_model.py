@@ -19,11 +19,6 @@ class HybridModel(CTCModel):
         super().__init__(**parts)
         self.attention = attention
 
-    @property
-    def label_decoder(self):
-        """The attention decoder."""
-        return self.attention
-
     def forward(self, x, lengths, masking=None, least=None, labels=None):
         """x (B, T, F), lengths (B,), labels (B, U) int64 -> `CTCOutput`.
 

@@ -82,7 +82,7 @@ class OpenRun:
         UserError
             For a language model that cannot be used.
         """
-        if self.modules["model"].label_decoder is not None:
+        if self.modules["model"].attention is not None:
             return self._joint(lm)
         lexicon = self._lexicon() if self.phonemic else None
         decoders = replace(self.decoders, lexicon=lexicon)
@@ -164,7 +164,7 @@ def open_run(folder, device):
         raise UserError(f"{folder}: the model has {built['n_units']} units, but save/units holds {units.size}")
     modules = nn.ModuleDict({name: built[name] for name in PARTS})
     load_weights(modules, weights)
-    more = () if built["model"].label_decoder is None else ATTENTION_SETTINGS
+    more = () if built["model"].attention is None else ATTENTION_SETTINGS
     _check_keys(built, more, document.source)
     settings = {name: built[name] for name in (*SETTINGS, *more)} | _results(folder)
     _check_beams(settings, document.source)

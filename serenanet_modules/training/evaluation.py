@@ -106,7 +106,7 @@ class Evaluation:
             hypotheses = [decoder.decode(output, output.lengths) for decoder in self.greedy]
             seconds += time.monotonic() - start  # texts are there, so the device has nothing left to do
             rates.add_(torch.tensor(getattr(model.encoder, "rates", (0, 0))))
-            with_hidden = model.label_decoder is not None
+            with_hidden = model.attention is not None
             kept = rows_of(output, self.scoring, [piece.seconds for piece in pieces], with_hidden)
             return list(zip(kept, *hypotheses, strict=True))
 

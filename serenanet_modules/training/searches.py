@@ -98,7 +98,7 @@ class Searches:
         -------
         list of Decoder
         """
-        return [*self._beams(heard, dev), *self._label_decoder(heard, dev)]
+        return [*self._beams(heard, dev), *self._joint(heard, dev)]
 
     def _beams(self, heard, dev):
         if not self.hparams.beam_size:
@@ -109,10 +109,9 @@ class Searches:
         if path is not None:
             yield self._tuned_beam(decoders.beam(path), heard.part(self._sample(dev, BEAM_UTTERANCES)))
 
-    def _label_decoder(self, heard, dev):
+    def _joint(self, heard, dev):
         h, decoders = self.hparams, self.decoders
-        label_decoder = decoders.model.label_decoder
-        if label_decoder is None:
+        if decoders.model.attention is None:
             return
         yield decoders.attention_greedy()
         if not h.attention_beam_size:
@@ -124,7 +123,7 @@ class Searches:
         if path is not None:
             yield self._tuned_joint(decoders.joint(ngram=path), part, **grid)
         if h.neural_lm is not None:
-            device = next(label_decoder.parameters()).device
+            device = next(decoders.model.parameters()).device
             model = NeuralLMRun(h.neural_lm).model(decoders.units).to(device)
             yield self._tuned_joint(decoders.joint(label_lm=model), part, **grid)
 

@@ -11,8 +11,8 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runs.language_model import NeuralLMRun
 from tests.support import hooks
-from tests.support.presets import preset
 from tests.support.tiny import (
+    HYBRID,
     PAIRS,
     PESSL,
     ROOT,
@@ -27,12 +27,6 @@ from tests.support.tiny import (
     weights,
 )
 
-MODEL = """
-    --d_model 32 --encoder.n_layers 1 --encoder.d_ffn 64 --encoder.kernel_size 5 --frontend.channels [8,4] --pessl null
-    --attention_decoder.n_layers 1 --attention_decoder.d_ffn 64 --n_mels 40 --features.n_fft 512 --vocab_size 40
-    --attention_beam_size 3
-""".split()
-HYBRID = {"hparams": preset("conmamba_s2s"), "model": MODEL}
 LM = """
     --d_model 16 --model.n_layers 1 --model.n_heads 2 --model.d_ffn 32 --number_of_epochs 2 --max_batch_labels 300
     --num_workers 0 --lr 0.01 --warmup_steps 5 --held_out_share 0.2 --device=cpu
@@ -108,7 +102,7 @@ def test_two_processes_are_one(train_both, hybrid):
 
 def test_starts_from_a_pretraining(train, tmp_path):
     """The encoder is that of the pre-training, which knows nothing of label decoders."""
-    sizes = [a for a in MODEL if a not in ("--pessl", "null")]
+    sizes = [a for a in HYBRID["model"] if a not in ("--pessl", "null")]
     sizes = sizes[: sizes.index("--attention_decoder.n_layers")] + ["--n_mels", "40", "--features.n_fft", "512"]
     swap = ("--encoder", "!include:encoders/conmamba.yaml", "--frontend", "!include:frontends/conv2d.yaml")
     first = train(*SHORT_PESSL, hparams=PESSL["hparams"], model=[*swap, *sizes], folder=tmp_path / "first").done()
@@ -122,8 +116,9 @@ def test_starts_from_a_pretraining(train, tmp_path):
 
 def test_mamba_decoder_and_phonemes(train):
     """Mamba layers decode phonemes, whose error rate is of phones."""
-    model = [*MODEL, "--attention_decoder", "!include:decoders/mamba.yaml", "--attention_decoder.n_layers", "1"]
-    run = train("--number_of_epochs", 1, "--units", "phoneme", hparams=preset("conmamba_s2s"), model=model).done()
+    mamba = ("--attention_decoder", "!include:decoders/mamba.yaml", "--attention_decoder.n_layers", "1")
+    model = [*HYBRID["model"], *mamba]
+    run = train("--number_of_epochs", 1, "--units", "phoneme", hparams=HYBRID["hparams"], model=model).done()
     results = run.result["results"]["test"]
     assert set(results["attention/greedy"]) == set(results["attention/beam"]) == {"PER"}
     assert "attention/beam+lm" not in results and "decoder/lexicon-beam" in results

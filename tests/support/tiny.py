@@ -30,6 +30,12 @@ TRAINING = """
     --number_of_epochs 3 --max_batch_seconds 8.5 --lr 0.003 --warmup_steps 12 --checkpoints_to_average 2
     --num_workers 0 --beam_size 4 --preparation.jobs 1 --device=cpu
 """.split()
+HYBRID_MODEL = """
+    --d_model 32 --encoder.n_layers 1 --encoder.d_ffn 64 --encoder.kernel_size 5 --frontend.channels [8,4] --pessl null
+    --attention_decoder.n_layers 1 --attention_decoder.d_ffn 64 --n_mels 40 --features.n_fft 512 --vocab_size 40
+    --attention_beam_size 3
+""".split()
+HYBRID = {"hparams": preset("conmamba_s2s"), "model": HYBRID_MODEL}
 _TRUNK = MODEL[: MODEL.index("--car.d_model")] + MODEL[MODEL.index("--n_mels") :]
 PESSL = {"hparams": preset("pessl/small"), "model": [*_TRUNK, "--locale", "mdw"]}  # no g2p: characters, and quicker
 SHORT_PESSL = ("--number_of_epochs", 2, "--n_clusters", 12, "--cluster_frames", 2000)
