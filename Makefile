@@ -1,7 +1,7 @@
 # SerenaNet: every target sets up what it needs, and a second run sets up nothing.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup test lint demo audit clean
+.PHONY: help setup test quick lint demo audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,6 +40,9 @@ $(STAMP): requirements.txt setup.py
 
 test: setup lint  ## lint, then the whole suite with its doctests
 	$(CALM) $(BIN)/pytest -n 2 --dist loadfile
+
+quick: setup lint  ## lint, and what neither trains nor takes long
+	$(CALM) $(BIN)/pytest -n 2 --dist loadfile -m "not (trains or slow or slurm)" tests
 
 lint: setup  ## ruff and yamllint
 	$(BIN)/ruff check

@@ -16,6 +16,7 @@ from serenanet_modules.lobes.features import LogMel
 from tests.export.conftest import FAMILIES
 
 IN_ONNX = ("serenanet", "conmamba", "hmamba", "conformer-hybrid")  # an export takes seconds
+pytestmark = pytest.mark.slow  # an export is
 CASES = [(family, "torchscript") for family in FAMILIES] + [(family, "onnx") for family in IN_ONNX]
 
 

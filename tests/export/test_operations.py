@@ -61,6 +61,7 @@ def computed(path, seconds, tmp_path):
     return sum(int(e["args"]["output_size"]) for e in events if "output_size" in e.get("args", {}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["conmamba"])
 def test_mamba_runs_in_linear_time(exports, family, tmp_path):
     """Four times the audio makes four times the numbers, scans included."""

@@ -16,6 +16,7 @@ from serenanet_modules.export.onnx_file import OnnxFile
 from serenanet_modules.export.sherpa import AsSherpa
 from tests.support.tiny import ROOT, SAMPLE, read_tsv
 
+pytestmark = pytest.mark.slow  # an export is
 CLIP = SAMPLE / "clips" / read_tsv(SAMPLE / "test.tsv")[0]["path"]
 
 

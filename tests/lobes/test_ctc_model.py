@@ -57,6 +57,7 @@ def test_scorings_and_regularisers():
     assert set(run(net).regularisers) == {"gate_l2", "car_l2"}
 
 
+@pytest.mark.slow
 def test_torch_compile_takes_the_whole_model():
     """The compiler follows the model through its parts, at any length, and gives the model's numbers."""
     net = model()
