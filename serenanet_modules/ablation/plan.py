@@ -171,7 +171,7 @@ class Planner:
         only : collection of str, optional
             Names of variants; the others are left out, but still own the runs that they share.
         """
-        first = int(self._hparams([self.suite.variants[0].file], ["--pretrained", "null"]).plain()["seed"])
+        first = int(self._hparams(self.suite.variants[0].files, ["--pretrained", "null"]).plain()["seed"])
         every = [self._row(variant, range(first, first + seeds)) for variant in self.suite.variants]
         rows = [row for row in every if only is None or row.name in only]
         wanted = itertools.chain.from_iterable(row.runs for row in rows)
@@ -182,11 +182,11 @@ class Planner:
     def _row(self, variant, seeds):
         needs = self._pretraining(variant, seeds[0])
         start = ["--pretrained", str(needs.folder)] if needs else []
-        runs = tuple(self._run(variant.name, variant.name, [variant.file], seed, start, needs) for seed in seeds)
+        runs = tuple(self._run(variant.name, variant.name, variant.files, seed, start, needs) for seed in seeds)
         owner = self._names[runs[0]]
         if owner == variant.name:
             return Row(variant.name, runs)
-        scoring = self._hparams([variant.file], start).plain()["scoring"]
+        scoring = self._hparams(variant.files, start).plain()["scoring"]
         if runs[0].hparams.plain()["scoring"] == scoring:
             return Row(variant.name, runs, same_as=owner)
         return Row(variant.name, runs, scoring)
@@ -197,7 +197,7 @@ class Planner:
             return None
         shaped = variant if variant.pretraining == "own" else self.suite.variants[0]
         if shaped not in self._shared:
-            files, arguments = [shaped.file, self.suite.pretraining], list(self.suite.pretraining_arguments)
+            files, arguments = [*shaped.files, self.suite.pretraining], list(self.suite.pretraining_arguments)
             self._shared[shaped] = self._run(shaped.name, f"pretraining/{shaped.name}", files, seed, arguments, None)
         return self._shared[shaped]
 

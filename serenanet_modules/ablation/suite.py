@@ -18,7 +18,7 @@ class Variant:
     """One row of the table to come."""
 
     name: str
-    file: Path  # laid over the base
+    files: tuple[Path, ...]  # laid over the base: the first variant's and its own
     pretraining: str  # one of `STARTS`
 
 
@@ -70,7 +70,7 @@ class Suite:
             tuple(_existing(folder / str(name), file) for name in _listed(content["base"])),
             None if pretraining is None else _existing(folder / str(pretraining), file),
             tuple(_arguments(content.get("pretraining_arguments") or {})),
-            tuple(_variant(file, str(name), start, pretraining) for name, start in content["variants"].items()),
+            tuple(_variants(file, content["variants"], pretraining)),
         )
 
     def only(self, names):
@@ -108,14 +108,16 @@ def _existing(path, suite):
     return path
 
 
-def _variant(suite, name, start, pretraining):
-    if start not in STARTS:
-        raise UserError(f"{suite}: '{name}' must be one of {', '.join(STARTS)}, not {start!r}")
-    if name in RESERVED:
-        raise UserError(f"{suite}: a variant cannot be called '{name}'; that folder is for something else")
-    if pretraining is None:
-        start = "none"
-    return Variant(name, _existing(suite.parent / f"{name}.yaml", suite), start)
+def _variants(suite, starts, pretraining):
+    first = []
+    for name, start in starts.items():
+        if start not in STARTS:
+            raise UserError(f"{suite}: '{name}' must be one of {', '.join(STARTS)}, not {start!r}")
+        if name in RESERVED:
+            raise UserError(f"{suite}: a variant cannot be called '{name}'; that folder is for something else")
+        files = [*first, _existing(suite.parent / f"{name}.yaml", suite)]
+        first = first or files
+        yield Variant(str(name), tuple(files), "none" if pretraining is None else start)
 
 
 def _arguments(mapping):

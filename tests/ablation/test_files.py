@@ -1,15 +1,16 @@
 """Each file of hparams/ablations changes what its name says, and nothing else: keys, parts and parameter counts."""
 
 import pytest
+from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from serenanet_modules.ablation.suite import Suite
-from serenanet_modules.config.hparams import Hparams, read_yaml
+from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.blocks.mamba2 import Mamba2
 from serenanet_modules.lobes.frontends.strided import StridedConv
 from serenanet_modules.runs.results import parameters
-from tests.support.presets import HPARAMS, preset
+from tests.support.presets import HPARAMS, MODELS, preset
 
 FOLDER = HPARAMS / "ablations"
 FILES = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem != "suite")
@@ -79,6 +80,11 @@ def load(base, *layers, given=GIVEN):
     return Hparams.load([*preset(base), *(FOLDER / f"{layer}.yaml" for layer in layers)], DATASET).override(given)
 
 
+def over_full(base, name, given=GIVEN):
+    """As the suite lays it."""
+    return load(base, "full", *([] if name == "full" else [name]), given=given)
+
+
 def differences(one, other, path=()):
     """Dotted keys whose values differ, of parts of another class the part's own."""
     found = {}
@@ -104,10 +110,22 @@ def test_changes_what_its_name_says(name, base):
         with pytest.raises(UserError, match="'pretrained' has no value; give it with --pretrained"):
             load(base, name, given=given)
     full = load(base, "full").tree
-    variant = load(base, name, given=given if CHANGED[name].get("pretrained", "") is None else GIVEN).tree
+    variant = over_full(base, name, given if CHANGED[name].get("pretrained", "") is None else GIVEN).tree
     changed = differences(full, variant)
     assert (variant["experiment"], changed.pop("experiment", name)) == (name, name)
     assert changed == CHANGED[name]
+
+
+@pytest.mark.parametrize("size", [name for name in MODELS if name.partition("/")[0] == "serenanet"])
+@pytest.mark.parametrize("name", FILES)
+def test_a_layer_changes_what_it_names_alone(name, size):
+    """Over every size of serenanet: no part comes or goes that the file does not say."""
+    own = YAML().load(FOLDER / f"{name}.yaml")
+    assert "extends" not in own
+    base = load(size, given=[pair for pair in GIVEN if pair[0] != "pretrained"]).tree
+    layered = Hparams.load([*preset(size), FOLDER / f"{name}.yaml"], DATASET).tree
+    changed = {key for key in base if differences({key: base[key]}, {key: layered[key]})} - {"data_folder", "n_units"}
+    assert changed <= own.keys() and "experiment" in changed
 
 
 def test_a_base_is_laid_under():
@@ -124,7 +142,7 @@ def _full():
 @pytest.mark.parametrize("name", FILES)
 def test_parts_and_parameters(name, full):
     """The built model has the full one's parts and counts, up to what the name says."""
-    model = load("serenanet/small", name).build()["model"]
+    model = over_full("serenanet/small", name).build()["model"]
     expected = {part: count for part, count in full.items() if part != "total"}
     assert expected["frontend"] == ATHM + REDUCE[4]
     for part, count in COUNTS.get(name, {}).items():
@@ -143,7 +161,5 @@ def test_the_suite_has_every_file():
     assert suite.variants[0].name == "full"
     starts = {variant.name: variant.pretraining for variant in suite.variants}
     for name, keys in CHANGED.items():
-        extends = read_yaml(FOLDER / f"{name}.yaml").get("extends")
-        assert extends == ("../serenanet.yaml" if name == "full" else "full.yaml")
         shaped = name.startswith(("no_athm", "resolution", "output_stride"))
         assert starts[name] == ("none" if keys.get("pretrained", "") is None else "own" if shaped else "shared")
