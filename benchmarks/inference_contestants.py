@@ -14,7 +14,7 @@ from serenanet_modules.decoding.greedy import collapse
 from serenanet_modules.errors import UserError
 from serenanet_modules.export.check import Eager
 from serenanet_modules.export.command import NAMES, export
-from serenanet_modules.runs.folder import for_use
+from serenanet_modules.runs.folder import for_use, write_hyperparams
 from serenanet_modules.runs.recogniser import PARTS, open_run
 
 FORMS = ("eager", "compiled", "onnx", "int8")
@@ -54,7 +54,7 @@ def untrained(files, work):
     hparams = Hparams.load(files)
     hparams.override([(key, "none") for key in ("dataset", "locale", "data_folder")])
     hparams.set("n_units", units.size)
-    (folder / "hyperparams.yaml").write_text(for_use(hparams).text, encoding="utf-8")
+    write_hyperparams(folder, for_use(hparams))
     torch.manual_seed(0)
     built = Hparams.load(folder / "hyperparams.yaml").only(PARTS).build()
     save_file(nn.ModuleDict({name: built[name] for name in PARTS}).state_dict(), folder / "weights.safetensors")

@@ -1,6 +1,7 @@
 """From a suite to runs: what must be trained, in which folders, and which variants share a run.
 
-Two variants whose merged hyper-parameters are the same, names and ``scoring`` aside, are one training: the one that
+Two variants whose merged hyper-parameters are the same, ``scoring`` and what has no effect on results aside, are one
+training: the one that
 stands first in the suite owns it. ``scoring`` changes no gradient: a variant that differs only there is another
 column of the same run's decoded texts.
 """
@@ -11,18 +12,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from serenanet_modules.config.foreign import check_format
 from serenanet_modules.config.hparams import Hparams, read_yaml, write_layer
+from serenanet_modules.config.keys import RUN, WEIGHTS, free_to_change
 from serenanet_modules.config.settings import read_command_line
 from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.errors import UserError
-from serenanet_modules.runs.folder import FREE_TO_CHANGE
 
 BASE = "base.yaml"
 OUTPUT = "output.txt"  # in a run's folder: what it printed
 SET_HERE = {"experiment": "", "output_folder": ", give --out", "seed": ", give --seeds", "pretrained": ""}
-NOT_TRAINING = ("experiment", "output_folder", "scoring")
-MAKE_WEIGHTS = ("number_of_epochs", "early_stopping_patience", "checkpoints_to_average")  # of those free to change
-WITHOUT_EFFECT = ("output_folder", "prepared_folder", "num_workers", "ckpt_interval_minutes")  # on results
+NOT_TRAINING = ("experiment", "scoring", *free_to_change(RUN))  # every run decodes each scoring
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,11 +75,11 @@ class Run:
         if not self._settings.is_file():
             return "new"
         changed, result = self._changed(), self.folder / "result.json"
-        if other := [key for key in changed if key not in FREE_TO_CHANGE]:
+        if other := [key for key in changed if key not in free_to_change()]:
             raise UserError(
                 f"{self.folder} holds a run with other settings ({', '.join(other)}); give --out, or delete that folder"
             )
-        if self.needs and (further := [key for key in self.needs._changed() if key in MAKE_WEIGHTS]):
+        if self.needs and (further := [key for key in self.needs._changed() if key in free_to_change(WEIGHTS)]):
             raise UserError(
                 f"{self.folder} started from {self.needs.folder}, whose {' and '.join(further)} would change now; give "
                 "--out, or delete both folders"
@@ -96,8 +96,10 @@ class Run:
         """Keys that have another value in the folder, if there is a run in it."""
         if not self._settings.is_file():
             return []
-        self.hparams.set("n_units", read_yaml(self._settings).get("n_units"))  # null became what the units gave
-        return self.hparams.differences(self._settings, WITHOUT_EFFECT)
+        held = read_yaml(self._settings)
+        check_format(held, self._settings)
+        self.hparams.set("n_units", held.get("n_units"))  # null became what the units gave
+        return self.hparams.differences(self._settings, free_to_change(RUN))
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ import os
 import shlex
 import sys
 
+from serenanet_modules import __version__
 from serenanet_modules.errors import UserError
 
 COMMANDS = (
-    *("train", "validate", "transcribe", "stream", "align", "evaluate", "export"),
+    *("train", "config", "validate", "transcribe", "stream", "align", "evaluate", "export"),
     *("serve", "ablate", "report", "compare", "lm", "demo"),
 )
 INTERRUPTED = 130  # what shells report for Ctrl-C
@@ -61,7 +62,19 @@ def _check_command(argv):
 
 
 class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose complaints are one sentence."""
+    """An ArgumentParser whose complaints are one sentence, and to which ``--a_b`` is ``--a-b``."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        options = {name.replace("_", "-"): name for name in self._option_string_actions}
+        spelled, rest = list(args), []
+        if "--" in spelled:
+            rest = spelled[spelled.index("--") :]
+            spelled = spelled[: spelled.index("--")]
+        for i, word in enumerate(spelled):
+            name, equals, value = word.partition("=")
+            if word.startswith("--") and name not in self._option_string_actions:
+                spelled[i] = options.get(name.replace("_", "-"), name) + equals + value
+        return super().parse_known_args([*spelled, *rest], namespace)
 
     def error(self, message):
         raise UserError(f"{message}; see {self.prog} --help")
@@ -69,6 +82,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser():
     parser = _Parser(prog="serenanet", description="Train and use speech recognisers with state-space parts.")
+    parser.add_argument("--version", action="version", version=f"serenanet {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
     for name in COMMANDS:
         importlib.import_module(f"{__name__}.{name}").add(commands, name)

@@ -20,7 +20,7 @@ def add(commands, name):
     )
     command.add_argument("--split", metavar="NAME", help="a set, or all dev, test or train sets (test)")
     command.add_argument(
-        "--data_folder", nargs="+", metavar="DIR", help="the recipe's corpus; where a manifest's relative paths start"
+        "--data-folder", nargs="+", metavar="DIR", help="the recipe's corpus; where a manifest's relative paths start"
     )
     command.add_argument("--locale", help="whose text rules are used (those of the run)")
     command.add_argument(

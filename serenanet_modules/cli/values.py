@@ -29,8 +29,8 @@ def names(text):
 
 
 def pairs(words):
-    """``--key value …`` -> [(key, value), …], the options of a recipe."""
+    """``--key value …`` -> [(key, value), …], the options of a recipe; hyphens in a key are underscores."""
     names = words[::2]
     if len(words) % 2 or not all(name.startswith("--") for name in names):
         raise UserError(f"{' '.join(words)}: options of a recipe come as --key value")
-    return [(name[2:], value) for name, value in zip(names, words[1::2], strict=True)]
+    return [(name[2:].replace("-", "_"), value) for name, value in zip(names, words[1::2], strict=True)]

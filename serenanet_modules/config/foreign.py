@@ -24,6 +24,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from serenanet_modules.errors import UserError
 
 FILE = "hyperparams.yaml"  # of a result folder
+FORMAT = 1  # of a result folder, which its hyperparams.yaml says; raise it when other code cannot read what is written
 TRUST = "SERENANET_TRUST"  # environment variable: further modules whose classes may be built, parted by commas
 
 ROOMS = frozenset(  # what these export may be built, and nothing else of this package
@@ -86,14 +87,16 @@ class Document:
 
     @classmethod
     def of_run(cls, folder):
-        """The hyperparams.yaml of a result folder; a link that leads out of it is refused too."""
+        """The hyperparams.yaml of a result folder; a link that leads out and another format are refused too."""
         inside(folder, FILE)
         file = Path(folder) / FILE
         try:
             with open(file, encoding="utf-8") as stream:
-                return cls(stream.read(MOST_TEXT + 1), file)
+                document = cls(stream.read(MOST_TEXT + 1), file)
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{file}: cannot be read as text ({error})") from None
+        check_format(document._part(lambda name, node: name.value == "format" and _untagged(node)).build(), file)
+        return document
 
     def __contains__(self, key):
         return any(name.value == key for name, _ in self._node.value)
@@ -133,6 +136,27 @@ class Document:
             raise
         except Exception as error:
             raise UserError(f"{self.source}: {one_line(error.__cause__ or error)}") from error
+
+
+def check_format(values, file):
+    """Refuse a result folder that another version of the code wrote.
+
+    Parameters
+    ----------
+    values : dict
+        Of its hyperparams.yaml.
+    file : Path
+        That file.
+
+    Raises
+    ------
+    UserError
+    """
+    if values.get("format") != FORMAT:
+        raise UserError(
+            f"{file}: the result folder has format {values.get('format', 'none')}, and this version of SerenaNet reads "
+            f"format {FORMAT}; use the version that wrote it, or train anew"
+        )
 
 
 def one_line(error):

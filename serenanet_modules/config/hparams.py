@@ -32,6 +32,7 @@ from serenanet_modules.runtime.files import replacing
 INCLUDE = "!include:"
 PLACEHOLDER = "!PLACEHOLDER"
 NAME = "!name:"
+COMMAND_LINE = "the command line"
 
 
 class Hparams:
@@ -47,15 +48,17 @@ class Hparams:
         Top-level keys whose values may be of any kind; by default those of the tree that have no value.
     files : list of Path, optional
         Files beside which a command line's includes may stand; ``source`` alone by default.
+    layers : list of (Path, CommentedMap), optional
+        What the tree was merged from, the lowest first; `told` names them.
     """
 
-    def __init__(self, source, tree, unset=None, files=None):
+    def __init__(self, source, tree, unset=None, files=None, layers=()):
         self.source, self.tree = Path(source), tree
         self._unset = _unset(tree) if unset is None else unset
-        self._files = files or [self.source]
+        self._files, self._layers = files or [self.source], list(layers)
 
     @classmethod
-    def load(cls, files, dataset=None, options=None):
+    def load(cls, files, dataset=None, options=None, needs=None):
         """Merge one or more files, all they extend, and a dataset's keys.
 
         Parameters
@@ -66,6 +69,8 @@ class Hparams:
             Plain keys of the dataset: the file that says so, and the value.
         options : mapping, optional
             Keys that only this dataset has, and their values.
+        needs : str, optional
+            A key that the lowest file must have, for otherwise it is a layer without what it is to be laid over.
 
         Raises
         ------
@@ -74,16 +79,20 @@ class Hparams:
         """
         files = [Path(file) for file in (files if isinstance(files, list) else [files])]
         (root, tree), *above = _stack(files, seen=())
+        if needs is not None and needs not in tree:
+            raise UserError(f"{root}: is to be laid over a model; give that first, such as hparams/serenanet.yaml")
         for key, value in (options or {}).items():
             if key in tree:
                 raise UserError(f"{root}: '{key}' is a hyper-parameter; the dataset's option needs another name")
             tree[key] = copy.deepcopy(value)
-        for key, (where, value) in (dataset or {}).items():
-            _merge(tree, CommentedMap({key: value}), where)
+        said = [(where, CommentedMap({key: value})) for key, (where, value) in (dataset or {}).items()]
+        for where, layer in said:
+            _merge(tree, layer, where)
         unset = _unset(tree)
         for where, layer in above:
             _merge(tree, layer, where, unset)
-        return cls(files[-1], tree, unset, files=[*files, root])
+        layers = [(root, tree), *said, *above]
+        return cls(files[-1], tree, unset, [*files, root], layers)
 
     def override(self, overrides):
         """Merge the command line: (key with dots, yaml text of the value) pairs.
@@ -93,9 +102,19 @@ class Hparams:
         UserError
             For an unknown key, a wrong type, or a key that has no value even now.
         """
+        return self.lay(overrides).complete()
+
+    def lay(self, overrides):
+        """As `override`; what has no value yet may come later."""
         self.__dict__.pop("text", None)
         for key, text in overrides:
-            _merge(self.tree, _nest(key, text, self._files), "the command line", self._unset)
+            layer = _nest(key, text, self._files)
+            _merge(self.tree, layer, COMMAND_LINE, self._unset)
+            self._layers.append((COMMAND_LINE, layer))
+        return self
+
+    def complete(self):
+        """Itself; refuses a key that has no value even now."""
         for key, node in self.tree.items():
             if is_placeholder(node):
                 raise UserError(f"{self.source}: '{key}' has no value; give it with --{key} VALUE")
@@ -103,6 +122,22 @@ class Hparams:
 
     def __contains__(self, key):
         return key in self.tree
+
+    @property
+    def layers(self):
+        """(file, what it says) of each layer, the lowest first, the command line last."""
+        return tuple(self._layers)
+
+    def is_switch(self, key):
+        """Whether a key, with dots, is true or false now."""
+        node = self.tree
+        for part in key.split("."):
+            node = node.get(part) if isinstance(node, CommentedMap) else None
+        return isinstance(node, bool)
+
+    def told(self):
+        """The merged document as yaml, with a comment on each line that names the layer that says it."""
+        return "\n".join(_told(self.tree, self._layers, ()))
 
     def set(self, key, value):
         """Give a top-level key its final value."""
@@ -132,7 +167,7 @@ class Hparams:
         return self._of(tree)
 
     def _of(self, tree):
-        return Hparams(self.source, tree, self._unset, self._files)
+        return Hparams(self.source, tree, self._unset, self._files, self._layers)
 
     def differences(self, file, free=()):
         """Top-level keys, ``free`` ones aside, that have another value in another standalone file.
@@ -212,6 +247,50 @@ def read_yaml(file):
 def is_placeholder(node):
     """Whether a node says that its value is still to come."""
     return _tag(node) == PLACEHOLDER
+
+
+def shown(node):
+    """One line of yaml for a value."""
+    if isinstance(node, TaggedScalar) and not node.value:
+        return _tag(node)
+    stream = io.StringIO()
+    yaml = _yaml()
+    yaml.default_flow_style = True
+    yaml.dump({"value": _uncommented(copy.deepcopy(node))}, stream)
+    return stream.getvalue().strip()[len("{value: ") : -1]
+
+
+def _uncommented(node):
+    if isinstance(node, (CommentedMap, CommentedSeq)):
+        node.ca.comment = None
+        node.ca.items.clear()
+        node.fa.set_flow_style()
+        for child in node.values() if isinstance(node, CommentedMap) else node:
+            _uncommented(child)
+    return node
+
+
+def _told(tree, layers, path):
+    """Lines of a mapping and what is below it."""
+    for key, node in tree.items():
+        here = (*path, key)
+        nested = isinstance(node, CommentedMap) and len(node) > 0
+        says = next(where for where, layer in reversed(layers) if _says(layer, here, nested) or layer is layers[0][1])
+        said_by = os.path.relpath(says) if isinstance(says, Path) else says
+        value = _tag(node) if nested else shown(node)
+        yield f"{'    ' * len(path)}{key}:{' ' * bool(value)}{value} # {said_by}"
+        if nested:
+            yield from _told(node, layers, here)
+
+
+def _says(layer, path, nested):
+    """Whether a layer gives the node of this path, or one in the place of what it stands in; keys alone merge."""
+    node = layer
+    for key in path:
+        if not isinstance(node, CommentedMap) or key not in node:
+            return node is not layer and (not isinstance(node, CommentedMap) or bool(_tag(node)))
+        node = node[key]
+    return not nested or bool(_tag(node))
 
 
 def _unset(tree):

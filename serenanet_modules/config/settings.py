@@ -7,39 +7,32 @@ from collections import defaultdict
 import torch
 from speechbrain.utils.run_opts import RunOptions
 
-from serenanet_modules.config.hparams import Hparams
+from serenanet_modules.config.hparams import Hparams, shown
+from serenanet_modules.config.keys import KEYS, SECTIONS
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.backend import check_backend
 
-CHOICES = (
-    ("precision", ("fp32", "bf16", "fp16")),
-    ("scoring", ("decoder", "car", "average")),
-    ("units", ("char", "bpe", "unigram", "phoneme")),
-    ("targets", ("acoustic", "phoneme_seeded")),
-)
-LEAST = {  # smallest value that makes sense
-    "number_of_epochs": 1,
-    "grad_accumulation_factor": 1,
-    "checkpoints_to_average": 1,
-    "max_batch_seconds": 1,
-    "num_workers": 0,
-    "early_stopping_patience": 0,
-    "nonfinite_patience": 0,
-    "warmup_steps": 0,
-    "weight_decay": 0,
-    "beam_size": 0,
-    "attention_beam_size": 0,
-    "lm_order": 2,
-    "lr": 0,
-    "pessl_weight": 0,
-    "n_clusters": 2,
-    "cluster_frames": 1,
-    "iteration": 1,
+RUN_OPTIONS = {
+    "device": "cpu, cuda, cuda:0, …; by default a GPU where there is one",
+    "distributed_backend": "of several processes: nccl, or gloo on CPUs",
+    "eval_precision": "of evaluation: fp32, bf16 or fp16",
+    "noprogressbar": "no progress bars",
+    "tqdm_colored_bar": "coloured progress bars",
 }
-NUMBERS = ("lm_weight", "word_score", "decoding_ctc_weight")  # or null
-WHOLE_NUMBERS = ("n_units", "cluster_layer")  # or null
-SEVERAL = ("data_folder", "text")  # keys whose values make a list: --data_folder A B, or --data_folder of each
-RUN_OPTIONS = ("device", "distributed_backend", "eval_precision", "noprogressbar", "tqdm_colored_bar")
+USAGE = """\
+usage: {script} FILE [FILE …] [--key value …]
+
+Train, or go on in the result folder, then evaluate. The first FILE is a model, hparams/<model>.yaml. Each further one
+is laid over those before it: a size, hparams/sizes/<model>/<size>.yaml; a machine, hparams/machine/*.yaml; an ablation,
+hparams/ablations/*.yaml; or a file of your own. The command line comes last:
+
+  --key value          any key of the files: --lr 0.0005. Hyphens and underscores are the same
+  --part.key value     inside a part: --encoder.n_layers 4
+  --key                a switch is on: --length_normalisation
+  --part '!include:frontends/conv2d.yaml'    another part, looked for beside the files
+
+serenanet config FILE … [--key value …] prints the result, and which file says what.
+"""
 
 
 def check_values(plain, where):
@@ -56,27 +49,11 @@ def check_values(plain, where):
     ------
     UserError
     """
-    for key, choices in CHOICES:
-        if key in plain and plain[key] not in choices:
-            raise UserError(f"{where}: '{key}' must be one of {', '.join(choices)}, not {plain[key]}")
-    for key, least in LEAST.items():
-        if key in plain and plain[key] < least:
-            raise UserError(f"{where}: '{key}' must be at least {least}, not {plain[key]}")
-    if not plain["max_grad_norm"] > 0:  # a negative one would turn every gradient round
-        raise UserError(f"{where}: 'max_grad_norm' must be more than 0; a large number switches clipping off")
-    for key in NUMBERS:
-        if not isinstance(plain.get(key), int | float | None):
-            raise UserError(f"{where}: '{key}' must be a number or null, not {plain[key]!r}")
-    for key in WHOLE_NUMBERS:
-        if not isinstance(plain.get(key), int | None):
-            raise UserError(f"{where}: '{key}' must be a whole number or null, not {plain[key]!r}")
-    preparation = plain.get("preparation", {"jobs": None})  # recipes of text alone prepare no audio
-    for key, value in preparation.items():
-        if not (isinstance(value, int | float) or (key == "jobs" and value is None)):
-            raise UserError(f"{where}: 'preparation.{key}' must be a number, not {value!r}")
-    jobs = preparation["jobs"]
-    if jobs is not None and not (isinstance(jobs, int) and jobs >= 1):
-        raise UserError(f"{where}: 'preparation.jobs' must be a whole number from 1 or null, not {jobs!r}")
+    for name, key in KEYS.items():
+        holder, _, inner = name.rpartition(".")
+        values = plain.get(holder, {}) if holder else plain
+        if inner in values:
+            key.check(values[inner], where)
 
 
 def check_machine(plain, device, where):
@@ -107,26 +84,51 @@ def read_command_line(recipe, argv):
     ------
     UserError
     """
+    hparams, overrides, options = read_layers(recipe, argv)
+    return hparams.complete(), overrides, options
+
+
+def read_layers(recipe, argv):
+    """As `read_command_line`, with keys that may have no value yet, and ``recipe`` None for no recipe."""
     files = list(itertools.takewhile(lambda argument: not argument.startswith("-"), argv))
     if not files:
-        raise UserError("give a hyper-parameter file first, such as hparams/serenanet.yaml")
-    hparams = Hparams.load(files, {k: (recipe.file, v) for k, v in recipe.keys.items()}, recipe.options)
+        raise UserError("give a hyper-parameter file first, such as hparams/serenanet.yaml; --help says more")
+    dataset = {} if recipe is None else {key: (recipe.file, value) for key, value in recipe.keys.items()}
+    hparams = Hparams.load(files, dataset, {} if recipe is None else recipe.options, needs="brain")
     overrides, options = split_arguments(argv[len(files) :], hparams)
-    return hparams.override(overrides), overrides, options
+    return hparams.lay(overrides), overrides, options
 
 
 def split_arguments(arguments, hparams):
     """Separate ``--key value`` pairs of the file from SpeechBrain's run options.
 
-    A key of the file is the file's, also where SpeechBrain has an option of that name.
+    A key of the file is the file's, also where SpeechBrain has an option of that name. Hyphens stand for underscores,
+    and a switch without a value is on.
 
     Returns
     -------
     tuple
         (key, value) pairs, and a list of options for `speechbrain.parse_arguments`.
     """
-    known = set(RunOptions().as_dict())
+    known = RunOptions().as_dict()
     overrides, options, several = [], [], defaultdict(list)
+    for key, given in _given(arguments):
+        if key in known and key not in hparams:
+            options += _run_option(key, given, known[key])
+        elif key in KEYS and KEYS[key].several and given:
+            several[key] += given
+        elif not given and hparams.is_switch(key):
+            overrides.append((key, "true"))
+        elif len(given) == 1:
+            overrides.append((key, given[0]))
+        else:
+            raise UserError(f"the command line: '--{key}' needs one value, not {len(given)}")
+    overrides += [(key, json.dumps(given) if len(given) > 1 else given[0]) for key, given in several.items()]
+    return overrides, options
+
+
+def _given(arguments):
+    """(key with underscores, its values) of each ``--key``, ``--key value …`` or ``--key=value``."""
     waiting = list(arguments)
     while waiting:
         first = waiting.pop(0)
@@ -136,17 +138,36 @@ def split_arguments(arguments, hparams):
         given = [value] if equals else []
         while not equals and waiting and not waiting[0].startswith("--"):
             given.append(waiting.pop(0))
-        if key in known and key not in hparams:
-            if key not in RUN_OPTIONS:
-                raise UserError(
-                    f"the command line: '--{key}' of SpeechBrain is not supported here; {', '.join(RUN_OPTIONS)} are"
-                )
-            options += [f"--{key}", *given]
-        elif key in SEVERAL and given:
-            several[key] += given
-        elif len(given) == 1:
-            overrides.append((key, given[0]))
-        else:
-            raise UserError(f"the command line: '--{key}' needs one value, not {len(given)}")
-    overrides += [(key, json.dumps(given) if len(given) > 1 else given[0]) for key, given in several.items()]
-    return overrides, options
+        yield key.replace("-", "_"), given
+
+
+def _run_option(key, given, default):
+    if key not in RUN_OPTIONS:
+        raise UserError(
+            f"the command line: '--{key}' of SpeechBrain is not supported here; {', '.join(RUN_OPTIONS)} are"
+        )
+    if not isinstance(default, bool):
+        return [f"--{key}", *given]
+    if given not in ([], ["true"], ["false"]):
+        raise UserError(f"the command line: '--{key}' must be true or false, not {' '.join(given)}")
+    return [] if given == ["false"] else [f"--{key}"]
+
+
+def help_text(recipe, script):
+    """What a recipe's train.py takes, for people.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    script : str
+        How train.py was called.
+    """
+    own = {**recipe.keys, **recipe.options}
+    groups = {f"This recipe's own, {recipe.file}": {key: shown(value) for key, value in own.items()}}
+    for section, keys in SECTIONS.items():
+        groups[section] = {key.name: f"{key.meaning}; {key.values}" for key in keys}
+    groups["Run options, which leave no trace in the result folder"] = RUN_OPTIONS
+    lines = [USAGE.format(script=script), "Not every model has every key."]
+    for title, group in groups.items():
+        lines += ["", f"{title}:", *(f"  --{name:<36} {meaning}" for name, meaning in group.items())]
+    return "\n".join(lines)

@@ -4,16 +4,12 @@ import contextlib
 
 from filelock import Timeout
 
+from serenanet_modules.config.foreign import FILE, FORMAT, check_format
+from serenanet_modules.config.hparams import read_yaml
+from serenanet_modules.config.keys import free_to_change
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import locked, replacing, sweep
-
-FREE_TO_CHANGE = (  # when a run goes on in a result folder; data and units are compared by what they hold
-    *("number_of_epochs", "early_stopping_patience", "checkpoints_to_average", "nonfinite_patience"),
-    *("num_workers", "ckpt_interval_minutes", "output_folder", "data_folder", "prepared_folder", "preparation"),
-    *("beam_size", "lm", "lm_order", "lm_weight", "word_score"),
-    *("attention_beam_size", "decoding_ctc_weight", "length_normalisation", "neural_lm"),
-)
 
 ENCODER_ASR = """
 # What SpeechBrain's EncoderASR reads beside features and model
@@ -61,6 +57,12 @@ def for_use(hparams):
     return hparams.extended(ENCODER_ASR).named("brain")
 
 
+def write_hyperparams(folder, hparams):
+    """hyperparams.yaml, with the version of the folder's format."""
+    with replacing(folder / FILE) as path:
+        path.write_text(hparams.extended(f"format: {FORMAT}\n").text, encoding="utf-8")
+
+
 def claim(folder, hparams, data, recogniser=False):
     """Write what a run is into its folder; refuse a folder whose run was another one.
 
@@ -73,9 +75,10 @@ def claim(folder, hparams, data, recogniser=False):
     recogniser : bool
         Whether it trains one, which the folder then offers to SpeechBrain too.
     """
-    file, data_file = folder / "hyperparams.yaml", folder / "save" / "data.txt"
+    file, data_file = folder / FILE, folder / "save" / "data.txt"
     if file.is_file():
-        changed = hparams.differences(file, FREE_TO_CHANGE)
+        check_format(read_yaml(file), file)
+        changed = hparams.differences(file, free_to_change())
         if data_file.is_file() and data_file.read_text(encoding="utf-8") != data:
             changed.append("the data")
         if changed:
@@ -83,7 +86,6 @@ def claim(folder, hparams, data, recogniser=False):
                 f"{folder} holds a run with other settings ({', '.join(changed)}); give this one its own "
                 "--experiment NAME, or delete that folder"
             )
-    with replacing(file) as path:
-        path.write_text((for_use(hparams) if recogniser else hparams).text, encoding="utf-8")
+    write_hyperparams(folder, for_use(hparams) if recogniser else hparams)
     with replacing(data_file) as path:
         path.write_text(data, encoding="utf-8")

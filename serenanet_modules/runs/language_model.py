@@ -36,6 +36,7 @@ class NeuralLMRun:
                 "recipes/LibriSpeech/LM"
             )
         inside(self.folder, *NEEDED, "save/units/units.model")
+        self._document = Document.of_run(self.folder)
 
     def _result(self):
         path = self.folder / "result.json"
@@ -62,7 +63,7 @@ class NeuralLMRun:
         """
         self.check(units)
         path = self.folder / "weights.safetensors"
-        model = Document.of_run(self.folder).only(("model",)).build(path)["model"]
+        model = self._document.only(("model",)).build(path)["model"]
         try:
             tensors = load_file(path)
             model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()})

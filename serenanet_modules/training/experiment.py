@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from speechbrain.utils.checkpoints import average_checkpoints
 from torch import nn
 
-from serenanet_modules.config.settings import check_machine, check_values, read_command_line
+from serenanet_modules.config.settings import check_machine, check_values, help_text, read_command_line
 from serenanet_modules.data import corpora
 from serenanet_modules.data.batching import BatchSampler, Utterances, loader_of, make_loader
 from serenanet_modules.data.manifest import SPLITS, read_manifest, role
@@ -58,7 +58,11 @@ def main(train_file, argv=None):
     argv : list of str, optional
         Hyper-parameter files, then ``--key value`` pairs and SpeechBrain's run options.
     """
-    conclude(lambda: Experiment.from_command_line(Path(train_file).parent, argv or sys.argv[1:]))
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or {"-h", "--help"}.intersection(argv):
+        print(help_text(Recipe(Path(train_file).parent), train_file))
+        sys.exit(0 if argv else 2)
+    conclude(lambda: Experiment.from_command_line(Path(train_file).parent, argv))
 
 
 def conclude(experiment):

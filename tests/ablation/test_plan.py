@@ -8,7 +8,7 @@ from serenanet_modules.ablation.command import listing
 from serenanet_modules.ablation.plan import Planner
 from serenanet_modules.ablation.suite import Suite
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.files import replacing
+from serenanet_modules.runs.folder import write_hyperparams
 from tests.support.ablations import DATA, RECIPE, SUITE
 from tests.support.presets import preset
 from tests.support.tiny import ROOT
@@ -120,7 +120,7 @@ def pretend(run, finished):
     """Leave what a run of these settings leaves; its units gave 30."""
     run.folder.mkdir(parents=True)
     run.hparams.set("n_units", 30)
-    (run.folder / "hyperparams.yaml").write_text(run.hparams.text)
+    write_hyperparams(run.folder, run.hparams)
     if finished:
         (run.folder / "result.json").write_text("{}")
 
@@ -133,8 +133,7 @@ def test_states(planned):
     assert [run.state() for run in planned(only={"no_pessl"}, seeds=3).runs] == ["finished", "begun", "new"]
     more = planned(["--number_of_epochs", "90"], only={"no_pessl"}).runs[0]
     assert more.state() == "begun"
-    with replacing(first.folder / "hyperparams.yaml") as path:  # as that run does when it goes on
-        path.write_text(more.hparams.text)
+    write_hyperparams(first.folder, more.hparams)  # as that run does when it goes on
     assert more.state() == "begun", "the result is that of fewer epochs"
     other = planned(["--lr", "0.5"], only={"no_pessl"}).runs[0]
     with pytest.raises(UserError, match=r"no_pessl/1986 holds a run with other settings \(lr, "):

@@ -11,7 +11,7 @@ from hyperpyyaml import load_hyperpyyaml
 from safetensors.torch import save_file
 
 from serenanet_modules.config import foreign
-from serenanet_modules.config.foreign import Document
+from serenanet_modules.config.foreign import FORMAT, Document
 from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
@@ -114,7 +114,7 @@ def test_extends_reads_nothing(copy):
     """A run's file stands alone; what it extends is not looked at."""
     secret = copy.parent / "secret.yaml"
     secret.write_text("model: 1\n")
-    (copy / "hyperparams.yaml").write_text(f"extends: {secret}\n")
+    (copy / "hyperparams.yaml").write_text(f"format: {FORMAT}\nextends: {secret}\n")
     with pytest.raises(UserError, match="has no 'model'"):
         Recognizer.from_folder(copy)
 
@@ -138,13 +138,12 @@ def test_every_kind_of_folder(touched, copy, tmp_path):
     text = f"model:\n    {attack}\n"
     (copy / "hyperparams.yaml").write_text(text)
     (copy / "result.json").write_text(json.dumps({"perplexity": 1}))
-    language_model = NeuralLMRun(copy)
     about = {"hyperparams": text, "targets": "acoustic", "iteration": 2, "layer": 1}
     save_file({"centroids": torch.zeros(2, 3)}, copy / "save/clusters.safetensors", {"clusters": json.dumps(about)})
     from serenanet_modules.data.units import load_units
 
     for opening in (
-        lambda: language_model.model(load_units(copy / "save/units")),
+        lambda: NeuralLMRun(copy).model(load_units(copy / "save/units")),
         lambda: load_clusters(copy / "save/clusters.safetensors"),
         lambda: _pretrained(copy),
     ):

@@ -11,6 +11,7 @@ import soxr
 import torch
 from safetensors.torch import save_file
 
+from serenanet_modules.config.foreign import FORMAT
 from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.data.sources import Piece
@@ -232,7 +233,7 @@ def test_a_folder_needs_no_checkpoint_nor_scores(tiny, clips, alone, tmp_path):
 
 
 def _spoil_yaml(folder):
-    (folder / "hyperparams.yaml").write_text("a: 1\n")
+    (folder / "hyperparams.yaml").write_text(f"format: {FORMAT}\na: 1\n")
 
 
 def _spoil_weights(folder):

@@ -8,6 +8,7 @@ from torch import nn
 from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.data.units import train_units
 from serenanet_modules.lobes.blocks.chunking import DynamicChunking
+from serenanet_modules.runs.folder import write_hyperparams
 from tests.support.presets import preset
 
 TEXTS = ["kisu hiki alikitengeneza mwaka jana", "ng'ombe wanakula majani", "habari za asubuhi"]
@@ -37,7 +38,7 @@ def make_result(folder, hparams, *overrides, units="char", vocab_size=None):
     asked = Hparams.load(preset(hparams), dataset={k: ("the test", v) for k, v in given.items()})
     asked.override([("output_folder", str(folder)), ("n_mels", "40"), ("features.n_fft", "512"), *overrides])
     asked.set("n_units", outputs.size)
-    (folder / "hyperparams.yaml").write_text(asked.text, encoding="utf-8")
+    write_hyperparams(folder, asked)
     torch.manual_seed(0)
     built = asked.build()
     modules = nn.ModuleDict({name: built[name] for name in ("features", "model")})

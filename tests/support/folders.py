@@ -9,7 +9,7 @@ from torch import nn
 from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.data.units import train_units
 from serenanet_modules.lobes.ctc_model import CTCModel
-from serenanet_modules.runs.folder import for_use
+from serenanet_modules.runs.folder import for_use, write_hyperparams
 from tests.support.tiny import Run, command, make_corpus
 
 BLANK_PENALTY = 10.0  # nats: after a few steps a CTC model says blank and nothing else
@@ -62,7 +62,7 @@ def make_random_result(folder, hparams, *overrides, units="char", texts=("mama a
     hparams = Hparams.load(hparams)
     hparams.override([("data_folder", "none"), ("dataset", "Random/sw"), ("locale", "sw"), *overrides])
     hparams.set("n_units", units.size)
-    (folder / "hyperparams.yaml").write_text(for_use(hparams).text, encoding="utf-8")
+    write_hyperparams(folder, for_use(hparams))
     torch.manual_seed(1)
     built = hparams.build()
     with torch.no_grad():

@@ -1,0 +1,32 @@
+"""``serenanet config``."""
+
+from serenanet_modules.errors import UserError
+
+
+def add(commands, name):
+    command = commands.add_parser(
+        name,
+        help="print merged hyper-parameters, and which file says what",
+        epilog="Further --key value pairs are laid over the files, as train.py does; none needs to have a value yet.",
+    )
+    command.add_argument("files", metavar="FILE", nargs="*", help="a model, then layers: a size, a machine, …")
+    command.add_argument("--recipe", metavar="RECIPE", help="whose keys are laid under, such as recipes/CommonVoice/sw")
+    command.add_argument("--table", action="store_true", help="print what every key may be instead: docs/hparams.md")
+    command.set_defaults(run=_config, takes_more=True)
+
+
+def _config(arguments):
+    from serenanet_modules.config.keys import page
+
+    if arguments.table:
+        print(page(), end="")
+        return 0
+    from serenanet_modules.config.settings import read_layers
+    from serenanet_modules.data.recipe import Recipe
+
+    recipe = None if arguments.recipe is None else Recipe(arguments.recipe)
+    hparams, _, options = read_layers(recipe, [*arguments.files, *arguments.more])
+    if options:
+        raise UserError(f"{' '.join(options)}: a run option, which stands in no file")
+    print(hparams.told())
+    return 0

@@ -1,0 +1,250 @@
+"""The table of hyper-parameters: what each key may be, what it means, and what a change of it changes.
+
+Errors about values, what may change when a run goes on in its folder, what ablations train once, ``--help`` and
+docs/hparams.md are made from it. A key that is not here, such as a recipe's option or one of a task of your own, is
+compared when a run goes on, and its task checks its value.
+"""
+
+import math
+from dataclasses import dataclass
+
+from serenanet_modules.errors import UserError
+
+WHOLE, NUMBER, TEXT, SWITCH, LIST, MAPPING, PART = (
+    *("a whole number", "a number", "a text", "true or false", "a list", "a mapping of keys to values", "a part"),
+)
+TYPES = {WHOLE: int, NUMBER: (int, float), TEXT: (str, int, float), SWITCH: bool, LIST: list, MAPPING: dict}
+LARGEST = 10**12  # of a number that says no other bound: more is a slip, and what reads it overflows
+DATA, WEIGHTS, DECODING, RUN = "data", "weights", "decoding", "run"  # what a key has an effect on
+
+
+@dataclass(frozen=True)
+class Key:
+    """A hyper-parameter.
+
+    Attributes
+    ----------
+    name : str
+        With dots where it stands inside a mapping.
+    kind : str
+        What its value is.
+    effect : str
+        ``data``: what is read; ``weights``: what is learned; ``decoding``: the texts of what is learned; ``run``:
+        where, when and by what it is computed.
+    meaning : str
+        One line.
+    least, most : float, optional
+        Bounds, included.
+    above : float, optional
+        A bound that is not included.
+    choices : tuple of str
+        All values, where they are few.
+    null : bool
+        Whether it may have no value.
+    several : bool
+        Whether a list of such values does too: ``--data_folder A B``.
+    free : bool, optional
+        Whether it may change when a run goes on in its folder; by default where it has no effect on data or weights.
+    """
+
+    name: str
+    kind: str
+    effect: str
+    meaning: str
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    choices: tuple[str, ...] = ()
+    null: bool = False
+    several: bool = False
+    free: bool | None = None
+
+    @property
+    def values(self):
+        """What it may be, in words: ``a number from 0 to 1, or null``."""
+        words = f"one of {', '.join(self.choices)}" if self.choices else self.kind
+        words += "" if self.least is None else f" from {self.least}"
+        words += "" if self.most is None else f" to {self.most}"
+        words += "" if self.above is None else f" above {self.above}"
+        words += ", or a list of them" if self.several else ""
+        return words + (", or null" if self.null else "")
+
+    def check(self, value, where):
+        """Refuse a value that cannot be.
+
+        Raises
+        ------
+        UserError
+        """
+        if wrong := self._wrong(value):
+            raise UserError(f"{where}: '{self.name}' must be {wrong}, not {value!r} ({self.meaning})")
+
+    def _wrong(self, value):
+        """What the value should be in the place of what it is, or None."""
+        if (value is None and self.null) or self.kind == PART or (self.several and isinstance(value, list)):
+            return None
+        if not isinstance(value, TYPES[self.kind]) or (isinstance(value, bool) and self.kind != SWITCH):
+            return self._kind
+        if self.choices:
+            return None if value in self.choices else self.values
+        if self.kind not in (WHOLE, NUMBER):
+            return None
+        if not math.isfinite(value):
+            return "a finite number"
+        least, most = -LARGEST if self.least is None else self.least, LARGEST if self.most is None else self.most
+        if self.above is not None and not value > self.above:
+            return f"more than {self.above}"
+        if least <= value <= most:
+            return None
+        if self.least is not None and self.most is not None:
+            return f"between {least} and {most}"
+        if self.null:
+            return self._kind
+        return f"at least {least}" if value < least else f"at most {most}"
+
+    @property
+    def _kind(self):
+        return self.kind + ("" if self.least is None else f" from {self.least}") * self.null + " or null" * self.null
+
+
+SECTIONS = {
+    "Run": (
+        Key("experiment", TEXT, RUN, "name of the result folder, and of rows in reports", free=False),
+        Key("seed", WHOLE, WEIGHTS, "of all that is random", least=0, most=2**32 - 1),
+        Key("brain", PART, WEIGHTS, "the task: a class of serenanet_modules.training.brains"),
+    ),
+    "Folders": (
+        Key("dataset", TEXT, DATA, "name of the corpus, from the recipe's dataset.yaml"),
+        Key("locale", TEXT, DATA, "language whose text rules are used, from the recipe's dataset.yaml"),
+        Key("data_folder", TEXT, DATA, "the corpus: a folder or a manifest file", null=True, several=True, free=True),
+        Key("output_folder", TEXT, RUN, "the result folder"),
+        Key("prepared_folder", TEXT, RUN, "decoded audio and manifests, shared by experiments"),
+        Key("acoustic", TEXT, DATA, "result folder of the recogniser whose units a language model has"),
+        Key("text", TEXT, DATA, "text of a language model, one sentence a line", null=True, several=True),
+        Key("held_out", TEXT, DATA, "text to select and measure by", null=True),
+    ),
+    "Data": (
+        Key("preparation", MAPPING, DATA, "rules of the preparation", free=True),
+        Key("preparation.min_duration", NUMBER, DATA, "seconds of a training utterance", least=0),
+        Key("preparation.max_duration", NUMBER, DATA, "seconds of a training utterance", above=0),
+        Key("preparation.frame_rate", NUMBER, DATA, "Hz of the encoder's output", above=0),
+        Key("preparation.frames_per_character", NUMBER, DATA, "least of a training utterance", least=0),
+        Key("preparation.jobs", WHOLE, RUN, "threads; null is one per core", least=1, null=True),
+        Key("held_out_share", NUMBER, DATA, "of the sentences, where held_out is null", above=0, most=1),
+        Key("max_sentences", WHOLE, DATA, "of a language model's training; null is all", least=1, null=True),
+        Key("max_labels", WHOLE, DATA, "of a sentence; longer ones are left out", least=1),
+    ),
+    "Units": (
+        Key("units", TEXT, WEIGHTS, "what the outputs stand for", choices=("char", "bpe", "unigram", "phoneme")),
+        Key("vocab_size", WHOLE, WEIGHTS, "number of bpe and unigram units", least=2),
+        Key("n_units", WHOLE, WEIGHTS, "classes, blank included; null takes what the units give", least=1, null=True),
+    ),
+    "Pre-training": (
+        Key("pretrained", TEXT, WEIGHTS, "result folder of a pre-training to start from", null=True),
+        Key("n_clusters", WHOLE, WEIGHTS, "acoustic classes", least=2),
+        Key("cluster_frames", WHOLE, WEIGHTS, "10 ms frames that the clusters are fitted on", least=1),
+        Key("targets", TEXT, WEIGHTS, "where clusters begin", choices=("acoustic", "phoneme_seeded")),
+        Key("iteration", WHOLE, WEIGHTS, "one more than that of `pretrained`", least=1),
+        Key(
+            "cluster_layer",
+            WHOLE,
+            WEIGHTS,
+            "encoder layer of the next ones; null: the middle",
+            least=1,
+            null=True,
+        ),
+    ),
+    "Training": (
+        Key("number_of_epochs", WHOLE, WEIGHTS, "at most", least=1, free=True),
+        Key("max_batch_seconds", NUMBER, WEIGHTS, "of padded audio in a micro-batch", least=1),
+        Key("max_batch_labels", WHOLE, WEIGHTS, "of padded sentences in a micro-batch", least=1),
+        Key("num_workers", WHOLE, RUN, "processes that read audio", least=0),
+        Key("precision", TEXT, WEIGHTS, "of the forward pass; fp16 on a GPU only", choices=("fp32", "bf16", "fp16")),
+        Key("grad_accumulation_factor", WHOLE, WEIGHTS, "micro-batches in an optimizer step", least=1),
+        Key("max_grad_norm", NUMBER, WEIGHTS, "gradients are clipped to; a large number switches it off", above=0),
+        Key("nonfinite_patience", WHOLE, RUN, "skipped optimizer steps before giving up", least=0),
+        Key("ckpt_interval_minutes", NUMBER, RUN, "between checkpoints inside an epoch", least=0),
+        Key("early_stopping_patience", WHOLE, WEIGHTS, "epochs without a better dev measure", least=0, free=True),
+        Key("checkpoints_to_average", WHOLE, WEIGHTS, "the best on dev", least=1, free=True),
+        Key("lr", NUMBER, WEIGHTS, "peak of the learning rate", least=0),
+        Key("warmup_steps", WHOLE, WEIGHTS, "optimizer steps to the peak", least=0),
+        Key("final_lr_share", NUMBER, WEIGHTS, "of lr, reached on a cosine at the last epoch", least=0, most=1),
+        Key("weight_decay", NUMBER, WEIGHTS, "of AdamW", least=0),
+        Key("ctc_weight", NUMBER, WEIGHTS, "an attention decoder's loss has the rest of 1", least=0, most=1),
+        Key("label_smoothing", NUMBER, WEIGHTS, "of the attention decoder's labels", least=0, most=1),
+        Key("pessl_weight", NUMBER, WEIGHTS, "of masked prediction beside CTC", least=0),
+        Key("car_weight", NUMBER, WEIGHTS, "of KL(decoder || CAR)", least=0),
+        Key("car_ctc_weight", NUMBER, WEIGHTS, "of a CTC loss of CAR's own", least=0),
+        Key("gate_l2", NUMBER, WEIGHTS, "of the mean square of ATHM's gates", least=0),
+        Key("car_l2", NUMBER, WEIGHTS, "of CAR's regulariser", least=0),
+        Key("ratio_loss", NUMBER, WEIGHTS, "of an encoder with learned chunks", least=0),
+    ),
+    "Decoding": (
+        Key(
+            *("scoring", TEXT, DECODING, "output that selects checkpoints and is decoded"),
+            choices=("decoder", "car", "average"),
+            free=False,  # it has chosen the checkpoints
+        ),
+        Key("attention_beam_size", WHOLE, DECODING, "of the joint search; 0 for none", least=0),
+        Key("decoding_ctc_weight", NUMBER, DECODING, "in the joint search; null tunes it", least=0, most=1, null=True),
+        Key("length_normalisation", SWITCH, DECODING, "finished hypotheses compare by their score per label"),
+        Key("neural_lm", TEXT, DECODING, "result folder of a language model of the same units", null=True),
+        Key("beam_size", WHOLE, DECODING, "of the CTC prefix search; 0 for none", least=0),
+        Key("lm", TEXT, DECODING, "an ARPA file, or auto: estimated from the training transcripts", null=True),
+        Key("lm_order", WHOLE, DECODING, "words of auto's n-grams", least=2),
+        Key("lm_weight", NUMBER, DECODING, "null tunes it on dev", null=True),
+        Key("word_score", NUMBER, DECODING, "a bonus for each word; null tunes it on dev", null=True),
+    ),
+    "Model": (
+        Key("n_mels", WHOLE, WEIGHTS, "mel filters", least=1),
+        Key("features", PART, WEIGHTS, "from waveforms to what the front end reads"),
+        Key("d_model", WHOLE, WEIGHTS, "width of the encoder", least=1),
+        Key("dropout", NUMBER, WEIGHTS, "of all parts", least=0, most=1),
+        Key("output_stride", WHOLE, WEIGHTS, "10 ms frames per encoder frame", least=1),
+        Key("frontend", PART, WEIGHTS, "a file of frontends/"),
+        Key("encoder", PART, WEIGHTS, "a file of encoders/"),
+        Key("pessl", PART, WEIGHTS, "pretraining/pessl.yaml", null=True),
+        Key("car", PART, WEIGHTS, "refinement/car.yaml", null=True),
+        Key("attention_decoder", PART, WEIGHTS, "a file of decoders/", null=True),
+        Key("model", PART, WEIGHTS, "what the parts make"),
+        Key("modules", PART, WEIGHTS, "what is trained and saved"),
+    ),
+    "Optimizer and augmentation": (
+        Key("opt_class", PART, WEIGHTS, "the optimizer"),
+        Key("lr_schedule", PART, WEIGHTS, "the learning rate, a function of the step"),
+        Key("speed_perturb", PART, WEIGHTS, "of training waveforms", null=True),
+        Key("spec_augment", PART, WEIGHTS, "of training features", null=True),
+    ),
+}
+KEYS = {key.name: key for section in SECTIONS.values() for key in section}
+
+
+def free_to_change(effect=None):
+    """Names of keys that may change when a run goes on in its folder, all or those with one effect."""
+    return tuple(
+        name
+        for name, key in KEYS.items()
+        if (key.effect in (DECODING, RUN) if key.free is None else key.free) and effect in (None, key.effect)
+    )
+
+
+HEADING = """\
+# Hyper-parameters
+
+Written by `serenanet config --table`; how files and layers stack: [training.md](training.md). *Effect*: on the data
+that are read, the weights that are learned, the decoding of what is learned, or the run (where, when and by what it is
+computed). *Goes on*: may change when a run goes on in its result folder.
+"""
+
+
+def page():
+    """docs/hparams.md: the table as Markdown."""
+    lines = [HEADING]
+    free = free_to_change()
+    for section, keys in SECTIONS.items():
+        lines += [f"## {section}", "", "| key | value | meaning | effect | goes on |", "|---|---|---|---|---|"]
+        for key in keys:
+            goes_on, meaning = "yes" if key.name in free else "", key.meaning.replace("|", "\\|")
+            lines.append(f"| `{key.name}` | {key.values} | {meaning} | {key.effect} | {goes_on} |")
+        lines.append("")
+    return "\n".join(lines)

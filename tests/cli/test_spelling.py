@@ -1,0 +1,63 @@
+"""Options with hyphens and with underscores, of every command; and what asks for help or a version."""
+
+import pytest
+
+import serenanet_modules
+from serenanet_modules import cli
+
+COMMANDS = cli._parser()._subparsers._group_actions[0].choices
+OPTIONS = [
+    (command, action)
+    for command, parser in COMMANDS.items()
+    for action in parser._actions
+    if any("-" in name.lstrip("-") for name in action.option_strings)
+]
+
+
+def test_some_options_have_several_words():
+    assert {("evaluate", "data_folder"), ("transcribe", "batch_seconds"), ("ablate", "dry_run")} <= {
+        (command, action.dest) for command, action in OPTIONS
+    }
+
+
+def words_for(action):
+    """A value on the command line for an argument."""
+    if action.nargs == 0:
+        return []
+    return [str(next(iter(action.choices)))] if action.choices else ["3"]
+
+
+@pytest.mark.parametrize("joined", ["=", " "])
+@pytest.mark.parametrize(("command", "action"), OPTIONS, ids=lambda x: getattr(x, "dest", x))
+def test_both_spellings(command, action, joined):
+    """They give the same, also as ``--option=value``; all options are written with hyphens in the help."""
+    (name,) = action.option_strings
+    assert "_" not in name
+    found = []
+    for spelled in (name, "--" + name[2:].replace("-", "_")):
+        given = [spelled, *words_for(action)]
+        given = ["=".join(given)] if joined == "=" else given
+        others = [a for a in COMMANDS[command]._actions if a is not action and a.required]
+        options = [word for a in others if a.option_strings for word in (a.option_strings[0], *words_for(a))]
+        needed = [word for a in others if not a.option_strings for word in words_for(a)]
+        parsed, more = cli._parser().parse_known_args([command, *needed, *options, *given])
+        assert not more
+        found.append(getattr(parsed, action.dest))
+    assert found[0] == found[1] != action.default
+
+
+def test_what_follows_two_hyphens_is_left_alone():
+    line = ["ablate", "--recipe", "r", "--suite", "s", "--dry_run", "--", "--dry_run", "x"]
+    parsed = cli._parser().parse_args(line)
+    assert parsed.dry_run and parsed.arguments == ["--dry_run", "x"]
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"serenanet {serenanet_modules.__version__}\n"
+
+
+def test_every_command_has_help():
+    for command, parser in COMMANDS.items():
+        assert parser.format_help().startswith(f"usage: serenanet {command}")
