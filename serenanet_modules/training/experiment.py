@@ -7,6 +7,7 @@ hyper-parameter ``brain`` names.
 import inspect
 import json
 import logging
+import os
 import signal
 import sys
 import time
@@ -60,7 +61,7 @@ def main(train_file, argv=None):
     """
     argv = sys.argv[1:] if argv is None else argv
     if not argv or {"-h", "--help"}.intersection(argv):
-        print(help_text(Recipe(Path(train_file).parent), train_file))
+        print(help_text(Recipe(Path(train_file).parent), os.path.relpath(train_file)))
         sys.exit(0 if argv else 2)
     conclude(lambda: Experiment.from_command_line(Path(train_file).parent, argv))
 

@@ -4,6 +4,7 @@ import pytest
 
 import serenanet_modules
 from serenanet_modules import cli
+from tests.support.tiny import ROOT
 
 COMMANDS = cli._parser()._subparsers._group_actions[0].choices
 OPTIONS = [
@@ -61,3 +62,16 @@ def test_version(capsys):
 def test_every_command_has_help():
     for command, parser in COMMANDS.items():
         assert parser.format_help().startswith(f"usage: serenanet {command}")
+
+
+@pytest.mark.parametrize(("words", "status"), [(["--help"], 0), (["hparams/serenanet.yaml", "-h"], 0), ([], 2)])
+def test_help_of_a_training(words, status, capsys, monkeypatch):
+    """``serenanet train RECIPE --help`` is train.py's: its usage, the recipe's own options, keys and run options."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", ["serenanet"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "recipes/Custom", *words])
+    out = capsys.readouterr().out
+    assert ended.value.code == status and out.startswith("usage: recipes/Custom/train.py FILE")
+    for option in ("--split_seed", "--data_folder", "--max_batch_seconds", "--noprogressbar"):
+        assert f"  {option} " in out
