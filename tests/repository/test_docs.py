@@ -53,7 +53,7 @@ def _anchors(document):
 def test_files_are_there(document):
     """Sources, scripts and hyper-parameter files by name or path, and whatever is said to stand in the checkout."""
     text = document.read_text(encoding="utf-8")
-    for name in set(re.findall(r"(?<![\w/.$-])((?:[\w-]+/)*[\w-]+\.(?:py|yaml|sh))\b", text)):
+    for name in set(re.findall(r"(?<![\w/.$>-])((?:[\w-]+/)*[\w-]+\.(?:py|yaml|sh))\b", text)):
         found = any((place / name).is_file() for place in (document.parent, *(ROOT / room for room in ROOMS_OF_FILES)))
         assert found or name in _names() or Path(name).name in OF_OTHERS, f"there is no {name}"
     for path in set(
