@@ -15,6 +15,7 @@ from speechbrain.utils.run_opts import RunOptions
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
 
+pytestmark = pytest.mark.slow  # together: each starts processes that import torch
 ROOT = Path(__file__).parents[2]
 HEADER = """
 import os, sys, time
