@@ -8,35 +8,7 @@ import pytest
 from serenanet_modules.export.check import Eager
 from serenanet_modules.export.command import export
 from serenanet_modules.runs.recogniser import open_run
-from tests.support.families import make_result, sounds
-
-CONMAMBA = (("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.d_ffn", "32"), ("encoder.kernel_size", "5"))
-CHUNKED = (
-    ("d_model", "32"),
-    *(("encoder.outer.n_layers", "1"), ("encoder.outer.d_ffn", "32")),
-    *(("encoder.inner.n_layers", "1"), ("encoder.inner.d_ffn", "32")),
-)
-FAMILIES = {
-    "serenanet": (
-        "serenanet/small",
-        *(("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.d_ffn", "32"), ("frontend.gate_size", "8")),
-        *(("car.d_model", "16"), ("car.d_state", "4"), ("car.bidirectional", "true"), ("scoring", "average")),
-    ),
-    "conmamba": ("conmamba_ctc/small", *CONMAMBA),
-    "conmamba2-causal": (
-        "conmamba_ctc/small",
-        *CONMAMBA,
-        *(("encoder.causal", "true"), ("encoder.mixer", "mamba2")),
-    ),
-    "hmamba": ("hmamba/small", *CHUNKED, ("encoder.inner.mixer", "mamba2")),
-    "hmamba-chunks": ("hmamba/small", *CHUNKED, ("encoder.read", "chunks"), ("encoder.chunking.max_gap", "3")),
-    "hmamba-pooling": ("hmamba_pooling/small", *CHUNKED),
-    "conformer-hybrid": (
-        "conformer_s2s",
-        *(("units", "char"), ("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.n_heads", "2")),
-        *(("encoder.d_ffn", "32"), ("attention_decoder.n_layers", "1"), ("attention_decoder.n_heads", "2")),
-    ),
-}
+from tests.support.families import FAMILIES, make_result, sounds
 
 
 class Exports:

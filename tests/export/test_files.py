@@ -13,7 +13,7 @@ from serenanet_modules.export.network import ConvolvedLogMel
 from serenanet_modules.export.onnx_file import OnnxFile
 from serenanet_modules.export.torchscript import ScriptFile
 from serenanet_modules.lobes.features import LogMel
-from tests.export.conftest import FAMILIES
+from tests.support.families import FAMILIES
 
 IN_ONNX = ("serenanet", "conmamba", "hmamba", "conformer-hybrid")  # an export takes seconds
 pytestmark = pytest.mark.slow  # an export is

@@ -15,8 +15,8 @@ LOOSE = {"__init__.py", "errors.py"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def imports(tree):
-    """Dotted names below the package that a file imports, wherever in it."""
+def imports(tree, package=PACKAGE.name):
+    """Dotted names below a package that a file imports, wherever in it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -25,7 +25,7 @@ def imports(tree):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
-        yield from (name.partition(".")[2] for name in names if name.split(".")[0] == PACKAGE.name)
+        yield from (name.partition(".")[2] for name in names if name.split(".")[0] == package)
 
 
 def room_of(name):
@@ -75,3 +75,10 @@ def test_tests_mirror_the_package():
     tests = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert tests <= set(ROOMS) | others | {"support"}
     assert {path.name for path in (ROOT / "tests").glob("*.py")} == {"conftest.py"}
+
+
+def test_what_tests_share_stands_in_support():
+    """No test module is imported by another, and no conftest.py."""
+    for path in (ROOT / "tests").rglob("*.py"):
+        for name in imports(ast.parse(path.read_text(encoding="utf-8")), "tests"):
+            assert name.split(".")[0] in ("support", "sample"), f"{path} imports tests.{name}"

@@ -13,6 +13,33 @@ from tests.support.presets import preset
 
 TEXTS = ["kisu hiki alikitengeneza mwaka jana", "ng'ombe wanakula majani", "habari za asubuhi"]
 SPREAD = 3.0  # standard deviation of a label's score over frames, in nats
+CONMAMBA = (("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.d_ffn", "32"), ("encoder.kernel_size", "5"))
+CHUNKED = (
+    ("d_model", "32"),
+    *(("encoder.outer.n_layers", "1"), ("encoder.outer.d_ffn", "32")),
+    *(("encoder.inner.n_layers", "1"), ("encoder.inner.d_ffn", "32")),
+)
+FAMILIES = {
+    "serenanet": (
+        "serenanet/small",
+        *(("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.d_ffn", "32"), ("frontend.gate_size", "8")),
+        *(("car.d_model", "16"), ("car.d_state", "4"), ("car.bidirectional", "true"), ("scoring", "average")),
+    ),
+    "conmamba": ("conmamba_ctc/small", *CONMAMBA),
+    "conmamba2-causal": (
+        "conmamba_ctc/small",
+        *CONMAMBA,
+        *(("encoder.causal", "true"), ("encoder.mixer", "mamba2")),
+    ),
+    "hmamba": ("hmamba/small", *CHUNKED, ("encoder.inner.mixer", "mamba2")),
+    "hmamba-chunks": ("hmamba/small", *CHUNKED, ("encoder.read", "chunks"), ("encoder.chunking.max_gap", "3")),
+    "hmamba-pooling": ("hmamba_pooling/small", *CHUNKED),
+    "conformer-hybrid": (
+        "conformer_s2s",
+        *(("units", "char"), ("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.n_heads", "2")),
+        *(("encoder.d_ffn", "32"), ("attention_decoder.n_layers", "1"), ("attention_decoder.n_heads", "2")),
+    ),
+}
 
 
 def make_result(folder, hparams, *overrides, units="char", vocab_size=None):
