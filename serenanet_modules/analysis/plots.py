@@ -173,15 +173,14 @@ def gates(content, number):
         From `Result.examples`.
     number : int
     """
-    about, mel, gate = content["about"], content[f"mel_{number}"], content[f"gate_{number}"] / 255
-    utterance = about["utterances"][number]
-    seconds = np.arange(len(gate)) * about["hop"]
+    utterance, gate = content["about"]["utterances"][number], content[f"gate_{number}"] / 255
+    end, frame = utterance["seconds"], utterance["seconds"] / len(gate)
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     spectrogram, weights = figure.subplots(2, 1, sharex=True, height_ratios=[1.4, 1])
-    _spectrogram(spectrogram, mel, about["hop"])
-    labels = [f"{1000 * about['hop'] * r:.0f} ms" for r in about["resolutions"]]
-    weights.stackplot(seconds, gate.T, labels=labels, colors=[BLUE, ORANGE, GREEN, PURPLE, SKY])
-    weights.set(ylim=(0, 1), xlabel="time, s", ylabel="gate weight", xlim=(0, len(mel) * about["hop"]))
+    _spectrogram(spectrogram, content[f"mel_{number}"], end)
+    labels = [f"{1000 * frame * r:.0f} ms" for r in utterance["resolutions"]]
+    weights.stackplot(np.arange(len(gate)) * frame, gate.T, labels=labels, colors=[BLUE, ORANGE, GREEN, PURPLE, SKY])
+    weights.set(ylim=(0, 1), xlabel="time, s", ylabel="gate weight", xlim=(0, end))
     weights.legend(loc="upper left", bbox_to_anchor=(1.005, 1), frameon=False, title="frames of")
     spectrogram.set_title(utterance["text"], fontsize="medium")
     return figure
@@ -197,16 +196,15 @@ def posteriors(content, number):
     number : int
     """
     about = content["about"]
-    utterance, hop = about["utterances"][number], about["hop"]
-    mel, sources = content[f"mel_{number}"], {"decoder": "decoder", "CAR": "car"}
+    utterance, sources = about["utterances"][number], {"decoder": "decoder", "CAR": "car"}
     maps = {name: content[f"{key}_{number}"] / 255 for name, key in sources.items()}  # (T', units)
     shown = _shown_units(list(maps.values()), blank=utterance["units"].index(about["blank"]))
     figure = Figure(figsize=(9, 3.6 + 0.28 * len(shown)), layout="constrained")
     ratios = [1.5, *(max(1.0, 0.14 * len(shown)) for _ in maps), 1.0]
     panels = figure.subplots(len(maps) + 2, 1, sharex=True, height_ratios=ratios)
-    _spectrogram(panels[0], mel, hop)
+    end = utterance["seconds"]
+    _spectrogram(panels[0], content.get(f"mel_{number}"), end)
     panels[0].set_title(utterance["text"], fontsize="medium")
-    end = len(mel) * hop
     for panel, (name, values) in zip(panels[1:], maps.items(), strict=False):
         extent = (0, end, len(shown) - 0.5, -0.5)
         image = panel.imshow(values[:, shown].T, aspect="auto", extent=extent, cmap="viridis", vmin=0, vmax=1)
@@ -232,15 +230,13 @@ def chunks(content, number):
         From `Result.examples`.
     number : int
     """
-    about = content["about"]
-    utterance, hop = about["utterances"][number], about["hop"]
-    mel, probability = content[f"mel_{number}"], content[f"chunk_{number}"] / 255
-    end = len(mel) * hop
+    utterance, probability = content["about"]["utterances"][number], content[f"chunk_{number}"] / 255
+    mel, end = content[f"mel_{number}"], utterance["seconds"]
     times = (np.arange(len(probability)) + 0.5) * end / len(probability)
     starts = np.flatnonzero(content[f"start_{number}"]) * end / len(probability)
     figure = Figure(figsize=(11, 4.6), layout="constrained")
     spectrogram, below = figure.subplots(2, 1, sharex=True, height_ratios=[1.8, 1])
-    _spectrogram(spectrogram, mel, hop)
+    _spectrogram(spectrogram, mel, end)
     spectrogram.vlines(starts, -0.5, mel.shape[1] - 0.5, color="white", linewidth=0.7)
     for time, unit in _heard(content, number, end):
         spectrogram.text(time, mel.shape[1], unit, ha="center", va="bottom", fontsize="small")
@@ -271,7 +267,10 @@ def _shown_units(maps, blank):
     return sorted(chosen, key=lambda u: int(maps[0][:, u].argmax())) or [blank]
 
 
-def _spectrogram(panel, mel, hop):
-    extent = (0, len(mel) * hop, -0.5, mel.shape[1] - 0.5)
+def _spectrogram(panel, mel, end):
+    if mel is None:  # of a model that reads the waveform
+        panel.set_axis_off()
+        return
+    extent = (0, end, -0.5, mel.shape[1] - 0.5)
     panel.imshow(mel.T, aspect="auto", origin="lower", extent=extent, cmap="magma")
     panel.set_ylabel("mel filter")

@@ -22,9 +22,9 @@ class Network:
     Parameters
     ----------
     modules : ModuleDict
-        ``features`` and ``model``, in evaluation mode.
+        ``model``, in evaluation mode.
     device : torch.device
-        Theirs.
+        Its.
     context : context manager, optional
         That sets the precision.
     """
@@ -38,13 +38,11 @@ class Network:
         wavs = pad_sequence([torch.from_numpy(piece.samples) for piece in pieces], batch_first=True)  # (B, S)
         lengths = torch.tensor([len(piece.samples) for piece in pieces])
         with torch.inference_mode(), self._context:
-            features = self.modules["features"](wavs.to(self.device), lengths.to(self.device))
-            return self.modules["model"](*features)
+            return self.modules["model"](wavs.to(self.device), lengths.to(self.device))
 
     def edges(self, pieces, output):
         """For each piece, seconds of its source at which its frames begin, and at which the last one ends."""
-        starts = self.modules["model"].frame_starts(output.lengths).tolist()
-        return [self._seconds(*row) for row in zip(pieces, starts, output.lengths.tolist(), strict=True)]
+        return [_seconds(*row) for row in zip(pieces, output.edges.tolist(), output.lengths.tolist(), strict=True)]
 
     def read(self, sources, hear, piece_seconds, batch_seconds=120.0, title=None, silence=lambda piece: None):
         """Cut sources into pieces, hear those that are not silent, and sort what was heard by source.
@@ -84,11 +82,11 @@ class Network:
                         yield event, found
                         found = []
 
-    def _seconds(self, piece, starts, frames):
-        """Seconds of the source at which a piece's frames begin, and the last one ends with the piece."""
-        grain = self.modules["features"].hop / SAMPLE_RATE
-        end = piece.start + piece.seconds
-        return [min(round(piece.start + grain * start, 3), end) for start in starts[: frames + 1]]
+
+def _seconds(piece, edges, frames):
+    """Seconds of the source at which a piece's frames begin, and the last one ends with the piece."""
+    end = piece.start + piece.seconds
+    return [min(round(piece.start + edge / SAMPLE_RATE, 3), end) for edge in edges[: frames + 1]]
 
 
 def _in_batches(pieces, hear, silence, batch_seconds, bar):

@@ -1,6 +1,6 @@
 """A trained network as one file for other programs.
 
-- `network`: what is exported, features and model in one.
+- `network`: what is exported.
 - `onnx_file`, `onnx_ops`: ONNX, and this project's operations in it.
 - `torchscript`: TorchScript.
 - `sherpa`: the variant that sherpa-onnx opens.

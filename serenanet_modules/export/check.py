@@ -37,13 +37,12 @@ class Eager:
     """
 
     def __init__(self, opened):
-        self._modules, self._scoring = opened.modules, opened.settings["scoring"]
+        self._model, self._scoring = opened.modules["model"], opened.settings["scoring"]
 
     @torch.inference_mode()
     def __call__(self, audio, lengths):
         """audio (B, S) float32, lengths (B,) int64 -> log-probabilities (B, T, V), frames (B,)."""
-        features = self._modules["features"](torch.from_numpy(audio), torch.from_numpy(lengths))
-        output = self._modules["model"](*features)
+        output = self._model(torch.from_numpy(audio), torch.from_numpy(lengths))
         return output.log_probs(self._scoring).numpy(), output.lengths.numpy()
 
 

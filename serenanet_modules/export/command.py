@@ -100,8 +100,8 @@ def _target(out, folder, to):
 
 
 def _write(opened, to, path, facts):
-    modules = opened.modules
-    network = Network(modules["features"], modules["model"], opened.settings["scoring"]).eval()
+    model = opened.modules["model"]
+    network = Network(model, opened.settings["scoring"]).eval()
     lengths, total = EXAMPLE
     example = {"audio": 0.1 * torch.randn(len(lengths), total), "lengths": torch.tensor(lengths)}
     try:
@@ -113,9 +113,9 @@ def _write(opened, to, path, facts):
             else:
                 _write_onnx(network, example, to, path, facts)
     except (RuntimeError, ValueError, NotImplementedError) as error:  # what tracers raise for a part of one's own
-        encoder = type(modules["model"].encoder).__name__
+        parts = ", ".join(type(part).__name__ for part in (model.acoustic, *model.acoustic.children()))
         reason = str(error).strip().partition("\n")[0]
-        raise UserError(f"a model with the encoder {encoder} cannot be written --to {to}: {reason}") from error
+        raise UserError(f"a model of {parts} cannot be written --to {to}: {reason}") from error
 
 
 def _write_onnx(network, example, to, path, facts):

@@ -8,28 +8,31 @@ from torch import nn
 from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.lengths import zero_padding
-from serenanet_modules.lobes.features import LEAST
+from serenanet_modules.lobes.features import LEAST, LogMel
 from serenanet_modules.ops.backends import VARIABLE
 
 
 class Network(nn.Module):
-    """Features, model and the choice of its heads in one.
+    """A model with the choice of its heads, its log-mel features as convolutions.
 
     Parameters
     ----------
-    features : LogMel
     model : CTCModel
+        Stays as it is.
     scoring : {"decoder", "car", "average"}
         As in `CTCOutput.log_probs`.
     """
 
-    def __init__(self, features, model, scoring):
+    def __init__(self, model, scoring):
         super().__init__()
-        self.features, self.model, self.scoring = ConvolvedLogMel(features), model, scoring
+        self.model, self.scoring = copy.deepcopy(model), scoring
+        for name, part in model.named_modules():
+            if isinstance(part, LogMel):
+                self.model.set_submodule(name, ConvolvedLogMel(part))
 
     def forward(self, audio, lengths):
         """audio (B, S) float, lengths (B,) int64 samples -> log-probabilities (B, T, V), lengths (B,) frames."""
-        output = self.model(*self.features(audio, lengths))
+        output = self.model(audio, lengths)
         return output.log_probs(self.scoring), output.lengths
 
 

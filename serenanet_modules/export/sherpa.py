@@ -17,7 +17,7 @@ from torch import nn
 EPSILON = 1e-5  # of the loader's normalisation
 WINDOW = 400  # samples; the loader takes no less
 SILENCE = 1e-14  # variance of a window whose samples are all the same
-FRAME = 2  # hundredths of a second in the loader's frame
+FRAME = 0.02  # seconds in the loader's frame
 
 
 class ForSherpa(nn.Module):
@@ -52,8 +52,11 @@ def _offset(audio):
 
 
 def repeats(model):
-    """How often a frame of a model is given to the loader, so that its times are right; frames of 10 ms double them."""
-    return max(1, model.stride // FRAME)
+    """How often a frame of a model is given to the loader, so that its times are right; frames of 10 ms double them.
+
+    Chunks, which have no common length, are given once.
+    """
+    return max(1, int((model.acoustic.frame_seconds or FRAME) / FRAME + 0.01))
 
 
 class AsSherpa:

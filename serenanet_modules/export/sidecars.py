@@ -19,7 +19,7 @@ def metadata(opened, folder):
     """
     model, units = opened.modules["model"], opened.units
     plain = Document.of_run(folder).plain()
-    regular = not getattr(model.encoder, "shortens", False)  # chunks have no common length
+    frame_seconds = model.acoustic.frame_seconds  # chunks have no common length
     return {
         "model_type": "ctc",
         "name": plain["experiment"],
@@ -30,8 +30,7 @@ def metadata(opened, folder):
         "word_boundary": units.boundary,
         "n_units": units.size,
         "blank_id": units.blank_id,
-        "stride": model.stride if regular else None,
-        "frame_seconds": round(model.stride / 100, 2) if regular else None,
+        "frame_seconds": None if frame_seconds is None else round(frame_seconds, 4),
         "scoring": opened.settings["scoring"] if "average" in model.scorings else "decoder",
     }
 

@@ -40,9 +40,9 @@ class Streamer:
 
     def __init__(self, recognizer):
         self._recognizer = recognizer
-        self._features, self._model = recognizer.modules["features"], recognizer.modules["model"]
+        self._model = recognizer.modules["model"]
         try:
-            self._state = self._features.init_state(1), self._model.init_state(1)
+            self._state = self._model.init_state(1)
         except CannotStream as error:
             raise UserError(f"{recognizer.folder}: this model cannot stream: {error}") from None
         self._greedy = recognizer.run.decoders.greedy().stream()
@@ -57,7 +57,7 @@ class Streamer:
     @property
     def look_ahead(self):
         """Seconds from the beginning of what a frame of output stands for to the last sample that it waits for."""
-        return (self._model.look_ahead * self._features.hop + self._features.look_ahead) / SAMPLE_RATE
+        return self._model.look_ahead / SAMPLE_RATE
 
     @property
     def latency(self):
@@ -111,13 +111,10 @@ class Streamer:
     def _go_on(self, samples, last=False):
         began = time.perf_counter()
         wavs = torch.tensor(samples, device=self._recognizer.device).unsqueeze(0)  # (1, N)
-        features, model = self._state
         if last:
-            output = self._model.finish(self._features.finish(wavs, features), model)
+            output = self._model.finish(wavs, self._state)
         else:
-            x, features = self._features.step(wavs, features)
-            output, model = self._model.step(x, model)
-        self._state = features, model
+            output, self._state = self._model.step(wavs, self._state)
         self._greedy.add(output)
         self._seconds.append(time.perf_counter() - began)
 
@@ -125,7 +122,7 @@ class Streamer:
         duration = self._samples / SAMPLE_RATE
         if not self.text:
             return Transcript("", duration, ())
-        grain = self._model.stride * self._features.hop / SAMPLE_RATE
+        grain = self._model.acoustic.frame_seconds
         edges = [min(round(grain * i, 3), duration) for i in range(self._greedy.frames + 1)]
         segment = placed(self._greedy.hypothesis, self._recognizer.units, self._greedy.runs, edges)
         return Transcript(self.text, duration, (segment,))

@@ -1,9 +1,9 @@
 """Network parts and whole models; knows neither data nor training.
 
-An encoder-like lobe maps (x (B, T, F), lengths (B,) frames) to the same pair; past a length its output is zero.
-A front end also says its ``output_stride``: T frames become ceil(T / output_stride).
+An acoustic model (`acoustic`) turns sound into frames, heads read them. The parts that acoustic models are made of,
+front ends and encoders, keep the contracts of `blocks.parts`.
 
-A hyper-parameter file names a class by its room, such as ``!new:serenanet_modules.lobes.ConMambaEncoder``.
+A hyper-parameter file names a class by its room, such as ``!new:serenanet_modules.lobes.encoders.ConMambaEncoder``.
 """
 
 import lazy_loader
@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "features": ["LogMel"],
         "ctc_model": ["CTCModel"],
         "hybrid_model": ["HybridModel"],
-        "trunk": ["PretrainingModel"],
+        "pretraining_model": ["PretrainingModel"],
+        "spectral": ["SpectralModel"],
     },
 )

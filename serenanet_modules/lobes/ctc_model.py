@@ -1,14 +1,13 @@
-"""A CTC recogniser: front end, encoder, decoder and, optionally, a refinement that predicts a second time."""
+"""A CTC recogniser: an acoustic model, a decoder and, optionally, a refinement that predicts a second time."""
 
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from serenanet_modules.lobes.blocks.layers import Linear
-from serenanet_modules.lobes.blocks.streaming import init_state
+from serenanet_modules.lobes.blocks.parts import Extras
 from serenanet_modules.lobes.heads.pessl import Prediction
-from serenanet_modules.lobes.trunk import Trunk
 
 
 class CTCOutput(NamedTuple):
@@ -17,9 +16,10 @@ class CTCOutput(NamedTuple):
     decoder: Tensor  # log-probabilities (B, T, units)
     car: Tensor | None  # the refinement's log-probabilities (B, T, units)
     lengths: Tensor  # (B,) int64 frames
-    hidden: Tensor  # encoder output (B, T, d_model)
-    prediction: Prediction | None  # of the frames that PESSL hid, where it hid some
-    regularisers: dict[str, Tensor]  # scalars by the name of their weight
+    hidden: Tensor  # the acoustic model's (B, T, d_model)
+    edges: Tensor | None = None  # (B, T + 1) int64 samples, as of `AcousticOutput`; None of a piece of a stream
+    prediction: Prediction | None = None  # of the frames that PESSL hid, where it hid some
+    extras: Extras = Extras()
     attention: Tensor | None = None  # a second head's logits of the labels (B, U + 1, units)
 
     def log_probs(self, scoring):
@@ -31,20 +31,16 @@ class CTCOutput(NamedTuple):
         return torch.logaddexp(self.decoder, self.car) - torch.log(self.decoder.new_tensor(2.0))
 
 
-class CTCModel(Trunk):
+class CTCModel(nn.Module):
     """SerenaNet when its parts are ATHM, the rotary transformer, PESSL and CAR; any CTC model with other parts.
 
     Parameters
     ----------
-    frontend, encoder : Module
-        As in `Trunk`.
-    d_model : int
-        Encoder size.
+    acoustic : AcousticModel
     n_units : int
         Output units, blank included.
-    car : Module, optional
-        ``(hidden, lengths) -> logits (B, T, n_units)``.
-    pessl : PESSL, optional
+    car : Part, optional
+        ``(hidden, lengths) -> Frames`` of logits (B, T, n_units).
 
     Attributes
     ----------
@@ -52,9 +48,10 @@ class CTCModel(Trunk):
         What gives labels by those before them, of models that have such a part.
     """
 
-    def __init__(self, frontend, encoder, d_model, n_units, car=None, pessl=None):
-        super().__init__(frontend, encoder, pessl)
-        self.decoder = Linear(d_model, n_units)
+    def __init__(self, acoustic, n_units, car=None):
+        super().__init__()
+        self.acoustic = acoustic
+        self.decoder = Linear(acoustic.d_model, n_units)
         self.car, self.attention = car, None
 
     @property
@@ -62,55 +59,51 @@ class CTCModel(Trunk):
         """The sources of log-probabilities that this model has."""
         return ("decoder",) if self.car is None else ("decoder", "car", "average")
 
-    def forward(self, x, lengths, masking=None, least=None):
-        """x (B, T, F), lengths (B,) int64 -> `CTCOutput`; ``masking`` and ``least`` as in `Trunk.encode`."""
-        hidden, lengths = self.encode(x, lengths, masking, least)
-        car = None if self.car is None else self.car(hidden, lengths)
-        return self._output(hidden, lengths, car, self.predict(hidden, masking), self.regularisers())
+    def forward(self, wavs, lengths, conditions=None):
+        """wavs (B, S), lengths (B,) int64 samples, `Conditions` -> `CTCOutput`."""
+        hidden, lengths, *more, extras = self.acoustic(wavs, lengths, conditions)
+        logits = None
+        if self.car is not None:
+            logits, _, told, _ = self.car(hidden, lengths)
+            extras = extras.joined(told)
+        return self._output(hidden, lengths, logits, *more, extras)
 
-    def _output(self, hidden, lengths, car, prediction=None, regularisers=None):
-        """`CTCOutput` of the encoder's output (B, T, d_model) and the refinement's logits."""
+    def _output(self, hidden, lengths, car, *more):
+        """`CTCOutput` of the acoustic model's output (B, T, d_model), the refinement's logits, and its other fields."""
         decoder = self.decoder(hidden).float().log_softmax(-1)
         car = None if car is None else car.float().log_softmax(-1)
-        return CTCOutput(decoder, car, lengths, hidden, prediction, regularisers or {})
+        return CTCOutput(decoder, car, lengths, hidden, *more)
 
-    def regularisers(self):
-        """Those of the front end and of the refinement."""
-        value = getattr(self.car, "regulariser", None)
-        return super().regularisers() | ({} if value is None else {"car_l2": value})
-
-    # --- piece by piece: see lobes/streaming.py ---------------------------------------------------------------------
+    # --- piece by piece: see blocks/streaming.py --------------------------------------------------------------------
 
     @property
     def look_ahead(self):
-        """Input frames that an output frame waits for after the first that it stands for."""
-        return self.frontend.look_ahead + self.stride * self.encoder.look_ahead
+        """Samples from the beginning of what an output frame stands for to the last one that it waits for."""
+        return self.acoustic.look_ahead
 
     def init_state(self, batch):
-        """What `step` carries before the first frame, by part.
+        """What `step` carries before the first sample, by part.
 
         Raises
         ------
         CannotStream
             For a part that reads whole utterances.
         """
-        parts = {"frontend": self.frontend, "encoder": self.encoder}
-        parts |= {} if self.car is None else {"car": self.car}
-        return {name: init_state(part, batch) for name, part in parts.items()}
+        parts = {"acoustic": self.acoustic} | ({} if self.car is None else {"car": self.car})
+        return {name: part.init_state(batch) for name, part in parts.items()}
 
-    def step(self, x, state):
-        """Continue by x (B, T, F), any T: the `CTCOutput` of the frames that can be said now, and the next state."""
+    def step(self, wavs, state):
+        """Continue by wavs (B, S), any S: the `CTCOutput` of the frames that can be said now, and the next state."""
         following = {}
-        x, following["frontend"] = self.frontend.step(x, state["frontend"])
-        hidden, following["encoder"] = self.encoder.step(x, state["encoder"])
+        hidden, following["acoustic"] = self.acoustic.step(wavs, state["acoustic"])
         car = None
         if self.car is not None:
             car, following["car"] = self.car.step(hidden, state["car"])
         return self._output(hidden, _whole(hidden), car), following
 
-    def finish(self, x, state):
-        """The `CTCOutput` of all that is left after the last frames x (B, T, F), T ≥ 0."""
-        hidden = self.encoder.finish(self.frontend.finish(x, state["frontend"]), state["encoder"])
+    def finish(self, wavs, state):
+        """The `CTCOutput` of all that is left after the last samples wavs (B, S), S ≥ 0."""
+        hidden = self.acoustic.finish(wavs, state["acoustic"])
         car = None if self.car is None else self.car.finish(hidden, state["car"])
         return self._output(hidden, _whole(hidden), car)
 

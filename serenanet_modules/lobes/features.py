@@ -17,7 +17,7 @@ LEAST = 1e-10  # power that counts as silence, -100 dB
 
 
 class LogMel(nn.Module):
-    """Waveforms to normalised log-mel features at 10 ms.
+    """Waveforms to normalised log-mel features.
 
     Parameters
     ----------
@@ -47,6 +47,7 @@ class LogMel(nn.Module):
         super().__init__()
         self.n_fft, self.n_mels = n_fft, n_mels
         self.hop = round(sample_rate * hop_length / 1000)  # samples
+        self.frame_seconds = self.hop / sample_rate
         window = torch.hamming_window(round(sample_rate * win_length / 1000))
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("filters", mel_filters(n_mels, n_fft, sample_rate), persistent=False)  # (F, n_mels)

@@ -1,4 +1,4 @@
-"""A recogniser with two heads on one encoder: CTC, and a decoder that attends to the encoder's output."""
+"""A recogniser with two heads on one acoustic model: CTC, and a decoder that attends to the model's output."""
 
 from serenanet_modules.lobes.ctc_model import CTCModel
 from serenanet_modules.lobes.decoders.attention_decoder import with_border
@@ -19,13 +19,13 @@ class HybridModel(CTCModel):
         super().__init__(**parts)
         self.attention = attention
 
-    def forward(self, x, lengths, masking=None, least=None, labels=None):
-        """x (B, T, F), lengths (B,), labels (B, U) int64 -> `CTCOutput`.
+    def forward(self, wavs, lengths, conditions=None, labels=None):
+        """wavs (B, S), lengths (B,) int64 samples, `Conditions`, labels (B, U) int64 -> `CTCOutput`.
 
         Its ``attention`` are the logits (B, U + 1, n_units) of each label after those before it, and of the end after
         the last; None without labels.
         """
-        output = super().forward(x, lengths, masking, least)
+        output = super().forward(wavs, lengths, conditions)
         if labels is None:
             return output
         logits = self.attention(with_border(labels), output.hidden, output.lengths)

@@ -15,9 +15,9 @@ def encoder_layer(hparams, tensors, layer):
     """An `EncoderLayer` of a pre-trained model, and its number; null is the middle layer."""
     model = hparams.only(("model",)).build(hparams.source.with_name("weights.safetensors"))["model"]
     model.load_state_dict(tensors)
-    layer = layer or -(-len(getattr(model.encoder, "layers", ())) // 2)
+    layer = layer or -(-model.acoustic.encoder.depth // 2)
     try:
-        return EncoderLayer(model, layer), layer
+        return EncoderLayer(model.acoustic, layer), layer
     except ValueError as error:
         raise UserError(f"cluster_layer: {error}; see {hparams.source}") from None
 
@@ -39,7 +39,7 @@ def load_clusters(path):
     representation = Spectrum()
     if about["hyperparams"] is not None:
         model = Document(about["hyperparams"], path).only(("model",)).build(path)["model"]
-        representation = EncoderLayer(model, about["layer"])
+        representation = EncoderLayer(model.acoustic, about["layer"])
         prefix = "teacher."
         representation.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
     return Clusters(representation, tensors["centroids"])

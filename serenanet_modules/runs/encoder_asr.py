@@ -27,13 +27,13 @@ class Encoder(nn.Module):
 
     Parameters
     ----------
-    features, model : Module
+    model : CTCModel
     scoring : {"decoder", "car", "average"}
     """
 
-    def __init__(self, features, model, scoring):
+    def __init__(self, model, scoring):
         super().__init__()
-        self.features, self.model, self.scoring = features, model, scoring
+        self.model, self.scoring = model, scoring
 
     def forward(self, wavs, wav_lens):
         """wavs (B, S), wav_lens (B,) of the longest -> log-probabilities (B, T, V), certainly blank in the padding.
@@ -41,7 +41,7 @@ class Encoder(nn.Module):
         So nobody needs to guess frames from relative lengths, which rounding makes wrong and learned chunks more so.
         """
         lengths = (wav_lens * wavs.shape[1]).round().long()
-        output = self.model(*self.features(wavs, lengths))
+        output = self.model(wavs, lengths)
         log_probs = output.log_probs(self.scoring).clone()
         padding = ~valid_mask(output.lengths, log_probs.shape[1])
         log_probs[padding] = -torch.inf
@@ -81,13 +81,13 @@ class FolderPretrainer(Pretrainer):
 
     Parameters
     ----------
-    features, model : Module
+    model : CTCModel
     tokenizer : Tokenizer
     """
 
-    def __init__(self, features, model, tokenizer):
+    def __init__(self, model, tokenizer):
         super().__init__()
-        self.modules, self.tokenizer = nn.ModuleDict({"model": model, "features": features}), tokenizer
+        self.modules, self.tokenizer = nn.ModuleDict({"model": model}), tokenizer
 
     def collect_files(self, default_source=None, local_strategy=LocalStrategy.SYMLINK, fetch_config=None, **more):
         """Find the files, or link to them where SpeechBrain was asked for a ``savedir``."""

@@ -12,10 +12,9 @@ from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import locked, replacing, sweep
 
 ENCODER_ASR = """
-# What SpeechBrain's EncoderASR reads beside features and model
+# What SpeechBrain's EncoderASR reads beside the model
 modules:
     encoder: !new:serenanet_modules.runs.Encoder
-        features: !ref <features>
         model: !ref <model>
         scoring: !ref <scoring>
 tokenizer: !new:serenanet_modules.runs.Tokenizer
@@ -23,7 +22,6 @@ decoding_function: !name:serenanet_modules.runs.greedy_labels
     blank_id: 0
 audio_normalizer: !name:serenanet_modules.runs.mono
 pretrainer: !new:serenanet_modules.runs.FolderPretrainer
-    features: !ref <features>
     model: !ref <model>
     tokenizer: !ref <tokenizer>
 """

@@ -11,11 +11,12 @@ from serenanet_modules.config.foreign import Document, inside
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.clusters import CLUSTERS, describe_clusters, load_clusters
 
+ACOUSTIC = "acoustic."  # begins the names of an acoustic model's weights
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "result.json", f"save/{CLUSTERS}")
 
 
 class PretrainedRun:
-    """Weights, feature statistics and clusters of a pre-training run.
+    """Weights, statistics of features and clusters of a pre-training run.
 
     The run that starts from it takes over its feature statistics too, and does not fit its own: the clusters are
     points in the space of features normalised by them, and the weights have learned to read that space.
@@ -29,9 +30,7 @@ class PretrainedRun:
     ----------
     hparams : Hparams
     tensors : dict of str to Tensor
-        The model's weights by name.
-    statistics : dict of str to Tensor
-        The features'.
+        The model's weights and statistics by name.
     clusters : Path
     iteration : int
         Of those clusters.
@@ -56,8 +55,7 @@ class PretrainedRun:
             )
         inside(self.folder, *NEEDED)
         self.hparams = Document.of_run(self.folder)
-        found = self._weights()
-        self.tensors, self.statistics = found["model"], found["features"]
+        self.tensors = self._weights()
         self.clusters = self.folder / "save" / CLUSTERS
         self.iteration = describe_clusters(self.clusters)["iteration"]
         self.summary = {
@@ -78,14 +76,14 @@ class PretrainedRun:
 
     def _weights(self):
         path = self.folder / "weights.safetensors"
-        found = {"model": {}, "features": {}}
         try:
-            for name, tensor in load_file(path).items():
-                part, _, rest = name.partition(".")
-                found[part][rest] = tensor
-        except (SafetensorError, OSError, KeyError) as error:
+            return {name.removeprefix("model."): tensor for name, tensor in load_file(path).items()}
+        except (SafetensorError, OSError) as error:
             raise UserError(f"{path}: cannot be read as weights ({error})") from None
-        return found
+
+    def statistics(self, acoustic):
+        """Values of what an acoustic model with the same features calls its statistics, by name."""
+        return {name: self.tensors[f"{ACOUSTIC}{name}"] for name in acoustic.statistics}
 
     def teaches(self, iteration):
         """Whether a run of this iteration takes from here not the weights and clusters but the targets' encoder.
@@ -109,7 +107,7 @@ class PretrainedRun:
         ----------
         hparams : Hparams
             Of that run.
-        model : Trunk
+        model : PretrainingModel or CTCModel
             Its model.
         iteration : int
             Asked for.
@@ -126,21 +124,23 @@ class PretrainedRun:
                 "weights in that folder were made for; use the same"
             )
         teaches = self.teaches(iteration)
-        if model.pessl is not None:
-            self._check_rates(model.stride, hparams.source, teaches)
+        if model.acoustic.has_features and model.acoustic.pessl is not None:
+            self._check_rates(model.acoustic, hparams.source, teaches)
         if not teaches:
             self._check_weights(model.state_dict(), hparams.source)
 
-    def _check_rates(self, stride, where, teaches):
+    def _check_rates(self, acoustic, where, teaches):
         """Refuse frames that do not fall on the frames that the targets are made of."""
         if teaches:
-            trunk = self.hparams.only(("model",)).build(self.folder / "weights.safetensors")["model"]
+            model = self.hparams.only(("model",)).build(self.folder / "weights.safetensors")["model"]
+            targets = model.acoustic.frontend.output_stride
         else:
-            trunk = load_clusters(self.clusters).representation
-        if stride % trunk.stride and trunk.stride % stride:
+            targets = load_clusters(self.clusters).representation.stride
+        stride, frame = acoustic.frontend.output_stride, 1000 * acoustic.features.frame_seconds
+        if stride % targets and targets % stride:
             raise UserError(
-                f"{where}: an encoder frame is {10 * stride} ms, but the targets of {self.folder} come in frames of "
-                f"{10 * trunk.stride} ms; one must be a multiple of the other"
+                f"{where}: an encoder frame is {frame * stride:g} ms, but the targets of {self.folder} come in frames "
+                f"of {frame * targets:g} ms; one must be a multiple of the other"
             )
 
     def _check_weights(self, own, where):
@@ -150,7 +150,7 @@ class PretrainedRun:
                     f"pretrained: {name} is {_shape(tensor)} in {self.folder}, but {_shape(own[name])} in the model of "
                     f"{where}; give both the same sizes"
                 )
-        if not any(name.startswith("encoder.") and name in own for name in self.tensors):
+        if not any(name.startswith(f"{ACOUSTIC}encoder.") and name in own for name in self.tensors):
             raise UserError(f"pretrained: the encoder in {self.folder} is of another kind than that of {where}")
 
     def load_into(self, model):
@@ -165,8 +165,10 @@ class PretrainedRun:
         model.load_state_dict({name: t for name, t in self.tensors.items() if name in own}, strict=False)
         rows = defaultdict(lambda: [0, 0, 0])  # parameters taken, new in this model, left behind
         for name in {**own, **self.tensors}:
+            if name.removeprefix(ACOUSTIC) in model.acoustic.statistics:
+                continue
             column = 0 if name in own and name in self.tensors else 1 if name in own else 2
-            rows[name.partition(".")[0]][column] += (own | self.tensors)[name].numel()
+            rows[name.removeprefix(ACOUSTIC).partition(".")[0]][column] += (own | self.tensors)[name].numel()
         lines = [f"{part:<12}{taken:>14,}{new:>14,}{left:>14,}" for part, (taken, new, left) in rows.items()]
         heading = f"{'part':<12}{'taken':>14}{'not in it':>14}{'not used':>14}"
         return "\n".join([f"parameters from {self.folder}", heading, *lines])

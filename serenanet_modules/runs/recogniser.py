@@ -22,7 +22,7 @@ from serenanet_modules.runtime.backend import check_backend
 
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
 MORE = ("save/units/units.model", "save/lexicon.tsv", "save/lm.arpa", "result.json")  # that a folder may have
-PARTS = ("model", "features")
+PARTS = ("model",)
 SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
 ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
 WEIGHTS = ("ctc_weight", "lm_weight", "word_score")
@@ -37,7 +37,7 @@ class OpenRun:
     ----------
     folder : Path
     modules : ModuleDict
-        ``features`` and ``model`` with their weights, in evaluation mode.
+        ``model`` with its weights, in evaluation mode.
     units : Units
     settings : dict
         The hyper-parameters `SETTINGS`, `ATTENTION_SETTINGS` where the model has a label decoder; ``decoding``:
@@ -172,7 +172,7 @@ def open_run(folder, device):
 
 
 def load_weights(modules, path):
-    """Load ``features`` and ``model`` from weights.safetensors."""
+    """Load ``model`` from weights.safetensors."""
     try:
         weights = load_file(path)
         if bad := [name for name, t in weights.items() if t.is_floating_point() and not t.isfinite().all()]:

@@ -2,15 +2,17 @@
 
 import json
 
+from serenanet_modules.lobes.acoustic import AcousticModel
 from serenanet_modules.runtime.files import replacing
 
 
 def parameters(model):
-    """Trainable parameters by part, and in all."""
-    parts = {
-        name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children() if part is not None
-    }
-    return {**parts, "total": sum(parts.values())}
+    """Trainable parameters by part, those of an acoustic model by its own parts, and in all."""
+    parts = {}
+    for name, part in model.named_children():
+        for key, inner in part.named_children() if isinstance(part, AcousticModel) else [(name, part)]:
+            parts[key] = sum(p.numel() for p in inner.parameters())
+    return {**{name: count for name, count in parts.items() if count}, "total": sum(parts.values())}
 
 
 def parameter_table(model):

@@ -80,9 +80,8 @@ class Evaluation:
                 decoders = [*self.greedy, *searches]
                 results |= {name: self._score(name, rows, decoders, gathered) for name, rows in sets.items()}
         if distributed.is_main():
-            model, features = self.brain.modules.model, self.brain.modules.features
-            file = self.folder / "examples.npz"
-            write_examples(file, model, features, self.dev, self.root, self.brain.units, self.brain.device)
+            model, file = self.brain.modules.model, self.folder / "examples.npz"
+            write_examples(file, model, self.dev, self.root, self.brain.units, self.brain.device)
         return results
 
     # --- decoding -------------------------------------------------------------------------------------------------
@@ -105,7 +104,8 @@ class Evaluation:
             output = self.network.output(pieces)
             hypotheses = [decoder.decode(output, output.lengths) for decoder in self.greedy]
             seconds += time.monotonic() - start  # texts are there, so the device has nothing left to do
-            rates.add_(torch.tensor(getattr(model.encoder, "rates", (0, 0))))
+            if output.extras.chunks is not None:
+                rates.add_(output.extras.chunks.cpu())
             with_hidden = model.attention is not None
             kept = rows_of(output, self.scoring, [piece.seconds for piece in pieces], with_hidden)
             return list(zip(kept, *hypotheses, strict=True))

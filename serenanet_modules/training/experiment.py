@@ -44,7 +44,7 @@ from serenanet_modules.training.targets import Targets
 
 logger = logging.getLogger(__name__)
 
-NORMALISATION_UTTERANCES = 2000  # of train, for the features' mean and standard deviation
+STATISTICS_UTTERANCES = 2000  # of train, for what an acoustic model fits to them
 WEIGHTS = "weights.safetensors"
 PRETRAINED = "pretrained.json"
 
@@ -199,7 +199,7 @@ class Experiment:
         built = self.hparams.build()
         if distributed.is_main():
             print(parameter_table(built["model"]))
-        self._fit_normaliser(built["features"], splits["train"], root)
+        self._fit_statistics(built["model"].acoustic, splits["train"], root)
         self._take_weights(built["model"])
         sampler = BatchSampler(
             [u.duration for u in splits["train"]],
@@ -209,7 +209,7 @@ class Experiment:
             rank=distributed.rank(),
             world_size=distributed.world_size(),
         )
-        self.checkpointer.add_recoverables({"model": built["model"], "features": built["features"]})
+        self.checkpointer.add_recoverable("model", built["model"])
         brain = self.kind(
             built["modules"],
             built["opt_class"],
@@ -221,30 +221,34 @@ class Experiment:
             **arguments,
         )
         if built["pessl"] is not None:
-            targets = Targets(self.plain, splits["train"], root, self.save, brain.modules.features, brain.device)
-            brain.masker = Masker(targets.clusters(self.pretrained), brain.modules.model, self.plain["seed"])
+            acoustic = brain.modules.model.acoustic
+            targets = Targets(self.plain, splits["train"], root, self.save, acoustic.features, brain.device)
+            brain.masker = Masker(targets.clusters(self.pretrained), acoustic, self.plain["seed"])
         return brain
 
-    def _fit_normaliser(self, features, train, root):
-        """Mean and deviation of the features, once per result folder.
+    def _fit_statistics(self, acoustic, train, root):
+        """What the acoustic model wants to know of the training's sound, such as the features' mean; once per result
+        folder.
 
-        They are those of the pre-training run where there is one (see `PretrainedRun`), else those of a seeded sample
-        of train.
+        It is that of the pre-training run where there is one (see `PretrainedRun`), else that of a seeded sample of
+        train.
         """
-        file = self.save / "features.pt"
+        file = self.save / "statistics.pt"
 
         def fit():
             if self.pretrained is not None:
-                features.load_state_dict(self.pretrained.statistics)
+                acoustic.set_statistics(self.pretrained.statistics(acoustic))
             else:
                 generator = torch.Generator().manual_seed(self.plain["seed"])
-                chosen = torch.randperm(len(train), generator=generator)[:NORMALISATION_UTTERANCES]
-                features.fit((batch.wavs, batch.wav_lengths) for batch in loader_of([train[i] for i in chosen], root))
+                chosen = torch.randperm(len(train), generator=generator)[:STATISTICS_UTTERANCES]
+                batches = loader_of([train[i] for i in chosen], root)
+                acoustic.fit_statistics((batch.wavs, batch.wav_lengths) for batch in batches)
             with replacing(file) as path:
-                torch.save(features.state_dict(), path)
+                torch.save(acoustic.statistics, path)
 
-        distributed.main_first(lambda: None if file.is_file() else fit())
-        features.load_state_dict(torch.load(file, weights_only=True))
+        if acoustic.statistics:
+            distributed.main_first(lambda: None if file.is_file() else fit())
+            acoustic.set_statistics(torch.load(file, weights_only=True))
 
     def _take_weights(self, model):
         """Start from the pre-trained weights, unless they only teach; say what was taken."""
@@ -279,13 +283,12 @@ class Experiment:
         )
         if not best:
             raise UserError(f"{self.save} holds no checkpoint of a finished epoch to evaluate")
-        parts = {name: brain.modules[name] for name in brain.modules}
-        for name, part in parts.items():
-            averaged = name == "model"
-            state = average_checkpoints(best, name, _saved) if averaged else _saved(best[0].paramfiles[name])
-            part.load_state_dict(state)
+        model = brain.modules["model"]
+        model.load_state_dict(average_checkpoints(best, "model", _saved))
+        kept = _saved(best[0].paramfiles["model"])  # a mean of equal statistics need not be equal
+        model.load_state_dict({name: kept[name] for name, _ in model.named_buffers() if name in kept}, strict=False)
         if distributed.is_main():
-            tensors = nn.ModuleDict(parts).state_dict()
+            tensors = nn.ModuleDict({"model": model}).state_dict()
             with replacing(self.folder / WEIGHTS) as path:
                 save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path)
 

@@ -50,6 +50,7 @@ class RecipeBrain(Task, sb.Brain):
         self.checkpointer.add_recoverable("progress", progress)
         self.signal = None  # the SIGTERM or SIGINT that asked to stop
         self._suspects = []  # ids of utterances whose loss was not finite in the step under way
+        self._scalars = {}  # of the last micro-batch
         self._clock = self._last_checkpoint = time.monotonic()
         self._cpu_clock = time.process_time()
         self.train_logger = FileTrainLogger(f"{self.hparams.output_folder}/train_log.txt")
@@ -97,11 +98,15 @@ class RecipeBrain(Task, sb.Brain):
     # --- training -------------------------------------------------------------------------------------------------
 
     def inputs(self, batch, stage):
-        """Normalised features (B, T, F) and lengths (B,) of a batch; training changes its speed at random."""
+        """Samples (B, S) and lengths (B,) of a batch; training changes its speed at random."""
         wavs, lengths = batch.wavs, batch.wav_lengths
         if stage == Stage.TRAIN and self.hparams.speed_perturb is not None:
             wavs, lengths = change_speed(self.hparams.speed_perturb, wavs, lengths)
-        return self.modules.features(wavs, lengths)
+        return wavs, lengths
+
+    def scalars(self, outputs):
+        """What the outputs of ``compute_forward`` tell beside losses, for TensorBoard: scalars by name."""
+        return {}
 
     def fit_batch(self, batch):
         """One micro-batch; the optimizer steps where the plan closes a step."""
@@ -128,6 +133,7 @@ class RecipeBrain(Task, sb.Brain):
         with self.training_ctx:
             outputs = self.compute_forward(part, Stage.TRAIN)
             losses = self.compute_objectives(outputs, part, Stage.TRAIN)
+        self._scalars = self.scalars(outputs)
         # gradients are summed over processes: each utterance of the step weighs the same
         share = plan.weight * (stop - start) / plan.step_size
         self.scaler.scale(losses["loss"] * share).backward()
@@ -181,8 +187,8 @@ class RecipeBrain(Task, sb.Brain):
         for name, value in losses.items():
             self.writer.add_scalar(f"train/{name}", float(value.detach()), self.optimizer_step)
         self.writer.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], self.optimizer_step)
-        for name, value in getattr(self.modules.model, "statistics", dict)().items():
-            self.writer.add_scalar(f"train/{name}", value, self.optimizer_step)
+        for name, value in self._scalars.items():
+            self.writer.add_scalar(f"train/{name}", float(value), self.optimizer_step)
 
     # --- checkpoints ----------------------------------------------------------------------------------------------
 

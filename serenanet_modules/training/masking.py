@@ -14,14 +14,14 @@ class Masker:
     ----------
     clusters : Clusters
         On the model's device.
-    trunk : Trunk
-        The model, with its `PESSL`.
+    acoustic : SpectralModel
+        With its `PESSL`.
     seed : int
         Of the fixed masks.
     """
 
-    def __init__(self, clusters, trunk, seed):
-        self.clusters, self.trunk, self.seed = clusters, trunk, seed
+    def __init__(self, clusters, acoustic, seed):
+        self.clusters, self.acoustic, self.seed = clusters, acoustic, seed
 
     def __call__(self, x, lengths, ids=None):
         """Masking of features that nothing has been masked in yet.
@@ -36,9 +36,9 @@ class Masker:
             Of the utterances: each then has a mask of its own for ever, whatever the batch and the process. Otherwise
             masks come from torch's generator.
         """
-        stride = self.trunk.stride
+        stride = self.acoustic.frontend.output_stride
         frames, total = -(-lengths // stride), -(-x.shape[1] // stride)
-        mask = self.trunk.pessl.spans(frames, total) if ids is None else self._fixed(frames, total, ids)
+        mask = self.acoustic.pessl.spans(frames, total) if ids is None else self._fixed(frames, total, ids)
         return Masking(mask, self.clusters(x, lengths, stride))
 
     def _fixed(self, frames, total, ids):
@@ -46,5 +46,5 @@ class Masker:
         for i, (name, n) in enumerate(zip(ids, frames.tolist(), strict=True)):
             digest = hashlib.sha256(f"{self.seed}/{name}".encode()).digest()
             generator = torch.Generator().manual_seed(int.from_bytes(digest[:7]))
-            mask[i, :n] = self.trunk.pessl.spans(torch.tensor([n]), n, generator)[0]
+            mask[i, :n] = self.acoustic.pessl.spans(torch.tensor([n]), n, generator)[0]
         return mask.to(frames.device)

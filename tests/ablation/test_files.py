@@ -149,7 +149,7 @@ def test_parts_and_parameters(name, full):
         expected[part] = expected[part] + count if part == "car" and count is not None else count
     expected = {part: count for part, count in expected.items() if count is not None}
     assert parameters(model) == {**expected, "total": sum(expected.values())}
-    assert isinstance(model.frontend, StridedConv) == (name == "no_athm")
+    assert isinstance(model.acoustic.frontend, StridedConv) == (name == "no_athm")
     blocks = [] if model.car is None else [type(block) for block in model.car.blocks]
     assert all((block is Mamba2) == (name == "car_mamba2") for block in blocks)
 

@@ -448,7 +448,7 @@ def test_shipped_sizes(shipped):
     name, _, made = shipped
     for module, (low, high) in zip((made["model"], made["encoder"]), MILLIONS[name], strict=True):
         assert low * 1e6 <= count(module) <= high * 1e6
-    assert made["model"].encoder is made["encoder"] and made["modules"]["model"] is made["model"]
+    assert made["model"].acoustic.encoder is made["encoder"] and made["modules"]["model"] is made["model"]
 
 
 def test_shipped_text_stands_alone(shipped):
@@ -508,7 +508,7 @@ def test_pretraining_fits_its_recogniser(pretraining, recogniser, options, tmp_p
     shapes = [{name: t.shape for name, t in model.state_dict().items()} for model in models]
     assert shapes[0].items() <= shapes[1].items()
     assert {name.partition(".")[0] for name in shapes[1].keys() - shapes[0].keys()} == {"decoder", "car"}
-    hidden = [1 - (1 - model.pessl.mask_start) ** model.pessl.mask_length for model in models]
+    hidden = [1 - (1 - m.acoustic.pessl.mask_start) ** m.acoustic.pessl.mask_length for m in models]
     assert 0.5 < hidden[0] < 0.65 and 0.05 < hidden[1] < 0.15
     (tmp_path / "other.yaml").write_text(made[1].text)
     changed = made[0].differences(tmp_path / "other.yaml")
@@ -518,7 +518,7 @@ def test_pretraining_fits_its_recogniser(pretraining, recogniser, options, tmp_p
 def test_a_shipped_part_can_be_swapped_from_the_command_line():
     swaps = [("frontend", "!include:frontends/conv2d.yaml"), ("car", "null")]
     made = built(preset("serenanet/small"), ("data_folder", "/d"), ("n_units", "40"), *swaps, dataset=DATASET)
-    assert type(made["model"].frontend).__name__ == "ConvFrontend" and made["model"].car is None
+    assert type(made["model"].acoustic.frontend).__name__ == "ConvFrontend" and made["model"].car is None
 
 
 def test_a_number_is_a_text_where_a_text_is_due(tmp_path):

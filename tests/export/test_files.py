@@ -110,6 +110,6 @@ def test_a_model_that_cannot_be_traced(exports, tmp_path, monkeypatch):
         raise RuntimeError("data-dependent\nand more")
 
     opened = exports.opened("conmamba")
-    monkeypatch.setattr(type(opened.modules["model"].encoder), "forward", impossible)
+    monkeypatch.setattr(type(opened.modules["model"].acoustic.encoder), "forward", impossible)
     with pytest.raises(UserError, match="ConMambaEncoder cannot be written --to torchscript: data-dependent$"):
         command.export(exports.folder("conmamba"), "torchscript", out=tmp_path)

@@ -159,8 +159,8 @@ def test_long_feeds_are_read_in_parts(plain, monkeypatch):
     """The network never reads more than `LONGEST` samples at once; the text stays that of the whole."""
     rng = np.random.default_rng(0)
     samples = (0.1 * rng.standard_normal(2 * LONGEST + 77)).astype(np.float32)
-    seen, step = [], plain.modules["features"].step
-    monkeypatch.setattr(plain.modules["features"], "step", lambda x, s: seen.append(x.shape[1]) or step(x, s))
+    seen, step = [], plain.modules["model"].step
+    monkeypatch.setattr(plain.modules["model"], "step", lambda x, s: seen.append(x.shape[1]) or step(x, s))
     streamer = Streamer(plain)
     streamer.feed(samples.astype(np.float64))
     assert seen == [LONGEST, LONGEST, 77]

@@ -161,10 +161,11 @@ def test_times_of_every_kind_of_model(tmp_path, name):
     # the network's own output, frame by frame: which 10 ms of the input does an output frame stand for?
     output = recognizer.network.output([Piece(0.0, short)])
     if "chunks" in name and "frames" not in name:
-        starts = recognizer.modules["model"].encoder.route.boundaries[0].nonzero().flatten().tolist()
+        starts = output.extras.pictures["start"].values[0].nonzero().flatten().tolist()
     else:
         starts = list(range(int(output.lengths[0])))
-    stride, best = recognizer.modules["model"].stride, output.log_probs("decoder")[0].argmax(-1).tolist()
+    stride = recognizer.modules["model"].acoustic.frontend.output_stride
+    best = output.log_probs("decoder")[0].argmax(-1).tolist()
     said = {0.01 * stride * start: label for start, label in zip(starts, best, strict=True)}
     for token, label in zip(found[0].tokens, greedy(output.log_probs("decoder"), output.lengths)[0], strict=True):
         (at,) = [start for start in said if abs(start - token.start) < 0.002]

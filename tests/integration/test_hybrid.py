@@ -109,7 +109,7 @@ def test_starts_from_a_pretraining(train, tmp_path):
     more = ("--number_of_epochs", 1, "--lr", 0, "--beam_size", 0, "--attention_beam_size", 0)
     run = train(*more, "--pretrained", first.folder, **HYBRID).done()
     before, after = weights(first.folder), weights(run.folder)
-    shared = [name for name in before if name.startswith(("model.encoder", "model.frontend"))]
+    shared = [name for name in before if name.startswith(("model.acoustic.encoder", "model.acoustic.frontend"))]
     assert shared and all((before[name] == after[name]).all() for name in shared)
     assert list(run.result["results"]["test"])[-1] == "attention/greedy"
 

@@ -153,9 +153,9 @@ def test_weights_are_the_mean_of_the_best(reference):
     kept = weights(reference.folder)
     for name in models[0]:
         torch.testing.assert_close(kept[f"model.{name}"], (models[0][name] + models[1][name]) / 2)
-    normaliser = torch.load(reference.folder / "save/features.pt", weights_only=True)
+    normaliser = torch.load(reference.folder / "save/statistics.pt", weights_only=True)
     for name in ("mean", "std"):
-        torch.testing.assert_close(kept[f"features.{name}"], normaliser[name], rtol=0, atol=0)
+        torch.testing.assert_close(kept[f"model.acoustic.{name}"], normaliser[name], rtol=0, atol=0)
     assert normaliser["std"].min() > 0 and not torch.equal(normaliser["std"], torch.ones(40))
 
 

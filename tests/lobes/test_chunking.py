@@ -6,17 +6,18 @@ from torch import nn
 
 from serenanet_modules.lobes.blocks.chunking import FLOOR, DynamicChunking, FixedPooling, smooth
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
+from serenanet_modules.lobes.blocks.parts import Encoder, Frames
 from serenanet_modules.lobes.encoders.conmamba import ConMambaEncoder
 from serenanet_modules.lobes.encoders.hmamba import ChunkedEncoder
 
 D = 16
 
 
-class Identity(nn.Module):
+class Identity(Encoder):
     """An encoder that does nothing."""
 
-    def forward(self, x, lengths):
-        return x, lengths
+    def forward(self, x, lengths, least=None):
+        return Frames(x, lengths)
 
 
 def batch(lengths=(23, 9, 1)):
@@ -72,11 +73,9 @@ def test_ratio_loss_is_least_where_probabilities_follow_the_target():
 def test_ratio_loss_ignores_padding():
     chunking = DynamicChunking(D)
     x, lengths = batch((23, 9))
-    chunking.down(x, lengths)
     padded = torch.cat([x, torch.zeros(2, 40, D)], dim=1)
-    first = chunking.ratio_loss
-    chunking.down(padded, lengths)
-    torch.testing.assert_close(chunking.ratio_loss, first)
+    first, second = (chunking.down(frames, lengths)[2].ratio_loss for frames in (x, padded))
+    torch.testing.assert_close(second, first)
 
 
 def test_the_choice_passes_gradients_to_the_routing():
@@ -95,13 +94,13 @@ def test_all_boundaries_equal_the_plain_encoder():
     with torch.no_grad():
         chunking.key.weight.neg_()
     x, lengths = batch()
-    constant = nn.Module()
-    constant.forward = lambda x, lengths: (zero_padding(torch.ones_like(x), lengths), lengths)
+    constant = Identity()
+    constant.forward = lambda x, lengths: Frames(zero_padding(torch.ones_like(x), lengths), lengths)
     sure = ChunkedEncoder(constant, chunking, inner)(x, lengths)[0]
     torch.testing.assert_close(sure, inner(zero_padding(torch.ones_like(x), lengths), lengths)[0], rtol=1e-3, atol=1e-3)
     chunking.probabilities = lambda before, x: torch.ones(x.shape[:2])
-    two_rates, _ = ChunkedEncoder(outer, chunking, inner)(x, lengths)
-    torch.testing.assert_close(two_rates, inner(*outer(x, lengths))[0], rtol=1e-3, atol=1e-3)
+    two_rates, *_ = ChunkedEncoder(outer, chunking, inner)(x, lengths)
+    torch.testing.assert_close(two_rates, inner(*outer(x, lengths)[:2])[0], rtol=1e-3, atol=1e-3)
 
 
 def test_one_boundary_gives_every_frame_the_first_chunk():
@@ -109,8 +108,8 @@ def test_one_boundary_gives_every_frame_the_first_chunk():
     encoder = ChunkedEncoder(Identity(), DynamicChunking(D), conmamba()).eval()
     lengths = torch.tensor([50, 3])
     x = zero_padding(torch.randn(2, 1, D).expand(2, 50, D), lengths)
-    y, _ = encoder(x, lengths)
-    assert encoder.route.counts.tolist() == [1, 1]
+    y, _, extras, _ = encoder(x, lengths)
+    assert extras.pictures["start"].values.sum(1).tolist() == [1, 1]
     torch.testing.assert_close(y[0], y[0, :1].expand(50, D))
     torch.testing.assert_close(y[1, :3], y[1, :1].expand(3, D))
     assert y.isfinite().all() and y[0].abs().max() > 0
@@ -156,8 +155,9 @@ def test_steps_equal_forward(max_gap):
     encoder = ChunkedEncoder(conmamba(causal=True), DynamicChunking(D, max_gap=max_gap), conmamba(causal=True)).eval()
     nn.init.normal_(encoder.chunking.residual.weight, std=0.3)
     x = torch.randn(3, 29, D)
-    whole, _ = encoder(x, torch.full((3,), 29))
-    assert 3 < encoder.route.counts.min() and len(set(encoder.route.counts.tolist())) > 1
+    whole, _, extras, _ = encoder(x, torch.full((3,), 29))
+    counts = extras.pictures["start"].values.sum(1)
+    assert 3 < counts.min() and len(set(counts.tolist())) > 1
     for cut in ((1,) * 29, (7, 20, 2), (29,)):
         state, pieces = encoder.init_state(3), []
         for piece in x.split(list(cut), dim=1):

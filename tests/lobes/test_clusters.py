@@ -7,18 +7,19 @@ from serenanet_modules.lobes.encoders.conformer import ConformerEncoder
 from serenanet_modules.lobes.encoders.rotary import RotaryTransformerEncoder
 from serenanet_modules.lobes.frontends.athm import ATHM
 from serenanet_modules.lobes.heads.clusters import Clusters, EncoderLayer, Spectrum, middle
-from serenanet_modules.lobes.trunk import Trunk
+from serenanet_modules.lobes.spectral import SpectralModel
+from tests.support.given import Given
 
 F, D, K = 8, 16, 11
 
 
-def trunk(stride=4):
-    return Trunk(ATHM(F, D, gate_size=8, output_stride=stride), RotaryTransformerEncoder(D, 2, 3, 32))
+def acoustic(stride=4):
+    return SpectralModel(Given(), ATHM(F, D, gate_size=8, output_stride=stride), RotaryTransformerEncoder(D, 2, 3, 32))
 
 
 def clusters(name):
     torch.manual_seed(0)
-    representation = Spectrum() if name == "spectrum" else EncoderLayer(trunk(), 2)
+    representation = Spectrum() if name == "spectrum" else EncoderLayer(acoustic(), 2)
     return Clusters(representation, torch.randn(K, 3 * F if name == "spectrum" else D))
 
 
@@ -61,17 +62,17 @@ def test_slower_and_faster_encoders():
 
 def test_encoder_layer():
     """The output of that layer, as the whole encoder computes it on the way, normalised per frame."""
-    net = trunk().eval()
+    net = acoustic().eval()
     x, lengths = torch.randn(1, 40, F), torch.tensor([40])
     seen = []
     net.encoder.layers[1].register_forward_hook(lambda module, inputs, output: seen.append(output))
-    net.encode(x, lengths)
+    net(x, lengths)
     found = EncoderLayer(net, 2).eval()(x, lengths)
     torch.testing.assert_close(found, torch.nn.functional.layer_norm(seen[0], (D,)))
     with pytest.raises(ValueError, match="no layer 4, only 1 to 2"):
         EncoderLayer(net, 4)
     with pytest.raises(ValueError, match="ConformerEncoder does not show"):
-        EncoderLayer(Trunk(net.frontend, ConformerEncoder(D, 2, 1, 32, 3)), 1)
+        EncoderLayer(SpectralModel(Given(), net.frontend, ConformerEncoder(D, 2, 1, 32, 3)), 1)
 
 
 def test_targets_are_fixed():

@@ -11,7 +11,7 @@ from serenanet_modules.lobes.frontends.conv2d import ConvFrontend
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 16, 17, 101])
 @pytest.mark.parametrize("mels", [20, 21, 23, 80])
 def test_frontend_shapes(frames, mels):
-    y, lengths = ConvFrontend(mels, 8, channels=(4, 3))(torch.randn(2, frames, mels), torch.tensor([frames, 1]))
+    y, lengths, *_ = ConvFrontend(mels, 8, channels=(4, 3))(torch.randn(2, frames, mels), torch.tensor([frames, 1]))
     assert y.shape == (2, -(-frames // 4), 8) and lengths.tolist() == [-(-frames // 4), 1]
 
 

@@ -19,7 +19,7 @@ def encoder(mixer="mamba", **options):
 def test_steps_equal_forward(mixer, cut):
     """Any cut into pieces, for several utterances at once."""
     lobe, x = encoder(mixer, causal=True), torch.randn(3, 11, 16)
-    whole, _ = lobe(x, torch.full((3,), 11))
+    whole, *_ = lobe(x, torch.full((3,), 11))
     state, pieces = lobe.init_state(3), []
     for piece in x.split(list(cut), dim=1):
         y, state = lobe.step(piece, state)

@@ -2,23 +2,26 @@
 
 import pytest
 import torch
-from torch import nn
 
 from serenanet_modules.lobes.ctc_model import CTCModel
 from serenanet_modules.lobes.encoders.rotary import RotaryTransformerEncoder
+from serenanet_modules.lobes.features import LogMel
 from serenanet_modules.lobes.frontends.athm import ATHM
+from serenanet_modules.lobes.frontends.strided import StridedConv
 from serenanet_modules.lobes.heads.car import CAR
+from serenanet_modules.lobes.spectral import SpectralModel
+
+HOP = 160  # samples per frame of features
 
 
 def model(car=True):
     refinement = CAR(8, 5, d_model=8) if car else None
-    return CTCModel(
-        ATHM(16, 8, gate_size=8, output_stride=4), RotaryTransformerEncoder(8, 2, 1, 16), 8, 5, refinement
-    ).eval()
+    frontend, encoder = ATHM(16, 8, gate_size=8, output_stride=4), RotaryTransformerEncoder(8, 2, 1, 16)
+    return CTCModel(SpectralModel(LogMel(16, 512), frontend, encoder), 5, refinement).eval()
 
 
 def run(net):
-    return net(torch.randn(2, 21, 16), torch.tensor([21, 9]))
+    return net(torch.randn(2, 20 * HOP), torch.tensor([20 * HOP, 8 * HOP]))  # 21 and 9 frames of features
 
 
 @pytest.mark.parametrize("scoring", ["decoder", "car", "average"])
@@ -48,13 +51,13 @@ def test_without_car_only_the_decoder_scores():
     output = run(net)
     assert net.scorings == ("decoder",) and output.car is None
     assert output.log_probs("average") is output.decoder
-    assert set(output.regularisers) == {"gate_l2"}
+    assert set(output.extras.regularisers) == {"gate_l2"}
 
 
 def test_scorings_and_regularisers():
     net = model()
     assert net.scorings == ("decoder", "car", "average")
-    assert set(run(net).regularisers) == {"gate_l2", "car_l2"}
+    assert set(run(net).extras.regularisers) == {"gate_l2", "car_l2"}
 
 
 @pytest.mark.slow
@@ -63,19 +66,15 @@ def test_torch_compile_takes_the_whole_model():
     net = model()
     compiled = torch.compile(net, backend="eager", dynamic=True)
     for total in (21, 30, 17):
-        given = torch.randn(2, total, 16), torch.tensor([total, 9])
+        given = torch.randn(2, total * HOP), torch.tensor([total * HOP, 9 * HOP])
         with torch.inference_mode():
             torch.testing.assert_close(compiled(*given).log_probs("average"), net(*given).log_probs("average"))
     torch._dynamo.reset()
 
 
 def test_a_front_end_without_a_regulariser():
-    class Plain(nn.Module):
-        def forward(self, x, lengths):
-            return x, lengths
-
-    net = CTCModel(Plain(), Plain(), 16, 5)
-    assert run(net).regularisers == {}
+    net = CTCModel(SpectralModel(LogMel(16, 512), StridedConv(16, 8), RotaryTransformerEncoder(8, 2, 1, 16)), 5)
+    assert run(net).extras.regularisers == {}
 
 
 def test_bf16_autocast_gives_float32_distributions():
@@ -91,5 +90,5 @@ def test_bf16_autocast_gives_float32_distributions():
 def test_everything_learns():
     net = model()
     output = run(net)
-    (output.log_probs("average")[..., 0].mean() + sum(output.regularisers.values())).backward()
+    (output.log_probs("average")[..., 0].mean() + sum(output.extras.regularisers.values())).backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())

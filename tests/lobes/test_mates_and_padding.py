@@ -88,11 +88,11 @@ def lay(x, labels, layout):
     return Batch(padded.requires_grad_(), lengths, spelled, label_lengths, ids), place
 
 
-def measure(call, part, features, x, labels, layout, precision):
+def measure(call, part, x, labels, layout, precision):
     """An utterance's outputs, and gradients of a projection of them by its input and by the parameters, by name."""
     batch, row = lay(x, labels, layout)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
-        outputs = call(part, features, batch)
+        outputs = call(part, batch)
     own = {name: y[row] if n is None else y[row, : n[row]] for name, (y, n) in outputs.items()}
     loss = 0.0
     for i, y in enumerate(own.values()):
@@ -120,14 +120,14 @@ def largest_error(got, want, share):
     return worst
 
 
-def compare(call, size, lengths, part, features, precision):
+def compare(call, size, lengths, part, precision):
     """The worst `largest_error` over utterances and layouts, and where it was."""
     worst = (0.0, "")
     for seed, length in enumerate(lengths):
         x, labels = utterance(length, size, 100 + seed)
-        alone = measure(call, part, features, x, labels, ALONE, precision)
+        alone = measure(call, part, x, labels, ALONE, precision)
         for layout in LAYOUTS:
-            found = measure(call, part, features, x, labels, layout, precision)
+            found = measure(call, part, x, labels, layout, precision)
             worst = max(worst, (*largest_error(found, alone, BOUNDS[precision].share), length, layout))
     return worst
 
@@ -137,7 +137,7 @@ def compare(call, size, lengths, part, features, precision):
 def test_parts_and_models(thing, precision):
     """``pytest -rP`` shows each one's largest error."""
     assert thing.kind in CALLS, f"tests/support/calls.py does not say how to call what is in hparams/{thing.kind}"
-    worst = compare(*CALLS[thing.kind], *thing.build(), precision)
+    worst = compare(*CALLS[thing.kind], thing.build(), precision)
     print("largest error", *worst)
     assert worst[0] <= BOUNDS[precision].error, worst
 
@@ -147,12 +147,12 @@ def test_parts_and_models(thing, precision):
 def test_mates_that_are_no_numbers(thing):
     """An utterance of nothing but NaN spoils its own output alone."""
     run, size, lengths = CALLS[thing.kind]
-    (part, features), (x, labels) = thing.build(), utterance(lengths[-1], size, 0)
+    part, (x, labels) = thing.build(), utterance(lengths[-1], size, 0)
     found = []
     for content in (0.0, NAN):
         batch, row = lay(x, labels, Layout((0.6,), (1.4,), 0, 0.0))
         batch.x[[0, 2]] = content
-        found.append({k: y[row] if n is None else y[row, : n[row]] for k, (y, n) in run(part, features, batch).items()})
+        found.append({k: y[row] if n is None else y[row, : n[row]] for k, (y, n) in run(part, batch).items()})
     for name, expected in found[0].items():
         torch.testing.assert_close(found[1][name], expected, rtol=1e-5, atol=1e-5, msg=f"{name}: {{}}".format)
 
@@ -161,19 +161,19 @@ def test_mates_that_are_no_numbers(thing):
 @torch.no_grad()
 def test_what_is_decoded(thing):
     """Every search finds in a batch what it finds of the utterance alone."""
-    model, features = thing.build()
+    model = thing.build()
     if not isinstance(model, CTCModel):
         return
     model.decoder.weight.mul_(10)  # for opinions
     model.decoder.bias[0] -= 10.0  # that are not all blank
     for seed, length in enumerate((4000, 9000)):
-        found = [_decoded(model, features, *utterance(length, 1, seed), layout) for layout in (ALONE, *LAYOUTS[1:])]
+        found = [_decoded(model, *utterance(length, 1, seed), layout) for layout in (ALONE, *LAYOUTS[1:])]
         assert all(texts == found[0] for texts in found) and all(found[0])
 
 
-def _decoded(model, features, x, labels, layout):
+def _decoded(model, x, labels, layout):
     batch, row = lay(x, labels, layout)
-    output = model(*features(batch.x.squeeze(-1), batch.lengths))
+    output = model(batch.x.squeeze(-1), batch.lengths)
     log_probs, lengths = output.decoder, output.lengths
     texts = [greedy(log_probs, lengths)[row], BeamDecoder(UNITS, beam_size=8).decode(output, lengths)[row].labels]
     if isinstance(model, HybridModel):
@@ -186,8 +186,7 @@ def test_every_lobe_is_in_a_model():
     """What no file in hparams/ uses would not be tested here."""
     used = set()
     for thing in everything():
-        for part in filter(None, thing.build()):
-            used |= {base.__name__ for module in part.modules() for base in type(module).__mro__}
+        used |= {base.__name__ for module in thing.build().modules() for base in type(module).__mro__}
     made = set()
     for found in pkgutil.walk_packages(lobes.__path__, "serenanet_modules.lobes."):
         classes = [v for v in vars(importlib.import_module(found.name)).values() if isinstance(v, type)]
@@ -207,11 +206,11 @@ def test_every_lobe_is_in_a_model():
 )
 def test_a_leak_is_noticed(leak):
     def passes(change):
-        def call(part, features, batch):
+        def call(part, batch):
             return {"output": (change(part(batch.x.nan_to_num(0, 0, 0).clamp(-9, 9))), batch.lengths)}
 
         try:
-            worst, *_ = compare(call, 4, (6,), nn.Linear(4, 4), None, torch.float32)
+            worst, *_ = compare(call, 4, (6,), nn.Linear(4, 4), torch.float32)
         except AssertionError as error:
             assert "have a gradient" in str(error)
             return False

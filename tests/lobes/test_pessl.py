@@ -3,10 +3,13 @@
 import pytest
 import torch
 
+from serenanet_modules.lobes.acoustic import Conditions
 from serenanet_modules.lobes.encoders.rotary import RotaryTransformerEncoder
 from serenanet_modules.lobes.frontends.athm import ATHM
 from serenanet_modules.lobes.heads.pessl import PESSL, Masking
-from serenanet_modules.lobes.trunk import PretrainingModel
+from serenanet_modules.lobes.pretraining_model import PretrainingModel
+from serenanet_modules.lobes.spectral import SpectralModel
+from tests.support.given import Given
 
 D, K = 16, 5
 
@@ -14,13 +17,14 @@ D, K = 16, 5
 def model(stride=4):
     frontend = ATHM(D, D, gate_size=8, output_stride=stride)
     encoder = RotaryTransformerEncoder(D, n_heads=2, n_layers=2, d_ffn=32)
-    return PretrainingModel(frontend, encoder, PESSL(D, K, 0.1, 3)).eval()
+    return PretrainingModel(SpectralModel(Given(), frontend, encoder, PESSL(D, K, 0.1, 3))).eval()
 
 
 def every_third(lengths, total):
-    """A Masking that depends on an utterance's own frames only."""
+    """`Conditions` with a Masking that depends on an utterance's own frames only."""
     place = torch.arange(total).expand(len(lengths), -1)
-    return Masking((place % 3 == 0) & (place < lengths.unsqueeze(1)), (place * 7 + place // 2) % K)
+    masking = Masking((place % 3 == 0) & (place < lengths.unsqueeze(1)), (place * 7 + place // 2) % K)
+    return Conditions(masker=lambda x, lengths: masking)
 
 
 @pytest.mark.parametrize(("start", "length"), [(0.08, 10), (0.04, 5), (1.0, 1), (0.5, 2)])
@@ -84,11 +88,12 @@ def test_hidden_frames_are_invisible(stride):
     net(x, lengths, hidden).prediction.loss.sum().backward()
     moved = x.grad.abs().sum(-1)[0].unflatten(0, (-1, stride)).sum(1) > 0
     # at 10 ms frames, an input frame reaches others through the 20 and 40 ms branches: only whole groups are hidden
-    assert torch.equal(moved, ~hidden.mask[0]) if stride == 4 else moved[~hidden.mask[0]].all()
+    mask = hidden.masker(None, None).mask[0]
+    assert torch.equal(moved, ~mask) if stride == 4 else moved[~mask].all()
 
 
 def test_everything_learns():
     net, lengths = model(), torch.tensor([48, 30])
     output = net(torch.randn(2, 48, D), lengths, every_third(-(-lengths // 4), 12))
-    (output.prediction.loss.mean() + sum(output.regularisers.values())).backward()
+    (output.prediction.loss.mean() + sum(output.extras.regularisers.values())).backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in net.parameters())

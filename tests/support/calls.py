@@ -1,44 +1,47 @@
 """How the invariance tests call each kind of part and model of tests/support/parts.py.
 
-A call takes (part, features, batch) and gives by name (output (B, T, ...), lengths (B,)), or (output (B, ...), None).
+A call takes (part, batch) and gives by name (output (B, T, ...), lengths (B,)), or (output (B, ...), None).
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
 
+from serenanet_modules.lobes.acoustic import Conditions
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
+from serenanet_modules.lobes.blocks.parts import Encoder, FrontEnd
 from serenanet_modules.lobes.ctc_model import CTCModel
 from serenanet_modules.lobes.decoders.attention_decoder import LabelLM, with_border
 from serenanet_modules.lobes.heads.clusters import Clusters, Spectrum
 from serenanet_modules.lobes.heads.pessl import Masking
 from serenanet_modules.lobes.hybrid_model import HybridModel
-from serenanet_modules.lobes.trunk import PretrainingModel
+from serenanet_modules.lobes.pretraining_model import PretrainingModel
 from serenanet_modules.training.brains.ctc import ctc_per_utterance, frames_needed
 from serenanet_modules.training.label_loss import label_loss
 from serenanet_modules.training.masking import Masker
 from tests.support.parts import SIZES
 
 
-def encoder(part, features, batch):
+def encoder(part, batch):
     """Front ends and encoders: zero past the lengths, which are what the stride says."""
-    y, lengths = part(batch.x, batch.lengths)
+    y, lengths, *_ = part(batch.x, batch.lengths)
     assert lengths.dtype == torch.int64 and not y[~valid_mask(lengths, y.shape[1])].any()
-    if getattr(part, "shortens", False):
-        return {"free": (y, lengths), "at least": part(batch.x, batch.lengths, -(-3 * batch.lengths // 4))}
-    assert torch.equal(lengths, -(-batch.lengths // getattr(part, "output_stride", 1)))
+    if isinstance(part, Encoder) and part.shortens:
+        return {"free": (y, lengths), "at least": part(batch.x, batch.lengths, -(-3 * batch.lengths // 4))[:2]}
+    assert torch.equal(lengths, -(-batch.lengths // (part.output_stride if isinstance(part, FrontEnd) else 1)))
     return {"output": (y, lengths)}
 
 
-def refinement(part, features, batch):
-    return {"logits": (part(batch.x, batch.lengths), batch.lengths)}
+def refinement(part, batch):
+    return {"logits": (part(batch.x, batch.lengths).x, batch.lengths)}
 
 
-def label_decoder(part, features, batch):
+def label_decoder(part, batch):
     return {"logits": (part(with_border(batch.labels), batch.x, batch.lengths), batch.label_lengths + 1)}
 
 
-def chunking(part, features, batch):
+def chunking(part, batch):
     """Down, up and read, with as many chunks as come and with a least number."""
     x, found = zero_padding(batch.x, batch.lengths), {}
     for name, least in (("free", None), ("at least", -(-3 * batch.lengths // 4))):
@@ -49,7 +52,7 @@ def chunking(part, features, batch):
     return found
 
 
-def pretraining(part, features, batch):
+def pretraining(part, batch):
     """Every third frame is hidden and asked for."""
     place = torch.arange(batch.x.shape[1]).expand(len(batch.x), -1)
     masking = Masking((place % 3 == 0) & valid_mask(batch.lengths, batch.x.shape[1]), place * 7 % SIZES["n_clusters"])
@@ -57,19 +60,19 @@ def pretraining(part, features, batch):
     return {"hidden": (x, batch.lengths), "loss": (part(x, masking).loss, None)}
 
 
-def model(part, features, batch):
+def model(part, batch):
     """From samples, or labels, to what the losses of training are made of."""
     labels, label_lengths = batch.labels, batch.label_lengths
     if isinstance(part, LabelLM):
         logits = part(with_border(labels))
         return {"logits": (logits, label_lengths + 1), "loss": (label_loss(logits, labels, label_lengths)[0], None)}
-    x, lengths = features(batch.x.squeeze(-1), batch.lengths)
-    masking = None if part.pessl is None else _masker(part)(x, lengths, batch.ids)
+    wavs, acoustic = batch.x.squeeze(-1), part.acoustic
+    masker = None if acoustic.pessl is None else partial(_masker(acoustic), ids=batch.ids)
     if isinstance(part, PretrainingModel):
-        output, found = part(x, lengths, masking), {}
+        output, found = part(wavs, batch.lengths, Conditions(masker=masker)), {}
     elif isinstance(part, CTCModel):
         more = {"labels": labels} if isinstance(part, HybridModel) else {}
-        output = part(x, lengths, masking, frames_needed(labels, label_lengths), **more)
+        output = part(wavs, batch.lengths, Conditions(frames_needed(labels, label_lengths), masker=masker), **more)
         found = {name: (output.log_probs(name), output.lengths) for name in part.scorings}
         found["ctc"] = ctc_per_utterance(output.decoder, output.lengths, labels, label_lengths, 0), None
         if output.attention is not None:
@@ -77,14 +80,15 @@ def model(part, features, batch):
             found["attention loss"] = label_loss(output.attention, labels, label_lengths, 0.1)[0], None
     else:
         raise TypeError(f"tests/support/calls.py does not say how to call a {type(part).__name__}")
-    if masking is not None:
+    if masker is not None:
         found["pessl"] = output.prediction.loss, None
-    return found | {"features": (x, lengths), "hidden": (output.hidden, output.lengths)}
+    features = output.extras.pictures["mel"].values, batch.lengths // acoustic.features.hop + 1
+    return found | {"features": features, "hidden": (output.hidden, output.lengths)}
 
 
-def _masker(part):
+def _masker(acoustic):
     centroids = torch.randn(SIZES["n_clusters"], 3 * SIZES["n_mels"], generator=torch.Generator().manual_seed(0))
-    return Masker(Clusters(Spectrum(), centroids), part, seed=0)
+    return Masker(Clusters(Spectrum(), centroids), acoustic, seed=0)
 
 
 class Call(NamedTuple):

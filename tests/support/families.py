@@ -68,9 +68,9 @@ def make_result(folder, hparams, *overrides, units="char", vocab_size=None):
     write_hyperparams(folder, asked)
     torch.manual_seed(0)
     built = asked.build()
-    modules = nn.ModuleDict({name: built[name] for name in ("features", "model")})
-    modules["features"].mean.fill_(-20.0)
-    modules["features"].std.fill_(12.0)
+    modules = nn.ModuleDict({"model": built["model"]})
+    built["features"].mean.fill_(-20.0)
+    built["features"].std.fill_(12.0)
     _make_eloquent(modules.eval())
     save_file(modules.state_dict(), folder / "weights.safetensors")
     return folder
@@ -79,11 +79,12 @@ def make_result(folder, hparams, *overrides, units="char", vocab_size=None):
 @torch.no_grad()
 def _make_eloquent(modules):
     """Scale and shift the decoder so that no label is the best everywhere; let chunks begin at random."""
-    if isinstance(chunking := getattr(modules["model"].encoder, "chunking", None), DynamicChunking):
-        nn.init.normal_(chunking.query.weight)
+    for part in modules.modules():
+        if isinstance(part, DynamicChunking):
+            nn.init.normal_(part.query.weight)
     audio = torch.from_numpy(sounds(1, 48000))
     decoder = modules["model"].decoder
-    hidden = modules["model"](*modules["features"](audio, torch.tensor([48000]))).hidden[0]
+    hidden = modules["model"](audio, torch.tensor([48000])).hidden[0]
     scores = hidden @ decoder.weight.T
     decoder.weight.mul_(SPREAD / scores.std(0).unsqueeze(1))
     decoder.bias.copy_(-SPREAD * scores.mean(0) / scores.std(0))

@@ -68,9 +68,9 @@ def make_random_result(folder, hparams, *overrides, units="char", texts=("mama a
     with torch.no_grad():
         built["model"].decoder.weight.mul_(10)  # for confident posteriors
         built["model"].decoder.bias[0] -= blank
-        if hasattr(built["model"].encoder, "shortens"):  # as it begins, a chunking hardly finds a boundary
-            for projection in (p for name, p in built["model"].named_parameters() if name.endswith("query.weight")):
+        for name, projection in built["model"].named_parameters():
+            if name.endswith("chunking.query.weight"):  # as it begins, a chunking hardly finds a boundary
                 nn.init.orthogonal_(projection)
-    parts = nn.ModuleDict({name: built[name] for name in ("model", "features")})
+    parts = nn.ModuleDict({"model": built["model"]})
     save_file(parts.state_dict(), folder / "weights.safetensors")
     return folder

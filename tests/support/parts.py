@@ -44,7 +44,7 @@ class Found:
     name : str
         The file, and what is changed in it.
     text : str
-        Standalone yaml of ``model``, which may be a part, of ``features`` where there are some, and of what they need.
+        Standalone yaml of ``model``, which may be a part, and of what it needs.
     """
 
     kind: str
@@ -52,19 +52,18 @@ class Found:
     text: str
 
     def build(self):
-        """The model or part and, of a model, the features; in evaluation mode.
+        """The model or part, in evaluation mode.
 
         Matrices that begin as zeros or as the identity are made random: they would hide what flows through them.
         """
         torch.manual_seed(0)
-        built = Document(self.text, self.name).build()
-        part = built["model"].eval()
+        part = Document(self.text, self.name).build()["model"].eval()
         size = sum(p.numel() for p in part.parameters())
         assert size < LARGEST, f"{self.name} has {size} parameters: SIZES in tests/support/parts.py lacks a key"
         for parameter in part.parameters():
             if parameter.dim() == 2 and (not parameter.any() or torch.equal(parameter, torch.eye(*parameter.shape))):
                 torch.nn.init.normal_(parameter, std=0.5)
-        return part, built.get("features")
+        return part
 
     def __str__(self):
         return self.name
@@ -95,7 +94,7 @@ def _of(file):
             hparams.override([("model", f"!include:{path}")])
         hparams.override(changes.items())
         _shrink(hparams.tree)
-        needed = _needed(hparams.tree, ["model"] if is_part else ["model", "features"])
+        needed = _needed(hparams.tree, ["model"])
         text = Hparams(file, CommentedMap((key, hparams.tree[key]) for key in needed)).text
         told = "".join(f" {key.removeprefix('model.')}={value}" for key, value in changes.items())
         yield Found(file.parent.name if is_part else "models", name + told, text)
@@ -133,14 +132,14 @@ def _shrink(node):
 
 
 def _needed(tree, keys):
-    """Top-level keys that these refer to, themselves included."""
+    """Top-level keys that these refer to, themselves included, in the order in which a training builds them."""
     needed, todo = [], list(keys)
     while todo:
         key = todo.pop(0)
         if key in tree and key not in needed:
             needed.append(key)
             todo += _references(tree[key])
-    return needed
+    return [key for key in tree if key in needed]
 
 
 def _references(node):

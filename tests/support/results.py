@@ -84,7 +84,8 @@ def make_examples(folder, units=("<blank>", "▁", "a", "ng'")):
         decoder[frame] = 0
         decoder[frame, unit] = 250
     utterance = {"id": "u000", "text": "a _ng'_ & 5 %", "units": list(units)}
-    about = {"hop": 0.01, "resolutions": [1, 2, 4], "blank": units[0], "utterances": [utterance]}
+    utterance |= {"seconds": 0.8, "resolutions": [1, 2, 4]}
+    about = {"blank": units[0], "utterances": [utterance]}
     mel = np.arange(80 * 20, dtype=np.uint32).reshape(80, 20).astype(np.uint8)
     start = (np.arange(len(decoder)) % 2 == 0).astype(np.uint8)
     np.savez_compressed(

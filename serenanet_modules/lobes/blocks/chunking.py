@@ -27,6 +27,7 @@ class Route:
     probabilities: Tensor  # (B, T) of a boundary, float32
     starts: Tensor  # (B, K) frame that each chunk begins with; past a count any frame
     counts: Tensor  # (B,) chunks
+    ratio_loss: Tensor | None = None  # see `DynamicChunking`
 
     @property
     def edges(self):
@@ -50,11 +51,10 @@ class DynamicChunking(nn.Module):
     max_gap : int, optional
         Most frames in a chunk.
 
-    Attributes
-    ----------
-    ratio_loss : Tensor
-        ``N / (N - 1) ((N - 1) F G + (1 - F)(1 - G))`` of the last call, with the target N, F the share of valid frames
-        that are boundaries and G their mean probability; 1 at the target.
+    Notes
+    -----
+    The ratio loss of a route is ``N / (N - 1) ((N - 1) F G + (1 - F)(1 - G))``, with the target N, F the share of valid
+    frames that are boundaries and G their mean probability; 1 at the target.
 
     Examples
     --------
@@ -64,6 +64,8 @@ class DynamicChunking(nn.Module):
     >>> chunks.shape[1] == counts.max(), chunking.up(chunks, route, x).shape
     (tensor(True), torch.Size([2, 9, 16]))
     """
+
+    streams = True  # whether `ChunkedEncoder` can go on frame by frame with it
 
     def __init__(self, d_model, target=2.0, max_gap=None):
         super().__init__()
@@ -76,7 +78,6 @@ class DynamicChunking(nn.Module):
         self.residual = Linear(d_model, d_model)
         nn.init.zeros_(self.residual.weight)
         nn.init.zeros_(self.residual.bias)
-        self.ratio_loss = None
 
     def down(self, x, lengths, least=None):
         """Cut into chunks.
@@ -103,8 +104,7 @@ class DynamicChunking(nn.Module):
             boundaries |= _too_far(boundaries, self.max_gap) & valid
         if least is not None:
             boundaries |= _most_probable(probabilities.detach(), boundaries, valid, least)
-        self.ratio_loss = self._ratio_loss(probabilities, boundaries, valid)
-        route = _route(lengths, boundaries, probabilities)
+        route = _route(lengths, boundaries, probabilities, self._ratio_loss(probabilities, boundaries, valid))
         return _take(x, route), route.counts, route
 
     def probabilities(self, before, x):
@@ -165,7 +165,7 @@ class FixedPooling(nn.Module):
     (tensor([2., 5.]), tensor([2., 2., 5.]))
     """
 
-    ratio_loss = None
+    streams = False  # the first frames of a chunk hear all of it
 
     def __init__(self, d_model, stride=2):
         super().__init__()
@@ -241,11 +241,11 @@ def straight_through(probabilities, boundaries):
     return confidence + (1 - confidence).detach()
 
 
-def _route(lengths, boundaries, probabilities):
+def _route(lengths, boundaries, probabilities, ratio_loss):
     counts = boundaries.sum(1)
     columns = torch.arange(counts.max(), device=counts.device)  # a slice's end would be a constant to tracers
     starts = _starts(boundaries).index_select(1, columns)
-    return Route(lengths, boundaries, probabilities, starts, counts)
+    return Route(lengths, boundaries, probabilities, starts, counts, ratio_loss)
 
 
 def _starts(boundaries):

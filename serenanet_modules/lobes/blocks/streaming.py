@@ -13,19 +13,6 @@ class CannotStream(TypeError):
     """A part that has to hear the end before it says anything; the message is what can be done."""
 
 
-def init_state(part, batch):
-    """The part's own `init_state`.
-
-    Raises
-    ------
-    CannotStream
-        If the part does not have the protocol, or not as it was made.
-    """
-    if not hasattr(part, "init_state"):
-        raise CannotStream(f"{type(part).__name__} reads whole utterances only")
-    return part.init_state(batch)
-
-
 class Streaming:
     """What a part has that needs no later frames."""
 
@@ -80,6 +67,6 @@ class Blockwise(Streaming):
         if not x.shape[1]:
             return x.new_zeros(len(x), 0, self.d_model), before
         x = torch.cat([before, x], dim=1)
-        y, _ = self(x, torch.full((len(x),), x.shape[1], device=x.device))
+        y = self(x, torch.full((len(x),), x.shape[1], device=x.device)).x
         known = before.shape[1] // self.output_stride
         return y[:, known:], x[:, max(0, x.shape[1] - self.context) :]

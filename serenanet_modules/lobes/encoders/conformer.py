@@ -8,9 +8,10 @@ from speechbrain.lobes.models.transformer.TransformerASR import TransformerASR
 from torch import nn
 
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
+from serenanet_modules.lobes.blocks.parts import Encoder, Frames
 
 
-class ConformerEncoder(nn.Module):
+class ConformerEncoder(Encoder):
     """SpeechBrain's Conformer (Gulati et al. 2020) with relative positions (Transformer-XL).
 
     Parameters
@@ -48,13 +49,13 @@ class ConformerEncoder(nn.Module):
         for layer in self.transformer.encoder.layers:
             layer.convolution_module = MaskedConvolution(layer.convolution_module)
 
-    def forward(self, x, lengths):
-        """x (B, T, d_model), lengths (B,) -> the same shapes."""
+    def forward(self, x, lengths, least=None):
+        """x (B, T, d_model), lengths (B,) -> `Frames` of the same shape."""
         t = self.transformer  # its own `encode` makes the mask in a way that fixes the batch's size for tracers
         x = t.custom_src_module(zero_padding(x, lengths))
         padding = ~valid_mask(lengths, x.shape[1])
         y, *_ = t.encoder(x, src_key_padding_mask=padding, pos_embs=t.positional_encoding(x))
-        return zero_padding(y, lengths), lengths
+        return Frames(zero_padding(y, lengths), lengths)
 
 
 class MaskedConvolution(nn.Module):

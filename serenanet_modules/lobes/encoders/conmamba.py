@@ -10,6 +10,7 @@ from serenanet_modules.lobes.blocks.layers import Dropout, Linear
 from serenanet_modules.lobes.blocks.lengths import padded, zero_padding
 from serenanet_modules.lobes.blocks.mamba import Bidirectional, BiMamba, Mamba
 from serenanet_modules.lobes.blocks.mamba2 import Mamba2
+from serenanet_modules.lobes.blocks.parts import Encoder, Frames
 from serenanet_modules.lobes.blocks.streaming import CannotStream, Streaming
 from serenanet_modules.ops import causal_conv1d_fn, depthwise_conv1d
 
@@ -21,7 +22,7 @@ def _mamba2(d_model, expand, **options):
 MIXERS = {"mamba": (Mamba, BiMamba), "mamba2": (_mamba2, lambda *a, **k: Bidirectional(lambda: _mamba2(*a, **k)))}
 
 
-class ConMambaEncoder(Streaming, nn.Module):
+class ConMambaEncoder(Streaming, Encoder):
     """Layers of half a feed-forward, Mamba, convolution, half a feed-forward.
 
     Parameters
@@ -48,7 +49,7 @@ class ConMambaEncoder(Streaming, nn.Module):
     --------
     >>> import torch
     >>> encoder = ConMambaEncoder(d_model=16, n_layers=1, d_ffn=32, kernel_size=5)
-    >>> y, lengths = encoder(torch.randn(2, 7, 16), torch.tensor([7, 3]))
+    >>> y, lengths, *_ = encoder(torch.randn(2, 7, 16), torch.tensor([7, 3]))
     >>> y.shape, y[1, 3:].abs().max().item()
     (torch.Size([2, 7, 16]), 0.0)
     """
@@ -91,13 +92,13 @@ class ConMambaEncoder(Streaming, nn.Module):
             for _ in range(n_layers)
         )
 
-    def forward(self, x, lengths):
-        """x (B, T, d_model), lengths (B,) -> the same shapes."""
+    def forward(self, x, lengths, least=None):
+        """x (B, T, d_model), lengths (B,) -> `Frames` of the same shape."""
         inside = padded(x, lengths)
         x = zero_padding(x, inside)
         for layer in self.layers:
             x = layer(x, inside)
-        return zero_padding(x, inside), lengths
+        return Frames(zero_padding(x, inside), lengths)
 
     def init_state(self, batch):
         """What `step` carries before the first frame, a tuple of one entry a layer.

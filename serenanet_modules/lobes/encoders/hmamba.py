@@ -1,11 +1,11 @@
 """H-Mamba: some layers at frame rate, learned chunks, the others at chunk rate (after H-Net, arXiv 2507.07955)."""
 
 import torch
-from torch import nn
 from torch.utils._pytree import tree_map
 
 from serenanet_modules.lobes.blocks.chunking import smooth_step
-from serenanet_modules.lobes.blocks.streaming import CannotStream, Streaming, init_state
+from serenanet_modules.lobes.blocks.parts import Encoder, Extras, Frames, Picture
+from serenanet_modules.lobes.blocks.streaming import CannotStream, Streaming
 
 
 def chunk_statistics(frames, chunks):
@@ -19,22 +19,17 @@ def chunk_statistics(frames, chunks):
     return {"boundary_rate": chunks / frames, "compression": frames / chunks}
 
 
-class ChunkedEncoder(Streaming, nn.Module):
+class ChunkedEncoder(Streaming, Encoder):
     """An encoder in two rates around a chunking of `lobes.chunking`.
 
     Parameters
     ----------
-    outer, inner : Module
-        Encoders ``(x, lengths) -> (y, lengths)`` of one size, at frame rate and at chunk rate.
+    outer, inner : Encoder
+        Of one size, at frame rate and at chunk rate.
     chunking : Module
         `DynamicChunking` or `FixedPooling`.
     read : {"frames", "chunks"}
         What comes out: frames again, or the chunks, with their counts as lengths.
-
-    Attributes
-    ----------
-    route : Route
-        Of the last call, for statistics and plots.
 
     Examples
     --------
@@ -42,9 +37,9 @@ class ChunkedEncoder(Streaming, nn.Module):
     >>> from serenanet_modules.lobes.encoders.conmamba import ConMambaEncoder
     >>> outer, inner = (ConMambaEncoder(16, n_layers=1, d_ffn=32, kernel_size=3) for _ in range(2))
     >>> x, lengths = torch.randn(2, 9, 16), torch.tensor([9, 4])
-    >>> ChunkedEncoder(outer, FixedPooling(16, stride=3), inner)(x, lengths)[0].shape
+    >>> ChunkedEncoder(outer, FixedPooling(16, stride=3), inner)(x, lengths).x.shape
     torch.Size([2, 9, 16])
-    >>> ChunkedEncoder(outer, FixedPooling(16, stride=3), inner, read="chunks")(x, lengths)[1]
+    >>> ChunkedEncoder(outer, FixedPooling(16, stride=3), inner, read="chunks")(x, lengths).lengths
     tensor([3, 2])
     """
 
@@ -53,41 +48,24 @@ class ChunkedEncoder(Streaming, nn.Module):
         if read not in ("frames", "chunks"):
             raise ValueError(f"read is {read!r}; it must be 'frames' or 'chunks'")
         self.outer, self.chunking, self.inner, self.read = outer, chunking, inner, read
-        self.route = None
 
     @property
     def shortens(self):
         """Whether lengths differ from those that went in."""
         return self.read == "chunks"
 
-    @property
-    def regulariser(self):
-        """The ratio loss of the last call, None for a fixed chunking."""
-        return self.chunking.ratio_loss
-
-    @property
-    def rates(self):
-        """Valid frames and chunks of the last call."""
-        return int(self.route.lengths.sum()), int(self.route.counts.sum())
-
-    def statistics(self):
-        """Boundaries per frame and frames per chunk of the last call."""
-        return chunk_statistics(*self.rates)
-
     def forward(self, x, lengths, least=None):
-        """x (B, T, d_model), lengths (B,) -> the same shapes, or chunks (B, K, d_model) and their counts.
+        """x (B, T, d_model), lengths (B,) -> `Frames` of the same shape, or chunks (B, K, d_model) and their counts.
 
-        Parameters
-        ----------
-        least : Tensor, optional
-            (B,) chunks that each utterance must have at least, such as a CTC target needs.
+        Their extras say where chunks begin and how probable that was, and hold the ratio loss of learned chunks.
         """
-        x, lengths = self.outer(x, lengths)
-        chunks, counts, self.route = self.chunking.down(x, lengths, least)
-        y, _ = self.inner(chunks, counts)
-        if self.read == "chunks":
-            return self.chunking.read(y, self.route), counts
-        return self.chunking.up(y, self.route, x), lengths
+        outer = self.outer(x, lengths)
+        chunks, counts, route = self.chunking.down(outer.x, outer.lengths, least)
+        inner = self.inner(chunks, counts)
+        extras = outer.extras.joined(inner.extras).joined(_extras(route))
+        if self.shortens:
+            return Frames(self.chunking.read(inner.x, route), counts, extras, route.edges)
+        return Frames(self.chunking.up(inner.x, route, outer.x), lengths, extras)
 
     # --- frame by frame -------------------------------------------------------------------------------------------
 
@@ -105,7 +83,7 @@ class ChunkedEncoder(Streaming, nn.Module):
             If a part reads backwards or what comes out are chunks, and for fixed pooling, whose first frames hear the
             whole chunk.
         """
-        if self.read == "chunks" or not hasattr(self.chunking, "probabilities"):
+        if self.shortens or not self.chunking.streams:
             raise CannotStream(
                 "of ChunkedEncoders only those that read frames of learned chunks go on frame by frame; make it with "
                 "read: frames and DynamicChunking"
@@ -115,8 +93,8 @@ class ChunkedEncoder(Streaming, nn.Module):
         parameter = next(self.parameters())
         size = self.chunking.query.in_features
         return {
-            "outer": init_state(self.outer, batch),
-            "inner": init_state(self.inner, batch),
+            "outer": self.outer.init_state(batch),
+            "inner": self.inner.init_state(batch),
             "frame": parameter.new_zeros(batch, 0, size),  # the last one, once there is one
             "smoothed": parameter.new_zeros(batch, size, dtype=torch.float32),
             "gap": torch.zeros(batch, dtype=torch.int64, device=parameter.device),  # frames since the last boundary
@@ -155,3 +133,13 @@ class ChunkedEncoder(Streaming, nn.Module):
             smoothed = smoothed.index_copy(0, rows, smooth_step(y[:, 0], p[rows], smoothed[rows]))
         y = self.chunking.merge(smoothed.unsqueeze(1), p, begins.unsqueeze(1), x)
         return y, {**state, "inner": inner, "frame": x, "smoothed": smoothed, "gap": gap}
+
+
+def _extras(route):
+    frames, chunks = route.lengths.sum(), route.counts.sum()
+    return Extras(
+        regularisers={} if route.ratio_loss is None else {"ratio_loss": route.ratio_loss},
+        scalars=chunk_statistics(frames, chunks),
+        pictures={"chunk": Picture(route.probabilities), "start": Picture(route.boundaries)},
+        chunks=torch.stack([frames, chunks]),
+    )

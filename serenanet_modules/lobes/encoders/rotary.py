@@ -6,11 +6,12 @@ from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.layers import Dropout, Linear
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
+from serenanet_modules.lobes.blocks.parts import Encoder, Frames
 
 ROTARY_BASE = 10000.0
 
 
-class RotaryTransformerEncoder(nn.Module):
+class RotaryTransformerEncoder(Encoder):
     """Transformer layers whose attention sees relative positions only, so any length will do.
 
     Parameters
@@ -22,7 +23,7 @@ class RotaryTransformerEncoder(nn.Module):
     Examples
     --------
     >>> encoder = RotaryTransformerEncoder(d_model=16, n_heads=2, n_layers=1, d_ffn=32)
-    >>> y, lengths = encoder(torch.randn(2, 7, 16), torch.tensor([7, 3]))
+    >>> y, lengths, *_ = encoder(torch.randn(2, 7, 16), torch.tensor([7, 3]))
     >>> y.shape, y[1, 3:].abs().max().item()
     (torch.Size([2, 7, 16]), 0.0)
     """
@@ -34,9 +35,14 @@ class RotaryTransformerEncoder(nn.Module):
         self.layers = nn.ModuleList(RotaryTransformerLayer(d_model, n_heads, d_ffn, dropout) for _ in range(n_layers))
         self.norm = nn.LayerNorm(d_model)
 
-    def forward(self, x, lengths):
-        """x (B, T, d_model), lengths (B,) -> the same shapes."""
-        return zero_padding(self.norm(self.hidden(x, lengths)), lengths), lengths
+    @property
+    def depth(self):
+        """Its layers, each of which `hidden` can show."""
+        return len(self.layers)
+
+    def forward(self, x, lengths, least=None):
+        """x (B, T, d_model), lengths (B,) -> `Frames` of the same shape."""
+        return Frames(zero_padding(self.norm(self.hidden(x, lengths)), lengths), lengths)
 
     def hidden(self, x, lengths):
         """Output of the last layer (B, T, d_model) before the norm; undefined in the padding."""

@@ -7,12 +7,13 @@ from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.layers import Dropout, Linear
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
+from serenanet_modules.lobes.blocks.parts import Extras, Frames, FrontEnd, Picture
 from serenanet_modules.lobes.blocks.streaming import Blockwise
 from serenanet_modules.lobes.frontends.strided import strided
 from serenanet_modules.ops import linear
 
 
-class ATHM(Blockwise, nn.Module):
+class ATHM(Blockwise, FrontEnd):
     """Convolution branches of kernel = stride = r, upsampled and mixed by a softmax gate.
 
     Per resolution r: ``f = Conv1d(x)``, ``f = f + Linear(f)``, ``up = upsample(f)``; then
@@ -38,8 +39,8 @@ class ATHM(Blockwise, nn.Module):
     --------
     >>> import torch
     >>> athm = ATHM(80, 32, output_stride=4)
-    >>> y, lengths = athm(torch.randn(2, 101, 80), torch.tensor([101, 50]))
-    >>> y.shape, lengths.tolist(), athm.gate.shape
+    >>> y, lengths, extras, _ = athm(torch.randn(2, 101, 80), torch.tensor([101, 50]))
+    >>> y.shape, lengths.tolist(), extras.pictures["gate"].values.shape
     (torch.Size([2, 26, 32]), [26, 13], torch.Size([2, 101, 3]))
     """
 
@@ -69,29 +70,33 @@ class ATHM(Blockwise, nn.Module):
             nn.Conv1d(d_model, d_model, kernel_size=output_stride, stride=output_stride) if output_stride > 1 else None
         )
         self.dropout = Dropout(dropout)
-        self.gate = None  # (B, T, resolutions) of the last call, zero in the padding, for plots
-        self.regulariser = None  # mean ||gate||^2 over valid frames of the last call
 
     def forward(self, x, lengths):
-        """x (B, T, F), lengths (B,) -> y (B, ceil(T / output_stride), d_model), lengths."""
+        """x (B, T, F), lengths (B,) -> `Frames` (B, ceil(T / output_stride), d_model).
+
+        Their extras are the gate, its mean weight of each resolution, and ``gate_l2``, its mean square.
+        """
         total = x.shape[1]
         x = functional.pad(zero_padding(x, lengths), (0, 0, 0, -total % self.period))
         branches = [self._branch(i, x) for i in range(len(self.resolutions))]
         gate = zero_padding(self._weights(branches, x.shape[1]), lengths)
         y = self._mix(gate, branches)  # zero in the padding, as the gate is
-        self.gate = gate[:, :total]
-        self.regulariser = _mean_square(self.gate, lengths)
+        extras = self._extras(gate[:, :total], lengths)
         if self.reduce is not None:
             y = strided(self.reduce, y)
             lengths = -(-lengths // self.output_stride)
             total = -(-total // self.output_stride)
-        return zero_padding(self.dropout(y[:, :total]), lengths), lengths
+        return Frames(zero_padding(self.dropout(y[:, :total]), lengths), lengths, extras)
 
-    def statistics(self):
-        """Mean gate weight of each resolution over the valid frames of the last call."""
-        total = self.gate.detach().float().sum((0, 1))  # zero in the padding, and 1 per frame elsewhere
-        mean = (total / total.sum()).tolist()
-        return {f"gate_{r * 10}ms": weight for r, weight in zip(self.resolutions, mean, strict=True)}
+    def _extras(self, gate, lengths):
+        """Of gate (B, T, R), zero in the padding and 1 per frame elsewhere."""
+        total = gate.detach().float().sum((0, 1))
+        means = zip(self.resolutions, total / total.sum(), strict=True)
+        return Extras(
+            regularisers={"gate_l2": _mean_square(gate, lengths)},
+            scalars={f"gate_{10 * r}ms": mean for r, mean in means},
+            pictures={"gate": Picture(gate, tuple(self.resolutions))},
+        )
 
     def _branch(self, i, x):
         """x (B, T, F) -> (B, T / r, d_model); upsampling is left to broadcasting over r."""

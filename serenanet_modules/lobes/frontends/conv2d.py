@@ -9,10 +9,11 @@ from torch import nn
 from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.lengths import zero_padding
+from serenanet_modules.lobes.blocks.parts import Frames, FrontEnd
 from serenanet_modules.lobes.blocks.streaming import Blockwise
 
 
-class ConvFrontend(Blockwise, nn.Module):
+class ConvFrontend(Blockwise, FrontEnd):
     """Two strided 3 × 3 convolution blocks over (time, mel): four times fewer frames.
 
     Parameters
@@ -29,7 +30,7 @@ class ConvFrontend(Blockwise, nn.Module):
     --------
     >>> import torch
     >>> frontend = ConvFrontend(80, 16)
-    >>> y, lengths = frontend(torch.randn(2, 101, 80), torch.tensor([101, 50]))
+    >>> y, lengths, *_ = frontend(torch.randn(2, 101, 80), torch.tensor([101, 50]))
     >>> y.shape, lengths.tolist()
     (torch.Size([2, 26, 16]), [26, 13])
     """
@@ -53,7 +54,7 @@ class ConvFrontend(Blockwise, nn.Module):
         self.project = nn.Sequential(nn.Linear(mels * channels[1], d_model), nn.Dropout(dropout))
 
     def forward(self, x, lengths):
-        """x (B, T, F), lengths (B,) -> y (B, ceil(T / 4), d_model), lengths."""
+        """x (B, T, F), lengths (B,) -> `Frames` (B, ceil(T / 4), d_model)."""
         frames = (x.shape[1] + 3) // 4
         x = functional.pad(zero_padding(x, lengths), (0, 0, 0, 4))  # the edges are mirrored: let them mirror zeros
         for block in self.convolutions.values():
@@ -61,4 +62,4 @@ class ConvFrontend(Blockwise, nn.Module):
             lengths = (lengths + 1) // 2
             x = zero_padding(y.flatten(2), lengths).view_as(y)
         y = self.project(x.flatten(2)[:, :frames])
-        return zero_padding(y, lengths), lengths
+        return Frames(zero_padding(y, lengths), lengths)

@@ -5,11 +5,12 @@ from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.layers import Dropout
 from serenanet_modules.lobes.blocks.lengths import zero_padding
+from serenanet_modules.lobes.blocks.parts import Frames, FrontEnd
 from serenanet_modules.lobes.blocks.streaming import Blockwise
 from serenanet_modules.ops import linear
 
 
-class StridedConv(Blockwise, nn.Module):
+class StridedConv(Blockwise, FrontEnd):
     """The plainest front end: one convolution of kernel = stride = ``output_stride``.
 
     Parameters
@@ -26,7 +27,7 @@ class StridedConv(Blockwise, nn.Module):
     --------
     >>> import torch
     >>> frontend = StridedConv(80, 32, output_stride=4)
-    >>> y, lengths = frontend(torch.randn(2, 101, 80), torch.tensor([101, 50]))
+    >>> y, lengths, *_ = frontend(torch.randn(2, 101, 80), torch.tensor([101, 50]))
     >>> y.shape, lengths.tolist()
     (torch.Size([2, 26, 32]), [26, 13])
     """
@@ -39,10 +40,10 @@ class StridedConv(Blockwise, nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x, lengths):
-        """x (B, T, F), lengths (B,) -> y (B, ceil(T / output_stride), d_model), lengths."""
+        """x (B, T, F), lengths (B,) -> `Frames` (B, ceil(T / output_stride), d_model)."""
         x = functional.pad(zero_padding(x, lengths), (0, 0, 0, -x.shape[1] % self.output_stride))
         lengths = -(-lengths // self.output_stride)
-        return zero_padding(self.dropout(strided(self.conv, x)), lengths), lengths
+        return Frames(zero_padding(self.dropout(strided(self.conv, x)), lengths), lengths)
 
 
 def strided(conv, x):

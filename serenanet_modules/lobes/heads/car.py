@@ -5,10 +5,11 @@ from torch import nn
 from serenanet_modules.lobes.blocks.layers import Linear
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
 from serenanet_modules.lobes.blocks.mamba import Bidirectional, Mamba
+from serenanet_modules.lobes.blocks.parts import Extras, Frames, Part
 from serenanet_modules.lobes.blocks.streaming import CannotStream, Streaming
 
 
-class CAR(Streaming, nn.Module):
+class CAR(Streaming, Part):
     """Linear, Mamba, Linear from encoder frames to unit logits.
 
     Parameters
@@ -32,7 +33,7 @@ class CAR(Streaming, nn.Module):
     --------
     >>> import torch
     >>> car = CAR(32, 41, d_model=16)
-    >>> car(torch.randn(2, 6, 32), torch.tensor([6, 2])).shape
+    >>> car(torch.randn(2, 6, 32), torch.tensor([6, 2])).x.shape
     torch.Size([2, 6, 41])
     """
 
@@ -57,16 +58,18 @@ class CAR(Streaming, nn.Module):
         self.inp = Linear(input_size, d_model)
         self.blocks = nn.ModuleList(Bidirectional(sized) if bidirectional else sized() for _ in range(n_layers))
         self.out = Linear(d_model, n_units)
-        self.regulariser = None  # mean square of the hidden state over valid frames of the last call
 
     def forward(self, x, lengths):
-        """x (B, T, input_size), lengths (B,) -> logits (B, T, n_units)."""
+        """x (B, T, input_size), lengths (B,) -> `Frames` of logits (B, T, n_units), undefined in the padding.
+
+        Their extras hold ``car_l2``, the mean square of the hidden state over valid frames.
+        """
         hidden = self.inp(zero_padding(x, lengths))
         for block in self.blocks:
             hidden = block(hidden, lengths) if self.bidirectional else block(hidden)
         valid = valid_mask(lengths, hidden.shape[1])
-        self.regulariser = hidden.float()[valid].square().mean()
-        return self.out(hidden)
+        extras = Extras(regularisers={"car_l2": hidden.float()[valid].square().mean()})
+        return Frames(self.out(hidden), lengths, extras)
 
     def init_state(self, batch):
         """States of the blocks.

@@ -17,7 +17,7 @@ class Spectrum(nn.Module):
     torch.Size([2, 30, 24])
     """
 
-    stride = 1  # 10 ms frames per frame
+    stride = 1  # feature frames per frame
 
     def forward(self, x, lengths):
         """x (B, T, F), lengths (B,) -> (B, T, 3 F)."""
@@ -36,7 +36,7 @@ class EncoderLayer(nn.Module):
 
     Parameters
     ----------
-    trunk : Trunk
+    acoustic : SpectralModel
     layer : int
         From 1; those after it are dropped from the encoder.
 
@@ -46,24 +46,20 @@ class EncoderLayer(nn.Module):
         Where the encoder has no such layer or does not show its layers.
     """
 
-    def __init__(self, trunk, layer):
+    def __init__(self, acoustic, layer):
         super().__init__()
-        self.frontend, self.encoder = trunk.frontend, trunk.encoder
-        if not hasattr(self.encoder, "hidden"):
-            raise ValueError(f"{type(self.encoder).__name__} does not show the output of its layers")
-        count = len(self.encoder.layers)
-        if not 1 <= layer <= count:
-            raise ValueError(f"the encoder has no layer {layer}, only 1 to {count}")
-        self.encoder.layers = self.encoder.layers[:layer]
+        self.frontend, self.encoder = acoustic.frontend, acoustic.encoder
+        self.encoder.cut(layer)
 
     @property
     def stride(self):
-        """10 ms frames per frame."""
+        """Feature frames per frame."""
         return self.frontend.output_stride
 
     def forward(self, x, lengths):
         """x (B, T, F), lengths (B,) -> (B, ceil(T / stride), d_model)."""
-        hidden = self.encoder.hidden(*self.frontend(x, lengths))
+        front = self.frontend(x, lengths)
+        hidden = self.encoder.hidden(front.x, front.lengths)
         return nn.functional.layer_norm(hidden, hidden.shape[-1:])
 
 
@@ -95,11 +91,11 @@ class Clusters(nn.Module):
         Parameters
         ----------
         x : Tensor
-            (B, T, F) normalised log-mel features at 10 ms.
+            (B, T, F) normalised log-mel features.
         lengths : Tensor
             (B,) frames.
         stride : int
-            10 ms frames per encoder frame. Each is labelled by the middle one of its 10 ms frames.
+            Feature frames per encoder frame. Each is labelled by the middle one of them.
 
         Returns
         -------
@@ -115,7 +111,7 @@ class Clusters(nn.Module):
 
 
 def middle(lengths, stride, total):
-    """Number of the middle 10 ms frame of each group of ``stride``, (B, ceil(total / stride)).
+    """Number of the middle frame of each group of ``stride``, (B, ceil(total / stride)).
 
     The last group of an utterance may be short; it never reads past the utterance's last frame.
 

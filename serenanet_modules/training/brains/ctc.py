@@ -7,6 +7,7 @@ from speechbrain.core import Stage
 from torch.nn import functional
 
 from serenanet_modules.analysis.scoring import score
+from serenanet_modules.lobes.acoustic import Conditions
 from serenanet_modules.lobes.blocks.lengths import valid_mask
 from serenanet_modules.runtime import distributed
 from serenanet_modules.training.brains.text import TextBrain
@@ -21,19 +22,19 @@ class CTCBrain(TextBrain):
 
     def compute_forward(self, batch, stage):
         """Batch -> `CTCOutput`; training adds speed perturbation, SpecAugment and PESSL's masks."""
-        x, lengths = self.inputs(batch, stage)
-        more = self.model_inputs(batch)
-        if stage != Stage.TRAIN:
-            return self.modules.model(x, lengths, **more)
-        masking = None if self.masker is None else self.masker(x, lengths)
-        if self.hparams.spec_augment is not None:
-            x = self.hparams.spec_augment(x, lengths)
-        least = frames_needed(batch.labels, batch.label_lengths)
-        return self.modules.model(x, lengths, masking, least, **more)
+        conditions = Conditions()
+        if stage == Stage.TRAIN:
+            least = frames_needed(batch.labels, batch.label_lengths)
+            conditions = Conditions(least, self.hparams.spec_augment, self.masker)
+        return self.modules.model(*self.inputs(batch, stage), conditions, **self.model_inputs(batch))
 
     def model_inputs(self, batch):
-        """What the model is given beside features, lengths and masks, by name."""
+        """What the model is given beside samples, lengths and conditions, by name."""
         return {}
+
+    def scalars(self, outputs):
+        """What the parts tell."""
+        return outputs.extras.scalars
 
     def compute_objectives(self, outputs, batch, stage):
         """Named losses, each a mean over the batch's utterances; ``loss`` is their weighted sum."""
@@ -53,7 +54,7 @@ class CTCBrain(TextBrain):
             if h.car_ctc_weight:
                 losses["car_ctc"] = self._ctc(outputs.car, outputs, batch, feasible)
                 total = total + h.car_ctc_weight * losses["car_ctc"]
-        for name, value in outputs.regularisers.items():
+        for name, value in outputs.extras.regularisers.items():
             losses[name] = value
             total = total + getattr(h, name) * value
         return {"loss": total, **losses}

@@ -1,6 +1,7 @@
 """Self-supervised pre-training: masked prediction of clusters, no transcript needed."""
 
 import random
+from functools import partial
 
 import torch
 from speechbrain.core import Stage
@@ -12,6 +13,7 @@ from serenanet_modules.data.alignment import cepstra, spelling
 from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader
 from serenanet_modules.data.manifest import by_set
 from serenanet_modules.errors import UserError
+from serenanet_modules.lobes.acoustic import Conditions
 from serenanet_modules.lobes.heads.clusters import middle
 from serenanet_modules.runs.results import pretraining_table
 from serenanet_modules.runtime import distributed
@@ -44,19 +46,21 @@ class PESSLBrain(RecipeBrain):
             raise UserError(f"{where}: 'targets' phoneme_seeded needs transcripts, and no training utterance has one")
 
     def compute_forward(self, batch, stage):
-        """Batch -> `PretrainingOutput`; training adds speed perturbation and, where it is on, SpecAugment."""
-        x, lengths = self.inputs(batch, stage)
+        """Batch -> `AcousticOutput`; training adds speed perturbation and, where it is on, SpecAugment."""
         training = stage == Stage.TRAIN
-        masking = self.masker(x, lengths, None if training else [u.id for u in batch.utterances])
-        if training and self.hparams.spec_augment is not None:
-            x = self.hparams.spec_augment(x, lengths)
-        return self.modules.model(x, lengths, masking)
+        masker = self.masker if training else partial(self.masker, ids=[u.id for u in batch.utterances])
+        conditions = Conditions(augment=self.hparams.spec_augment if training else None, masker=masker)
+        return self.modules.model(*self.inputs(batch, stage), conditions)
+
+    def scalars(self, outputs):
+        """What the parts tell."""
+        return outputs.extras.scalars
 
     def compute_objectives(self, outputs, batch, stage):
         """Named losses, each a mean over the batch's utterances; ``accuracy`` in percent is reported, not minimised."""
         losses = {"pessl": outputs.prediction.loss.mean()}
         total = losses["pessl"]
-        for name, value in outputs.regularisers.items():
+        for name, value in outputs.extras.regularisers.items():
             losses[name] = value
             total = total + getattr(self.hparams, name) * value
         hidden = outputs.prediction.hidden.sum().clamp(min=1)
@@ -78,10 +82,9 @@ class PESSLBrain(RecipeBrain):
 
     def evaluate_splits(self, root, splits):
         """Masked accuracy, use of the clusters and their agreement with phones; plots of them."""
-        plain = vars(self.hparams)
-        aligner = Targets(
-            plain, splits["train"], root, f"{plain['output_folder']}/save", self.modules.features, self.device
-        ).aligner()
+        plain, features = vars(self.hparams), self.modules.model.acoustic.features
+        save = f"{plain['output_folder']}/save"
+        aligner = Targets(plain, splits["train"], root, save, features, self.device).aligner()
         sets = [item for rows in splits.values() for item in by_set(rows).items()]
         measured = {name: _sample(rows, plain["seed"]) for name, rows in sets}
         spell = spelling()
@@ -124,14 +127,16 @@ class PESSLBrain(RecipeBrain):
 
     def _add(self, sums, batch, aligner, spell):
         """Count a batch."""
-        x, lengths = self.inputs(batch, Stage.VALID)
+        acoustic = self.modules.model.acoustic
+        x, lengths = acoustic.features(batch.wavs, batch.wav_lengths)
         masking = self.masker(x, lengths, [u.id for u in batch.utterances])
-        prediction, frames = self.modules.model(x, lengths, masking)[:2]
+        output = acoustic(batch.wavs, batch.wav_lengths, Conditions(masker=lambda *_: masking))
+        prediction, frames = output.prediction, output.lengths
         told = prediction.hidden > 0  # utterances long enough to hide something
         sums["scores"] += torch.stack(
             [told.sum(), prediction.loss[told].sum(), prediction.correct.sum(), prediction.hidden.sum()]
         ).cpu()
-        places = middle(lengths, self.modules.model.stride, x.shape[1]).cpu()
+        places = middle(lengths, acoustic.frontend.output_stride, x.shape[1]).cpu()
         for i, utterance in enumerate(batch.utterances):
             labels = masking.targets[i, : frames[i]].cpu()
             sums["usage"] += torch.bincount(labels, minlength=len(sums["usage"]))

@@ -1,0 +1,72 @@
+"""What turns sound into frames that heads can read: the interface of all acoustic models.
+
+Heads, losses, decoders, times and exports know an acoustic model by this alone, and nothing of features or strides.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from serenanet_modules.lobes.blocks.parts import Extras, Part
+from serenanet_modules.lobes.heads.pessl import Prediction
+
+
+class Conditions(NamedTuple):
+    """What a training wants of a pass beside the sound; `AcousticModel.has_features` says who can do the last two."""
+
+    least: Tensor | None = None  # (B,) frames that each utterance must come out with, for models that shorten
+    augment: Callable | None = None  # features x (B, T, F), lengths (B,) -> x with parts masked
+    masker: Callable | None = None  # features, lengths -> the `Masking` that hides frames and asks for them
+
+
+class AcousticOutput(NamedTuple):
+    """What an `AcousticModel` gives for a batch."""
+
+    hidden: Tensor  # (B, T, d_model), zero past the lengths
+    lengths: Tensor  # (B,) int64 frames
+    edges: Tensor  # (B, T + 1) int64 samples at which each frame begins and, at a length, the last one ends
+    prediction: Prediction | None = None  # of the frames that a masker hid
+    extras: Extras = Extras()
+
+
+class AcousticModel(Part):
+    """``(wavs (B, S) at 16 kHz, lengths (B,) int64 samples, conditions) -> AcousticOutput``.
+
+    Batch mates and padding change nothing of an utterance's output. Where it streams, `init_state`, ``step`` and
+    ``finish`` are those of `blocks.streaming` with samples (B, S) going in and hidden (B, T, d_model) coming out.
+
+    Attributes
+    ----------
+    d_model : int
+        Size of the output.
+    frame_seconds : float or None
+        What a frame stands for; None where frames have no common length.
+    look_ahead : int
+        Samples from the beginning of what an output frame stands for to the last one that it waits for.
+    has_features : bool
+        Whether there are features between sound and encoder that can be masked, and frames that can be hidden.
+    """
+
+    frame_seconds = None
+    has_features = False
+
+    @property
+    def statistics(self):
+        """Buffers by name that are fitted once on training utterances, before the training; by default none."""
+        return {}
+
+    def fit_statistics(self, batches):
+        """Fit the `statistics` to an iterable of (wavs (B, S), lengths (B,))."""
+
+    def set_statistics(self, values):
+        """Take over values of `statistics`, Tensors by name."""
+        for name, buffer in self.statistics.items():
+            buffer.copy_(values[name])
+
+
+def regular_edges(hidden, samples):
+    """``AcousticOutput.edges`` of hidden (B, T, d_model) whose frames all stand for so many samples."""
+    steps = torch.arange(hidden.shape[1] + 1, device=hidden.device)
+    return (samples * steps).expand(len(hidden), -1)
