@@ -25,6 +25,8 @@ from measure import alternate, in_process_of_its_own, peak_on_cuda, report_peak 
 from tqdm import tqdm  # noqa: E402
 
 from serenanet_modules.config.hparams import Hparams  # noqa: E402
+from serenanet_modules.lobes.blocks import DynamicChunking, FixedPooling  # noqa: E402
+from serenanet_modules.lobes.encoders import ChunkedEncoder  # noqa: E402
 from serenanet_modules.runtime.provenance import device_name, provenance  # noqa: E402
 
 CONTESTANTS = {
@@ -94,20 +96,19 @@ def parse(argv):
 
 
 def build(name, compression):
-    """Features and model of a contestant as one module, in evaluation mode; chunks as long as asked for."""
+    """The model of a contestant, in evaluation mode; chunks as long as asked for."""
     file, overrides = CONTESTANTS[name]
     hparams = Hparams.load(ROOT / "hparams" / f"{file}.yaml", {})
     needed = {"dataset": "none", "locale": "none", "data_folder": "none", "n_units": 32}
     hparams.override([(key, str(value)) for key, value in (needed | overrides).items()])
     torch.manual_seed(0)
     built = hparams.build()
-    modules = torch.nn.ModuleDict({"features": built["features"], "model": built["model"]}).eval()
-    chunking = getattr(built["model"].encoder, "chunking", None)
-    if hasattr(chunking, "stride"):
-        chunking.stride = round(compression)
-    elif chunking is not None:
-        at_random(chunking, compression)
-    return modules
+    for part in built["model"].modules():
+        if isinstance(part, FixedPooling):
+            part.stride = round(compression)
+        elif isinstance(part, DynamicChunking):
+            at_random(part, compression)
+    return built["model"].eval()
 
 
 def at_random(chunking, compression):
@@ -128,39 +129,39 @@ def at_random(chunking, compression):
     chunking.probabilities = probabilities
 
 
-def limit(modules, compression):
+def limit(model, compression):
     """How many times faster than all layers at frame rate, if layers were all that costs."""
-    encoder = modules["model"].encoder
-    if not hasattr(encoder, "chunking"):
+    encoder = model.acoustic.encoder
+    if not isinstance(encoder, ChunkedEncoder):
         return 1.0
     outer, inner = len(encoder.outer.layers), len(encoder.inner.layers)
     return (outer + inner) / (outer + inner / compression)
 
 
-def calls(modules, seconds, options):
+def calls(model, seconds, options):
     """By part, a function that runs it once."""
     generator = torch.Generator().manual_seed(1)
     wavs = 0.1 * torch.randn(options.batch, seconds * RATE, generator=generator).to(options.device)
     lengths = torch.full((options.batch,), wavs.shape[1], device=options.device)
     targets = torch.randint(1, 32, (options.batch, seconds * CHARACTERS_PER_SECOND), generator=generator)
     targets, sizes = targets.to(options.device), torch.full((options.batch,), targets.shape[1], device=options.device)
-    model = modules["model"]
+    acoustic = model.acoustic
     with torch.no_grad():
-        x, frames = model.frontend(*modules["features"](wavs, lengths))
+        x, frames, *_ = acoustic.frontend(*acoustic.features(wavs, lengths))
 
     def encoder():
         with torch.no_grad():
-            return model.encoder(x, frames)
+            return acoustic.encoder(x, frames)
 
     def whole():
         with torch.no_grad():
-            return model(*modules["features"](wavs, lengths))
+            return model(wavs, lengths)
 
     def step():
-        out = model(*modules["features"](wavs, lengths))
+        out = model(wavs, lengths)
         loss = torch.nn.functional.ctc_loss(out.decoder.transpose(0, 1), targets, out.lengths, sizes)
         loss.backward()
-        modules.zero_grad()
+        model.zero_grad()
 
     return {name: call for name, call in zip(PARTS, (encoder, whole, step), strict=True) if name in options.parts}
 
@@ -200,9 +201,9 @@ def child(case):
     """Peak memory of one case, after a short call that loads what it needs."""
     torch.set_num_threads(case["threads"])
     options = argparse.Namespace(**case, parts=[case["part"]])
-    modules = build(case["name"], case["compression"])
-    calls(modules, 1, options)[case["part"]]()
-    call = calls(modules, case["speech"], options)[case["part"]]
+    model = build(case["name"], case["compression"])
+    calls(model, 1, options)[case["part"]]()
+    call = calls(model, case["speech"], options)[case["part"]]
     report_peak({case["part"]: lambda: call}, case)
     return 0
 

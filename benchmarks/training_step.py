@@ -133,12 +133,12 @@ def measure(options):
     brain, loader = trainer(options)
     model, h = brain.modules.model, brain.hparams
     clock.watch(h.speed_perturb, "forward", "speed perturbation")
-    clock.watch(brain.modules.features, "forward", "features")
+    clock.watch(model.acoustic.features, "forward", "features")
     clock.watch(h.spec_augment, "forward", "SpecAugment")
     mode = options.compile[-1]
     if mode == "none":
-        clock.watch(model.frontend, "forward", "front end")
-        clock.watch(model.encoder, "forward", "encoder")
+        clock.watch(model.acoustic.frontend, "forward", "front end")
+        clock.watch(model.acoustic.encoder, "forward", "encoder")
         if model.car is not None:
             clock.watch(model.car, "forward", "CAR")
     else:

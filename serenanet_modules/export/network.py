@@ -1,6 +1,7 @@
 """What is exported: audio in, log-probabilities out, in operations that every format has."""
 
 import contextlib
+import copy
 import os
 
 import torch
@@ -57,6 +58,7 @@ class ConvolvedLogMel(nn.Module):
         self.register_buffer("waves", waves.float().unsqueeze(1), persistent=False)  # (2 F, 1, W)
         before = n_fft // 2 - skipped  # samples of a window before its frame's centre
         self.pads, self.hop = (before, len(window) - before), features.hop
+        self.frame_seconds = features.frame_seconds
         self.register_buffer("filters", features.filters.T.unsqueeze(2), persistent=False)  # (mels, F, 1)
         self.register_buffer("mean", features.mean, persistent=False)
         self.register_buffer("std", features.std, persistent=False)

@@ -69,4 +69,4 @@ class AcousticModel(Part):
 def regular_edges(hidden, samples):
     """``AcousticOutput.edges`` of hidden (B, T, d_model) whose frames all stand for so many samples."""
     steps = torch.arange(hidden.shape[1] + 1, device=hidden.device)
-    return (samples * steps).expand(len(hidden), -1)
+    return (samples * steps).expand(hidden.shape[0], -1)
