@@ -112,7 +112,7 @@ class PESSLBrain(RecipeBrain):
             shuffle=False,
         )
         loader = make_loader(Utterances(rows, root), sampler, self.hparams.num_workers)
-        clusters = self.modules.model.pessl.n_clusters
+        clusters = self.modules.model.acoustic.pessl.n_clusters
         sums = {
             "scores": torch.zeros(4, dtype=torch.float64),  # utterances, their loss, correct and hidden frames
             "usage": torch.zeros(clusters, dtype=torch.long),
