@@ -4,7 +4,21 @@ import hashlib
 
 import torch
 
+from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.heads.pessl import Masking
+
+
+def check_masks(acoustic, hparams):
+    """Refuse masks for an acoustic model that has no features to mask.
+
+    Raises
+    ------
+    UserError
+        With the setting that asks for them.
+    """
+    for key in ("spec_augment", "pessl"):
+        if getattr(hparams, key) is not None and not acoustic.has_features:
+            raise UserError(f"'{key}' masks features, of which {type(acoustic).__name__} has none; set it to null")
 
 
 class Masker:

@@ -18,6 +18,7 @@ from serenanet_modules.lobes.heads.clusters import middle
 from serenanet_modules.runs.results import pretraining_table
 from serenanet_modules.runtime import distributed
 from serenanet_modules.training.loop import RecipeBrain
+from serenanet_modules.training.masking import check_masks
 from serenanet_modules.training.targets import Targets
 
 MEASURED_UTTERANCES = 1000  # of each set, at most
@@ -31,6 +32,7 @@ class PESSLBrain(RecipeBrain):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        check_masks(self.modules.model.acoustic, self.hparams)
         self._counts = torch.zeros(2, dtype=torch.long)  # correct and hidden frames of dev in this process
 
     @classmethod
