@@ -154,9 +154,10 @@ def test_weights_are_the_mean_of_the_best(reference):
     for name in models[0]:
         torch.testing.assert_close(kept[f"model.{name}"], (models[0][name] + models[1][name]) / 2)
     normaliser = torch.load(reference.folder / "save/statistics.pt", weights_only=True)
-    for name in ("mean", "std"):
+    for name in ("features.mean", "features.std"):
         torch.testing.assert_close(kept[f"model.acoustic.{name}"], normaliser[name], rtol=0, atol=0)
-    assert normaliser["std"].min() > 0 and not torch.equal(normaliser["std"], torch.ones(40))
+    std = normaliser["features.std"]
+    assert std.min() > 0 and not torch.equal(std, torch.ones(40))
 
 
 def test_early_stopping(train):
