@@ -33,8 +33,8 @@ class AtomicCheckpointer(Checkpointer):
     @main_process_only  # the parent would let all processes write some of the files at the same time
     def save_checkpoint(self, meta=None, end_of_epoch=True, name=None, verbosity=logging.INFO):
         """Save as the parent does, but all or nothing; processes other than the main one wait."""
+        self._clear()
         partial = self._custom_checkpoint_dirpath(PARTIAL)
-        self._clear(partial)
         final = super()._custom_checkpoint_dirpath(name) if name else self._new_checkpoint_dirpath()
         try:
             saved = super().save_checkpoint(meta or {}, end_of_epoch, PARTIAL, verbosity)
@@ -48,9 +48,17 @@ class AtomicCheckpointer(Checkpointer):
         files = {key: final / path.name for key, path in saved.paramfiles.items()}
         return Checkpoint(final, saved.meta, files)
 
-    def _clear(self, partial):
+    def recover_if_possible(self, *args, **kwargs):
+        """As the parent's; a run that has nothing left to save deletes here what a kill has left."""
+        found = super().recover_if_possible(*args, **kwargs)
+        self._clear()
+        return found
+
+    @main_process_only
+    def _clear(self):
         """Delete what saving and deleting left when they were cut short."""
-        for path in (partial, *(path for path in self._refused if _is_incomplete(path))):
+        left = [path for path in self._refused if _is_incomplete(path)]
+        for path in (self._custom_checkpoint_dirpath(PARTIAL), *left):
             shutil.rmtree(path, ignore_errors=True)
 
     def save_and_keep_only(self, *args, importance_keys=(), **kwargs):

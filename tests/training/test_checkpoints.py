@@ -210,7 +210,12 @@ def test_a_deletion_cut_short_is_no_checkpoint(tmp_path):
     run = Run(tmp_path)
     found = run.checkpointer.find_checkpoints(min_key="error")
     assert [c.meta["error"] for c in found] == [1.0, 3.0]
-    run.save(4)
+    assert recovered(tmp_path) == 3
+    assert len(list(tmp_path.glob("CKPT+*"))) == 2  # also where nothing is saved any more
+    (run.save(4).path / "optimizer.ckpt").unlink()
+    run = Run(tmp_path)
+    assert run.checkpointer.find_checkpoint().meta["error"] == 3.0
+    run.save(5)
     assert len(list(tmp_path.glob("CKPT+*"))) == 3  # what was left of it does not fill the disk for ever
 
 
