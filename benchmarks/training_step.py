@@ -159,7 +159,6 @@ def measure(options):
 
 def trainer(options):
     """A brain ready to train, and its loader; as `Experiment.run` makes them."""
-    from serenanet_modules.data.batching import Utterances, make_loader
     from serenanet_modules.runtime import distributed
     from serenanet_modules.training.experiment import Experiment
 
@@ -173,14 +172,15 @@ def trainer(options):
     try:
         experiment = Experiment.from_command_line(options.recipe, line)
         experiment.run_opts = distributed.start(experiment.run_opts)
-        brain, data, splits = experiment._ready(experiment._check()["model"])
+        experiment._check()
+        brain, source = experiment._ready()
         brain.on_fit_start()
         brain.progress.epoch = 1
     finally:
         sys.stdout = stdout
     plans = list(islice(brain.train_sampler, options.batches))
     order = islice(cycle(plans), 1 + max(WARM_UP, options.batches) + options.steps)
-    return brain, make_loader(Utterances(splits["train"], data.folder, brain.encode), list(order))
+    return brain, source.loader(source.splits["train"], list(order), brain.encode)
 
 
 class Clock:

@@ -5,7 +5,7 @@ A file may begin with ``extends: other.yaml`` and then holds only what differs. 
 files of a command line stack likewise. Layers merge in the order base < dataset < extending files < command line:
 
 - a tagged node (``!new:``, ``!name:``, ``!ref``, ``!include:``) or a list replaces what stood there;
-- an untagged mapping merges into what stood there, keeping its class;
+- an untagged mapping merges into what stood there, keeping its class; an empty one there takes any keys;
 - a key that the base does not know is an error that names the file, and so is a value of another kind than the base's;
   what the base leaves open (null, ``!PLACEHOLDER``) takes any kind, as often as it is given.
 
@@ -176,7 +176,7 @@ class Hparams:
         """
         mine, other = (_parse(text, file) for text in (self.text, Path(file).read_text(encoding="utf-8")))
         common = [key for key in mine if key in other and key not in free]
-        return [key for key in common if not _agree(mine[key], other[key])]
+        return [key for key in common if _bare(mine[key]) != _bare(other[key])]
 
     @functools.cached_property
     def text(self):
@@ -393,7 +393,10 @@ def _merge(base, layer, where, unset=(), path=()):
             raise UserError(f"{where}: unknown key '{dotted}'{hint}")
         old = base[key]
         if isinstance(old, CommentedMap) and isinstance(new, CommentedMap) and not _tag(new):
-            _merge(old, new, where, path=(*path, key))
+            if old or _tag(old):
+                _merge(old, new, where, path=(*path, key))
+            else:
+                base[key] = new
         else:
             if isinstance(old, str) and isinstance(new, (int, float)) and not isinstance(new, bool):
                 new = str(new)  # a name such as 7 is a text too
@@ -427,13 +430,6 @@ def _tag(node):
         tag = node.tag.value
         return "" if tag is None or tag.startswith("tag:yaml.org") else tag
     return ""
-
-
-def _agree(node, other):
-    """Whether two nodes are the same, as far as mappings without a tag have the same keys."""
-    if all(isinstance(n, CommentedMap) and not _tag(n) for n in (node, other)):
-        return all(_agree(node[key], other[key]) for key in node if key in other)
-    return _bare(node) == _bare(other)
 
 
 def _bare(node):

@@ -143,6 +143,20 @@ def inspect(candidates, settings=None, decode=False, jobs=None, progress=True):
     return [_judged(clip, settings) for clip in clips]
 
 
+def written(candidates):
+    """Yield the normalised text of each candidate."""
+    rules = {locale: normaliser(locale) for locale in {c.locale for c in candidates}}
+    for c in candidates:
+        yield rules[c.locale](c.text)
+
+
+def spoken(candidates):
+    """Yield the phonemes of each candidate: its own, or those of its normalised text."""
+    say = _phonemiser({c.locale for c in candidates})
+    for c, text in zip(candidates, written(candidates), strict=True):
+        yield c.phonemes or say(text, c.locale)
+
+
 def _in_precedence(candidates):
     candidates = sorted(candidates, key=lambda c: PRECEDENCE.index(role(c.split)))
     if not candidates:
@@ -199,12 +213,11 @@ def _utterance_count(summary):
 
 def _normalised(candidates, settings, audio=None, tags=None):
     """Normalise the texts, and reject what needs no listening."""
-    rules = {locale: normaliser(locale) for locale in {c.locale for c in candidates}}
     kept = {c.id: i for i, c in reversed(list(enumerate(candidates)))}
     clips = []
-    for i, c in enumerate(candidates):
+    for i, (c, text) in enumerate(zip(candidates, written(candidates), strict=True)):
         flac = tags and audio / tags[i][:2] / f"{_plain(c.path.stem)}-{tags[i]}.flac"
-        clip = Clip(c, rules[c.locale](c.text), flac)
+        clip = Clip(c, text, flac)
         if kept[c.id] != i:
             clip = clip.rejected("duplicate id", f"the one in {candidates[kept[c.id]].split} is kept")
         elif settings.needs_text and c.split == "train" and not clip.text:

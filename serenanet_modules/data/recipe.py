@@ -1,4 +1,4 @@
-"""A recipe's folder: dataset.yaml, and the reader of one corpus's layout in its prepare.py."""
+"""A recipe's folder: dataset.yaml, and in its prepare.py the reader of one corpus's layout, or of its text."""
 
 import copy
 import importlib.util
@@ -17,8 +17,9 @@ class Recipe:
     Parameters
     ----------
     folder : str or Path
-        Holds dataset.yaml: ``dataset``, ``locale``, ``prepare`` (the file whose function ``candidates`` reads the
-        corpus) and ``options`` (that function's further arguments, which become hyper-parameters).
+        Holds dataset.yaml: ``dataset``, ``locale``, ``prepare`` (the file whose function ``candidates`` reads a corpus
+        of speech, or ``texts`` finds files of text) and ``options`` (the former's further arguments, which become
+        hyper-parameters).
 
     Raises
     ------
@@ -78,10 +79,27 @@ class Recipe:
         list of Candidate
         """
         options = {name: values[name] for name in self.options}
-        return corpora.read(values["data_folder"], values["locale"], self._layout(), needs_text, options)
+        return corpora.read(values["data_folder"], values["locale"], self._reader("candidates"), needs_text, options)
 
-    def _layout(self):
+    def texts(self, data_folder):
+        """The text files of a corpus.
+
+        Returns
+        -------
+        list of Path
+
+        Raises
+        ------
+        UserError
+            Where they are not there, or the recipe is of speech.
+        """
+        return self._reader("texts")(data_folder)
+
+    def _reader(self, name):
         spec = importlib.util.spec_from_file_location("recipe_prepare", self._prepare)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        return module.candidates
+        if name not in vars(module):
+            kind = "speech" if name == "candidates" else "text"
+            raise UserError(f"{self.file.parent}: is no recipe of {kind}: {self._prepare.name} has no {name}()")
+        return getattr(module, name)

@@ -61,17 +61,16 @@ def write_hyperparams(folder, hparams):
         path.write_text(hparams.extended(f"format: {FORMAT}\n").text, encoding="utf-8")
 
 
-def claim(folder, hparams, data, recogniser=False):
+def claim(folder, hparams, data):
     """Write what a run is into its folder; refuse a folder whose run was another one.
 
     Parameters
     ----------
     folder : Path
     hparams : Hparams
+        As the folder shall hold them.
     data : str
         Key of the prepared data.
-    recogniser : bool
-        Whether it trains one, which the folder then offers to SpeechBrain too.
     """
     file, data_file = folder / FILE, folder / "save" / "data.txt"
     if file.is_file():
@@ -84,6 +83,6 @@ def claim(folder, hparams, data, recogniser=False):
                 f"{folder} holds a run with other settings ({', '.join(changed)}); give this one its own "
                 "--experiment NAME, or delete that folder"
             )
-    write_hyperparams(folder, for_use(hparams) if recogniser else hparams)
+    write_hyperparams(folder, hparams)
     with replacing(data_file) as path:
         path.write_text(data, encoding="utf-8")

@@ -21,13 +21,13 @@ from serenanet_modules.training.searches import Heard, Searches, jobs_for
 
 
 class Evaluation:
-    """Decodes and scores splits with a trained `TextBrain`.
+    """Decodes and scores splits with a trained `RecogniserBrain`.
 
     Audio is cut and read, and texts are joined, as `Recognizer` does it: one model has one error rate.
 
     Parameters
     ----------
-    brain : TextBrain
+    brain : RecogniserBrain
         With the weights to be evaluated.
     root : Path
         Folder of the manifest.

@@ -2,8 +2,9 @@
 
 What it adds: randomness drawn from (seed, epoch, micro-batch) alone, so that a resumed run, or one on another
 number of processes, draws the same; exact weights for utterances whatever the accumulation and the number of
-processes; a learning rate set before each step; steps with non-finite gradients that change nothing; micro-batches
-that do not fit into memory done in parts; checkpoints on time and on SIGTERM or SIGINT; and losses logged by name.
+processes; a learning rate set before each step, for each group of parameters; frozen parts; steps with non-finite
+gradients that change nothing; micro-batches that do not fit into memory done in parts; checkpoints on time and on
+SIGTERM or SIGINT; and losses logged by name.
 """
 
 import logging
@@ -19,6 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from serenanet_modules.data.augment import change_speed
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
+from serenanet_modules.training.groups import groups
 from serenanet_modules.training.halving import Halving, attempting
 from serenanet_modules.training.task import Task
 
@@ -40,13 +42,15 @@ class RecipeBrain(Task, sb.Brain):
     progress : Progress
     sampler : BatchSampler
         Of the training loader; shared with `fit`.
+    frozen : list of Module
+        Parts that keep their weights, and do as in evaluation also while the others are trained.
     modules, opt_class, hparams, run_opts, checkpointer
         As in `speechbrain.Brain`.
     """
 
-    def __init__(self, *args, progress, sampler, **kwargs):
+    def __init__(self, *args, progress, sampler, frozen=(), **kwargs):
         super().__init__(*args, **kwargs)
-        self.progress, self.train_sampler = progress, sampler
+        self.progress, self.train_sampler, self.frozen = progress, sampler, frozen
         self.checkpointer.add_recoverable("progress", progress)
         self.signal = None  # the SIGTERM or SIGINT that asked to stop
         self._suspects = []  # ids of utterances whose loss was not finite in the step under way
@@ -91,6 +95,12 @@ class RecipeBrain(Task, sb.Brain):
         """
         distributed.broadcast_tensors(self.modules.state_dict().values())
 
+    def init_optimizers(self):
+        """Make the optimizer of `groups` of parameters."""
+        self.optimizer = self.opt_class(groups(self.modules, self.hparams.rate_factors))
+        self.optimizers_dict = {"opt_class": self.optimizer}
+        self.checkpointer.add_recoverable("optimizer", self.optimizer)
+
     @property
     def _parameters(self):
         return [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -111,6 +121,8 @@ class RecipeBrain(Task, sb.Brain):
     def fit_batch(self, batch):
         """One micro-batch; the optimizer steps where the plan closes a step."""
         plan = batch.plan
+        for part in self.frozen:
+            part.eval()
         parts = self._halving.run(
             self.progress.epoch, batch, attempting(self._parameters, lambda *span: self._backward(batch, *span))
         )
@@ -151,7 +163,7 @@ class RecipeBrain(Task, sb.Brain):
         self.optimizer_step += 1
         rate = self.hparams.lr_schedule(self.optimizer_step, self._share_done())
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         finite = bool(torch.isfinite(norm))
         if finite or self.scaler.is_enabled():
             self.scaler.step(self.optimizer)
@@ -181,12 +193,18 @@ class RecipeBrain(Task, sb.Brain):
         epoch = self.progress.epoch - 1 + self.step / len(self.train_sampler)
         return epoch / self.progress.limit
 
+    @property
+    def _rate(self):
+        """Of the last optimizer step, for parts whose factor is 1."""
+        group = self.optimizer.param_groups[0]
+        return group["lr"] / group["factor"]
+
     def _log_step(self, losses):
         if self.writer is None or self.optimizer_step % LOG_EVERY:
             return
         for name, value in losses.items():
             self.writer.add_scalar(f"train/{name}", float(value.detach()), self.optimizer_step)
-        self.writer.add_scalar("train/lr", self.optimizer.param_groups[0]["lr"], self.optimizer_step)
+        self.writer.add_scalar("train/lr", self._rate, self.optimizer_step)
         for name, value in self._scalars.items():
             self.writer.add_scalar(f"train/{name}", float(value), self.optimizer_step)
 
@@ -279,7 +297,7 @@ class RecipeBrain(Task, sb.Brain):
                 len(infeasible),
                 ", ".join(infeasible),
             )
-        stats = {"epoch": epoch, "lr": f"{self.optimizer.param_groups[0]['lr']:.2e}"}
+        stats = {"epoch": epoch, "lr": f"{self._rate:.2e}"}
         self.train_logger.log_stats(  # on all processes: only the main one writes, and the others wait for it
             {**stats, "seconds": round(self.progress.seconds)},
             train_stats=self.progress.means,

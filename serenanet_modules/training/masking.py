@@ -8,16 +8,22 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.heads.pessl import Masking
 
 
-def check_masks(acoustic, hparams):
+def check_masks(built):
     """Refuse masks for an acoustic model that has no features to mask.
+
+    Parameters
+    ----------
+    built : dict
+        The objects of a hyper-parameter file.
 
     Raises
     ------
     UserError
         With the setting that asks for them.
     """
+    acoustic = built["model"].acoustic
     for key in ("spec_augment", "pessl"):
-        if getattr(hparams, key) is not None and not acoustic.has_features:
+        if built[key] is not None and not acoustic.has_features:
             raise UserError(f"'{key}' masks features, of which {type(acoustic).__name__} has none; set it to null")
 
 

@@ -1,50 +1,114 @@
-"""What an experiment asks of a Brain beside the training loop; the Brain decides what is special about its model."""
+"""What an experiment asks of a Brain beside the training loop; the Brain decides what is special about its task."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from serenanet_modules.training.sources import Speech
 
 
-class Task:
-    """The answers of a model without text, labels or masked prediction; Brains override what is different.
+@dataclass(frozen=True)
+class Outputs:
+    """What a network's outputs stand for.
 
     Attributes
     ----------
-    needs_text : bool
-        Whether training utterances without text are of no use.
-    encode : callable or None
-        Utterance -> list of label ids, where there are labels.
-    masker : Masker or None
-        Makes the masked prediction of models that have one; set before training.
+    arguments : dict
+        Of the Brain's constructor, picklable.
+    sizes : dict
+        Hyper-parameters that follow from them, such as ``n_units``.
     """
 
+    arguments: dict[str, Any] = field(default_factory=dict)
+    sizes: dict[str, Any] = field(default_factory=dict)
+
+
+class Task:
+    """The answers of a task that needs no text, has no labels and starts from nothing; Brains override what differs.
+
+    Class methods are asked in this order: `check`, `learn`, `outputs`, `start`, `keep`, `begin`; then there is a Brain.
+    ``plain`` is `Hparams.plain`, ``save`` the folder of what a run keeps for itself.
+
+    Attributes
+    ----------
+    reads : type
+        `Speech` or `Text`, or what has their methods: where the data comes from.
+    recognises : bool
+        Whether the trained network is a recogniser, which ``serenanet transcribe`` opens.
+    needs_text : bool
+        Of what reads speech: whether training utterances without text are of no use.
+    encode : callable or None
+        Utterance -> list of label ids, where there are labels.
+    """
+
+    reads = Speech
+    recognises = False
     needs_text = False
     encode = None
-    masker = None
 
-    # --- before the network is there --------------------------------------------------------------------------------
+    # --- before any long work -----------------------------------------------------------------------------------------
 
     @classmethod
     def check(cls, plain, where):
-        """Refuse settings (`Hparams.plain` of the file ``where``) that cannot be, before any long work."""
+        """Refuse settings of the file ``where`` that cannot be, before anything is read."""
+
+    @classmethod
+    def locale(cls, plain):
+        """Whose rules normalise text."""
+        return plain["locale"]
 
     @classmethod
     def needs_phonemes(cls, plain):
-        """Whether the manifest's phonemes are to be filled in."""
+        """Of what reads speech: whether the manifest's phonemes are to be filled in."""
         return False
 
     @classmethod
-    def try_texts(cls, plain, where, candidates, save):
-        """Refuse training candidates whose texts cannot be used; ``save`` holds what an earlier run made of them."""
+    def learn(cls, plain, where, texts, save):
+        """What the outputs stand for, of the training texts, before any audio is decoded.
 
-    @classmethod
-    def outputs(cls, plain, where, train, save):
-        """What the network's outputs stand for, made of the training utterances or found in the folder ``save``.
+        Parameters
+        ----------
+        texts : iterable of str
+            Normalised, or where the task needs phonemes those; made as they are asked for.
 
         Returns
         -------
-        tuple of dict
-            Picklable arguments of the constructor, and hyper-parameters that follow from them.
-        """
-        return {}, {}
+        object or None
+            For `outputs`. None where there is nothing to learn, or an earlier run has kept it in ``save``.
 
-    # --- of the trained network -------------------------------------------------------------------------------------
+        Raises
+        ------
+        UserError
+            Where the texts cannot give what is asked for.
+        """
+        return None
+
+    @classmethod
+    def outputs(cls, plain, where, save, learned):
+        """The `Outputs`, of what was learned or an earlier run has kept."""
+        return Outputs()
+
+    @classmethod
+    def start(cls, plain, hparams, built):
+        """What a new run starts from, None for nothing; refuses what does not fit the objects that are ``built``."""
+        return None
+
+    @classmethod
+    def keep(cls, outputs, save):
+        """Write the outputs' meaning into the folder, where it is not there yet."""
+
+    @classmethod
+    def encoder(cls, save):
+        """Of what reads text: a function of a normalised sentence that gives its labels, by what was kept."""
+        raise NotImplementedError
+
+    @classmethod
+    def begin(cls, built, source, start, plain, save):
+        """Give the new network what it begins with, once per result folder: every process calls this."""
+
+    # --- of the trained network ---------------------------------------------------------------------------------------
+
+    def ready(self, source, start):
+        """Make what training needs beside the network, which is on its device now."""
 
     def evaluate_splits(self, root, splits):
         """Measure the trained network; the main process writes files into the result folder.
@@ -52,8 +116,9 @@ class Task:
         Parameters
         ----------
         root : Path
-            Folder of the manifest.
-        splits : dict of str to list of Utterance
+            Folder that the rows' paths start from.
+        splits : dict of str to rows
+            As ``reads`` gives them.
 
         Returns
         -------
@@ -66,3 +131,17 @@ class Task:
     def table(result):
         """The measures in a result, for people."""
         raise NotImplementedError
+
+    @classmethod
+    def about(cls, plain, save):
+        """Entries of result.json that say what the run started from."""
+        return {}
+
+    @classmethod
+    def published(cls, hparams):
+        """The hyper-parameters as the result folder holds them."""
+        return hparams.named("brain")
+
+    @classmethod
+    def finish(cls, folder):
+        """Write what else belongs into a finished result folder."""

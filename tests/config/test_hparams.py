@@ -478,7 +478,7 @@ def test_the_comparison_model_is_as_large_as_ours():
 
 def test_shipped_language_model():
     """It has no data of a corpus, and its text stands alone."""
-    hparams = load(preset(LANGUAGE_MODEL), ("acoustic", "results/x"), ("n_units", "40"))
+    hparams = load(preset(LANGUAGE_MODEL), ("dataset", "LM"), ("acoustic", "results/x"), ("n_units", "40"))
     assert 36e6 < count(hparams.build()["model"]) < 40e6
     again = load_hyperpyyaml(io.StringIO(hparams.text))
     assert again["output_folder"] == "results/LM/transformer_lm/1986" and again["lr"] == hparams.plain()["lr"]
@@ -539,15 +539,23 @@ def test_what_the_base_leaves_open_takes_any_kind_again(write):
     assert error(above, ("data.x", "1")) == "the command line: 'data' has no keys of its own here; give it one value"
 
 
+def test_an_empty_mapping_takes_any_keys(write):
+    base = write(base=BASE + "factors: {}\n")
+    assert load(base, ("factors.a.b", "2")).plain()["factors"] == {"a": {"b": 2}}
+    assert load(base, ("factors", "{a: 1, b: 2}")).plain()["factors"] == {"a": 1, "b": 2}
+    assert error(base, ("factors", "1")) == "the command line: 'factors' must be a mapping of keys to values, not 1"
+
+
 def test_a_class_by_name_is_the_same_class(tmp_path):
     """What a folder adds for its users, and a class that it names without importing it, are no differences."""
     base = "brain: !name:collections.Counter\nparts:\n  one: 1\nother: !name:collections.OrderedDict\n"
     (tmp_path / "base.yaml").write_text(base, encoding="utf-8")
     hparams = Hparams.load(tmp_path / "base.yaml")
-    used = hparams.extended("parts:\n    two: 2\nfurther: 3\n").named("brain")
+    used = hparams.extended("further: 3\n").named("brain")
     (tmp_path / "used.yaml").write_text(used.text, encoding="utf-8")
     assert hparams.differences(tmp_path / "used.yaml") == []
-    assert used.build()["brain"] == "collections.Counter" and used.build()["parts"] == {"one": 1, "two": 2}
+    assert used.build()["brain"] == "collections.Counter"
+    assert hparams.extended("parts:\n    two: 2\n").differences(tmp_path / "used.yaml") == ["parts"]
     assert hparams.only(["other", "absent"]).text == "other: !name:collections.OrderedDict\n"
 
     (tmp_path / "changed.yaml").write_text(base.replace("Counter", "deque").replace("1", "7"), encoding="utf-8")

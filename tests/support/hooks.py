@@ -9,9 +9,9 @@ import torch
 
 from serenanet_modules.data.batching import Utterances
 from serenanet_modules.training.brains.ctc import CTCBrain
-from serenanet_modules.training.brains.text import TextBrain
-from serenanet_modules.training.experiment import Experiment
+from serenanet_modules.training.brains.recogniser import RecogniserBrain
 from serenanet_modules.training.loop import RecipeBrain
+from serenanet_modules.training.sources import Speech
 
 VICTIM = "common_voice_sw_00000028"  # of train
 
@@ -62,9 +62,9 @@ def phases(folder):
         return call
 
     begin("start")
-    Experiment._prepare = marked(Experiment._prepare, "preparation", "set-up")
+    Speech._prepare = marked(Speech._prepare, "preparation", "set-up")
     RecipeBrain.fit = marked(RecipeBrain.fit, "training", "averaging")
-    TextBrain.evaluate_splits = marked(TextBrain.evaluate_splits, "evaluation", "report")
+    RecogniserBrain.evaluate_splits = marked(RecogniserBrain.evaluate_splits, "evaluation", "report")
 
 
 def begun(folder):
@@ -147,7 +147,7 @@ def full_disk(folder):
 
 def stalled(folder):
     """Let the main process work on preparation for minutes."""
-    prepare = Experiment._prepare
+    prepare = Speech._prepare
 
     def long(self):
         (folder / "preparing").touch()
@@ -155,7 +155,7 @@ def stalled(folder):
             time.sleep(0.1)
         return prepare(self)
 
-    Experiment._prepare = long
+    Speech._prepare = long
 
 
 def children(pid):

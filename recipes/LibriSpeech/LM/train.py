@@ -1,6 +1,6 @@
 """Train a language model of a recogniser's units: python train.py HPARAMS --acoustic RESULT_DIR --text FILE."""
 
-from serenanet_modules.training.text_experiment import main
+from serenanet_modules.training.experiment import main
 
 if __name__ == "__main__":
-    main()
+    main(__file__)

@@ -10,16 +10,14 @@ from serenanet_modules.analysis.scoring import score
 from serenanet_modules.lobes.acoustic import Conditions
 from serenanet_modules.lobes.blocks.lengths import valid_mask
 from serenanet_modules.runtime import distributed
-from serenanet_modules.training.brains.text import TextBrain
-from serenanet_modules.training.masking import check_masks
+from serenanet_modules.training.brains.recogniser import RecogniserBrain
 
 
-class CTCBrain(TextBrain):
-    """Trains a `CTCModel`; parameters as in `TextBrain`."""
+class CTCBrain(RecogniserBrain):
+    """Trains a `CTCModel`; parameters as in `UnitsBrain`."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        check_masks(self.modules.model.acoustic, self.hparams)
         self._decoded = []  # (head, id, reference, hypothesis) of this process's dev utterances
 
     def compute_forward(self, batch, stage):

@@ -11,7 +11,7 @@ DEV_BEAM = 2  # hypotheses in validation, whose joint score selects checkpoints;
 
 
 class HybridBrain(CTCBrain):
-    """Trains a `HybridModel`; parameters as in `TextBrain`.
+    """Trains a `HybridModel`; parameters as in `UnitsBrain`.
 
     The loss is ``ctc_weight`` times CTC plus the rest of 1 times the attention decoder's label-smoothed cross-entropy,
     both per label.
@@ -30,12 +30,12 @@ class HybridBrain(CTCBrain):
             NeuralLMRun(plain["neural_lm"])
 
     @classmethod
-    def outputs(cls, plain, where, train, save):
-        """As `TextBrain`'s; refuses a language model of other units."""
-        arguments, sizes = super().outputs(plain, where, train, save)
+    def outputs(cls, plain, where, save, learned):
+        """As `RecogniserBrain`'s; refuses a language model of other units."""
+        outputs = super().outputs(plain, where, save, learned)
         if plain["neural_lm"] is not None:
-            NeuralLMRun(plain["neural_lm"]).check(arguments["units"])
-        return arguments, sizes
+            NeuralLMRun(plain["neural_lm"]).check(outputs.arguments["units"])
+        return outputs
 
     def model_inputs(self, batch):
         """The labels, which the decoder is taught by."""

@@ -1,32 +1,54 @@
-"""Training of a language model of units."""
+"""Training of a language model of a recogniser's units, on text alone."""
 
 import math
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from serenanet_modules.config.foreign import Document
 from serenanet_modules.data.batching import BatchSampler, make_loader
+from serenanet_modules.data.units import load_units
+from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.decoders.attention_decoder import with_border
 from serenanet_modules.runtime import distributed
+from serenanet_modules.training.brains.units import UnitsBrain
 from serenanet_modules.training.label_loss import label_loss
-from serenanet_modules.training.loop import RecipeBrain
+from serenanet_modules.training.sources import Text
 
 
-class LanguageModelBrain(RecipeBrain):
-    """Trains a `LabelLM`.
+class LanguageModelBrain(UnitsBrain):
+    """Trains a `LabelLM`; parameters as in `UnitsBrain`.
 
-    Parameters
-    ----------
-    mean_length : float
-        Labels per training sentence, the end included: the loss is per label of the whole training, so that each label
-        of a long or a short sentence weighs the same.
-    **kwargs
-        As in `RecipeBrain`.
+    The loss is per label of the whole training, so that each label of a long or a short sentence weighs the same.
     """
 
-    def __init__(self, *args, mean_length, **kwargs):
+    reads = Text
+
+    @classmethod
+    def check(cls, plain, where):
+        """Refuse an acoustic model without units of text."""
+        super().check(plain, where)
+        folder = Path(plain["acoustic"])
+        if not cls.kept(folder / "save"):
+            raise UserError(f"acoustic: {folder} is not the result folder of a recogniser: save/units is missing")
+        if load_units(folder / "save/units").kind == "phoneme":
+            raise UserError(f"acoustic: {folder} has phoneme units; a language model of text needs others")
+
+    @classmethod
+    def locale(cls, plain):
+        """The recogniser's."""
+        return Document.of_run(plain["acoustic"]).plain()["locale"]
+
+    @classmethod
+    def learn(cls, plain, where, texts, save):
+        """The recogniser's units."""
+        return load_units(Path(plain["acoustic"]) / "save/units")
+
+    def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.mean_length = mean_length
+        lengths = self.train_sampler.durations  # labels of each training sentence, the end included
+        self.mean_length = sum(lengths) / len(lengths)
         self._sums = torch.zeros(2, dtype=torch.float64)  # of this process's held-out sentences: nats, labels
 
     def compute_forward(self, batch, stage):
@@ -52,7 +74,15 @@ class LanguageModelBrain(RecipeBrain):
 
     def evaluate_splits(self, root, splits):
         """Perplexity of the held-out sentences, ends counted as one unit and one word each."""
-        return {"perplexity": {"held_out": self._measure(splits["held_out"])}}
+        return {
+            "perplexity": {"held_out": self._measure(splits["held_out"])},
+            "units": {"kind": self.units.kind, "size": self.units.size},
+        }
+
+    @classmethod
+    def about(cls, plain, save):
+        """Whose units it predicts."""
+        return {"acoustic": plain["acoustic"]}
 
     def _measure(self, sentences):
         sampler = BatchSampler(

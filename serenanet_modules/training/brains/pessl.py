@@ -17,14 +17,13 @@ from serenanet_modules.lobes.acoustic import Conditions
 from serenanet_modules.lobes.heads.clusters import middle
 from serenanet_modules.runs.results import pretraining_table
 from serenanet_modules.runtime import distributed
+from serenanet_modules.training.brains.speech import HearsSpeech
 from serenanet_modules.training.loop import RecipeBrain
-from serenanet_modules.training.masking import check_masks
-from serenanet_modules.training.targets import Targets
 
 MEASURED_UTTERANCES = 1000  # of each set, at most
 
 
-class PESSLBrain(RecipeBrain):
+class PESSLBrain(HearsSpeech, RecipeBrain):
     """Trains a `PretrainingModel`; parameters as in `RecipeBrain`.
 
     Dev is scored with masks that belong to its utterances: the same in each epoch, batch and process.
@@ -32,19 +31,19 @@ class PESSLBrain(RecipeBrain):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        check_masks(self.modules.model.acoustic, self.hparams)
         self._counts = torch.zeros(2, dtype=torch.long)  # correct and hidden frames of dev in this process
 
     @classmethod
     def check(cls, plain, where):
         """Refuse a model without PESSL."""
-        if "pessl" in plain and plain["pessl"] is None:
+        super().check(plain, where)
+        if "pessl" in plain:  # which leaves objects out
             raise UserError(f"{where}: 'pessl' is null, but masked prediction is all that this training does")
 
     @classmethod
-    def try_texts(cls, plain, where, candidates, save):
+    def learn(cls, plain, where, texts, save):
         """Refuse targets that need transcripts where there are none."""
-        if plain["targets"] == "phoneme_seeded" and not any(c.text.strip() for c in candidates):
+        if plain["targets"] == "phoneme_seeded" and not any(texts):
             raise UserError(f"{where}: 'targets' phoneme_seeded needs transcripts, and no training utterance has one")
 
     def compute_forward(self, batch, stage):
@@ -84,9 +83,8 @@ class PESSLBrain(RecipeBrain):
 
     def evaluate_splits(self, root, splits):
         """Masked accuracy, use of the clusters and their agreement with phones; plots of them."""
-        plain, features = vars(self.hparams), self.modules.model.acoustic.features
-        save = f"{plain['output_folder']}/save"
-        aligner = Targets(plain, splits["train"], root, save, features, self.device).aligner()
+        plain = vars(self.hparams)
+        aligner = self.targets(splits["train"], root).aligner()
         sets = [item for rows in splits.values() for item in by_set(rows).items()]
         measured = {name: _sample(rows, plain["seed"]) for name, rows in sets}
         spell = spelling()

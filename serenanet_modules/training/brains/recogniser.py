@@ -1,44 +1,35 @@
-"""What models that write text share: units, labels, and an evaluation by error rates."""
+"""What recognisers share: units of the transcripts, labels, and an evaluation by error rates."""
 
-import tempfile
 from functools import cached_property
-from pathlib import Path
 
 from serenanet_modules.data.phonemes import g2p
-from serenanet_modules.data.text import normaliser
-from serenanet_modules.data.units import load_units, train_units
+from serenanet_modules.data.units import train_units
 from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.errors import UserError
+from serenanet_modules.runs.folder import for_use
+from serenanet_modules.runs.model_card import write_card
 from serenanet_modules.runs.results import result_table
+from serenanet_modules.training.brains.speech import HearsSpeech
+from serenanet_modules.training.brains.units import UNITS, UnitsBrain
 from serenanet_modules.training.evaluation import Evaluation
-from serenanet_modules.training.loop import RecipeBrain
 from serenanet_modules.training.searches import given_language_model
 
-UNITS = "units"
 
+class RecogniserBrain(HearsSpeech, UnitsBrain):
+    """Trains a network that writes the units of what it hears.
 
-class TextBrain(RecipeBrain):
-    """A `RecipeBrain` whose network's outputs are units of text.
-
-    Parameters
-    ----------
-    units : Units
-        The tokenizer; decides what dev is scored on (words, or phones for phoneme units).
-    **kwargs
-        As in `RecipeBrain`.
+    The units decide what dev is scored on: words, or phones for phoneme units. Parameters as in `UnitsBrain`.
     """
 
+    recognises = True
     needs_text = True
-
-    def __init__(self, *args, units, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.units = units
 
     # --- before the network is there --------------------------------------------------------------------------------
 
     @classmethod
     def check(cls, plain, where):
         """Refuse units and language models that cannot be had."""
+        super().check(plain, where)
         given_language_model(plain["lm"])
         if plain["units"] == "phoneme":
             g2p(plain["locale"])  # refuses a locale without one
@@ -49,26 +40,23 @@ class TextBrain(RecipeBrain):
         return plain["units"] == "phoneme"
 
     @classmethod
-    def try_texts(cls, plain, where, candidates, save):
-        """Refuse settings that the texts cannot give units for, before the audio is decoded."""
-        if cls.needs_phonemes(plain) or (Path(save) / UNITS / "units.json").is_file():
-            return
-        rules = {locale: normaliser(locale) for locale in {c.locale for c in candidates}}
-        with tempfile.TemporaryDirectory() as folder:
-            _train([rules[c.locale](c.text) for c in candidates], plain, where, folder)
-            _check_size(load_units(folder), plain, where)
+    def learn(cls, plain, where, texts, save):
+        """Units of the training transcripts."""
+        return None if cls.kept(save) else _train(texts, plain, where)
 
     @classmethod
-    def outputs(cls, plain, where, train, save):
-        """Units of the training texts, or those of an earlier run, and the number of them."""
-        folder, kind = Path(save) / UNITS, plain["units"]
-        if not (folder / "units.json").is_file():
-            _train([u.phonemes if kind == "phoneme" else u.text for u in train], plain, where, folder)
-        units = load_units(folder)
-        if units.kind != kind:
-            raise UserError(f"{folder} holds {units.kind} units, not {kind}: give another --experiment")
-        _check_size(units, plain, where)
-        return {"units": units}, {"n_units": units.size}
+    def outputs(cls, plain, where, save, learned):
+        """As `UnitsBrain`'s; refuses kept units of another kind, and another number of them than is insisted on."""
+        outputs = super().outputs(plain, where, save, learned)
+        units = outputs.arguments["units"]
+        if units.kind != plain["units"]:
+            raise UserError(f"{save / UNITS} holds {units.kind} units, not {plain['units']}: give another --experiment")
+        if plain["n_units"] not in (None, units.size):
+            raise UserError(
+                f"{where}: 'n_units' is {plain['n_units']} but the {units.kind} units are {units.size}; "
+                "set it to null or to that"
+            )
+        return outputs
 
     # --- training and evaluation ------------------------------------------------------------------------------------
 
@@ -102,18 +90,21 @@ class TextBrain(RecipeBrain):
         """Error rates with their intervals."""
         return result_table(result["results"])
 
+    @classmethod
+    def published(cls, hparams):
+        """With what SpeechBrain's EncoderASR reads."""
+        return for_use(hparams)
 
-def _train(texts, plain, where, folder):
+    @classmethod
+    def finish(cls, folder):
+        """Write the model card."""
+        write_card(folder)
+
+
+def _train(texts, plain, where):
     vocab_size = plain["vocab_size"] if plain["units"] in ("bpe", "unigram") else None
     try:
-        train_units(plain["units"], texts, vocab_size, folder)
+        units = train_units(plain["units"], texts, vocab_size)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-
-
-def _check_size(units, plain, where):
-    if plain["n_units"] not in (None, units.size):
-        raise UserError(
-            f"{where}: 'n_units' is {plain['n_units']} but the {units.kind} units are {units.size}; "
-            "set it to null or to that"
-        )
+    return units

@@ -1,0 +1,106 @@
+"""What tasks that hear speech share: statistics of the sound, a pre-training to start from, masked prediction."""
+
+import json
+
+import torch
+
+from serenanet_modules.data.batching import loader_of
+from serenanet_modules.errors import UserError
+from serenanet_modules.runs.pretraining import PretrainedRun
+from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.files import replacing
+from serenanet_modules.training.masking import Masker, check_masks
+from serenanet_modules.training.targets import Targets
+
+STATISTICS_UTTERANCES = 2000  # of train, for what an acoustic model fits to them
+PRETRAINED = "pretrained.json"
+
+
+class HearsSpeech:
+    """For a `RecipeBrain` whose model has an acoustic model, with a `PESSL` part where masked prediction is wanted.
+
+    Attributes
+    ----------
+    masker : Masker or None
+        Makes the masked prediction of models that have one.
+    """
+
+    masker = None
+
+    @classmethod
+    def check(cls, plain, where):
+        """Refuse a later iteration of masked prediction without the one before."""
+        super().check(plain, where)
+        if plain["iteration"] > 1 and ("pessl" in plain or plain["pretrained"] is None):
+            raise UserError(
+                f"{where}: 'iteration' {plain['iteration']} needs 'pessl', and --pretrained RESULT_DIR of the one "
+                "before"
+            )
+
+    @classmethod
+    def start(cls, plain, hparams, built):
+        """The `PretrainedRun` asked for."""
+        check_masks(built)
+        if plain["pretrained"] is None:
+            return None
+        run = PretrainedRun(plain["pretrained"])
+        run.check(hparams, built["model"], plain["iteration"])
+        return run
+
+    @classmethod
+    def begin(cls, built, source, start, plain, save):
+        """Fit the acoustic model's statistics, and take the pre-trained weights, unless they only teach."""
+        _fit_statistics(built["model"].acoustic, source, start, plain, save / "statistics.pt")
+        if start is not None:
+            _take_weights(built["model"], start, plain, save)
+
+    def ready(self, source, start):
+        """Make the targets of masked prediction, once per result folder."""
+        if self.hparams.pessl is None:
+            return
+        targets = self.targets(source.splits["train"], source.root)
+        self.masker = Masker(targets.clusters(start), self.modules.model.acoustic, self.hparams.seed)
+
+    def targets(self, train, root):
+        """The `Targets` of this run."""
+        save, features = f"{self.hparams.output_folder}/save", self.modules.model.acoustic.features
+        return Targets(vars(self.hparams), train, root, save, features, self.device)
+
+    @classmethod
+    def about(cls, plain, save):
+        """What this run started from, None for one that did not."""
+        path = save / PRETRAINED
+        return {"pretrained": json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None}
+
+
+def _fit_statistics(acoustic, source, start, plain, file):
+    """What the acoustic model fits to the sound of train, such as the features' mean; once per result folder.
+
+    It is that of the pre-training run where there is one (see `PretrainedRun`), else that of a seeded sample of train.
+    """
+
+    def fit():
+        if start is not None:
+            acoustic.set_statistics(start.statistics(acoustic))
+        else:
+            train, generator = source.splits["train"], torch.Generator().manual_seed(plain["seed"])
+            chosen = torch.randperm(len(train), generator=generator)[:STATISTICS_UTTERANCES]
+            batches = loader_of([train[i] for i in chosen], source.root)
+            acoustic.fit_statistics((batch.wavs, batch.wav_lengths) for batch in batches)
+        with replacing(file) as path:
+            torch.save(acoustic.statistics, path)
+
+    if acoustic.statistics:
+        distributed.main_first(lambda: None if file.is_file() else fit())
+        acoustic.set_statistics(torch.load(file, weights_only=True))
+
+
+def _take_weights(model, start, plain, save):
+    """Start from the pre-trained weights, unless they only teach; say what was taken."""
+    teaches = start.teaches(plain["iteration"])
+    taken = None if teaches else start.load_into(model)
+    if distributed.is_main():
+        print(taken or f"targets from the encoder in {start.folder}; the weights start anew")
+        about = {**start.summary, "gave": "targets" if teaches else "weights"}
+        with replacing(save / PRETRAINED) as path:
+            path.write_text(json.dumps(about, indent=1), encoding="utf-8")
