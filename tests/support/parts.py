@@ -56,7 +56,7 @@ class Found:
 
         Matrices that begin as zeros or as the identity are made random: they would hide what flows through them.
         """
-        torch.manual_seed(0)
+        torch.manual_seed(1)
         part = Document(self.text, self.name).build()["model"].eval()
         size = sum(p.numel() for p in part.parameters())
         assert size < LARGEST, f"{self.name} has {size} parameters: SIZES in tests/support/parts.py lacks a key"
