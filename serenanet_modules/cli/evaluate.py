@@ -11,12 +11,14 @@ from serenanet_modules.cli.values import pairs, positive
 def add(commands, name):
     command = commands.add_parser(
         name,
-        help="score a finished run on a manifest or a recipe's corpus",
+        help="measure a finished run on a manifest, a recipe's corpus or a text",
         epilog="Further --key value pairs are the recipe's, such as --language sw_ke.",
     )
     command.add_argument("folder", metavar="RESULT_DIR", help="results/<dataset>/<experiment>/<seed> of a finished run")
     command.add_argument(
-        "data", metavar="MANIFEST|RECIPE", help="any that recipes/Custom reads, a prepared manifest.csv, or a recipe"
+        "data",
+        metavar="MANIFEST|RECIPE|TEXT",
+        help="any that recipes/Custom reads, a prepared manifest.csv, or a recipe; of a language model a text file",
     )
     command.add_argument("--split", metavar="NAME", help="a set, or all dev, test or train sets (test)")
     command.add_argument(
@@ -35,15 +37,21 @@ def add(commands, name):
 
 
 def _evaluate(arguments):
+    from serenanet_modules.data.asked import candidates
     from serenanet_modules.inference import evaluate
     from serenanet_modules.inference.recognizer import Recognizer
     from serenanet_modules.runtime.threads import best_device, share_cores
+    from serenanet_modules.training.measured import measure, task_of
 
     a, options = arguments, pairs(arguments.more)
     share_cores()
-    recognizer = Recognizer.from_folder(a.folder, a.device or best_device())
-    locale = a.locale or recognizer.settings["locale"]
-    chosen = evaluate.candidates(a.data, locale, a.data_folder, a.split, options)
+    device, task = a.device or best_device(), task_of(a.folder)
+    asked = {"data": a.data, "locale": a.locale, "data_folder": a.data_folder, "split": a.split, "options": options}
+    if task is not None and not task.recognises:
+        print(measure(a.folder, asked, device, a.out))
+        return 0
+    recognizer = Recognizer.from_folder(a.folder, device)
+    chosen = candidates(**asked | {"locale": a.locale or recognizer.settings["locale"]})
     with contextlib.ExitStack() as stack:
         prepared = a.out / "prepared" if a.out else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         found = evaluate.evaluate(recognizer, chosen, prepared, a.batch_seconds, a.lm, sys.stderr.isatty())

@@ -340,18 +340,38 @@ def _untagged(node):
 
 
 def _permitted(name):
+    return name in LIBRARIES or _exported(name, ROOMS) or _trusted(name)
+
+
+def _trusted(name):
+    """Whether the environment trusts the name's module."""
     trusted = [module.strip() for module in os.environ.get(TRUST, "").split(",") if module.strip()]
-    return (
-        name in LIBRARIES
-        or _exported(name, ROOMS)
-        or (re.fullmatch(r"[\w.]+", name) and any(name.startswith(f"{module}.") for module in trusted))
-    )
+    return bool(re.fullmatch(r"[\w.]+", name)) and any(name.startswith(f"{module}.") for module in trusted)
 
 
 def _exported(name, rooms):
     """Whether one of the rooms exports the name: not what its files have imported."""
     room, _, attribute = name.rpartition(".")
     return room in rooms and attribute in importlib.import_module(room).__all__
+
+
+def brain_named(name, where):
+    """The Brain class that a result folder names.
+
+    Raises
+    ------
+    UserError
+        For a name that it may not say, or of nothing.
+    """
+    if not (_exported(name, {BRAINS}) or _trusted(name)):
+        raise UserError(
+            f"{where}: 'brain' is {name}, which is none of this project's; if you trust it, set "
+            f"{TRUST}={name.rpartition('.')[0]}"
+        )
+    try:
+        return _located(name)
+    except ImportError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 @contextlib.contextmanager

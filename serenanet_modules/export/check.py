@@ -8,13 +8,14 @@ import torch
 from tqdm import tqdm
 
 from serenanet_modules.analysis.scoring import score
+from serenanet_modules.data.asked import candidates
 from serenanet_modules.data.audio import SAMPLE_RATE, blocks
 from serenanet_modules.data.batching import BatchSampler
 from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.data.segment import segment
 from serenanet_modules.decoding.greedy import Greedy, collapse
-from serenanet_modules.inference.evaluate import candidates, left_out
+from serenanet_modules.inference.evaluate import left_out
 
 BATCHES = (  # seconds of the utterances of each batch, and of padding behind the longest
     ((1.0,), 0.0),

@@ -2,22 +2,16 @@
 
 import csv
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 from serenanet_modules.analysis.bootstrap import with_interval
 from serenanet_modules.analysis.scoring import LEVELS, Score, score, write_alignments
-from serenanet_modules.data import custom
-from serenanet_modules.data.manifest import Utterance, by_set, read_manifest, role
+from serenanet_modules.data.manifest import Utterance, by_set, read_manifest
 from serenanet_modules.data.phonemes import WORD_BOUNDARY
 from serenanet_modules.data.preparation import Settings, prepare
-from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.data.summary import in_words
-from serenanet_modules.errors import UserError
 from serenanet_modules.runs.results import write_result
 from serenanet_modules.runtime.files import replacing
-
-EVERYTHING = {"test": 1}  # of a manifest that knows no splits
 
 
 @dataclass(frozen=True)
@@ -30,41 +24,6 @@ class SetScore:
     scores: dict[str, Score]
 
 
-def candidates(data, locale, data_folder=None, split=None, options=()):
-    """The utterances that are meant.
-
-    Parameters
-    ----------
-    data : str or Path
-        A manifest, or a folder of them (see `data.custom`), or a recipe's folder.
-    locale : str
-        Of what does not say its own.
-    data_folder : str or list of str, optional
-        The recipe's; for a manifest where its relative paths start, if not in its own folder or ``clips`` in that.
-    split : str, optional
-        A set or a role; by default test, or all of a manifest that is of a single other split.
-    options : sequence of (str, str)
-        The recipe's own, as yaml.
-
-    Returns
-    -------
-    list of Candidate
-        All of them of test sets, a set of another role under ``test-<its name>``.
-
-    Raises
-    ------
-    UserError
-        Where there are none.
-    """
-    found = _corpus(Path(data), locale, data_folder, options)
-    names = sorted({c.split for c in found})
-    asked = split or (names[0] if len(names) == 1 else "test")
-    chosen = [c for c in found if asked in (c.split, role(c.split))]
-    if not chosen:
-        raise UserError(f"{data}: holds no {asked} utterances; --split may be {', '.join(names)}")
-    return [c if role(c.split) == "test" else replace(c, split=f"test-{c.split}") for c in chosen]
-
-
 def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=False):
     """Prepare, recognise and score utterances.
 
@@ -75,7 +34,7 @@ def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=
     ----------
     recognizer : Recognizer
     chosen : list of Candidate
-        From `candidates`.
+        From `data.asked.candidates`.
     folder : Path
         For the prepared data.
     batch_seconds, lm, progress
@@ -154,25 +113,6 @@ def write(sets, folder, about):
             for u in found.utterances:
                 rows.writerow([u.id, u.duration, u.text, *([u.phonemes] * phonemic), found.texts[u.id]])
     write_result(folder / "scores.json", {**about, "results": results})
-
-
-def _corpus(path, locale, data_folder, options):
-    if (path / "dataset.yaml").is_file():
-        if not data_folder:
-            raise UserError(f"{path}: is a recipe; say with --data_folder where its corpus is")
-        recipe = Recipe(path)
-        return recipe.candidates(recipe.values(data_folder, locale, options))
-    if options:
-        raise UserError(f"--{options[0][0]}: only a recipe has options, and {path} is none")
-    root = data_folder[0] if isinstance(data_folder, list) else data_folder
-    found = custom.candidates(path, locale, data_root=root, shares=EVERYTHING)
-    return found if root else [_in_clips(c) for c in found]
-
-
-def _in_clips(candidate):
-    """The same in ``clips`` beside the manifest, where a Common Voice release has what its lists name."""
-    inside = candidate.path.parent / "clips" / candidate.path.name
-    return replace(candidate, path=inside) if inside.is_file() and not candidate.path.is_file() else candidate
 
 
 def _phones(transcript):

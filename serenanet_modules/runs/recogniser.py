@@ -153,7 +153,7 @@ class OpenRun:
 
 def open_run(folder, device):
     """Open a finished result folder; parameters and errors as of `Recognizer.from_folder`."""
-    folder, device = Path(folder), _device(device)
+    folder, device = Path(folder), usable_device(device)
     _check_folder(folder)
     document, weights = Document.of_run(folder), folder / "weights.safetensors"
     _check_keys(document, (*PARTS, *SETTINGS), document.source)
@@ -184,7 +184,8 @@ def load_weights(modules, path):
         raise UserError(f"{path}: does not fit the model in hyperparams.yaml beside it") from None
 
 
-def _device(name):
+def usable_device(name):
+    """The device of a name; refuses one that is not here."""
     try:
         device = torch.device(name)
     except RuntimeError:

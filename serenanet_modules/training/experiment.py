@@ -105,7 +105,7 @@ class Experiment:
             self._fit(brain, source)
             self._average(brain)
             start = time.monotonic()
-            measures = brain.evaluate_splits(source.root, source.splits)
+            measures = brain.evaluate_splits(source.root, source.splits, self.folder)
             result = self._report(brain, measures, time.monotonic() - start, source)
             distributed.barrier()  # no process leaves the group while another still uses it
             return result
@@ -175,7 +175,7 @@ class Experiment:
             frozen=self.frozen,
             **outputs.arguments,
         )
-        brain.ready(source, start)
+        brain.ready(source.root, source.splits, start)
         return brain
 
     def _fit(self, brain, source):

@@ -31,7 +31,9 @@ CHECKPOINT_BEFORE_VALIDATION = 30.0  # seconds of training worth a checkpoint wh
 
 
 class RecipeBrain(Task, sb.Brain):
-    """Subclasses give ``compute_forward``, ``compute_objectives``, ``validate_batch`` and ``dev_errors``, and answer
+    """A Brain that trains, and one that only measures what is trained: what training needs is made by `fit`.
+
+    Subclasses give ``compute_forward``, ``compute_objectives``, ``validate_batch`` and ``dev_errors``, and answer
     what `Task` asks.
 
     ``compute_objectives(outputs, batch, Stage.TRAIN)`` returns a dict of named losses, each a mean over the
@@ -51,15 +53,12 @@ class RecipeBrain(Task, sb.Brain):
     def __init__(self, *args, progress, sampler, frozen=(), **kwargs):
         super().__init__(*args, **kwargs)
         self.progress, self.train_sampler, self.frozen = progress, sampler, frozen
-        self.checkpointer.add_recoverable("progress", progress)
         self.signal = None  # the SIGTERM or SIGINT that asked to stop
         self._suspects = []  # ids of utterances whose loss was not finite in the step under way
         self._scalars = {}  # of the last micro-batch
         self._clock = self._last_checkpoint = time.monotonic()
         self._cpu_clock = time.process_time()
-        self.train_logger = FileTrainLogger(f"{self.hparams.output_folder}/train_log.txt")
         self.writer = None
-        self._halving = Halving(f"{self.hparams.output_folder}/save")
 
     def fit(self, *args, **kwargs):
         """Train as the parent does; SIGTERM and SIGINT end it after the step under way, with a checkpoint."""
@@ -76,8 +75,11 @@ class RecipeBrain(Task, sb.Brain):
         self.signal = number
 
     def on_fit_start(self):
-        """Wrap, make the optimizer, recover."""
+        """Wrap, make the optimizer, recover, open the logs."""
+        self.checkpointer.add_recoverable("progress", self.progress)
         super().on_fit_start()
+        self.train_logger = FileTrainLogger(f"{self.hparams.output_folder}/train_log.txt")
+        self._halving = Halving(f"{self.hparams.output_folder}/save")
         self.train_sampler.done = self.step
         self._clock = self._last_checkpoint = time.monotonic()
         self._cpu_clock = time.process_time()

@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from serenanet_modules.data import corpora
+from serenanet_modules.data.asked import candidates
 from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader
 from serenanet_modules.data.manifest import SPLITS, read_manifest, role
 from serenanet_modules.data.preparation import Settings, prepare, spoken, written
@@ -115,6 +116,15 @@ class Speech(Source):
         splits = self._prepared.summary["splits"]
         return 3600 * sum(split["hours"] for name, split in splits.items() if name != "train")
 
+    @classmethod
+    def other(cls, task, plain, save, asked, folder):
+        """(root, splits) of other data than the training's, prepared in ``folder``, asked for as in `measured`."""
+        locale = asked.pop("locale") or task.locale(plain)
+        found = candidates(**asked, locale=locale, needs_text=task.needs_text)
+        settings = Settings(phonemes=task.needs_phonemes(plain), needs_text=task.needs_text)
+        prepared = prepare(found, folder, settings, progress=False)
+        return prepared.folder, {"train": [], "dev": [], "test": read_manifest(prepared.manifest)}
+
     @staticmethod
     def sizes(rows):
         """Seconds of each utterance."""
@@ -204,6 +214,14 @@ class Text(Source):
     def about(self):
         """Entries of result.json."""
         return {"text": [str(file) for file in self.files]}
+
+    @classmethod
+    def other(cls, task, plain, save, asked, folder):
+        """(root, splits) of another text than the training's: all its sentences, in ``held_out``."""
+        source = cls(task, None, plain | {"text": None, "held_out": asked["data"]}, asked["data"], folder)
+        source.held_out = _files(asked["data"])
+        source._encode("held_out", source._lines(source.held_out), task.encoder(save))
+        return folder, {"held_out": Sentences.load(Path(folder) / "held_out.npz")}
 
     @staticmethod
     def sizes(rows):

@@ -125,9 +125,9 @@ class Targets:
     def _made_aligner(self):
         """Main process: that of the folder, or a new one; None without transcripts."""
         file = self.save / ALIGNER
-        if not any(u.text for u in self.train):
-            return None
         if not file.is_file():
+            if not any(u.text for u in self.train):
+                return None
             self._make_aligner(file)
         with safe_open(file, "pt") as tensors:
             phones = json.loads(tensors.metadata()["phones"])

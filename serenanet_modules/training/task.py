@@ -107,18 +107,19 @@ class Task:
 
     # --- of the trained network ---------------------------------------------------------------------------------------
 
-    def ready(self, source, start):
-        """Make what training needs beside the network, which is on its device now."""
+    def ready(self, root, splits, start):
+        """Make what is needed beside the network, which is on its device now; `evaluate_splits` says what is given."""
 
-    def evaluate_splits(self, root, splits):
-        """Measure the trained network; the main process writes files into the result folder.
+    def evaluate_splits(self, root, splits, folder):
+        """Measure the trained network; the main process writes files into ``folder``.
 
         Parameters
         ----------
         root : Path
             Folder that the rows' paths start from.
         splits : dict of str to rows
-            As ``reads`` gives them.
+            As ``reads`` gives them: those of the training, or of other data.
+        folder : Path
 
         Returns
         -------

@@ -7,6 +7,7 @@ import socket
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from serenanet_modules.cli import main as serenanet
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runs.language_model import NeuralLMRun
@@ -22,6 +23,7 @@ from tests.support.tiny import (
     command,
     decoded,
     distance,
+    held_out,
     log,
     make_corpus,
     weights,
@@ -132,6 +134,13 @@ def test_language_model_folder(lm, hybrid):
     assert (lm.folder / "save/units/units.model").read_bytes() == (
         hybrid.folder / "save/units/units.model"
     ).read_bytes()
+
+
+def test_language_model_is_evaluated(lm, tmp_path):
+    """By ``serenanet evaluate``, on the held-out sentences as its training did."""
+    text = held_out(lm.folder / "save", tmp_path / "held_out.txt")
+    assert serenanet(["evaluate", str(lm.folder), str(text), "--out", str(tmp_path), "--device", "cpu"]) == 0
+    assert json.loads((tmp_path / "scores.json").read_text())["perplexity"] == lm.result["perplexity"]
 
 
 def test_language_model_of_two_processes(lm, hybrid, texts, tmp_path):

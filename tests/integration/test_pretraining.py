@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from serenanet_modules.cli import main as serenanet
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.training.targets import load_clusters
@@ -16,6 +17,7 @@ from tests.support import hooks
 from tests.support.tiny import (
     PAIRS,
     PESSL,
+    ROOT,
     SHORT_PESSL,
     SIZES,
     Run,
@@ -63,6 +65,17 @@ def test_result_folder(pretrained):
         assert 0 < found["phones"]["pnmi"] < 1
     last = float(train_log(folder)[-1].rpartition("masked_error: ")[2])
     assert len(train_log(folder)) == 2 and 0 < last < 100
+
+
+def test_it_is_evaluated(pretrained, corpus, tmp_path):
+    """By ``serenanet evaluate``: masked prediction, clusters and their agreement with phones are those of its test."""
+    given = ["--data_folder", str(corpus), "--out", str(tmp_path), "--device", "cpu"]
+    assert serenanet(["evaluate", str(pretrained.folder), str(ROOT / "recipes/CommonVoice/sw"), *given]) == 0
+    found, expected = json.loads((tmp_path / "scores.json").read_text())["pretraining"], measures(pretrained)["test"]
+    assert found == {"test": expected} and "phones" in expected
+    for name in ("clusters_test.csv", "cluster_usage.png"):
+        assert (tmp_path / name).is_file()
+    assert (tmp_path / "clusters_test.csv").read_text() == (pretrained.folder / "clusters_test.csv").read_text()
 
 
 def test_killed_and_resumed(train, pretrained):

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
+from serenanet_modules.data.sentences import Sentences
+from serenanet_modules.data.units import load_units
 from tests.support.presets import preset
 
 ROOT = Path(__file__).parents[2]
@@ -241,3 +243,12 @@ def losses(folder):
     """Epoch -> what was logged of it; an epoch whose checkpoint was lost is logged again."""
     stats, scores = zip(*(line.split(" - ", 1) for line in train_log(folder)), strict=True)
     return dict(zip((stat.split(",")[0] for stat in stats), scores, strict=True))
+
+
+def held_out(save, file):
+    """Write the sentences that a run on text has held out into a file, from their labels."""
+    rows, units = Sentences.load(save / "held_out.npz"), load_units(save / "units")
+    ends = rows.starts.tolist()
+    texts = [units.decode(rows.labels[a:b].tolist()) for a, b in zip(ends, ends[1:], strict=False)]
+    file.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    return file

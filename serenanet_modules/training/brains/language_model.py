@@ -1,6 +1,7 @@
 """Training of a language model of a recogniser's units, on text alone."""
 
 import math
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -47,9 +48,13 @@ class LanguageModelBrain(UnitsBrain):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        lengths = self.train_sampler.durations  # labels of each training sentence, the end included
-        self.mean_length = sum(lengths) / len(lengths)
         self._sums = torch.zeros(2, dtype=torch.float64)  # of this process's held-out sentences: nats, labels
+
+    @cached_property
+    def mean_length(self):
+        """Labels of a training sentence, the end included."""
+        lengths = self.train_sampler.durations
+        return sum(lengths) / len(lengths)
 
     def compute_forward(self, batch, stage):
         """Batch -> logits (B, U + 1, V)."""
@@ -72,7 +77,7 @@ class LanguageModelBrain(UnitsBrain):
         self._sums = torch.zeros_like(self._sums)
         return {"perplexity": math.exp(min(nats / max(1, labels), 700))}
 
-    def evaluate_splits(self, root, splits):
+    def evaluate_splits(self, root, splits, folder):
         """Perplexity of the held-out sentences, ends counted as one unit and one word each."""
         return {
             "perplexity": {"held_out": self._measure(splits["held_out"])},

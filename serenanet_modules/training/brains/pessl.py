@@ -81,7 +81,7 @@ class PESSLBrain(HearsSpeech, RecipeBrain):
 
     # --- measures of the trained model ------------------------------------------------------------------------------
 
-    def evaluate_splits(self, root, splits):
+    def evaluate_splits(self, root, splits, folder):
         """Masked accuracy, use of the clusters and their agreement with phones; plots of them."""
         plain = vars(self.hparams)
         aligner = self.targets(splits["train"], root).aligner()
@@ -91,7 +91,7 @@ class PESSLBrain(HearsSpeech, RecipeBrain):
         tables = {name: self._measure(rows, name, root, aligner, spell) for name, rows in measured.items()}
         phones = [] if aligner is None else aligner.phones
         if distributed.is_main():
-            self._write(tables, phones)
+            self._write(folder, tables, phones)
         return {
             "pretraining": {name: _summary(table) for name, table in tables.items()},
             "seconds": {"evaluated_audio": round(sum(u.duration for rows in measured.values() for u in rows), 1)},
@@ -147,9 +147,9 @@ class PESSLBrain(HearsSpeech, RecipeBrain):
                 pair = (labels, path[places[i, : frames[i]]])
                 sums["phones"].index_put_(pair, torch.tensor(1), accumulate=True)
 
-    def _write(self, tables, phones):
+    @staticmethod
+    def _write(folder, tables, phones):
         """clusters_<split>.csv, and the plots."""
-        folder = self.hparams.output_folder
         for name, table in tables.items():
             write_clusters(f"{folder}/clusters_{name}.csv", table["usage"], table["phones"], phones)
         plot_usage({name: table["usage"].numpy() for name, table in tables.items()}, f"{folder}/cluster_usage.png")

@@ -71,9 +71,9 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
         """`Decoders` of the network; evaluation chooses their weights."""
         return Decoders(self.modules.model, self.units, {**vars(self.hparams), "decoding": {}})
 
-    def evaluate_splits(self, root, splits):
+    def evaluate_splits(self, root, splits, folder):
         """Decode and score dev and test."""
-        evaluation = Evaluation(self, root, splits, self.hparams.output_folder)
+        evaluation = Evaluation(self, root, splits, folder)
         results = evaluation.run()
         units = {"kind": self.units.kind, "size": self.units.size}
         return {

@@ -54,11 +54,11 @@ class HearsSpeech:
         if start is not None:
             _take_weights(built["model"], start, plain, save)
 
-    def ready(self, source, start):
-        """Make the targets of masked prediction, once per result folder."""
+    def ready(self, root, splits, start):
+        """Make the targets of masked prediction, or find those of the result folder."""
         if self.hparams.pessl is None:
             return
-        targets = self.targets(source.splits["train"], source.root)
+        targets = self.targets(splits["train"], root)
         self.masker = Masker(targets.clusters(start), self.modules.model.acoustic, self.hparams.seed)
 
     def targets(self, train, root):

@@ -1,0 +1,66 @@
+"""A finished run that is no recogniser, measured on other data as its training measured it on its own."""
+
+import tempfile
+from pathlib import Path
+
+from torch import nn
+
+from serenanet_modules.config.foreign import FILE, Document, brain_named
+from serenanet_modules.runs.recogniser import load_weights, usable_device
+from serenanet_modules.runs.results import write_result
+
+WEIGHTS = "weights.safetensors"
+
+
+def task_of(folder):
+    """The Brain class that a result folder names; None for what is no result folder.
+
+    Raises
+    ------
+    UserError
+        Where it names a class that it may not.
+    """
+    if not (Path(folder) / FILE).is_file():
+        return None
+    document = Document.of_run(folder)
+    return brain_named(document.plain()["brain"], document.source)
+
+
+def measure(folder, asked, device, out=None):
+    """Measure a finished run on other data.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The result folder.
+    asked : dict
+        The arguments of `data.asked.candidates`; of what reads text, ``data`` is a file of sentences.
+    device : str
+    out : Path, optional
+        Where scores.json and what else the task writes go; by default nowhere.
+
+    Returns
+    -------
+    str
+        The table of measures, for people.
+
+    Raises
+    ------
+    UserError
+        For a folder or data that cannot be used.
+    """
+    folder, task, device = Path(folder), task_of(folder), usable_device(device)
+    document, save, weights = Document.of_run(folder), folder / "save", folder / WEIGHTS
+    plain, built = document.plain(), document.build(weights)
+    built["output_folder"] = str(folder)  # wherever it was trained
+    load_weights(nn.ModuleDict(built["modules"]), weights)
+    outputs = task.outputs(plain, document.source, save, None)
+    with tempfile.TemporaryDirectory() as scratch:
+        root, splits = task.reads.other(task, plain, save, dict(asked), Path(scratch))
+        run_opts = {"device": str(device)}
+        brain = task(built["modules"], None, built, run_opts, progress=None, sampler=None, **outputs.arguments)
+        brain.ready(root, splits, None)
+        measures = brain.evaluate_splits(root, splits, Path(out or scratch))
+    if out:
+        write_result(Path(out) / "scores.json", {"model": str(folder), "data": str(asked["data"]), **measures})
+    return task.table(measures)
