@@ -54,6 +54,11 @@ class LogMel(nn.Module):
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
 
+    def extra_repr(self):
+        """What decides the features before they are normalised."""
+        window = len(self.window)
+        return f"n_mels={self.n_mels}, n_fft={self.n_fft}, hop={self.hop}, window={window}, frame={self.frame_seconds}"
+
     def forward(self, wavs, lengths):
         """wavs (B, S), lengths (B,) int64 samples -> features (B, T, n_mels), lengths (B,) frames."""
         x, lengths = self.raw(wavs, lengths)

@@ -5,7 +5,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import torch
@@ -41,6 +41,13 @@ def provenance():
         "threads": torch.get_num_threads(),
         "processes": int(os.environ.get("WORLD_SIZE", 1)),
     }
+
+
+def environment():
+    """Python, the GPU and all installed packages with their versions, a line each."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    packages = {f"{found.metadata['Name']}=={found.version}" for found in distributions()}
+    return "\n".join([f"Python {sys.version}", f"GPU: {gpu}", *sorted(packages, key=str.lower), ""])
 
 
 def device_name(device):

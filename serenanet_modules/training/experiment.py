@@ -27,7 +27,7 @@ from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.faults import in_a_sentence
 from serenanet_modules.runtime.files import replacing
 from serenanet_modules.runtime.lifeline import ending_together
-from serenanet_modules.runtime.provenance import device_name, provenance
+from serenanet_modules.runtime.provenance import device_name, environment, provenance
 from serenanet_modules.runtime.threads import share_cores
 from serenanet_modules.training.checkpoints import AtomicCheckpointer
 from serenanet_modules.training.groups import Weights, freeze, groups
@@ -130,11 +130,14 @@ class Experiment:
         source.look()
         outputs = distributed.main_first(self._outputs)
         built = self._build(outputs)
-        new = self.checkpointer.find_checkpoint() is None
-        start = self.task.start(self.plain, self.hparams, built) if new else None
+        start = self.task.start(self.plain, self.hparams, built, self._resumes)
         key = source.prepare()
         distributed.main_first(lambda: self._claim(key, outputs))
         return self._brain(built, source, start, outputs), source
+
+    def _resumes(self):
+        """Whether the run goes on from a checkpoint of its own."""
+        return self.checkpointer.find_checkpoint() is not None
 
     def _outputs(self):
         return self.task.outputs(self.plain, self.hparams.source, self.save, self.source.learned)
@@ -156,7 +159,9 @@ class Experiment:
 
     def _brain(self, built, source, start, outputs):
         """Give the network what it begins with, and open the result folder."""
-        sb.core.create_experiment_directory(str(self.folder))
+        sb.core.create_experiment_directory(str(self.folder), save_env_desc=False)  # which asks pip and git
+        if distributed.is_main():
+            (self.folder / "env.log").write_text(environment(), encoding="utf-8")
         if distributed.is_main():
             print(parameter_table(built["model"]))
         self.task.begin(built, source, start, self.plain, self.save)

@@ -88,8 +88,8 @@ class Task:
         return Outputs()
 
     @classmethod
-    def start(cls, plain, hparams, built):
-        """What a new run starts from, None for nothing; refuses what does not fit the objects that are ``built``."""
+    def start(cls, plain, hparams, built, resumes):
+        """What a run starts from, None for nothing and where it ``resumes()``; refuses what does not fit ``built``."""
         return None
 
     @classmethod

@@ -1,6 +1,7 @@
 """A result says where it comes from."""
 
 import subprocess
+from importlib import metadata
 
 from serenanet_modules.runtime import provenance
 
@@ -28,3 +29,8 @@ def test_commit_tells_a_changed_checkout(tmp_path, monkeypatch):
     assert len(clean) == 40
     (package / "a.py").write_text("a = 2\n")
     assert provenance.commit() == clean + "+"
+
+
+def test_the_environment_names_every_package():
+    lines = provenance.environment().splitlines()
+    assert lines[0].startswith("Python 3.") and f"torch=={metadata.version('torch')}" in lines and len(lines) > 50

@@ -1,5 +1,7 @@
 """What tasks that hear speech share: statistics of the sound, a pre-training to start from, masked prediction."""
 
+import contextlib
+import hashlib
 import json
 
 import torch
@@ -38,10 +40,10 @@ class HearsSpeech:
             )
 
     @classmethod
-    def start(cls, plain, hparams, built):
+    def start(cls, plain, hparams, built, resumes):
         """The `PretrainedRun` asked for."""
         check_masks(built)
-        if plain["pretrained"] is None:
+        if plain["pretrained"] is None or resumes():
             return None
         run = PretrainedRun(plain["pretrained"])
         run.check(hparams, built["model"], plain["iteration"])
@@ -82,17 +84,35 @@ def _fit_statistics(acoustic, source, start, plain, file):
     def fit():
         if start is not None:
             acoustic.set_statistics(start.statistics(acoustic))
+        elif acoustic.has_features:
+            told = f"{acoustic.features!r} {STATISTICS_UTTERANCES} {plain['seed']}"
+            name = f"statistics-{hashlib.sha256(told.encode()).hexdigest()[:12]}.pt"
+            _fit_once(acoustic, source, plain["seed"], source.root / name)
         else:
-            train, generator = source.splits["train"], torch.Generator().manual_seed(plain["seed"])
-            chosen = torch.randperm(len(train), generator=generator)[:STATISTICS_UTTERANCES]
-            batches = loader_of([train[i] for i in chosen], source.root)
-            acoustic.fit_statistics((batch.wavs, batch.wav_lengths) for batch in batches)
+            _fit(acoustic, source, plain["seed"])
         with replacing(file) as path:
             torch.save(acoustic.statistics, path)
 
     if acoustic.statistics:
         distributed.main_first(lambda: None if file.is_file() else fit())
         acoustic.set_statistics(torch.load(file, weights_only=True))
+
+
+def _fit_once(acoustic, source, seed, shared):
+    """`_fit`, or what a run with the same features and data has left beside the data, where it could."""
+    if shared.is_file():
+        acoustic.set_statistics(torch.load(shared, weights_only=True))
+        return
+    _fit(acoustic, source, seed)
+    with contextlib.suppress(OSError), replacing(shared) as path:
+        torch.save(acoustic.statistics, path)
+
+
+def _fit(acoustic, source, seed):
+    train, generator = source.splits["train"], torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(train), generator=generator)[:STATISTICS_UTTERANCES]
+    batches = loader_of([train[i] for i in chosen], source.root)
+    acoustic.fit_statistics((batch.wavs, batch.wav_lengths) for batch in batches)
 
 
 def _take_weights(model, start, plain, save):
