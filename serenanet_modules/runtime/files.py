@@ -33,6 +33,24 @@ def replacing(path):
         partial.unlink(missing_ok=True)
 
 
+def write_tensors(path, tensors, metadata=None):
+    """Write a safetensors file; it is either whole or not there, and may be read by whom the other files may.
+
+    safetensors' own `save_file` writes beside it first, to a file that nobody sweeps up and only its owner may read.
+
+    Parameters
+    ----------
+    path : Path
+    tensors : dict of str to Tensor
+        On any device.
+    metadata : dict of str to str, optional
+    """
+    from safetensors.torch import save  # brings torch, which locks and folders do without
+
+    with replacing(path) as partial:
+        partial.write_bytes(save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata))
+
+
 def sweep(folder):
     """Delete what writers that were killed have left in a folder; its lock must be held.
 

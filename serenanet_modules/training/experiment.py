@@ -14,7 +14,6 @@ from pathlib import Path
 
 import speechbrain as sb
 import torch
-from safetensors.torch import save_file
 from speechbrain.utils.checkpoints import average_checkpoints
 from torch import nn
 
@@ -25,7 +24,7 @@ from serenanet_modules.runs.folder import claim, sole_owner
 from serenanet_modules.runs.results import parameter_table, parameters, write_result
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.faults import in_a_sentence
-from serenanet_modules.runtime.files import replacing
+from serenanet_modules.runtime.files import write_tensors
 from serenanet_modules.runtime.lifeline import ending_together
 from serenanet_modules.runtime.provenance import device_name, environment, provenance
 from serenanet_modules.runtime.threads import share_cores
@@ -202,8 +201,7 @@ class Experiment:
         self.weights.load({name: newest[name] if name in buffers else tensor for name, tensor in mean.items()})
         if distributed.is_main():
             tensors = nn.ModuleDict({"model": brain.modules.model}).state_dict()
-            with replacing(self.folder / WEIGHTS) as path:
-                save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path)
+            write_tensors(self.folder / WEIGHTS, tensors)
 
     # --- results --------------------------------------------------------------------------------------------------
 

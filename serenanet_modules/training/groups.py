@@ -1,12 +1,12 @@
 """Which parameters are decayed, how fast each part learns, and which parts keep their weights."""
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
-from serenanet_modules.runtime.files import replacing
+from serenanet_modules.runtime.files import write_tensors
 
 UNDECAYED = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)  # some norms have matrices
 
@@ -130,5 +130,4 @@ class Weights:
             self.model.load_state_dict(load_file(path), strict=False)
         elif distributed.is_main():
             state = self.model.state_dict()
-            with replacing(path) as partial:
-                save_file({name: state[name].cpu().contiguous() for name in sorted(self.left_out)}, partial)
+            write_tensors(path, {name: state[name] for name in sorted(self.left_out)})

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from tqdm import tqdm
 
 from serenanet_modules.data.alignment import PhoneAligner, cepstra, spelling
@@ -17,7 +16,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.heads.clusters import Spectrum, middle
 from serenanet_modules.runs.clusters import CLUSTERS, encoder_layer, load_clusters
 from serenanet_modules.runtime import distributed
-from serenanet_modules.runtime.files import replacing
+from serenanet_modules.runtime.files import replacing, write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -64,21 +63,19 @@ class Targets:
     # --- clusters -------------------------------------------------------------------------------------------------
 
     def _make_clusters(self, file, pretrained):
-        with replacing(file) as path:
-            if pretrained is not None and not pretrained.teaches(self.plain["iteration"]):
+        if pretrained is not None and not pretrained.teaches(self.plain["iteration"]):
+            with replacing(file) as path:
                 shutil.copyfile(pretrained.clusters, path)
-                return
-            about = {"targets": self.plain["targets"], "iteration": self.plain["iteration"]}
-            about |= {"layer": None, "hyperparams": None}
-            representation = Spectrum()
-            if pretrained is not None:
-                representation, layer = encoder_layer(
-                    pretrained.hparams, pretrained.tensors, self.plain["cluster_layer"]
-                )
-                about |= {"layer": layer, "hyperparams": pretrained.hparams.text}
-            teacher = {f"teacher.{name}": t for name, t in representation.state_dict().items()}
-            centroids = self._fit(representation.to(self.device).eval())
-            save_file({"centroids": centroids, **teacher}, path, {"clusters": json.dumps(about)})
+            return
+        about = {"targets": self.plain["targets"], "iteration": self.plain["iteration"]}
+        about |= {"layer": None, "hyperparams": None}
+        representation = Spectrum()
+        if pretrained is not None:
+            representation, layer = encoder_layer(pretrained.hparams, pretrained.tensors, self.plain["cluster_layer"])
+            about |= {"layer": layer, "hyperparams": pretrained.hparams.text}
+        teacher = {f"teacher.{name}": t for name, t in representation.state_dict().items()}
+        centroids = self._fit(representation.to(self.device).eval())
+        write_tensors(file, {"centroids": centroids, **teacher}, {"clusters": json.dumps(about)})
 
     def _fit(self, representation):
         """Centroids (K, D) of frames of the whole training set."""
@@ -137,9 +134,8 @@ class Targets:
         spell = spelling()
         heard = [(cepstra(x.cpu()), spell(u)) for u, x, _ in self._transcribed(Spectrum(), "phones: cepstra")]
         aligner = PhoneAligner.fit(heard, progress=True)
-        with replacing(file) as path:
-            tensors = {"mean": aligner.mean, "variance": aligner.variance}
-            save_file(tensors, path, {"phones": json.dumps(aligner.phones)})
+        tensors = {"mean": aligner.mean, "variance": aligner.variance}
+        write_tensors(file, tensors, {"phones": json.dumps(aligner.phones)})
 
     def _transcribed(self, representation, title):
         """`frames_of` a seeded sample of the transcribed utterances."""

@@ -5,9 +5,12 @@ import signal
 import time
 
 import pytest
+import torch
 from filelock import Timeout
+from safetensors import safe_open
 
-from serenanet_modules.runtime.files import locked
+from serenanet_modules.runtime import files
+from serenanet_modules.runtime.files import locked, sweep, write_tensors
 
 
 def test_one_holder(tmp_path):
@@ -39,3 +42,22 @@ def test_a_child_that_outlives_its_killed_parent_holds_nothing(tmp_path):
             pass
     finally:
         os.kill(int(ready.read_text()), signal.SIGKILL)
+
+
+def test_tensors_are_whole_or_not_there(tmp_path, monkeypatch):
+    """What a kill leaves of them is swept up, and the file has the permissions of any other."""
+    path, other = tmp_path / "a.safetensors", tmp_path / "other"
+    other.touch()
+    write_tensors(path, {"x": torch.eye(3).T}, {"about": "y"})
+    with safe_open(path, "pt") as tensors:
+        assert torch.equal(tensors.get_tensor("x"), torch.eye(3)) and tensors.metadata() == {"about": "y"}
+    assert path.stat().st_mode == other.stat().st_mode
+    before = path.read_bytes()
+    child = os.fork()
+    if not child:
+        monkeypatch.setattr(files.os, "replace", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+        write_tensors(path, {"x": torch.zeros(3)})
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 3
+    sweep(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [path, other]
