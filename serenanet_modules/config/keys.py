@@ -210,7 +210,7 @@ SECTIONS = {
         Key("attention_decoder", PART, WEIGHTS, "a file of decoders/", null=True),
         Key("acoustic_model", PART, WEIGHTS, "from waveforms to the frames that heads read"),
         Key("model", PART, WEIGHTS, "what the parts make"),
-        Key("modules", PART, WEIGHTS, "what is trained and saved"),
+        Key("modules", PART, RUN, "names of what is trained and saved, which stands above"),
     ),
     "Optimizer and augmentation": (
         Key("opt_class", PART, WEIGHTS, "the optimizer"),

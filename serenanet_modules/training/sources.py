@@ -93,7 +93,8 @@ class Speech(Source):
         jobs = options.pop("jobs")
         phonemes = self.task.needs_phonemes(self.plain)
         settings = Settings(**options, phonemes=phonemes, needs_text=self.task.needs_text)
-        return prepare(self._candidates, self.plain["prepared_folder"], settings, jobs)
+        candidates, self._candidates = self._candidates, None  # which a large corpus has many of
+        return prepare(candidates, self.plain["prepared_folder"], settings, jobs)
 
     @property
     def root(self):
