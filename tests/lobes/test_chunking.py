@@ -130,6 +130,18 @@ def test_least_lifts_the_most_probable_frames():
             assert route.probabilities[i][lifted[i]].min() >= route.probabilities[i][left[i]].max()
 
 
+def test_an_encoder_of_frames_needs_no_least_number():
+    """Chunks are then cut where they are, whatever CTC needs; where chunks come out, they are as many."""
+    parts = [ConMambaEncoder(16, n_layers=1, d_ffn=32, kernel_size=3) for _ in range(2)]
+    x, lengths, least = torch.randn(2, 30, 16), torch.tensor([30, 25]), torch.tensor([28, 25])
+    chunking = DynamicChunking(16)
+    frames = ChunkedEncoder(parts[0], chunking, parts[1]).eval()
+    free, asked = (frames(x, lengths, needed) for needed in (None, least))
+    assert torch.equal(free.x, asked.x) and torch.equal(free.extras.chunks, asked.extras.chunks)
+    chunks = ChunkedEncoder(parts[0], chunking, parts[1], read="chunks").eval()
+    assert (chunks(x, lengths, least).lengths >= least).all() and not (chunks(x, lengths).lengths >= least).all()
+
+
 def test_max_gap_bounds_every_chunk():
     chunking = DynamicChunking(D, max_gap=3)
     lengths = torch.tensor([31, 8])

@@ -60,6 +60,7 @@ class ChunkedEncoder(Streaming, Encoder):
         Their extras say where chunks begin and how probable that was, and hold the ratio loss of learned chunks.
         """
         outer = self.outer(x, lengths)
+        least = least if self.shortens else None  # where frames come out, their number does not hang on the chunks
         chunks, counts, route = self.chunking.down(outer.x, outer.lengths, least)
         inner = self.inner(chunks, counts)
         extras = outer.extras.joined(inner.extras).joined(_extras(route))
