@@ -369,9 +369,12 @@ def brain_named(name, where):
             f"{TRUST}={name.rpartition('.')[0]}"
         )
     try:
-        return _located(name)
+        found = _located(name)
     except ImportError as error:
         raise UserError(f"{where}: {error}") from None
+    if not inspect.isclass(found):
+        raise UserError(f"{where}: 'brain' is {name}, which is no class")
+    return found
 
 
 @contextlib.contextmanager

@@ -5,15 +5,18 @@ from pathlib import Path
 
 from torch import nn
 
-from serenanet_modules.config.foreign import FILE, Document, brain_named
+from serenanet_modules.config.foreign import FILE, Document, brain_named, inside
+from serenanet_modules.errors import UserError
 from serenanet_modules.runs.recogniser import load_weights, usable_device
 from serenanet_modules.runs.results import write_result
 
 WEIGHTS = "weights.safetensors"
+READ = (WEIGHTS, *(f"save/{name}" for name in ("units/units.json", "units/units.model")))
+READ += ("save/clusters.safetensors", "save/aligner.safetensors")  # what a task may read of a folder
 
 
 def task_of(folder):
-    """The Brain class that a result folder names; None for what is no result folder.
+    """The Brain class that a result folder names; None for what is no result folder, or names none.
 
     Raises
     ------
@@ -23,7 +26,8 @@ def task_of(folder):
     if not (Path(folder) / FILE).is_file():
         return None
     document = Document.of_run(folder)
-    return brain_named(document.plain()["brain"], document.source)
+    name = document.plain().get("brain")
+    return brain_named(name, document.source) if isinstance(name, str) else None
 
 
 def measure(folder, asked, device, out=None):
@@ -51,6 +55,9 @@ def measure(folder, asked, device, out=None):
     """
     folder, task, device = Path(folder), task_of(folder), usable_device(device)
     document, save, weights = Document.of_run(folder), folder / "save", folder / WEIGHTS
+    inside(folder, *READ)
+    if not weights.is_file():
+        raise UserError(f"{folder}: {WEIGHTS} is missing; give the result folder of a finished run")
     plain, built = document.plain(), document.build(weights)
     built["output_folder"] = str(folder)  # wherever it was trained
     load_weights(nn.ModuleDict(built["modules"]), weights)

@@ -6,6 +6,7 @@ import pytest
 
 from serenanet_modules.cli import main as serenanet
 from tests.support import hooks
+from tests.support.folders import copy_without
 from tests.support.tiny import ROOT, Run, checkpoints, distance, held_out
 
 HPARAMS = """
@@ -66,3 +67,16 @@ def test_it_is_evaluated(reference, tmp_path, monkeypatch, capsys):
     expected = reference.result["boundaries"]
     assert f"held_out {expected['held_out']:.4f} % of characters" in capsys.readouterr().out
     assert json.loads((tmp_path / "out/scores.json").read_text())["boundaries"] == expected
+
+
+def test_folders_that_cannot_be_measured(reference, tmp_path, monkeypatch, capsys):
+    """One sentence for what is missing, and for a link that leads out of the folder."""
+    monkeypatch.setenv("SERENANET_TRUST", "tests.support")
+    text = held_out(reference.folder / "save", tmp_path / "held_out.txt")
+    for name in ("weights.safetensors", "save/units/units.json"):
+        lacking = copy_without(reference.folder, tmp_path / name.replace("/", "-"), name)
+        assert serenanet(["evaluate", str(lacking), str(text), "--device", "cpu"]) == 2
+        assert f"{name} is missing" in capsys.readouterr().err
+        (lacking / name).symlink_to(reference.folder / name)
+        assert serenanet(["evaluate", str(lacking), str(text), "--device", "cpu"]) == 2
+        assert f"{name} is a link to" in capsys.readouterr().err

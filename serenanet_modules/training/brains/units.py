@@ -28,7 +28,7 @@ class UnitsBrain(RecipeBrain):
     def outputs(cls, plain, where, save, learned):
         """The units that were learned, or those of an earlier run."""
         folder = Path(save) / UNITS
-        units = load_units(folder) if cls.kept(save) else learned
+        units = load_units(folder) if learned is None or cls.kept(save) else learned
         if learned is not None and units.pieces != learned.pieces:
             raise UserError(f"{folder} holds other units than {where} asks for now: give another --experiment")
         return Outputs({"units": units}, {"n_units": units.size})
