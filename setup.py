@@ -52,6 +52,7 @@ setup(
             "python-multipart>=0.0.18",
             "prometheus-client>=0.21",
         ],
+        "pretrained": ["transformers>=5.17,<6", "peft>=0.19"],
         "cuda": ["mamba-ssm>=2.2", "causal-conv1d>=1.4"],
         "dev": [
             "pytest>=8.3",
