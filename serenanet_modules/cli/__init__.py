@@ -11,6 +11,8 @@ import shlex
 import sys
 
 from serenanet_modules import __version__
+from serenanet_modules.cli.values import switch
+from serenanet_modules.config.keys import truth
 from serenanet_modules.errors import UserError
 
 COMMANDS = (
@@ -62,19 +64,26 @@ def _check_command(argv):
 
 
 class _Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose complaints are one sentence, and to which ``--a_b`` is ``--a-b``."""
+    """An ArgumentParser whose complaints are one sentence, and to which ``--a_b`` is ``--a-b``.
+
+    A switch takes the next word only where that is true or false: any other is an argument of the command.
+    """
 
     def parse_known_args(self, args=None, namespace=None):
-        options = {name.replace("_", "-"): name for name in self._option_string_actions}
-        spelled, rest = list(args), []
-        if "--" in spelled:
-            rest = spelled[spelled.index("--") :]
-            spelled = spelled[: spelled.index("--")]
-        for i, word in enumerate(spelled):
-            name, equals, value = word.partition("=")
-            if word.startswith("--") and name not in self._option_string_actions:
-                spelled[i] = options.get(name.replace("_", "-"), name) + equals + value
-        return super().parse_known_args([*spelled, *rest], namespace)
+        end = args.index("--") if "--" in args else len(args)
+        return super().parse_known_args([*self._spelled(list(args[:end])), *args[end:]], namespace)
+
+    def _spelled(self, words):
+        known = self._option_string_actions
+        while words:
+            name, equals, value = words.pop(0).partition("=")
+            hyphened = name.replace("_", "-")
+            meant = [hyphened] if hyphened in known else [option for option in known if option.startswith(hyphened)]
+            if name.startswith("--") and len(meant) == 1:
+                name = meant[0]
+            if not equals and name in known and known[name].type is switch:
+                equals, value = "=", words.pop(0) if words and truth(words[0]) is not None else "true"
+            yield name + equals + value
 
     def error(self, message):
         raise UserError(f"{message}; see {self.prog} --help")

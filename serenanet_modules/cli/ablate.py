@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from serenanet_modules.cli.values import count, names
+from serenanet_modules.cli.values import add_switch, count, names
 
 
 def add(commands, name):
@@ -18,7 +18,7 @@ def add(commands, name):
     command.add_argument(
         "--pretraining-arguments", default="", metavar="'--key value …'", help="of the pre-trainings alone"
     )
-    command.add_argument("--dry-run", action="store_true", help="list the runs, and what is done of them")
+    add_switch(command, "--dry-run", "list the runs, and what is done of them")
     command.add_argument("arguments", nargs="*", metavar="-- --key value …", help="what every run's base gets")
     command.set_defaults(run=_ablate)
 

@@ -1,5 +1,6 @@
 """``serenanet config``."""
 
+from serenanet_modules.cli.values import add_switch
 from serenanet_modules.errors import UserError
 
 
@@ -11,7 +12,7 @@ def add(commands, name):
     )
     command.add_argument("files", metavar="FILE", nargs="*", help="a model, then layers: a size, a machine, …")
     command.add_argument("--recipe", metavar="RECIPE", help="whose keys are laid under, such as recipes/CommonVoice/sw")
-    command.add_argument("--table", action="store_true", help="print what every key may be instead: docs/hparams.md")
+    add_switch(command, "--table", "print what every key may be instead: docs/hparams.md")
     command.set_defaults(run=_config, takes_more=True)
 
 

@@ -1,5 +1,7 @@
 """``serenanet export``."""
 
+from serenanet_modules.cli.values import add_switch
+
 
 def add(commands, name):
     command = commands.add_parser(name, help="write a model as ONNX or TorchScript, and check the file")
@@ -7,7 +9,7 @@ def add(commands, name):
     command.add_argument(
         "--to", required=True, choices=("onnx", "torchscript", "sherpa"), help="sherpa is ONNX for sherpa-onnx"
     )
-    command.add_argument("--int8", action="store_true", help="a second ONNX file with weights of 8 bits too")
+    add_switch(command, "--int8", "a second ONNX file with weights of 8 bits too")
     command.add_argument("--out", metavar="PATH", help="a file, or a folder (RESULT_DIR/export)")
     command.add_argument("--check", metavar="MANIFEST", help="print the error rates of the model and of the file on it")
     command.set_defaults(run=_export)

@@ -1,6 +1,6 @@
 """``serenanet validate``."""
 
-from serenanet_modules.cli.values import count, pairs
+from serenanet_modules.cli.values import add_switch, count, pairs
 
 
 def add(commands, name):
@@ -12,8 +12,8 @@ def add(commands, name):
     command.add_argument("data", metavar="DATA", nargs="+", help="a corpus's folder, or manifest files")
     command.add_argument("--recipe", metavar="RECIPE", help="whose layout it has, such as recipes/FLEURS; else guessed")
     command.add_argument("--locale", help="whose text rules are used, such as sw")
-    command.add_argument("--decode", action="store_true", help="decode all audio instead of reading its headers")
-    command.add_argument("--unlabelled", action="store_true", help="judge as pre-training does, which needs no text")
+    add_switch(command, "--decode", "decode all audio instead of reading its headers")
+    add_switch(command, "--unlabelled", "judge as pre-training does, which needs no text")
     command.add_argument("--plot", metavar="FILE", help="draw durations, speech rates and characters: .png, .pdf, .svg")
     command.add_argument("--jobs", type=count, metavar="N", help="threads (one a core)")
     command.set_defaults(run=_validate, takes_more=True)

@@ -2,6 +2,7 @@
 
 import argparse
 
+from serenanet_modules.config.keys import truth
 from serenanet_modules.errors import UserError
 
 
@@ -21,6 +22,18 @@ def positive(text):
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
+
+
+def switch(text):
+    """True or false, of an option that is on where it stands without a value: `add_switch`."""
+    if (on := truth(text)) is None:
+        raise argparse.ArgumentTypeError(f"must be true or false, not {text}")
+    return on
+
+
+def add_switch(command, name, help):
+    """An option that is off; ``--name`` switches it on, and so does ``--name true``."""
+    command.add_argument(name, type=switch, nargs="?", const=True, default=False, metavar="true|false", help=help)
 
 
 def names(text):

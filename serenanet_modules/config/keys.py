@@ -15,6 +15,10 @@ WHOLE, NUMBER, TEXT, SWITCH, LIST, MAPPING, PART = (
 )
 TYPES = {WHOLE: int, NUMBER: (int, float), TEXT: (str, int, float), SWITCH: bool, LIST: list, MAPPING: dict}
 LARGEST = 10**12  # of a number that says no other bound: more is a slip, and what reads it overflows
+TRUTHS = {  # of a command line, as YAML 1.1 and 1.2 spell them, in lower case
+    **dict.fromkeys(("true", "yes", "on", "y"), True),
+    **dict.fromkeys(("false", "no", "off", "n"), False),
+}
 DATA, WEIGHTS, DECODING, RUN = "data", "weights", "decoding", "run"  # what a key has an effect on
 
 
@@ -105,6 +109,11 @@ class Key:
     @property
     def _kind(self):
         return self.kind + ("" if self.least is None else f" from {self.least}") * self.null + " or null" * self.null
+
+
+def truth(word):
+    """True or False for a word that means it on a command line, in any case; None for any other."""
+    return TRUTHS.get(word.lower())
 
 
 SECTIONS = {

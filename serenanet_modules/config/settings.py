@@ -8,7 +8,7 @@ import torch
 from speechbrain.utils.run_opts import RunOptions
 
 from serenanet_modules.config.hparams import Hparams, shown
-from serenanet_modules.config.keys import KEYS, SECTIONS
+from serenanet_modules.config.keys import KEYS, SECTIONS, truth
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.backend import check_backend
 
@@ -28,7 +28,7 @@ hparams/ablations/*.yaml; or a file of your own. The command line comes last:
 
   --key value          any key of the files: --lr 0.0005. Hyphens and underscores are the same
   --part.key value     inside a part: --encoder.n_layers 4
-  --key                a switch is on: --length_normalisation
+  --key                a switch is on: --length_normalisation; with a value, true or false, it is what that says
   --part '!include:frontends/conv2d.yaml'    another part, looked for beside the files
 
 serenanet config FILE … [--key value …] prints the result, and which file says what.
@@ -117,8 +117,8 @@ def split_arguments(arguments, hparams):
             options += _run_option(key, given, known[key])
         elif key in KEYS and KEYS[key].several and given:
             several[key] += given
-        elif not given and hparams.is_switch(key):
-            overrides.append((key, "true"))
+        elif hparams.is_switch(key) and (on := _switch(given)) is not None:
+            overrides.append((key, "true" if on else "false"))
         elif len(given) == 1:
             overrides.append((key, given[0]))
         else:
@@ -148,9 +148,15 @@ def _run_option(key, given, default):
         )
     if not isinstance(default, bool):
         return [f"--{key}", *given]
-    if given not in ([], ["true"], ["false"]):
+    on = _switch(given)
+    if on is None:
         raise UserError(f"the command line: '--{key}' must be true or false, not {' '.join(given)}")
-    return [] if given == ["false"] else [f"--{key}"]
+    return [f"--{key}"] if on else []
+
+
+def _switch(given):
+    """What the values of a switch say; None where they say neither true nor false."""
+    return truth(given[0]) if len(given) == 1 else None if given else True
 
 
 def help_text(recipe, script):

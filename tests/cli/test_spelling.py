@@ -4,14 +4,14 @@ import pytest
 
 import serenanet_modules
 from serenanet_modules import cli
+from serenanet_modules.cli.values import switch
+from serenanet_modules.errors import UserError
 from tests.support.tiny import ROOT
 
 COMMANDS = cli._parser()._subparsers._group_actions[0].choices
+ALL = [(command, action) for command, parser in COMMANDS.items() for action in parser._actions]
 OPTIONS = [
-    (command, action)
-    for command, parser in COMMANDS.items()
-    for action in parser._actions
-    if any("-" in name.lstrip("-") for name in action.option_strings)
+    (command, action) for command, action in ALL if any("-" in name.lstrip("-") for name in action.option_strings)
 ]
 
 
@@ -23,7 +23,7 @@ def test_some_options_have_several_words():
 
 def words_for(action):
     """A value on the command line for an argument."""
-    if action.nargs == 0:
+    if action.nargs == 0 or action.type is switch:
         return []
     return [str(next(iter(action.choices)))] if action.choices else ["3"]
 
@@ -45,6 +45,28 @@ def test_both_spellings(command, action, joined):
         assert not more
         found.append(getattr(parsed, action.dest))
     assert found[0] == found[1] != action.default
+
+
+SWITCHES = [(command, action.option_strings[0]) for command, action in ALL if action.type is switch]
+
+
+@pytest.mark.parametrize(("command", "name"), SWITCHES)
+def test_switches(command, name):
+    """Bare or with a value in any spelling; any other next word stays what it was, and a last value counts."""
+    needed = {"export": ["--to", "onnx"], "ablate": ["--recipe", "r", "--suite", "s"]}.get(command, [])
+    places = [] if command == "ablate" else ["place"]
+
+    def read(*words):
+        parsed = vars(cli._parser().parse_args([command, *needed, *words, *places]))
+        folder = parsed.get("folder") or (parsed.get("data") or parsed.get("files") or ["place"])[0]
+        assert folder == "place"
+        return parsed[name[2:].replace("-", "_")]
+
+    assert read() is False and read(name) is True and read(name[:5]) is True
+    for word, is_on in {"True": True, "yes": True, "ON": True, "false": False, "No": False, "off": False}.items():
+        assert read(name, word) is read(f"{name}={word}") is read(name, name, word) is is_on
+    with pytest.raises(UserError, match="must be true or false, not maybe"):
+        read(f"{name}=maybe")
 
 
 def test_what_follows_two_hyphens_is_left_alone():

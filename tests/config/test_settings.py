@@ -57,11 +57,14 @@ def test_refused(arguments, words):
         ["--length-normalisation"],
         ["--length-normalisation", "true"],
         ["--length_normalisation=true"],
+        ["--length_normalisation", "True"],
+        ["--length_normalisation", "yes"],
+        ["--length_normalisation=ON"],
     ],
 )
 def test_a_switch_is_on_without_a_value(arguments):
     """Whatever the file says, with hyphens too; a key that is no switch still wants its value."""
-    off = ["--length_normalisation", "false"]
+    off = ["--length_normalisation", "No"]
     assert read("--data_folder", "x", *off)[0].plain()["length_normalisation"] is False
     assert read("--data-folder", "x", *off, *arguments)[0].plain()["length_normalisation"] is True
     with pytest.raises(UserError, match="'--beam_size' needs one value, not 0"):
@@ -85,7 +88,10 @@ def test_hyphens_and_underscores_are_the_same(key):
         ([], []),
         (["--noprogressbar"], ["--noprogressbar"]),
         (["--noprogressbar", "true"], ["--noprogressbar"]),
+        (["--noprogressbar", "True"], ["--noprogressbar"]),
+        (["--noprogressbar", "YES"], ["--noprogressbar"]),
         (["--noprogressbar=false"], []),
+        (["--noprogressbar", "Off"], []),
         (["--eval-precision", "bf16"], ["--eval_precision", "bf16"]),
     ],
 )
