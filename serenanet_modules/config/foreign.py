@@ -30,7 +30,8 @@ TRUST = "SERENANET_TRUST"  # environment variable: further modules whose classes
 ROOMS = frozenset(  # what these export may be built, and nothing else of this package
     f"serenanet_modules.{room}"
     for room in (
-        *("lobes", "lobes.frontends", "lobes.encoders", "lobes.decoders", "lobes.heads", "lobes.blocks"),
+        *("lobes", "lobes.frontends", "lobes.encoders", "lobes.pretrained"),
+        *("lobes.decoders", "lobes.heads", "lobes.blocks"),
         *("data", "training", "runs"),
     )
 )
@@ -130,7 +131,7 @@ class Document:
             For a class that cannot be built so, and for too large a model.
         """
         try:
-            with contextlib.nullcontext() if weights is None else _bounded(weights):
+            with contextlib.nullcontext() if weights is None else bounded(weights):
                 return self._loader.construct_document(self._node)
         except MemoryError:
             raise
@@ -378,15 +379,15 @@ def brain_named(name, where):
 
 
 @contextlib.contextmanager
-def _bounded(weights):
-    """Refuse a parameter, before it is filled, with which a model outgrows the file of its weights."""
-    room, taken = max(LEAST_ROOM, ROOM * Path(weights).stat().st_size), 0
+def bounded(*weights):
+    """Refuse a parameter, before it is filled, with which a model outgrows the files of its weights."""
+    room, taken = max(LEAST_ROOM, ROOM * sum(Path(file).stat().st_size for file in weights)), 0
 
     def count(module, name, parameter):
         nonlocal taken
         taken += 0 if parameter is None else parameter.nbytes
         if taken > room:
-            raise ValueError(f"the model is far larger than {weights}; that is cut short, or belongs to another one")
+            raise ValueError(f"the model is far larger than {weights[0]}; that is cut short, or belongs to another one")
 
     hook = register_module_parameter_registration_hook(count)
     try:

@@ -144,6 +144,18 @@ class Hparams:
         self.__dict__.pop("text", None)
         self.tree[key] = value
 
+    def part(self, key, name):
+        """Arguments of a part that are plain, where it is ``!new:`` and this name; None where it is something else."""
+        node = self.tree.get(key)
+        if _tag(node) != f"!new:{name}" or not isinstance(node, CommentedMap):
+            return None
+        return {argument: value for argument, value in node.items() if not _tag(value)}
+
+    def fill(self, key, arguments):
+        """Give arguments of a part their final values, plain ones."""
+        self.__dict__.pop("text", None)
+        self.tree[key].update(arguments)
+
     def without(self, keys):
         """The same with the values of top-level keys blanked, for what does not depend on them."""
         tree = CommentedMap(self.tree)

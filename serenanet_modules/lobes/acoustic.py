@@ -9,16 +9,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from serenanet_modules.lobes.blocks.parts import Extras, Part
+from serenanet_modules.lobes.blocks.parts import Extras, Frames, Part
 from serenanet_modules.lobes.heads.pessl import Prediction
 
 
 class Conditions(NamedTuple):
-    """What a training wants of a pass beside the sound; `AcousticModel.has_features` says who can do the last two."""
+    """What a training wants of a pass beside the sound; the attributes of `AcousticModel` say who can do what."""
 
     least: Tensor | None = None  # (B,) frames that each utterance must come out with, for models that shorten
     augment: Callable | None = None  # features x (B, T, F), lengths (B,) -> x with parts masked
     masker: Callable | None = None  # features, lengths -> the `Masking` that hides frames and asks for them
+    frames: Frames | None = None  # what a public encoder made of the sound, in its place
 
 
 class AcousticOutput(NamedTuple):
@@ -45,12 +46,16 @@ class AcousticModel(Part):
         What a frame stands for; None where frames have no common length.
     look_ahead : int
         Samples from the beginning of what an output frame stands for to the last one that it waits for.
+    most_seconds : float or None
+        What it hears at once; longer audio is to be cut for it. None where any length will do.
+    can_mask : bool
+        Whether there is something between the sound and the layers that are trained that ``augment`` can mask.
     has_features : bool
-        Whether there are features between sound and encoder that can be masked, and frames that can be hidden.
+        Whether there are features between sound and encoder, and frames that can be hidden.
     """
 
-    frame_seconds = None
-    has_features = False
+    frame_seconds = most_seconds = None
+    can_mask = has_features = False
 
     @property
     def statistics(self):

@@ -20,7 +20,7 @@ class SpectralModel(AcousticModel):
         For a `PESSL` with an encoder that shortens, whose frames are not those that were hidden.
     """
 
-    has_features = True
+    can_mask = has_features = True
 
     def __init__(self, features, frontend, encoder, pessl=None):
         super().__init__()

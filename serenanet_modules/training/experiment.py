@@ -118,6 +118,8 @@ class Experiment:
         if not (inspect.isclass(self.task) and issubclass(self.task, RecipeBrain)):
             raise UserError(f"{where}: 'brain' must be !name: and a class of serenanet_modules.training.brains")
         self.task.check(self.plain, where)
+        for key, arguments in distributed.main_first(lambda: self.task.settle(self.hparams, self.save)).items():
+            self.hparams.fill(key, arguments)
         self.source = self.task.reads(self.task, self.recipe, self.plain, where, self.save)
         self.source.check()
 

@@ -22,8 +22,8 @@ def check_masks(built):
         With the setting that asks for them.
     """
     acoustic = built["model"].acoustic
-    for key in ("spec_augment", "pessl"):
-        if built[key] is not None and not acoustic.has_features:
+    for key, can in (("spec_augment", acoustic.can_mask), ("pessl", acoustic.has_features)):
+        if built[key] is not None and not can:
             raise UserError(f"'{key}' masks features, of which {type(acoustic).__name__} has none; set it to null")
 
 

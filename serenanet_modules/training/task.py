@@ -25,7 +25,8 @@ class Outputs:
 class Task:
     """The answers of a task that needs no text, has no labels and starts from nothing; Brains override what differs.
 
-    Class methods are asked in this order: `check`, `learn`, `outputs`, `start`, `keep`, `begin`; then there is a Brain.
+    Class methods are asked in this order: `check`, `settle`, `learn`, `outputs`, `start`, `keep`, `begin`; then there
+    is a Brain.
     ``plain`` is `Hparams.plain`, ``save`` the folder of what a run keeps for itself.
 
     Attributes
@@ -50,6 +51,11 @@ class Task:
     @classmethod
     def check(cls, plain, where):
         """Refuse settings of the file ``where`` that cannot be, before anything is read."""
+
+    @classmethod
+    def settle(cls, hparams, save):
+        """Arguments of parts, by key, that follow from what others name, such as the sizes of a public encoder."""
+        return {}
 
     @classmethod
     def locale(cls, plain):

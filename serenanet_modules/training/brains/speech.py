@@ -11,6 +11,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.runs.pretraining import PretrainedRun
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import replacing
+from serenanet_modules.training.encoder_source import begin_from_source, settled
 from serenanet_modules.training.masking import Masker, check_masks
 from serenanet_modules.training.targets import Targets
 
@@ -40,10 +41,18 @@ class HearsSpeech:
             )
 
     @classmethod
+    def settle(cls, hparams, save):
+        """What a public encoder's source says of it."""
+        return settled(hparams, save.parent)
+
+    @classmethod
     def start(cls, plain, hparams, built, resumes):
-        """The `PretrainedRun` asked for."""
+        """The `PretrainedRun` asked for; a public encoder takes its weights."""
         check_masks(built)
-        if plain["pretrained"] is None or resumes():
+        if resumes():
+            return None
+        begin_from_source(built["model"].acoustic)
+        if plain["pretrained"] is None:
             return None
         run = PretrainedRun(plain["pretrained"])
         run.check(hparams, built["model"], plain["iteration"])

@@ -1,0 +1,129 @@
+"""Any public encoder behind one interface: samples in, frames out."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from serenanet_modules.lobes.blocks.lengths import zero_padding
+from serenanet_modules.lobes.blocks.parts import Frames
+from serenanet_modules.lobes.pretrained.families import known
+
+SAMPLE_RATE = 16000
+
+
+class PublicEncoder(nn.Module):
+    """A public encoder, of transformers' layers; weights are taken by `load`, until then they are random.
+
+    Its output for an utterance is a function of the utterance's samples, the weights and these arguments alone: batch
+    mates and padding change nothing, also where the network was trained with a norm over the padding.
+
+    Parameters
+    ----------
+    source : str
+        Folder or hub name that it is from.
+    config : dict
+        Plain values of its configuration, those of `families` and no others.
+    layers : "last", "all" or list of int
+        Layers whose outputs are given, side by side, counted from 1; those above are left out.
+    window : {"cut", "padded"}
+        Of Whisper's encoder, which was trained on 30 s, whatever was said in them: whether it reads what is there, or
+        zeros up to 30 s as it was trained. Others have no window.
+    language : str, optional
+        Of MMS: whose adapter is taken.
+    revision, sha256 : str, optional
+        Of the source and of its weights.
+    keep : {"copy", "reference"}
+        Whether a result folder holds the weights or only says where they are from.
+
+    Attributes
+    ----------
+    d_model : int
+        Size of the output, of all layers that are given.
+    n_layers : int
+        How many those are.
+    frame_seconds : float
+    hop : int
+        Samples a frame.
+    most_seconds : float or None
+        What the encoder hears at once; longer utterances are read in windows of that.
+    """
+
+    hop = 320
+    frame_seconds = hop / SAMPLE_RATE
+
+    def __init__(
+        self, source, config, layers="last", window="cut", language=None, revision=None, sha256=None, keep="copy"
+    ):
+        super().__init__()
+        family, values = known(config)
+        if window not in ("cut", "padded"):
+            raise ValueError(f"window is {window!r}, neither cut nor padded")
+        self.source, self.language, self.revision, self.sha256, self.keep = source, language, revision, sha256, keep
+        self.network = family.network_class()(family, values, window)
+        self.layers = _chosen(layers, self.network.depth)
+        if self.layers:
+            self.network.cut(max(self.layers))
+        self.n_layers = max(1, len(self.layers))
+        self.d_model = self.n_layers * self.network.size
+        self.most_seconds = self.network.most_seconds
+
+    def forward(self, wavs, lengths):
+        """wavs (B, S), lengths (B,) int64 samples -> `Frames` (B, T, d_model), zero past the lengths."""
+        wavs = zero_padding(wavs.unsqueeze(-1), lengths).squeeze(-1)
+        if self.most_seconds is None or wavs.shape[1] <= round(self.most_seconds * SAMPLE_RATE):
+            return self._read(wavs, lengths)
+        return self._in_windows(wavs, lengths, round(self.most_seconds * SAMPLE_RATE))
+
+    def _read(self, wavs, lengths):
+        least = self.network.least_samples
+        wavs = functional.pad(wavs, (0, max(0, least - wavs.shape[1])))
+        outputs, last, frames = self.network(wavs, lengths.clamp(min=least))
+        x = torch.cat([outputs[layer - 1] for layer in self.layers], dim=-1) if self.layers else last
+        return Frames(zero_padding(x, frames), frames)
+
+    def _in_windows(self, wavs, lengths, size):
+        """Each window by itself; what is past an utterance's end is read as silence and left out."""
+        count = -(-wavs.shape[1] // size)
+        windows = functional.pad(wavs, (0, count * size - wavs.shape[1])).view(len(wavs), count, size)
+        starts = size * torch.arange(count, device=lengths.device)
+        inside = (lengths.unsqueeze(1) - starts).clamp(0, size)  # (B, K)
+        found = self._read(windows.flatten(0, 1), inside.flatten())
+        frames = (found.lengths.view(len(wavs), count) * (inside > 0)).sum(1)
+        return Frames(zero_padding(found.x.view(len(wavs), -1, self.d_model), frames), frames)
+
+    def check(self, shapes):
+        """Refuse weights that this encoder cannot take.
+
+        Parameters
+        ----------
+        shapes : dict of str to tuple
+            By transformers' names; those of what this encoder lacks do not count.
+
+        Raises
+        ------
+        ValueError
+            With a tensor that is missing or of another shape.
+        """
+        found = {self.network.renamed(name): tuple(shape) for name, shape in shapes.items()}
+        for name, tensor in self.network.state_dict().items():
+            if name not in found:
+                raise ValueError(f"its weights lack {name}")
+            if found[name] != tuple(tensor.shape):
+                raise ValueError(f"{name} is {found[name]}, not {tuple(tensor.shape)}")
+
+    def load(self, tensors):
+        """Take weights, Tensors by transformers' names; errors as of `check`."""
+        self.check({name: tensor.shape for name, tensor in tensors.items()})
+        own = self.network.state_dict()
+        found = {self.network.renamed(name): tensor for name, tensor in tensors.items()}
+        self.network.load_state_dict({name: found[name].to(tensor.dtype) for name, tensor in own.items()})
+
+
+def _chosen(layers, depth):
+    """Numbers of the layers that are given; none for the output as it is."""
+    if layers == "last":
+        return []
+    chosen = list(range(1, depth + 1)) if layers == "all" else layers
+    if not isinstance(chosen, list) or not chosen or not all(type(n) is int and 1 <= n <= depth for n in chosen):
+        raise ValueError(f"layers is {layers!r}; give last, all, or a list of numbers from 1 to {depth}")
+    return chosen

@@ -1,0 +1,142 @@
+"""Which public encoders there are: by the ``model_type`` of a configuration, classes and keys that are known.
+
+Only these classes are ever built, and of a configuration only these keys are read: nothing that it may say besides,
+such as ``auto_map``, is looked at.
+"""
+
+import importlib
+from dataclasses import dataclass
+
+MOST_LAYERS, MOST_POSITIONS, MOST_WIDTH = 200, 2**14, 2**15
+FRONT = ("conv_dim", "conv_stride", "conv_kernel", "conv_bias", "feat_extract_norm", "feat_extract_activation")
+DROPOUTS = ("hidden_dropout", "activation_dropout", "attention_dropout", "feat_proj_dropout")
+SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act", "layer_norm_eps")
+WAVES = (
+    *(*SIZES, *DROPOUTS, *FRONT),
+    *("num_conv_pos_embeddings", "num_conv_pos_embedding_groups", "do_stable_layer_norm", "do_normalize"),
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of public encoder.
+
+    Attributes
+    ----------
+    network : str
+        This project's class, by module and name.
+    module : str
+        Of transformers, which holds what the next two name.
+    config, base : str
+        Its classes.
+    keys : tuple of str
+        Of a configuration, that say what the encoder computes; ``do_normalize`` is of the preprocessor's.
+    fixed : dict
+        Keys with one value always: what draws at random by itself is off, and what comes after the layers is left out.
+    """
+
+    network: str
+    module: str
+    config: str
+    base: str
+    keys: tuple
+    fixed: dict
+
+    def configuration(self, values):
+        """Transformers' configuration of plain values by key."""
+        given = {key: values[key] for key in self.keys if key in values and key != "do_normalize"}
+        made = self._of_transformers("configuration", self.config)(**given, **self.fixed)
+        made._attn_implementation = "sdpa"
+        return made
+
+    def base_class(self):
+        """Transformers' class of the model, or of its encoder."""
+        return self._of_transformers("modeling", self.base)
+
+    def network_class(self):
+        """This project's class."""
+        module, name = self.network.split(":")
+        return getattr(importlib.import_module(f"{__package__}.{module}"), name)
+
+    def _of_transformers(self, kind, name):
+        return getattr(importlib.import_module(f"transformers.models.{self.module}.{kind}_{self.module}"), name)
+
+
+STILL = {"layerdrop": 0.0, "mask_time_prob": 0.0, "mask_feature_prob": 0.0, "apply_spec_augment": False}
+BEHIND = {"add_adapter": False}
+FAMILIES = {
+    "wav2vec2": Family(
+        *("waves:WaveNetwork", "wav2vec2", "Wav2Vec2Config", "Wav2Vec2Model"),
+        keys=(*WAVES, "adapter_attn_dim"),
+        fixed=STILL | BEHIND,
+    ),
+    "hubert": Family(
+        *("waves:WaveNetwork", "hubert", "HubertConfig", "HubertModel"),
+        keys=(*WAVES, "feat_proj_layer_norm", "conv_pos_batch_norm"),
+        fixed=STILL,
+    ),
+    "wavlm": Family(
+        *("waves:WaveNetwork", "wavlm", "WavLMConfig", "WavLMModel"),
+        keys=(*WAVES, "num_buckets", "max_bucket_distance"),
+        fixed=STILL | BEHIND,
+    ),
+    "wav2vec2-bert": Family(
+        *("w2v_bert:W2vBertNetwork", "wav2vec2_bert", "Wav2Vec2BertConfig", "Wav2Vec2BertModel"),
+        keys=(
+            *(
+                *SIZES,
+                *DROPOUTS,
+                "conformer_conv_dropout",
+                "conv_depthwise_kernel_size",
+                "feature_projection_input_dim",
+            ),
+            *("position_embeddings_type", "rotary_embedding_base", "max_source_positions"),
+            *("left_max_position_embeddings", "right_max_position_embeddings"),
+        ),
+        fixed=STILL | BEHIND | {"use_intermediate_ffn_before_adapter": False},
+    ),
+    "whisper": Family(
+        *("whisper:WhisperNetwork", "whisper", "WhisperConfig", "WhisperEncoder"),
+        keys=(
+            *("d_model", "encoder_layers", "encoder_attention_heads", "encoder_ffn_dim", "activation_function"),
+            *("dropout", "attention_dropout", "activation_dropout", "num_mel_bins", "max_source_positions"),
+        ),
+        fixed={"encoder_layerdrop": 0.0, "apply_spec_augment": False, "decoder_layers": 1},
+    ),
+}
+
+
+def known(config):
+    """The `Family` of a configuration, and its plain values that count, with ``model_type``.
+
+    Parameters
+    ----------
+    config : dict
+        Anybody's.
+
+    Raises
+    ------
+    ValueError
+        For a family that is not known, a value that is no plain one, and sizes that no encoder has.
+    """
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or kind not in FAMILIES:
+        raise ValueError(f"model_type {kind!r} is none of {', '.join(FAMILIES)}")
+    if config.get("auto_map"):
+        raise ValueError("auto_map asks for code of its own, which is never run")
+    family = FAMILIES[kind]
+    values = {key: config[key] for key in family.keys if key in config}
+    for key, value in values.items():
+        for part in value if isinstance(value, (list, tuple)) else [value]:
+            _check(key, part)
+    if isinstance(values.get("conv_dim"), (list, tuple)) and len(values["conv_dim"]) > MOST_LAYERS:
+        raise ValueError(f"conv_dim has {len(values['conv_dim'])} layers")
+    return family, {"model_type": kind, **values}
+
+
+def _check(key, value):
+    if not isinstance(value, (int, float, str, bool, type(None))):
+        raise ValueError(f"{key} is {value!r}, which is no plain value")
+    most = MOST_LAYERS if key.endswith("_layers") else MOST_POSITIONS if "positions" in key else MOST_WIDTH
+    if isinstance(value, (int, float)) and not 0 <= value <= most:
+        raise ValueError(f"{key} is {value}, which no encoder has")

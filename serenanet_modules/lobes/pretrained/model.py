@@ -1,0 +1,78 @@
+"""The acoustic model of a public encoder: its frames, a norm, layers of this project on top."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from serenanet_modules.lobes.acoustic import AcousticModel, AcousticOutput, Conditions, regular_edges
+from serenanet_modules.lobes.blocks.layers import Linear
+from serenanet_modules.lobes.blocks.lengths import zero_padding
+from serenanet_modules.lobes.blocks.parts import Extras
+
+
+class LayerMix(nn.Module):
+    """A weighted sum of layers, each normalised: what suits a task is not always in the last one (Pasad et al. 2021).
+
+    Parameters
+    ----------
+    n_layers : int
+    """
+
+    def __init__(self, n_layers):
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(n_layers))
+
+    def forward(self, x):
+        """x (B, T, n_layers * F), layers side by side -> (B, T, F)."""
+        layers = x.unflatten(2, (len(self.weights), -1))
+        normed = functional.layer_norm(layers, layers.shape[-1:])
+        return (normed * self.weights.softmax(0).unsqueeze(1)).sum(2)
+
+
+class EncodedModel(AcousticModel):
+    """A public encoder and a head.
+
+    The encoder's frames are a function of an utterance alone; while it keeps its weights they can be given as
+    ``Conditions.frames`` in the place of the sound.
+
+    Parameters
+    ----------
+    encoder : PublicEncoder
+    head : Encoder, optional
+        Layers over the encoder's frames; without one, what stands on this model reads the frames themselves.
+    d_model : int, optional
+        Size of the output, where there is a head.
+
+    Raises
+    ------
+    ValueError
+        For a head that shortens.
+    """
+
+    can_mask = True
+
+    def __init__(self, encoder, head=None, d_model=None):
+        super().__init__()
+        if head is not None and head.shortens:
+            raise ValueError(f"head: {type(head).__name__} shortens, and the encoder's frames are few already")
+        size = encoder.d_model // encoder.n_layers
+        self.encoder = encoder
+        self.mix = LayerMix(encoder.n_layers) if encoder.n_layers > 1 else None
+        self.norm = nn.LayerNorm(size)
+        self.project = None if head is None else Linear(size, d_model)
+        self.head, self.d_model = head, size if head is None else d_model
+        self.frame_seconds, self.most_seconds = encoder.frame_seconds, encoder.most_seconds
+
+    def forward(self, wavs, lengths, conditions=None):
+        """wavs (B, S), lengths (B,) int64 samples -> `AcousticOutput`."""
+        conditions = conditions or Conditions()
+        found = self.encoder(wavs, lengths) if conditions.frames is None else conditions.frames
+        x, lengths = found.x if self.mix is None else self.mix(found.x), found.lengths
+        x = self.norm(x)
+        if conditions.augment is not None:
+            x = conditions.augment(x, lengths)
+        if self.head is None:
+            x = zero_padding(x, lengths)
+        else:
+            x = self.head(self.project(x), lengths, conditions.least).x
+        return AcousticOutput(x, lengths, regular_edges(x, self.encoder.hop), None, Extras())

@@ -1,0 +1,59 @@
+"""What the networks of all families have in common."""
+
+from torch import nn
+
+from serenanet_modules.lobes.blocks.lengths import valid_mask
+
+OLDER = {  # names of tensors before torch's parametrisations
+    "conv.weight_g": "conv.parametrizations.weight.original0",
+    "conv.weight_v": "conv.parametrizations.weight.original1",
+}
+
+
+class Network(nn.Module):
+    """``(wavs (B, S), lengths (B,) samples) -> outputs of the layers, the output, lengths (B,) frames``.
+
+    Samples past a length are zero, and there are `least_samples` at least. Outputs are (B, T, size), whatever in the
+    padding.
+
+    Attributes
+    ----------
+    size : int
+        Of a frame.
+    body : Module
+        With its ``layers``.
+    names : dict of str to str
+        Beginnings of transformers' names, and what they are called here.
+    least_samples : int
+        Of an utterance that gives a frame.
+    most_seconds : float or None
+        Of an utterance.
+    """
+
+    names = {}
+    most_seconds = None
+
+    @property
+    def depth(self):
+        """Number of layers."""
+        return len(self.body.layers)
+
+    def cut(self, layer):
+        """Leave out the layers above one, counted from 1, and the norm behind them."""
+        self.body.layers = self.body.layers[:layer]
+
+    def renamed(self, name):
+        """What a tensor of transformers' name is called here, "" for one that is not needed."""
+        for old, new in OLDER.items():
+            name = name.replace(old, new)
+        for prefix in self.prefixes:
+            name = name.removeprefix(prefix)
+        for old, new in self.names.items():
+            if name.startswith(old):
+                return new + name.removeprefix(old)
+        return ""
+
+
+def attention_mask(lengths, total):
+    """Boolean (B, 1, 1, total), true on keys that count."""
+    return valid_mask(lengths, total)[:, None, None, :]
