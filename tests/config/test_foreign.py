@@ -19,6 +19,7 @@ from serenanet_modules.runs.folder import for_use
 from serenanet_modules.runs.language_model import NeuralLMRun
 from serenanet_modules.runs.pretraining import PretrainedRun
 from serenanet_modules.training.targets import load_clusters
+from tests.support.encoders import settled
 from tests.support.folders import copy_without, make_random_result
 from tests.support.presets import LANGUAGE_MODEL, MODELS, preset
 
@@ -32,7 +33,7 @@ def shipped(name):
     hparams = Hparams.load(preset(name))
     needed = [*NEEDED, ("acoustic", "none"), ("text", "none")]
     hparams.override([(key, value) for key, value in needed if key in hparams])
-    return hparams
+    return settled(hparams)
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,13 @@ def pretraining(part, batch):
     return {"hidden": (x, batch.lengths), "loss": (part(x, masking).loss, None)}
 
 
+def public(part, batch):
+    """A public encoder: samples in, frames out, zero past the lengths."""
+    y, lengths, *_ = part(batch.x.squeeze(-1), batch.lengths)
+    assert lengths.dtype == torch.int64 and not y[~valid_mask(lengths, y.shape[1])].any()
+    return {"output": (y, lengths)}
+
+
 def model(part, batch):
     """From samples, or labels, to what the losses of training are made of."""
     labels, label_lengths = batch.labels, batch.label_lengths
@@ -67,7 +74,8 @@ def model(part, batch):
         logits = part(with_border(labels))
         return {"logits": (logits, label_lengths + 1), "loss": (label_loss(logits, labels, label_lengths)[0], None)}
     wavs, acoustic = batch.x.squeeze(-1), part.acoustic
-    masker = None if acoustic.pessl is None else partial(_masker(acoustic), ids=batch.ids)
+    masked = acoustic.has_features and acoustic.pessl is not None
+    masker = partial(_masker(acoustic), ids=batch.ids) if masked else None
     if isinstance(part, PretrainingModel):
         output, found = part(wavs, batch.lengths, Conditions(masker=masker)), {}
     elif isinstance(part, CTCModel):
@@ -82,8 +90,9 @@ def model(part, batch):
         raise TypeError(f"tests/support/calls.py does not say how to call a {type(part).__name__}")
     if masker is not None:
         found["pessl"] = output.prediction.loss, None
-    features = output.extras.pictures["mel"].values, batch.lengths // acoustic.features.hop + 1
-    return found | {"features": features, "hidden": (output.hidden, output.lengths)}
+    if acoustic.has_features:
+        found["features"] = output.extras.pictures["mel"].values, batch.lengths // acoustic.features.hop + 1
+    return found | {"hidden": (output.hidden, output.lengths)}
 
 
 def _masker(acoustic):
@@ -107,4 +116,5 @@ CALLS = {
     "decoders": Call(label_decoder, SIZES["d_model"]),
     "chunking": Call(chunking, SIZES["d_model"]),
     "pretraining": Call(pretraining, SIZES["d_model"]),
+    "public": Call(public, 1, (700, 7000)),
 }

@@ -10,6 +10,7 @@ from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.data.units import train_units
 from serenanet_modules.lobes.ctc_model import CTCModel
 from serenanet_modules.runs.folder import for_use, write_hyperparams
+from tests.support.encoders import settled
 from tests.support.tiny import Run, command, make_corpus
 
 BLANK_PENALTY = 10.0  # nats: after a few steps a CTC model says blank and nothing else
@@ -62,6 +63,7 @@ def make_random_result(folder, hparams, *overrides, units="char", texts=("mama a
     hparams = Hparams.load(hparams)
     hparams.override([("data_folder", "none"), ("dataset", "Random/sw"), ("locale", "sw"), *overrides])
     hparams.set("n_units", units.size)
+    settled(hparams)
     write_hyperparams(folder, for_use(hparams))
     torch.manual_seed(1)
     built = hparams.build()

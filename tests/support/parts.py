@@ -15,6 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 
 from serenanet_modules.config.foreign import Document
 from serenanet_modules.config.hparams import Hparams, is_placeholder
+from tests.support.encoders import TINY, settled
 from tests.support.tiny import ROOT
 
 FOLDER = ROOT / "hparams"
@@ -30,6 +31,7 @@ FURTHER = {  # changes to try where a file has such a key, beside those that it 
     "max_gap": [{"max_gap": "2"}],
     "resolutions": [{"resolutions": "[4]"}, {"resolutions": "[3]", "output_stride": "2"}],
     "output_stride": [{"output_stride": "1"}],
+    "source": [*({"source": name} for name in TINY), {"source": "whisper", "window": "padded"}],
 }
 
 
@@ -94,6 +96,7 @@ def _of(file):
             hparams.override([("model", f"!include:{path}")])
         hparams.override(changes.items())
         _shrink(hparams.tree)
+        settled(hparams)
         needed = _needed(hparams.tree, ["model"])
         text = Hparams(file, CommentedMap((key, hparams.tree[key]) for key in needed)).text
         told = "".join(f" {key.removeprefix('model.')}={value}" for key, value in changes.items())
