@@ -17,7 +17,7 @@ from serenanet_modules.errors import UserError
 
 COMMANDS = (
     *("train", "config", "validate", "transcribe", "stream", "align", "evaluate", "export"),
-    *("serve", "ablate", "report", "compare", "lm", "demo"),
+    *("serve", "ablate", "report", "compare", "lm", "synthesise", "demo"),
 )
 INTERRUPTED = 130  # what shells report for Ctrl-C
 BROKEN_PIPE = 141

@@ -13,6 +13,13 @@ def count(text):
     return int(text)
 
 
+def whole(text):
+    """A number from 0."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    return int(text)
+
+
 def positive(text):
     """A number above 0."""
     try:
@@ -34,6 +41,17 @@ def switch(text):
 def add_switch(command, name, help):
     """An option that is off; ``--name`` switches it on, and so does ``--name true``."""
     command.add_argument(name, type=switch, nargs="?", const=True, default=False, metavar="true|false", help=help)
+
+
+def share(text):
+    """A number from 0 to 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    return value
 
 
 def names(text):

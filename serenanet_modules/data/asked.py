@@ -38,7 +38,7 @@ def candidates(data, locale, data_folder=None, split=None, options=(), needs_tex
     UserError
         Where there are none.
     """
-    found = _corpus(Path(data), locale, data_folder, options, needs_text)
+    found = corpus(data, locale, data_folder, options, needs_text)
     names = sorted({c.split for c in found})
     asked = split or (names[0] if len(names) == 1 else "test")
     chosen = [c for c in found if asked in (c.split, role(c.split))]
@@ -47,7 +47,12 @@ def candidates(data, locale, data_folder=None, split=None, options=(), needs_tex
     return [c if role(c.split) == "test" else replace(c, split=f"test-{c.split}") for c in chosen]
 
 
-def _corpus(path, locale, data_folder, options, needs_text):
+def corpus(data, locale, data_folder=None, options=(), needs_text=True):
+    """All utterances of a manifest, a folder of them, or a recipe; parameters and errors as of `candidates`.
+
+    Those of a manifest that knows no splits are of test.
+    """
+    path = Path(data)
     if (path / "dataset.yaml").is_file():
         if not data_folder:
             raise UserError(f"{path}: is a recipe; say with --data_folder where its corpus is")

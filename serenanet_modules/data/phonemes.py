@@ -6,10 +6,10 @@ phones), and for words outside it what espeak-ng would say, written in the same 
 inventories stay within 41 units with blank and word boundary.
 """
 
-import ctypes
 import re
 from collections.abc import Callable
 
+from serenanet_modules.data.espeak import Espeak
 from serenanet_modules.errors import UserError
 
 WORD_BOUNDARY = "|"
@@ -94,8 +94,8 @@ def _english():
         nonlocal speaker
         if found := dictionary.get(word):
             return [phone.rstrip("012") for phone in found[0]]
-        speaker = speaker or _Espeak("en-us")
-        return arpabet(speaker.ipa(word))
+        speaker = speaker or Espeak("English words outside the CMU dictionary as phonemes")
+        return arpabet(speaker.ipa(word, "en-us"))
 
     return phonemes
 
@@ -109,38 +109,3 @@ def arpabet(ipa: str) -> list[str]:
     symbols = "|".join(sorted(ARPABET, key=len, reverse=True))
     found = (symbol for phone in ipa.split("_") for symbol in re.findall(symbols, phone))
     return " ".join(ARPABET[symbol] for symbol in found).split()
-
-
-class _Espeak:
-    """The espeak-ng library that the package espeakng-loader carries, used for its phonemes only.
-
-    Parameters
-    ----------
-    voice : str
-        An espeak-ng voice, such as ``en-us``.
-    """
-
-    SYNCHRONOUS, DONT_EXIT = 1, 1 << 15  # espeak_Initialize: no audio device, no exit()
-    IPA_PARTED = 0x02 | ord("_") << 8  # espeak_TextToPhonemes: IPA, "_" between phones
-
-    def __init__(self, voice: str):
-        try:
-            import espeakng_loader
-        except ImportError:
-            raise UserError(
-                "English words outside the CMU dictionary need espeak-ng; run "
-                "'pip install espeakng-loader', or use units of another kind than phonemes."
-            ) from None
-        self._library = ctypes.CDLL(espeakng_loader.get_library_path())
-        self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-        data = espeakng_loader.get_data_path()
-        rate = self._library.espeak_Initialize(self.SYNCHRONOUS, 0, data.encode(), self.DONT_EXIT)
-        if rate <= 0 or self._library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise UserError(f"espeak-ng cannot open its voice {voice!r} in {data}; reinstall it.")
-
-    def ipa(self, text: str) -> str:
-        rest = ctypes.c_char_p(text.encode())
-        clauses = []
-        while rest.value:  # one clause at a time; the library moves `rest` on, to NULL at the end
-            clauses.append(self._library.espeak_TextToPhonemes(ctypes.byref(rest), 1, self.IPA_PARTED).decode())
-        return "_".join(clauses)

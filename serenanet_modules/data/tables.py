@@ -44,13 +44,15 @@ class Row:
         return self.values.get(column, "")
 
 
-def read_rows(path):
+def read_rows(path, needed="path"):
     """Read a manifest file.
 
     Parameters
     ----------
     path : Path
         The kind follows from the ending; a table's delimiter from its first line.
+    needed : str
+        The column that every row must have.
 
     Returns
     -------
@@ -60,19 +62,22 @@ def read_rows(path):
     ------
     UserError
         Naming file and line: an unknown ending, another encoding than UTF-8 (or UTF-16 with a byte order mark), no
-        column for the path, a line with too many or too few columns, broken JSON.
+        column of the needed kind, a line with too many or too few columns, broken JSON.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(f"{path}: a manifest is a file that ends in {', '.join(SUFFIXES)}.")
     text = _decoded(path)
-    found = list((_table_rows if path.suffix.lower() in (".tsv", ".csv") else _json_rows)(text, path))
+    is_table = path.suffix.lower() in (".tsv", ".csv")
+    found = list(_table_rows(text, path, needed) if is_table else _json_rows(text, path))
     if not found:
         raise UserError(f"{path}: holds no utterance.")
     rows = [Row(where, _recognised(values)) for where, values in found]
     for row, (_, values) in zip(rows, found, strict=True):
-        if not row.get("path"):
-            named = any(str(name).lower() in COLUMNS["path"] for name in values)
-            problem = "the path is empty" if named else f"none of the columns {', '.join(COLUMNS['path'])} is there"
+        if not row.get(needed):
+            named = any(str(name).lower() in COLUMNS[needed] for name in values)
+            problem = (
+                f"the {needed} is empty" if named else f"none of the columns {', '.join(COLUMNS[needed])} is there"
+            )
             raise UserError(f"{row.where}: {problem}.")
     return rows
 
@@ -94,7 +99,7 @@ def _decoded(path):
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _table_rows(text, path):
+def _table_rows(text, path, needed):
     """Yield (where, {column: value}) of a table with a header line."""
     header = text.splitlines()[0] if text else ""
     delimiter = max(DELIMITERS, key=header.count)
@@ -103,9 +108,10 @@ def _table_rows(text, path):
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
     try:
         names = [name.strip() for name in next(lines, [])]
-        if not any(name.lower() in COLUMNS["path"] for name in names):
+        if not any(name.lower() in COLUMNS[needed] for name in names):
             raise UserError(
-                f"{path}: line 1 has no column for the path ({', '.join(COLUMNS['path'])}); it reads {header[:80]!r}."
+                f"{path}: line 1 has no column for the {needed} ({', '.join(COLUMNS[needed])}); "
+                f"it reads {header[:80]!r}."
             )
         if twice := [name for name, count in Counter(map(str.lower, names)).items() if count > 1 and name in KNOWN]:
             raise UserError(f"{path}: line 1 has the column {twice[0]!r} twice.")

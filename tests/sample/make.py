@@ -3,20 +3,14 @@
     python -m tests.sample.make [FOLDER]
 
 from the repository root writes ``FOLDER/{train,dev,test}.tsv`` and ``FOLDER/clips/*.mp3`` (default:
-``CommonVoice/sw`` beside this file). It needs espeak-ng. The sentences come from
-:mod:`tests.sample.grammar`, the speech from espeak-ng's Swahili voice in several variants, rates
-and pitches; a voice, its rate and its pitch make one speaker. Everything is drawn from fixed seeds,
-so the tables are the same on every machine and the clips are the same for one version of espeak-ng
-and of LAME.
+``CommonVoice/sw`` beside this file). The sentences come from :mod:`tests.sample.grammar`, the speech
+from espeak-ng's Swahili voice in several variants, rates and pitches; a voice, its rate and its pitch
+make one speaker. Everything is drawn from fixed seeds, so the tables are the same on every machine and
+the clips are the same for one version of espeak-ng and of LAME.
 """
 
-import csv
-import hashlib
-import io
 import re
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,12 +18,12 @@ import numpy as np
 import soundfile
 import soxr
 
+from serenanet_modules.data.espeak import Espeak, Manner, Talker
+from serenanet_modules.data.synthesis.release import row, write_list
+from serenanet_modules.data.synthesis.spoken import spoken
 from tests.sample.grammar import Grammar
 
 SAMPLE_RATE = 16000
-COLUMNS = (
-    "client_id path sentence_id sentence sentence_domain up_votes down_votes age gender accents variant locale segment"
-).split()
 SIZES = {"train": 540, "dev": 56, "test": 56}
 
 # The voices of the held-out sets are never heard in training, but lie among those that are.
@@ -40,9 +34,6 @@ VARIANTS = {
 }
 MANNERS = [(165, 45), (180, 55), (195, 50)]  # words per minute, espeak pitch 0-99
 
-# espeak-ng spells out a word that starts with ng', so these are given to it as phonemes.
-SPOKEN = {"ng'ombe": "N'ombe", "ng'ambo": "N'ambo", "ng'ang'a": "N'aNa"}
-
 
 class Speaker(NamedTuple):
     variant: str
@@ -50,12 +41,8 @@ class Speaker(NamedTuple):
     pitch: int
 
     @property
-    def client_id(self) -> str:
-        return hashlib.sha512(repr(tuple(self)).encode()).hexdigest()
-
-    @property
-    def gender(self) -> str:
-        return "male_masculine" if self.variant.startswith("m") else "female_feminine"
+    def is_man(self) -> bool:
+        return self.variant.startswith("m")
 
 
 def words(sentence: str) -> frozenset[str]:
@@ -84,16 +71,11 @@ def draw_sentences(grammar: Grammar) -> dict[str, list[str]]:
     return splits
 
 
-def speak(sentence: str, speaker: Speaker) -> np.ndarray:
+def speak(sentence: str, speaker: Speaker, espeak: Espeak, talker: Talker) -> np.ndarray:
     """Speech at 16 kHz, in [-1, 1]."""
-    text = sentence
-    for word, phonemes in SPOKEN.items():
-        text = re.sub(rf"\b{word}", f"[[{phonemes}]]", text, flags=re.IGNORECASE)
-    command = ["espeak-ng", "-v", f"sw+{speaker.variant}", "-s", str(speaker.rate)]
-    command += ["-p", str(speaker.pitch), "--stdout", text]
-    wav = subprocess.run(command, check=True, capture_output=True).stdout
-    audio, rate = soundfile.read(io.BytesIO(wav))
-    return soxr.resample(audio, rate, SAMPLE_RATE)
+    text = spoken(sentence, "sw", espeak, "sw")
+    sound = talker.say(text, Manner(f"sw+{speaker.variant}", speaker.rate, speaker.pitch))
+    return soxr.resample(np.frombuffer(sound, np.int16) / 2**15, espeak.sample_rate, SAMPLE_RATE)
 
 
 def record(audio: np.ndarray, seed: int) -> np.ndarray:
@@ -103,24 +85,11 @@ def record(audio: np.ndarray, seed: int) -> np.ndarray:
     return level * audio + random.normal(0, 1e-3, len(audio))
 
 
-def write_clip(path: Path, sentence: str, speaker: Speaker, seed: int) -> None:
+def write_clip(path: Path, audio: np.ndarray) -> None:
     soundfile.write(
-        path, record(speak(sentence, speaker), seed), SAMPLE_RATE, format="MP3",
+        path, audio, SAMPLE_RATE, format="MP3",
         subtype="MPEG_LAYER_III", bitrate_mode="CONSTANT", compression_level=0.9,  # 24 kbit/s
     )  # fmt: skip
-
-
-def row(clip: str, sentence: str, speaker: Speaker) -> dict[str, str]:
-    return dict.fromkeys(COLUMNS, "") | {
-        "client_id": speaker.client_id,
-        "path": clip,
-        "sentence_id": hashlib.sha256(sentence.encode()).hexdigest(),
-        "sentence": sentence,
-        "up_votes": "2",
-        "down_votes": "0",
-        "gender": speaker.gender,
-        "locale": "sw",
-    }
 
 
 def main(folder: Path) -> None:
@@ -128,23 +97,18 @@ def main(folder: Path) -> None:
     clips.mkdir(parents=True, exist_ok=True)
     for stale in clips.glob("*.mp3"):
         stale.unlink()
-    number = 0
-    with ThreadPoolExecutor() as pool:
+    number, espeak = 0, Espeak("the embedded corpus")
+    with Talker() as talker:
         for split, sentences in draw_sentences(Grammar(seed=1)).items():
             speakers = [Speaker(v, *m) for m in MANNERS for v in VARIANTS[split]]
-            rows, jobs = [], []
+            rows = []
             for index, sentence in enumerate(sentences):
                 number += 1
                 speaker = speakers[index % len(speakers)]
                 clip = f"common_voice_sw_{number:08d}.mp3"
-                rows.append(row(clip, sentence, speaker))
-                jobs.append(pool.submit(write_clip, clips / clip, sentence, speaker, number))
-            for job in jobs:
-                job.result()
-            with open(folder / f"{split}.tsv", "w", encoding="utf-8", newline="") as file:
-                table = csv.DictWriter(file, COLUMNS, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE)
-                table.writeheader()
-                table.writerows(sorted(rows, key=lambda r: (r["client_id"], r["path"])))
+                rows.append(row(clip, sentence, tuple(speaker), "sw", speaker.is_man))
+                write_clip(clips / clip, record(speak(sentence, speaker, espeak, talker), number))
+            write_list(folder / f"{split}.tsv", rows)
 
 
 if __name__ == "__main__":
