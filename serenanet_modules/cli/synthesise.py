@@ -1,6 +1,6 @@
 """``serenanet synthesise``."""
 
-from serenanet_modules.cli.values import count, positive, share, whole
+from serenanet_modules.cli.values import count, not_negative, positive, whole
 
 
 def add(commands, name):
@@ -18,8 +18,12 @@ def add(commands, name):
     amount.add_argument("--sentences", type=count, metavar="N", help="how many clips")
     command.add_argument("--voices", type=count, default=100, metavar="N", help="how many speak (100)")
     command.add_argument("--espeak-voice", metavar="NAME", help="espeak-ng's language (that of the locale)")
-    command.add_argument("--dev-share", type=share, default=0.02, metavar="P", help="of sentences and voices (0.02)")
-    command.add_argument("--test-share", type=share, default=0.02, metavar="P", help="of sentences and voices (0.02)")
+    command.add_argument(
+        "--dev-share", type=not_negative, default=0.02, metavar="P", help="of sentences and voices (0.02)"
+    )
+    command.add_argument(
+        "--test-share", type=not_negative, default=0.02, metavar="P", help="of sentences and voices (0.02)"
+    )
     command.add_argument(
         "--exclude",
         nargs="+",

@@ -43,14 +43,14 @@ def add_switch(command, name, help):
     command.add_argument(name, type=switch, nargs="?", const=True, default=False, metavar="true|false", help=help)
 
 
-def share(text):
-    """A number from 0 to 1."""
+def not_negative(text):
+    """A number from 0."""
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
     return value
 
 

@@ -168,9 +168,9 @@ def test_folders_that_hold_something_else(synthesise, text, tmp_path):
 
 
 def test_numbers_that_cannot_be(synthesise, tmp_path):
-    for option, value in (("--seed", -1), ("--dev-share", 1.5), ("--hours", 0), ("--voices", 0), ("--jobs", "two")):
+    for option, value in (("--seed", -1), ("--dev-share", -0.1), ("--hours", 0), ("--voices", 0), ("--jobs", "two")):
         refused(synthesise(tmp_path / "x", option, value), option)
-    refused(synthesise(tmp_path / "x", "--dev-share", 0.6, "--test-share", 0.6), "shares")
+    refused(synthesise(tmp_path / "x", "--dev-share", 1.5), "shares")
     assert not (tmp_path / "x/clips").exists()
 
 
