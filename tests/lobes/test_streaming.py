@@ -15,12 +15,14 @@ from serenanet_modules.lobes.ctc_model import CTCModel
 from serenanet_modules.lobes.decoders.attention_decoder import LabelLM
 from serenanet_modules.lobes.encoders.conformer import ConformerEncoder
 from serenanet_modules.lobes.encoders.conmamba import ConMambaEncoder
+from serenanet_modules.lobes.encoders.fast_conformer import FastConformerEncoder
 from serenanet_modules.lobes.encoders.hmamba import ChunkedEncoder
 from serenanet_modules.lobes.encoders.rotary import RotaryTransformerEncoder
 from serenanet_modules.lobes.features import LogMel
 from serenanet_modules.lobes.frontends.athm import ATHM
 from serenanet_modules.lobes.frontends.conv2d import ConvFrontend
 from serenanet_modules.lobes.frontends.strided import StridedConv
+from serenanet_modules.lobes.frontends.striding import DepthwiseStriding
 from serenanet_modules.lobes.heads.car import CAR
 from serenanet_modules.lobes.pretraining_model import PretrainingModel
 from serenanet_modules.lobes.spectral import SpectralModel
@@ -30,6 +32,7 @@ from tests.support.parts import SIZES, everything
 D, UNITS, HOP = 16, 7, 160
 
 causal = partial(ConMambaEncoder, D, n_layers=2, d_ffn=32, kernel_size=5, d_state=4, causal=True)
+fast = partial(FastConformerEncoder, D, n_heads=2, n_layers=2, d_ffn=32, kernel_size=5)
 two_way = partial(ConMambaEncoder, D, n_layers=1, d_ffn=32, kernel_size=5, d_state=4)
 
 
@@ -46,11 +49,14 @@ FRONTENDS = {
     "athm_3": lambda n: ATHM(n, D, resolutions=[3], output_stride=2),
     "conv1d": lambda n: StridedConv(n, D, output_stride=4),
     "conv2d": lambda n: ConvFrontend(n, D, channels=(4, 3)),
+    "striding": lambda n: DepthwiseStriding(n, D, filters=6),
+    "striding_causal": lambda n: DepthwiseStriding(n, D, filters=6, causal=True),
 }
 ENCODERS = {
     "conmamba": causal,
     "conmamba_2": partial(causal, mixer="mamba2", headdim=8),
     "conmamba_ahead": partial(causal, right_context=2),
+    "fast_conformer": partial(fast, look_aheads=[3, 1, 0], left_context=4),
     "hmamba": chunked,
     "hmamba_ahead": lambda: chunked(DynamicChunking(D, max_gap=3), outer=causal(right_context=1)),
 }
@@ -205,6 +211,7 @@ def test_features_look_ahead():
         (two_way, None, "ConMambaEncoder reads backwards too; make it with causal: true"),
         (partial(RotaryTransformerEncoder, D, 2, 1, 32), None, "RotaryTransformerEncoder reads whole utterances only"),
         (partial(ConformerEncoder, D, 2, 1, 32), None, "ConformerEncoder reads whole utterances only"),
+        (fast, None, r"FastConformerEncoder reads whole utterances only; make it with look_aheads: \[0\]"),
         (lambda: chunked(outer=two_way()), None, "ConMambaEncoder reads backwards too"),
         (lambda: chunked(inner=two_way()), None, "ConMambaEncoder reads backwards too"),
         (lambda: chunked(inner=causal(right_context=1)), None, "right_context: 0"),

@@ -30,8 +30,10 @@ class Blockwise(Streaming):
     ----------
     period : int
         Frames in a block, a multiple of ``output_stride``.
+    lead : int
+        How many of a block's frames its output waits for, by default all.
     context : int
-        Frames before a block that it reads too, whole blocks.
+        Heard frames that later blocks read too, the last of them the last one that an output waited for.
     input_size, d_model, output_stride : int
         As the front end was made.
     """
@@ -39,9 +41,14 @@ class Blockwise(Streaming):
     context = 0
 
     @property
+    def lead(self):
+        """See above."""
+        return self.period
+
+    @property
     def look_ahead(self):
-        """Input frames: the first output of a block waits for the block's last frame."""
-        return self.period - 1
+        """Input frames: the first output of a block waits for the last frame that any of it waits for."""
+        return self.lead - 1
 
     def init_state(self, batch):
         """What `step` carries, none at first: the context (B, ≤ context, F), and frames of an unfinished block."""
@@ -49,10 +56,11 @@ class Blockwise(Streaming):
         return nothing, nothing
 
     def step(self, x, state):
-        """Continue by x (B, T, F), any T: y (B, T', d_model) of the blocks that are whole now, and the next state."""
+        """Continue by x (B, T, F), any T: y (B, T', d_model) of the blocks that can be said now, and the next state."""
         before, waiting = state
         x = torch.cat([waiting, x], dim=1)
-        whole = x.shape[1] // self.period * self.period
+        begun = before.shape[1] + x.shape[1] - self.lead
+        whole = max(0, begun // self.period * self.period + self.lead - before.shape[1])
         x, waiting = x[:, :whole], x[:, whole:]
         y, before = self._blocks(before, x)
         return y, (before, waiting)
@@ -68,5 +76,5 @@ class Blockwise(Streaming):
             return x.new_zeros(len(x), 0, self.d_model), before
         x = torch.cat([before, x], dim=1)
         y = self(x, torch.full((len(x),), x.shape[1], device=x.device)).x
-        known = before.shape[1] // self.output_stride
+        known = -(-before.shape[1] // self.output_stride)
         return y[:, known:], x[:, max(0, x.shape[1] - self.context) :]

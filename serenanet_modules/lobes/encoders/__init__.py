@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "conformer": ["ConformerEncoder"],
         "conmamba": ["ConMambaEncoder"],
+        "fast_conformer": ["FastConformerEncoder"],
         "hmamba": ["ChunkedEncoder"],
         "rotary": ["RotaryTransformerEncoder"],
     },

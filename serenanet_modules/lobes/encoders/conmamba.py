@@ -4,15 +4,14 @@ import math
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from serenanet_modules.lobes.blocks.layers import Dropout, Linear
+from serenanet_modules.lobes.blocks.conformer import ConvolutionModule, feed_forward
+from serenanet_modules.lobes.blocks.layers import Dropout
 from serenanet_modules.lobes.blocks.lengths import padded, zero_padding
 from serenanet_modules.lobes.blocks.mamba import Bidirectional, BiMamba, Mamba
 from serenanet_modules.lobes.blocks.mamba2 import Mamba2
 from serenanet_modules.lobes.blocks.parts import Encoder, Frames
 from serenanet_modules.lobes.blocks.streaming import CannotStream, Streaming
-from serenanet_modules.ops import causal_conv1d_fn, depthwise_conv1d
 
 
 def _mamba2(d_model, expand, **options):
@@ -152,10 +151,10 @@ class ConMambaLayer(Streaming, nn.Module):
     def __init__(self, d_model, d_ffn, mixer, kernel_size, dropout, causal, right_context=0):
         super().__init__()
         self.causal = causal
-        self.ffn_before = _feed_forward(d_model, d_ffn, dropout)
+        self.ffn_before = feed_forward(d_model, d_ffn, dropout)
         self.norm_mixer, self.mixer = nn.LayerNorm(d_model), mixer
         self.convolution = ConvolutionModule(d_model, kernel_size, dropout, causal, right_context)
-        self.ffn_after = _feed_forward(d_model, d_ffn, dropout)
+        self.ffn_after = feed_forward(d_model, d_ffn, dropout)
         self.norm = nn.LayerNorm(d_model)
         self.dropout = Dropout(dropout)
 
@@ -198,65 +197,3 @@ class ConMambaLayer(Streaming, nn.Module):
         """The half after the convolution."""
         x = x + convolved
         return self.norm(x + 0.5 * self.ffn_after(x))
-
-
-def _feed_forward(d_model, d_ffn, dropout):
-    return nn.Sequential(
-        nn.LayerNorm(d_model),
-        Linear(d_model, d_ffn),
-        nn.SiLU(),
-        Dropout(dropout),
-        Linear(d_ffn, d_model),
-        Dropout(dropout),
-    )
-
-
-class ConvolutionModule(nn.Module):
-    """The Conformer's convolution (Gulati et al. 2020): pointwise, GLU, depthwise, norm, swish, pointwise.
-
-    LayerNorm stands after the depthwise convolution, where batch statistics would let utterances of a batch meet.
-
-    Parameters
-    ----------
-    d_model, kernel_size : int
-    dropout : float
-    causal : bool
-    right_context : int
-        Later frames that a causal one sees after all.
-    """
-
-    def __init__(self, d_model, kernel_size, dropout, causal, right_context=0):
-        super().__init__()
-        self.causal, self.right_context = causal, right_context
-        self.inward = nn.Sequential(nn.LayerNorm(d_model), Linear(d_model, 2 * d_model), nn.GLU())
-        self.depthwise = nn.Conv1d(d_model, d_model, kernel_size, groups=d_model)
-        self.outward = nn.Sequential(nn.LayerNorm(d_model), nn.SiLU(), Linear(d_model, d_model), Dropout(dropout))
-
-    def forward(self, x, lengths):
-        """x (B, T, d_model), lengths (B,) or None -> (B, T, d_model)."""
-        h = zero_padding(self.inward(x), lengths)
-        if self.right_context:
-            h = functional.pad(h, (0, 0, 0, self.right_context))
-        h = h.transpose(1, 2)  # (B, d_model, T + right_context)
-        h = depthwise_conv1d(h, self.depthwise.weight, self.depthwise.bias, "causal" if self.causal else "same")
-        return self.outward(h[..., self.right_context :].transpose(1, 2))
-
-    def init_state(self, batch):
-        """The window of inputs (B, d_model, kernel_size - 1) that came before, zeros."""
-        weight = self.depthwise.weight
-        return weight.new_zeros(batch, len(weight), weight.shape[2] - 1)
-
-    def step(self, x, window):
-        """Continue by x (B, T, d_model): y of the frames that lie ``right_context`` before those of x."""
-        return self._convolve(self.inward(x).transpose(1, 2), window)
-
-    def finish(self, window):
-        """y (B, right_context, d_model) of the last frames, which see nothing but zeros behind them."""
-        if not self.right_context:
-            return window.new_zeros(len(window), 0, window.shape[1])
-        return self._convolve(window.new_zeros(*window.shape[:2], self.right_context), window)[0]
-
-    def _convolve(self, h, window):
-        weight, bias = self.depthwise.weight.squeeze(1), self.depthwise.bias
-        h, window = causal_conv1d_fn(h, weight, bias, initial_states=window, return_final_states=True)
-        return self.outward(h.transpose(1, 2)), window

@@ -8,5 +8,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "athm": ["ATHM"],
         "strided": ["StridedConv"],
         "conv2d": ["ConvFrontend"],
+        "striding": ["DepthwiseStriding"],
     },
 )

@@ -1,0 +1,190 @@
+"""Attention with the relative positions of Transformer-XL (Dai et al. 2019, arXiv 1901.02860), near or far.
+
+Queries are taken in blocks, each with the keys that it may see, so that a limited scope costs time and memory linear
+in the length.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from serenanet_modules.lobes.blocks.layers import Linear
+from serenanet_modules.ops.observers import unobserved
+
+BLOCK = 128  # queries at a time, about, where not all of them see all keys
+LONGEST_PERIOD = 10000.0  # of the sinusoids, over 2 π
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a frame attends to: frames up to ``left`` before its chunk and up to ``right`` behind it.
+
+    Attributes
+    ----------
+    left, right : int, optional
+        None for both is the whole utterance.
+    chunk : int
+        Frames in a chunk, which see each other; ``left`` is a multiple of it.
+    leading : int
+        How many of the first frames attend to all and are seen by all; with chunks of one frame only.
+    """
+
+    left: int | None = None
+    right: int | None = None
+    chunk: int = 1
+    leading: int = 0
+
+    def blocks(self, first, total):
+        """Queries at positions ``first`` to ``total`` in blocks: start, end, and stretches of keys that hold all seen.
+
+        ``first`` is the first frame of a chunk.
+        """
+        if self.left is None:
+            return [(first, total, [(0, total)])]
+        found = []
+        if first < self.leading:
+            leading = min(self.leading, total)
+            found, first = [(first, leading, [(0, total)])], leading
+        size = max(1, BLOCK // self.chunk) * self.chunk
+        for start in range(first, total, size):
+            end = min(start + size, total)
+            low, high = max(0, start - self.left), min(total, -(-end // self.chunk) * self.chunk + self.right)
+            near = [(0, high)] if low <= self.leading else [(0, self.leading), (low, high)]
+            found.append((start, end, [stretch for stretch in near if stretch[1] > stretch[0]]))
+        return found
+
+    def seen(self, queries, keys):
+        """Boolean (Q, K), whether each query sees each key, from their positions (Q, 1) and (K,)."""
+        begin = queries - queries % self.chunk
+        near = (keys >= begin - self.left) & (keys < begin + self.chunk + self.right)
+        return near | (keys < self.leading) | (queries < self.leading)
+
+
+class Block(NamedTuple):
+    """Some queries and what they see."""
+
+    start: int
+    end: int
+    stretches: list  # (start, end) of keys
+    hidden: Tensor | None  # (1 or B, 1, Q, K), keys of the stretches that they do not see
+
+
+class Plan(NamedTuple):
+    """Who attends to whom, and the positions that this takes; the same for all layers."""
+
+    first: int  # position of the first query among the keys
+    blocks: list[Block]
+    furthest: int  # distance from a query back to a key that the first row of the table stands for
+    table: Tensor  # (N, d_model) sinusoids, each row for a distance of one less
+
+    @classmethod
+    def make(cls, scope, x, total, valid=None):
+        """For queries x (B, T, d_model), the last of ``total`` positions, and valid (B, total) keys, None if all are."""
+        first, device = total - x.shape[1], x.device
+        if unobserved(x):
+            cut = scope.blocks(first, total)
+        else:
+            cut = [(first, total, [(0, total)])]  # a loop over blocks would fix the length
+        position = torch.arange(total, device=device)
+        blocks = []
+        for start, end, stretches in cut:
+            keys = _joined([position[a:b] for a, b in stretches])
+            hidden = None if scope.left is None else ~scope.seen(position[start:end, None], keys)[None, None]
+            if valid is not None:
+                padding = ~_joined([valid[:, a:b] for a, b in stretches])[:, None, None]  # (B, 1, 1, K)
+                hidden = padding if hidden is None else hidden | padding
+            blocks.append(Block(start, end, stretches, hidden))
+        furthest = max(end - 1 - stretches[0][0] for _, end, stretches in cut)
+        nearest = min(start - stretches[-1][1] for start, _, stretches in cut)
+        return cls(first, blocks, furthest, sinusoids(furthest, nearest, x.shape[2], device).to(x.dtype))
+
+
+def sinusoids(furthest, nearest, size, device):
+    """Rows of sines and cosines in turns, for distances from ``furthest`` down to ``nearest``: (N, size)."""
+    distance = torch.arange(furthest, nearest - 1, -1, device=device, dtype=torch.float32)
+    rates = LONGEST_PERIOD ** (-torch.arange(0, size, 2, device=device, dtype=torch.float32) / size)
+    angle = distance.unsqueeze(1) * rates
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
+
+
+class RelativeAttention(nn.Module):
+    """Multi-head self-attention; a key weighs by what it is and by its distance.
+
+    Parameters
+    ----------
+    d_model, n_heads : int
+
+    Examples
+    --------
+    >>> x = torch.randn(2, 7, 16)
+    >>> RelativeAttention(16, 2)(x, Plan.make(Scope(), x, 7)).shape
+    torch.Size([2, 7, 16])
+    """
+
+    def __init__(self, d_model, n_heads):
+        super().__init__()
+        if d_model % n_heads or d_model % 2:
+            raise ValueError(f"d_model {d_model} must be even and a multiple of n_heads {n_heads}")
+        self.n_heads, self.head_size = n_heads, d_model // n_heads
+        self.qkv = Linear(d_model, 3 * d_model)
+        self.position = Linear(d_model, d_model, bias=False)
+        self.content_bias = nn.Parameter(torch.zeros(n_heads, self.head_size))
+        self.position_bias = nn.Parameter(torch.zeros(n_heads, self.head_size))
+        self.out = Linear(d_model, d_model)
+
+    def forward(self, x, plan):
+        """x (B, T, d_model), a `Plan` of it -> (B, T, d_model)."""
+        q, k, v = self._heads(x)
+        return self._attend(q, k, v, plan)
+
+    def init_state(self, batch):
+        """Keys and values (B, H, frames, head_size) that were seen, none."""
+        nothing = self.content_bias.new_zeros(batch, self.n_heads, 0, self.head_size)
+        return nothing, nothing
+
+    def step(self, x, state, plan, left):
+        """Continue by x (B, T, d_model), and keep the last ``left`` keys and values."""
+        q, k, v = self._heads(x)
+        k, v = (torch.cat(pair, dim=2) for pair in zip(state, (k, v), strict=True))
+        kept = max(0, k.shape[2] - left)
+        return self._attend(q, k, v, plan), (k[:, :, kept:], v[:, :, kept:])
+
+    def _heads(self, x):
+        qkv = self.qkv(x).unflatten(2, (3, self.n_heads, self.head_size))
+        return qkv.permute(2, 0, 3, 1, 4)  # (3, B, H, T, head_size)
+
+    def _attend(self, q, k, v, plan):
+        r = self.position(plan.table).unflatten(1, (self.n_heads, self.head_size)).permute(1, 2, 0)  # (H, head_size, N)
+        r = r * self.head_size**-0.5
+        by_content = q + self.content_bias.to(q.dtype).unsqueeze(1)
+        by_position = q + self.position_bias.to(q.dtype).unsqueeze(1)
+        found = []
+        for start, end, stretches, hidden in plan.blocks:
+            rows = slice(start - plan.first, end - plan.first)
+            bias = [_by_distance(by_position[:, :, rows], r, plan.furthest, start, stretch) for stretch in stretches]
+            bias = _joined(bias)
+            if hidden is not None:
+                bias = bias.masked_fill(hidden, torch.finfo(bias.dtype).min / 2)  # finite: some rows see nothing
+            keys, values = (_joined([x[:, :, a:b] for a, b in stretches], 2) for x in (k, v))
+            # no dropout on attention weights: it would cost the fused kernel
+            found.append(functional.scaled_dot_product_attention(by_content[:, :, rows], keys, values, attn_mask=bias))
+        return self.out(_joined(found, 2).transpose(1, 2).flatten(2))
+
+
+def _by_distance(q, r, furthest, start, stretch):
+    """Products of queries q (B, H, Q, d) from ``start`` on with r (H, d, N) by the distance to each key: (B, H, Q, K).
+
+    Row i of all products begins with the first query's distances; read with one column less, the rows come shifted.
+    """
+    count, keys = q.shape[2], stretch[1] - stretch[0]
+    skipped = furthest - (start + count - 1 - stretch[0])
+    products = q @ r[:, :, skipped : skipped + count + keys]  # (B, H, Q, Q + K)
+    shifted = products.flatten(2)[..., : count * (count + keys - 1)].unflatten(2, (count, count + keys - 1))
+    return shifted[..., count - 1 :]
+
+
+def _joined(parts, dim=-1):
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)
