@@ -82,7 +82,7 @@ class Plan(NamedTuple):
 
     @classmethod
     def make(cls, scope, x, total, valid=None):
-        """For queries x (B, T, d_model), the last of ``total`` positions, and valid (B, total) keys, None if all are."""
+        """For queries x (B, T, d_model), the last of ``total`` positions, and valid keys (B, total), None for all."""
         first, device = total - x.shape[1], x.device
         if unobserved(x):
             cut = scope.blocks(first, total)

@@ -1,4 +1,4 @@
-"""Fast Conformer (Rekesh et al. 2023, arXiv 2305.05084), with limited context or streaming (2312.17279) if asked for."""
+"""Fast Conformer (Rekesh et al. 2023, arXiv 2305.05084): whole, with limited context, or streaming (2312.17279)."""
 
 import math
 
