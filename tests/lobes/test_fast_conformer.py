@@ -13,7 +13,7 @@ from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.lobes.blocks.relative import Plan, RelativeAttention, Scope
 from serenanet_modules.lobes.encoders.fast_conformer import FastConformerEncoder
 from serenanet_modules.lobes.frontends.striding import PIECE, DepthwiseStriding
-from serenanet_modules.runs.parakeet import our_names
+from serenanet_modules.runs.parakeet_names import our_names
 from tests.support.presets import preset
 from tests.support.tiny import ROOT
 

@@ -80,6 +80,10 @@ class FastConformerEncoder(Streaming, Encoder):
         """Its layers, each of which `hidden` can show."""
         return len(self.layers)
 
+    def levels(self):
+        """Its layers."""
+        return [[layer] for layer in self.layers]
+
     def forward(self, x, lengths, least=None):
         """x (B, T, d_model), lengths (B,) -> `Frames` of the same shape."""
         return Frames(zero_padding(self.hidden(x, lengths), lengths), lengths)

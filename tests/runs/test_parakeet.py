@@ -1,0 +1,212 @@
+"""Fast Conformers of others: NeMo's files and Parakeet's folders give what transformers gives; bad ones are refused."""
+
+import io
+import pickle
+import shutil
+import tarfile
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from serenanet_modules.config.foreign import Document
+from serenanet_modules.config.hparams import Hparams
+from serenanet_modules.errors import UserError
+from serenanet_modules.runs.parakeet import ParakeetSource, is_one
+from tests.support.presets import preset
+
+transformers = pytest.importorskip("transformers")
+D, LAYERS, HEADS, MELS, FILTERS, CLASSES = 16, 2, 2, 80, 4, 11
+NEMO = (  # a piece of transformers' name, and NeMo's
+    *(("subsampling.layers.", "pre_encode.conv."), ("subsampling.linear.", "pre_encode.out.")),
+    *((f"self_attn.{x}_proj", f"self_attn.linear_{x}") for x in "qkv"),
+    *(("self_attn.o_proj", "self_attn.linear_out"), ("self_attn.relative_k_proj", "self_attn.linear_pos")),
+    *(("self_attn.bias_", "self_attn.pos_bias_"), (".conv.norm.", ".conv.batch_norm.")),
+    ("ctc_head.", "decoder.decoder_layers.0."),
+)
+ENCODER = {
+    **{"feat_in": MELS, "d_model": D, "n_layers": LAYERS, "n_heads": HEADS, "ff_expansion_factor": 4},
+    **{"subsampling": "dw_striding", "subsampling_factor": 8, "subsampling_conv_channels": FILTERS},
+    **{"self_attention_model": "rel_pos", "att_context_size": [-1, -1], "conv_kernel_size": 5, "untie_biases": True},
+}
+
+
+def parakeet(**options):
+    config = transformers.ParakeetEncoderConfig(
+        **{"hidden_size": D, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "intermediate_size": 4 * D},
+        **{"num_mel_bins": MELS, "subsampling_conv_channels": FILTERS, "conv_kernel_size": 5, **options},
+    )
+    torch.manual_seed(0)
+    whole = transformers.ParakeetCTCConfig(vocab_size=CLASSES, pad_token_id=0, encoder_config=config)
+    model = transformers.ParakeetForCTC(whole).eval()
+    for tensor in model.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.add_(0.2 * torch.rand_like(tensor))
+    return model
+
+
+def nemo(path, encoder=(), tensors=None, more=(), packed=""):
+    """Write a file as NeMo does."""
+    config = io.BytesIO()
+    YAML().dump({"encoder": ENCODER | dict(encoder), "decoder": {"num_classes": CLASSES - 1}}, config)
+    weights = io.BytesIO()
+    torch.save(tensors, weights)
+    members = [("./model_config.yaml", config.getvalue()), ("./model_weights.ckpt", weights.getvalue())]
+    with tarfile.open(path, f"w{packed}") as archive:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        for member in more:
+            archive.addfile(member, io.BytesIO(b"x" * member.size))
+    return path
+
+
+def as_nemo(model):
+    found = {}
+    for name, tensor in model.state_dict().items():
+        for theirs, nemos in NEMO:
+            name = name.replace(theirs, nemos)
+        found[name] = tensor
+    return found
+
+
+def built(source):
+    """The preset's model with what a source says and holds."""
+    hparams = Hparams.load(preset("fast_conformer"))
+    for key in ("dataset", "locale", "data_folder"):
+        hparams.set(key, "none")
+    hparams.override([(key, str(value)) for key, value in {**source.overrides, "n_units": CLASSES}.items()])
+    model = Document(hparams.text, "the test").build()["model"].eval()
+    missing, unexpected = model.load_state_dict(source.tensors, strict=False)
+    assert not unexpected and all(name.startswith("acoustic.features.") for name in missing)
+    return model
+
+
+@torch.no_grad()
+def assert_equal(source, model):
+    x, lengths = torch.randn(2, 203, MELS), torch.tensor([203, 90])
+    mask = torch.arange(203) < lengths[:, None]
+    want = model(x.masked_fill(~mask[..., None], 0), attention_mask=mask.long()).logits
+    ours = built(source)
+    hidden, frames, *_ = ours.acoustic.encoder(*ours.acoustic.frontend(x, lengths)[:2])
+    for row, n in enumerate(frames):
+        torch.testing.assert_close(ours.decoder(hidden)[row, :n], want[row, :n], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"scale_input": False}, {"attention_bias": False, "convolution_bias": False}])
+def test_a_folder_gives_what_transformers_gives(options, tmp_path):
+    model = parakeet(**options)
+    model.save_pretrained(tmp_path)
+    assert is_one(tmp_path)
+    assert_equal(ParakeetSource(tmp_path), model)
+
+
+@pytest.mark.parametrize("packed", ["", ":gz"])
+@pytest.mark.parametrize("scaled", [True, False])
+def test_a_file_of_nemo_gives_what_transformers_gives(packed, scaled, tmp_path):
+    model = parakeet(scale_input=scaled)
+    file = nemo(tmp_path / "model.nemo", {"xscaling": scaled}, as_nemo(model), packed=packed)
+    assert is_one(file)
+    assert_equal(ParakeetSource(file), model)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.nemo"]
+
+
+def test_contexts_of_nemo(tmp_path):
+    tensors = as_nemo(parakeet())
+    local = {"self_attention_model": "rel_pos_local_attn", "att_context_size": [128, 128], "global_tokens": 1}
+    told = ParakeetSource(nemo(tmp_path / "a.nemo", local, tensors)).overrides
+    assert told["encoder.window"] == 128 and told["encoder.global_tokens"] == 1 and told["encoder.norm"] == "batch"
+    bins = torch.zeros(D, 11 * FILTERS)  # a causal front end has one more
+    tensors = {name: t for name, t in tensors.items() if "running" not in name} | {
+        "encoder.pre_encode.out.weight": bins
+    }
+    streams = {"att_context_style": "chunked_limited", "att_context_size": [[70, 13], [70, 0]]}
+    streams |= {"causal_downsampling": True, "conv_context_size": "causal", "conv_norm_type": "layer_norm"}
+    told = ParakeetSource(nemo(tmp_path / "b.nemo", streams, tensors)).overrides
+    assert told["encoder.look_aheads"] == [13, 0] and told["encoder.left_context"] == 70 and told["frontend.causal"]
+
+
+class Code:
+    def __reduce__(self):
+        return exec, ("open('was_here', 'w')",)
+
+
+def member(name, kind=tarfile.REGTYPE, link="", size=0):
+    found = tarfile.TarInfo(name)
+    found.type, found.linkname, found.size = kind, link, size
+    return found
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"more": [member("../../evil", size=3)]}, "leads out of the archive"),
+        ({"more": [member("/etc/evil", size=3)]}, "leads out of the archive"),
+        ({"more": [member("vocab", tarfile.SYMTYPE, "/etc/passwd")]}, "is a link or a device"),
+        ({"more": [member("vocab", tarfile.LNKTYPE, "../x")]}, "is a link or a device"),
+        ({"more": [member("pipe", tarfile.FIFOTYPE)]}, "is a link or a device"),
+        ({"tensors": {"encoder.x": Code()}}, "cannot be read as weights alone"),
+        ({"tensors": {"encoder.x": 3}}, "something else than tensors"),
+        ({"tensors": {}}, "frontend.first.weight is missing"),
+        ({"encoder": {"d_model": 32}}, "but by its configuration it is"),
+        ({"encoder": {"n_heads": 3}}, "describes no model"),
+        ({"encoder": {"n_layers": 10**9}}, "which is no size of such a model"),
+        ({"encoder": {"d_model": "wide"}}, "which is no size of such a model"),
+        ({"encoder": {"subsampling": "striding"}}, "only models with 'dw_striding'"),
+        ({"encoder": {"att_context_size": [64, 64]}}, "which is none that can be had here"),
+    ],
+)
+def test_bad_files_are_refused(wrong, words, tmp_path, monkeypatch):
+    """In a sentence; nothing is written, no code runs."""
+    monkeypatch.chdir(tmp_path)
+    file = nemo(tmp_path / "model.nemo", **({"tensors": as_nemo(parakeet())} | wrong))
+    with pytest.raises(UserError, match=words) as refusal:
+        ParakeetSource(file)
+    assert "\n" not in str(refusal.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.nemo"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.9])
+def test_files_that_are_cut_short_are_refused(share, tmp_path):
+    for packed in ("", ":gz"):
+        file = nemo(tmp_path / "model.nemo", (), as_nemo(parakeet()), packed=packed)
+        content = file.read_bytes()
+        file.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(UserError, match="cut short|there is no model_") as refusal:
+            ParakeetSource(file)
+        assert "\n" not in str(refusal.value)
+
+
+def test_a_file_that_unpacks_to_far_more_is_refused(tmp_path):
+    file = nemo(tmp_path / "model.nemo", (), {}, [member("zeros", size=2**24)], ":gz")
+    with pytest.raises(UserError, match="far larger than weights"):
+        ParakeetSource(file)
+
+
+def test_bad_folders_are_refused(tmp_path):
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    parakeet().save_pretrained(good)
+    config = (good / "config.json").read_text()
+    for file, content, words in (
+        ("config.json", None, "has no config.json"),
+        ("model.safetensors", None, "has no model.safetensors"),
+        ("config.json", "{", "cannot be read as JSON"),
+        ("config.json", "[]", "no mapping"),
+        ("config.json", config.replace("parakeet_ctc", "whisper"), "model_type is 'whisper'"),
+        ("config.json", config.replace('"num_hidden_layers": 2', '"num_hidden_layers": 3'), "is missing"),
+        ("model.safetensors", "nothing", "cannot be read as weights"),
+    ):
+        shutil.rmtree(bad, ignore_errors=True)
+        shutil.copytree(good, bad)
+        (bad / file).unlink() if content is None else (bad / file).write_text(content)
+        with pytest.raises(UserError, match=words):
+            ParakeetSource(bad)
+    shutil.copytree(good, bad, dirs_exist_ok=True)
+    (bad / "model.safetensors").unlink()
+    (tmp_path / "elsewhere").write_bytes(pickle.dumps(1))
+    (bad / "model.safetensors").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="a link to"):
+        ParakeetSource(bad)
+    with pytest.raises(UserError, match="neither a folder nor"):
+        ParakeetSource(tmp_path / "missing.nemo")
