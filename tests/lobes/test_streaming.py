@@ -56,7 +56,7 @@ ENCODERS = {
     "conmamba": causal,
     "conmamba_2": partial(causal, mixer="mamba2", headdim=8),
     "conmamba_ahead": partial(causal, right_context=2),
-    "fast_conformer": partial(fast, look_aheads=[3, 1, 0], left_context=4),
+    "fast_conformer": partial(fast, look_aheads=[4, 1, 0], left_context=10),
     "hmamba": chunked,
     "hmamba_ahead": lambda: chunked(DynamicChunking(D, max_gap=3), outer=causal(right_context=1)),
 }

@@ -29,7 +29,7 @@ LARGEST = 80_000  # parameters
 FURTHER = {  # changes to try where a file has such a key, beside those that it names itself
     "right_context": [{"right_context": "2", "causal": "true"}],
     "max_gap": [{"max_gap": "2"}],
-    "window": [{"window": "2"}, {"window": "3", "global_tokens": "2"}],
+    "global_tokens": [{"window": "2"}, {"window": "3", "global_tokens": "2"}],
     "look_aheads": [{"look_aheads": look_aheads, "left_context": "4"} for look_aheads in ("[0]", "[3, 1, 0]")],
     "resolutions": [{"resolutions": "[4]"}, {"resolutions": "[3]", "output_stride": "2"}],
     "output_stride": [{"output_stride": "1"}],
