@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from serenanet_modules.errors import UserError
 
-WHOLE, NUMBER, TEXT, SWITCH, LIST, MAPPING, PART = (
-    *("a whole number", "a number", "a text", "true or false", "a list", "a mapping of keys to values", "a part"),
+WHOLE, NUMBER, TEXT, SWITCH, MAPPING, PART = (
+    *("a whole number", "a number", "a text", "true or false", "a mapping of keys to values", "a part"),
 )
-TYPES = {WHOLE: int, NUMBER: (int, float), TEXT: (str, int, float), SWITCH: bool, LIST: list, MAPPING: dict}
+TYPES = {WHOLE: int, NUMBER: (int, float), TEXT: (str, int, float), SWITCH: bool, MAPPING: dict}
 LARGEST = 10**12  # of a number that says no other bound: more is a slip, and what reads it overflows
 TRUTHS = {  # of a command line, as YAML 1.1 and 1.2 spell them, in lower case
     **dict.fromkeys(("true", "yes", "on", "y"), True),
@@ -179,7 +179,14 @@ SECTIONS = {
         Key("warmup_steps", WHOLE, WEIGHTS, "optimizer steps to the peak", least=0),
         Key("final_lr_share", NUMBER, WEIGHTS, "of lr, reached on a cosine at the last epoch", least=0, most=1),
         Key("weight_decay", NUMBER, WEIGHTS, "of matrices and filters, not of norms, biases and embeddings", least=0),
-        Key("frozen", LIST, WEIGHTS, "parts of the model that keep their weights, such as acoustic.encoder"),
+        Key(
+            *("freeze", TEXT, WEIGHTS, "front_end, encoder, a number of layers from the bottom, or parts of the model"),
+            null=True,
+            several=True,
+        ),
+        Key("unfreeze_after", WHOLE, WEIGHTS, "optimizer steps; 0 or null: never", least=0, null=True),
+        Key("loaded_rate_factor", NUMBER, WEIGHTS, "of lr, for weights that were loaded", above=0),
+        Key("layer_decay", NUMBER, WEIGHTS, "of lr, from each layer to the one below", above=0, most=1),
         Key("rate_factors", MAPPING, WEIGHTS, "of lr, by part of the model; of nested parts the innermost counts"),
         Key("ctc_weight", NUMBER, WEIGHTS, "an attention decoder's loss has the rest of 1", least=0, most=1),
         Key("label_smoothing", NUMBER, WEIGHTS, "of the attention decoder's labels", least=0, most=1),

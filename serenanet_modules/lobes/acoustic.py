@@ -57,6 +57,14 @@ class AcousticModel(Part):
     frame_seconds = most_seconds = None
     can_mask = has_features = False
 
+    def levels(self):
+        """Parts from the bottom up, a list of modules for each level: the front end, then each layer.
+
+        This is what ``freeze`` and ``layer_decay`` go by. What stands in no level, such as a head of masked prediction,
+        counts as above them all.
+        """
+        return [[self]]
+
     @property
     def statistics(self):
         """Buffers by name that are fitted once on training utterances, before the training; by default none."""

@@ -54,6 +54,10 @@ class SpectralModel(AcousticModel):
         extras = Extras(pictures={"mel": Picture(x)}).joined(front.extras).joined(encoded.extras)
         return AcousticOutput(encoded.x, encoded.lengths, edges, prediction, extras)
 
+    def levels(self):
+        """Features with the front end, then the encoder's layers."""
+        return [[self.features, self.frontend], *self.encoder.levels()]
+
     # --- statistics of the features ---------------------------------------------------------------------------------
 
     @property

@@ -29,7 +29,7 @@ from serenanet_modules.runtime.lifeline import ending_together
 from serenanet_modules.runtime.provenance import device_name, environment, provenance
 from serenanet_modules.runtime.threads import share_cores
 from serenanet_modules.training.checkpoints import AtomicCheckpointer
-from serenanet_modules.training.groups import Weights, freeze, groups
+from serenanet_modules.training.groups import Frozen, Weights, groups, parts_to_freeze, rate_factors
 from serenanet_modules.training.loop import RecipeBrain
 from serenanet_modules.training.progress import Progress
 
@@ -149,8 +149,9 @@ class Experiment:
             self.hparams.set(name, value)
         torch.manual_seed(self.plain["seed"])
         built = self.hparams.build()
-        self.frozen = freeze(built["model"], self.plain["frozen"])
-        groups(nn.ModuleDict(built["modules"]), self.plain["rate_factors"])
+        model, levels = built["model"], self.task.levels(built["model"])
+        self.frozen = Frozen(parts_to_freeze(model, self.plain["freeze"], levels), self.plain["unfreeze_after"])
+        groups(nn.ModuleDict(built["modules"]), rate_factors(model, self.plain, levels))
         return built
 
     def _claim(self, key, outputs):
@@ -166,7 +167,9 @@ class Experiment:
         if distributed.is_main():
             print(parameter_table(built["model"]))
         self.task.begin(built, source, start, self.plain, self.save)
-        self.weights = Weights(built["model"], self.frozen)
+        model = built["model"]
+        factors = rate_factors(model, self.plain, self.task.levels(model), self.task.loaded(model, self.save))
+        self.weights = Weights(model, self.frozen)
         self.weights.keep(self.save / "frozen.safetensors")
         self.weights.add_to(self.checkpointer)
         train, accumulation = source.splits["train"], self.plain["grad_accumulation_factor"]
@@ -179,6 +182,7 @@ class Experiment:
             progress=Progress(self.plain["number_of_epochs"], self.plain["early_stopping_patience"]),
             sampler=source.sampler(train, accumulation=accumulation, seed=self.plain["seed"]),
             frozen=self.frozen,
+            factors=factors,
             **outputs.arguments,
         )
         brain.ready(source.root, source.splits, start)

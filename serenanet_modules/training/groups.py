@@ -1,5 +1,7 @@
 """Which parameters are decayed, how fast each part learns, and which parts keep their weights."""
 
+import logging
+
 import torch
 from safetensors.torch import load_file
 from torch import nn
@@ -8,10 +10,12 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import write_tensors
 
+logger = logging.getLogger(__name__)
+
 UNDECAYED = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)  # some norms have matrices
 
 
-def groups(modules, rate_factors=None):
+def groups(modules, factors=None, later=()):
     """Groups of trainable parameters for an optimizer, alike in decay and rate.
 
     Weight decay is for matrices and filters: not for vectors (a learned frame), biases, norms, embeddings, and what a
@@ -20,9 +24,10 @@ def groups(modules, rate_factors=None):
     Parameters
     ----------
     modules : Module
-        Its part ``model`` is what ``rate_factors`` names parts of.
-    rate_factors : dict of str to float, optional
-        Factor of the learning rate by part; of nested parts the innermost counts.
+    factors : dict of int to float, optional
+        Factor of the learning rate by the ``id`` of a parameter, where it is not 1; `rate_factors` makes them.
+    later : iterable of Parameter, optional
+        Those that are trained from some step on.
 
     Returns
     -------
@@ -32,57 +37,142 @@ def groups(modules, rate_factors=None):
     Raises
     ------
     UserError
-        For a part that the model does not have, a factor that is no number above 0, and where nothing is to be trained.
+        Where nothing is to be trained at first.
     """
-    factors = {}
-    for name, factor in sorted((rate_factors or {}).items(), key=lambda item: item[0].count(".")):
-        if not isinstance(factor, int | float) or not 0 < factor < float("inf"):
-            raise UserError(f"rate_factors: that of {name!r} must be a number above 0, not {factor!r}; see frozen")
-        factors |= {id(p): factor for p in part_of(modules["model"], name, "rate_factors").parameters()}
-    found = {}
+    found, later, factors = {}, set(map(id, later)), factors or {}
+    if not any(p.requires_grad for p in modules.parameters()):
+        raise UserError("freeze: no part of the model is left to train; leave one out")
     for module in modules.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if parameter.requires_grad:
+            if parameter.requires_grad or id(parameter) in later:
                 key = factors.get(id(parameter), 1.0), _decays(module, name, parameter)
                 found.setdefault(key, {})[id(parameter)] = parameter
-    if not found:
-        raise UserError("frozen: no part of the model is left to train; leave one out")
     return [
         {"params": list(parameters.values()), "factor": factor, **({} if decays else {"weight_decay": 0.0})}
         for (factor, decays), parameters in found.items()
     ]
 
 
-def freeze(model, names):
-    """Let parts keep their weights; returns them.
+def rate_factors(model, plain, levels=(), loaded=()):
+    """Factors of the learning rate by the ``id`` of each parameter whose factor is not 1.
+
+    A factor is a product: that of the innermost part in ``rate_factors`` that the parameter belongs to,
+    ``loaded_rate_factor`` where its weights were loaded, and ``layer_decay`` to the power of the layers above its own.
 
     Parameters
     ----------
     model : Module
-    names : list of str
-        Such as ``acoustic.encoder`` or ``acoustic.encoder.layers.0``.
+    plain : dict
+        These three hyper-parameters; what is missing changes nothing.
+    levels : list of list of Module
+        As of `AcousticModel.levels`.
+    loaded : iterable of Parameter
 
     Raises
     ------
     UserError
-        For a part that the model does not have.
+        For a part that the model does not have, and a factor that is no number above 0.
     """
-    return [part_of(model, name, "frozen").requires_grad_(False) for name in names]
-
-
-def kept(model, parts):
-    """Names of the model's parameters and buffers that belong to frozen parts."""
-    tensors = {id(t) for part in parts for t in (*part.parameters(), *part.buffers())}
-    return {name for name, t in model.state_dict(keep_vars=True).items() if id(t) in tensors}
+    found = {}
+    for name, factor in sorted(plain["rate_factors"].items(), key=lambda item: item[0].count(".")):
+        if not isinstance(factor, int | float) or not 0 < factor < float("inf"):
+            raise UserError(f"rate_factors: that of {name!r} must be a number above 0, not {factor!r}; see freeze")
+        found |= {id(p): factor for p in part_of(model, name, "rate_factors").parameters()}
+    changes = [(loaded, plain.get("loaded_rate_factor", 1.0))]
+    for above, level in enumerate(reversed(levels)):
+        changes.append(([p for part in level for p in part.parameters()], plain.get("layer_decay", 1.0) ** above))
+    for parameters, factor in changes:
+        for key in map(id, parameters) if factor != 1 else ():
+            found[key] = found.get(key, 1.0) * factor
+    return found
 
 
 def part_of(model, name, key):
     """The part of a model that a hyper-parameter names."""
     try:
-        return model.get_submodule(name)
+        return model.get_submodule(str(name))
     except AttributeError:
         parts = ", ".join(name for name, _ in model.named_children())
         raise UserError(f"{key}: the model has no part {name!r}; its parts are {parts}") from None
+
+
+def parts_to_freeze(model, asked, levels=()):
+    """The parts that the hyper-parameter ``freeze`` means.
+
+    Parameters
+    ----------
+    model : Module
+    asked : str, int, list of str or None
+        ``front_end``, ``encoder``, or how many layers from the bottom, which includes the front end; or parts, such as
+        ``acoustic.encoder``.
+    levels : list of list of Module
+        As of `AcousticModel.levels`.
+
+    Raises
+    ------
+    UserError
+        For what the model does not have.
+    """
+    if asked is None:
+        return []
+    if asked not in ("front_end", "encoder") and not isinstance(asked, int):
+        return [part_of(model, name, "freeze") for name in (asked if isinstance(asked, list) else [asked])]
+    if not levels:
+        raise UserError(f"freeze: {asked!r} is for models of speech, with layers; name parts of this one")
+    depth = len(levels) - 1
+    count = {"front_end": 0, "encoder": depth}.get(asked, asked)
+    if isinstance(asked, int) and not 1 <= asked <= depth:
+        raise UserError(f"freeze: the encoder has {depth} layers; give 1 to {depth}, front_end, or parts")
+    return [part for level in levels[: count + 1] for part in level]
+
+
+class Frozen:
+    """Parts of a model that keep their weights and do as in evaluation, for good or for the first steps.
+
+    Parameters
+    ----------
+    parts : list of Module
+    steps : int, optional
+        Optimizer steps after which they are trained; None or 0 for never.
+
+    Attributes
+    ----------
+    later : list of Parameter
+        What will be trained; what was not to be trained before never is.
+    """
+
+    def __init__(self, parts=(), steps=None):
+        self.parts, self.steps = list(parts), steps or None
+        parameters = {id(p): p for part in self.parts for p in part.parameters() if p.requires_grad}
+        for parameter in parameters.values():
+            parameter.requires_grad_(False)
+        self.later = list(parameters.values()) if self.steps else []
+
+    @property
+    def kept(self):
+        """Parts that are frozen for good."""
+        return [] if self.steps else self.parts
+
+    def before(self, done):
+        """Make ready for a micro-batch of the step that follows ``done`` ones; the other parts are in training mode."""
+        if not self.steps or done < self.steps:
+            for part in self.parts:
+                part.eval()
+        elif self.parts:
+            for parameter in self.later:
+                parameter.requires_grad_(True)
+            for part in self.parts:
+                part.train()
+            logger.info("From step %d on all parts are trained", self.steps + 1)
+            self.parts = []
+
+
+def left_out(model, frozen):
+    """Names of what no step of a training changes: parameters that are never trained, and frozen parts' buffers."""
+    later = set(map(id, frozen.later))
+    never = {id(p) for p in model.parameters() if not p.requires_grad and id(p) not in later}
+    never |= {id(b) for part in frozen.kept for b in part.buffers()}
+    return {name for name, t in model.state_dict(keep_vars=True).items() if id(t) in never}
 
 
 def _decays(module, name, parameter):
@@ -91,17 +181,17 @@ def _decays(module, name, parameter):
 
 
 class Weights:
-    """A model's weights as checkpoints hold them: without those of frozen parts, which one file holds once.
+    """A model's weights as checkpoints hold them: without those that never change, which one file holds once.
 
     Parameters
     ----------
     model : Module
-    frozen : list of Module
+    frozen : Frozen
         Its frozen parts.
     """
 
     def __init__(self, model, frozen):
-        self.model, self.left_out = model, kept(model, frozen)
+        self.model, self.left_out = model, left_out(model, frozen)
 
     def state(self):
         """What a checkpoint holds."""

@@ -20,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from serenanet_modules.data.augment import change_speed
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
-from serenanet_modules.training.groups import groups
+from serenanet_modules.training.groups import Frozen, groups
 from serenanet_modules.training.halving import Halving, attempting
 from serenanet_modules.training.task import Task
 
@@ -44,15 +44,18 @@ class RecipeBrain(Task, sb.Brain):
     progress : Progress
     sampler : BatchSampler
         Of the training loader; shared with `fit`.
-    frozen : list of Module
-        Parts that keep their weights, and do as in evaluation also while the others are trained.
+    frozen : Frozen, optional
+        Parts that keep their weights.
+    factors : dict, optional
+        Of the learning rate, as of `groups`.
     modules, opt_class, hparams, run_opts, checkpointer
         As in `speechbrain.Brain`.
     """
 
-    def __init__(self, *args, progress, sampler, frozen=(), **kwargs):
+    def __init__(self, *args, progress, sampler, frozen=None, factors=None, **kwargs):
         super().__init__(*args, **kwargs)
-        self.progress, self.train_sampler, self.frozen = progress, sampler, frozen
+        self.progress, self.train_sampler = progress, sampler
+        self.frozen, self.factors = frozen or Frozen(), factors
         self.signal = None  # the SIGTERM or SIGINT that asked to stop
         self._suspects = []  # ids of utterances whose loss was not finite in the step under way
         self._scalars = {}  # of the last micro-batch
@@ -99,7 +102,7 @@ class RecipeBrain(Task, sb.Brain):
 
     def init_optimizers(self):
         """Make the optimizer of `groups` of parameters."""
-        self.optimizer = self.opt_class(groups(self.modules, self.hparams.rate_factors))
+        self.optimizer = self.opt_class(groups(self.modules, self.factors, self.frozen.later))
         self.optimizers_dict = {"opt_class": self.optimizer}
         self.checkpointer.add_recoverable("optimizer", self.optimizer)
 
@@ -123,8 +126,7 @@ class RecipeBrain(Task, sb.Brain):
     def fit_batch(self, batch):
         """One micro-batch; the optimizer steps where the plan closes a step."""
         plan = batch.plan
-        for part in self.frozen:
-            part.eval()
+        self.frozen.before(self.optimizer_step)
         parts = self._halving.run(
             self.progress.epoch, batch, attempting(self._parameters, lambda *span: self._backward(batch, *span))
         )

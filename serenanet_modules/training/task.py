@@ -99,6 +99,16 @@ class Task:
         return None
 
     @classmethod
+    def levels(cls, model):
+        """Parts of the model from the bottom up, as of `AcousticModel.levels`; [] where these are not known."""
+        return []
+
+    @classmethod
+    def loaded(cls, model, save):
+        """Parameters of the model whose weights are not new in this run, once it has what it begins with."""
+        return []
+
+    @classmethod
     def keep(cls, outputs, save):
         """Write the outputs' meaning into the folder, where it is not there yet."""
 

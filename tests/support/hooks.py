@@ -45,6 +45,26 @@ def recorded(folder):
     return [row for row in rows if "ids" in row], [row for row in rows if "lr" in row]
 
 
+def weights_by_step(folder):
+    """Keep the model's weights before the first optimizer step and after each."""
+    (folder / "steps").mkdir(parents=True, exist_ok=True)
+    optimizers_step = RecipeBrain.optimizers_step
+
+    def kept_step(self):
+        if not self.optimizer_step:
+            torch.save(self.modules.model.state_dict(), folder / "steps/0.pt")
+        optimizers_step(self)
+        torch.save(self.modules.model.state_dict(), folder / f"steps/{self.optimizer_step}.pt")
+
+    RecipeBrain.optimizers_step = kept_step
+
+
+def weights_of_steps(folder):
+    """What `weights_by_step` kept, in order."""
+    files = sorted(folder.glob("steps/*.pt"), key=lambda file: int(file.stem))
+    return [torch.load(file, weights_only=True) for file in files]
+
+
 def phases(folder):
     """Write beside the result folder when each phase of the run begins, see `begun`."""
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from serenanet_modules.errors import UserError
-from serenanet_modules.training.groups import Weights, freeze, groups, kept
+from serenanet_modules.training.groups import Frozen, Weights, groups, left_out, parts_to_freeze, rate_factors
 from tests.support.parts import everything
 
 MODELS = [found for found in everything() if found.kind == "models"]
@@ -36,45 +36,111 @@ def toy():
     return model, nn.ModuleDict({"model": model})
 
 
-def test_the_innermost_factor_counts():
+def grouped(plain, **options):
+    """{name: factor} of the toy's parameters."""
     model, modules = toy()
-    factors = {name: f for name, (f, _) in by_name(model, groups(modules, {"1": 0.1, "1.0": 0.5})).items()}
+    options = {name: read(model) for name, read in options.items()}
+    factors = rate_factors(model, {"rate_factors": {}} | plain, **options)
+    return {name: round(factor, 9) for name, (factor, _) in by_name(model, groups(modules, factors)).items()}
+
+
+def test_the_innermost_factor_counts():
+    factors = grouped({"rate_factors": {"1": 0.1, "1.0": 0.5}})
     assert factors["0.weight"] == factors["2.bias"] == 1.0
     assert factors["1.0.weight"] == factors["1.0.bias"] == 0.5
     assert factors["1.1.weight"] == 0.1
 
 
+def test_factors_are_multiplied():
+    """A part's own, that of what was loaded, and the decay from layer to layer; heads above the layers have none."""
+    plain = {"rate_factors": {"1.0": 0.5}, "loaded_rate_factor": 0.1, "layer_decay": 0.9}
+    levels = lambda model: [[model[0]], [model[1][0]], [model[1][1]]]  # noqa: E731
+    factors = grouped(plain, levels=levels, loaded=lambda model: [model[0].weight, model[1][0].weight])
+    assert factors == {
+        **{"0.weight": 0.081, "0.bias": 0.81},
+        **{"1.0.weight": 0.045, "1.0.bias": 0.45},
+        **{"1.1.weight": 1.0, "1.1.bias": 1.0},
+        **{"2.weight": 1.0, "2.bias": 1.0},
+    }
+
+
 @pytest.mark.parametrize("factor", [0, -1, "fast", float("inf"), float("nan"), None])
 def test_factors_that_cannot_be(factor):
     with pytest.raises(UserError, match="rate_factors: that of '0' must be a number above 0"):
-        groups(toy()[1], {"0": factor})
+        grouped({"rate_factors": {"0": factor}})
+
+
+def test_what_freeze_means():
+    """The front end, it and so many layers, all layers, or parts by name."""
+    model, _ = toy()
+    levels = [[model[0]], [model[1]], [model[2]]]
+    assert parts_to_freeze(model, None, levels) == []
+    for asked, count in (("front_end", 1), (1, 2), (2, 3), ("encoder", 3)):
+        assert parts_to_freeze(model, asked, levels) == list(model)[:count]
+    assert parts_to_freeze(model, "1.0") == parts_to_freeze(model, ["1.0"]) == [model[1][0]]
 
 
 def test_parts_that_are_not_there():
     model, modules = toy()
-    with pytest.raises(UserError, match="frozen: the model has no part 'encoder'; its parts are 0, 1, 2"):
-        freeze(model, ["encoder"])
+    with pytest.raises(UserError, match="freeze: the model has no part 'car'; its parts are 0, 1, 2"):
+        parts_to_freeze(model, ["car"])
+    for asked in (0, 2, -1):
+        with pytest.raises(UserError, match="freeze: the encoder has 1 layers; give 1 to 1, front_end, or parts"):
+            parts_to_freeze(model, asked, [[model[0]], [model[1]]])
+    with pytest.raises(UserError, match="freeze: 'encoder' is for models of speech"):
+        parts_to_freeze(model, "encoder")
     with pytest.raises(UserError, match="rate_factors: the model has no part '1.7'"):
-        groups(modules, {"1.7": 1.0})
-    freeze(model, ["0", "1", "2"])
-    with pytest.raises(UserError, match="frozen: no part of the model is left to train"):
+        grouped({"rate_factors": {"1.7": 1.0}})
+    Frozen([model])
+    with pytest.raises(UserError, match="freeze: no part of the model is left to train"):
         groups(modules)
+
+
+@pytest.mark.parametrize("found", MODELS, ids=str)
+def test_levels_are_the_whole_acoustic_model(found):
+    """All but a head of masked prediction, once; so a decay or a freeze leaves nothing out."""
+    acoustic = getattr(found.build(), "acoustic", None)
+    if acoustic is None:  # a language model
+        return
+    parameters = [p for level in acoustic.levels() for part in level for p in part.parameters()]
+    rest = {name.partition(".")[0] for name, p in acoustic.named_parameters() if not any(p is q for q in parameters)}
+    assert rest <= {"pessl"} and len(parameters) == len(set(map(id, parameters)))
+    assert len(acoustic.levels()) > 2
 
 
 def test_frozen_parts_are_in_no_group_and_in_no_checkpoint(tmp_path):
     """One file holds them once, and gives them back whatever a new model began with."""
     model, modules = toy()
-    frozen = freeze(model, ["1"])
+    frozen = Frozen([model[1]])
     assert not [name for name in by_name(model, groups(modules)) if name.startswith("1.")]
     weights = Weights(model, frozen)
     assert weights.state().keys() == {"0.weight", "0.bias", "2.weight", "2.bias"}
-    assert kept(model, frozen) == model.state_dict().keys() - weights.state().keys()
+    assert left_out(model, frozen) == model.state_dict().keys() - weights.state().keys()
     weights.keep(tmp_path / "frozen.safetensors")
 
     other, _ = toy()
-    again = Weights(other, freeze(other, ["1"]))
+    again = Weights(other, Frozen([other[1]]))
     again.keep(tmp_path / "frozen.safetensors")
     again.load(weights.state())
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True))
     with pytest.raises(RuntimeError, match="another model"):
         again.load({"0.weight": torch.zeros(4, 3)})
+
+
+def test_frozen_for_some_steps():
+    """Such parts are in groups and checkpoints from the beginning; what was not to be trained before never is."""
+    model, modules = toy()
+    model[1][0].bias.requires_grad_(False)
+    frozen = Frozen([model[1]], 3)
+    assert by_name(model, groups(modules, later=frozen.later)).keys() == dict(model.named_parameters()).keys() - {
+        "1.0.bias"
+    }
+    assert left_out(model, frozen) == {"1.0.bias"}
+    for done in (0, 2):
+        model.train()
+        frozen.before(done)
+        assert not model[1].training and not model[1][0].weight.requires_grad and model[2].training
+    for _ in range(2):
+        frozen.before(3)
+        assert all(part.training for part in model.modules())
+        assert model[1][0].weight.requires_grad and not model[1][0].bias.requires_grad

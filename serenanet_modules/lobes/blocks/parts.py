@@ -86,6 +86,13 @@ class Encoder(Part):
     shortens = False
     depth = 0
 
+    def levels(self):
+        """Layers from the bottom up, each a list of modules; together they hold the whole encoder.
+
+        By default the encoder is one layer.
+        """
+        return [[self]]
+
     def hidden(self, x, lengths):
         """Output of the last layer (B, T, d_model) before any norm; undefined in the padding."""
         raise ValueError(f"{type(self).__name__} does not show the output of its layers")

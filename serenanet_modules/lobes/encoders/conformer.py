@@ -49,6 +49,14 @@ class ConformerEncoder(Encoder):
         for layer in self.transformer.encoder.layers:
             layer.convolution_module = MaskedConvolution(layer.convolution_module)
 
+    def levels(self):
+        """Its layers; the first has the projection of what goes in, the last the norm."""
+        inner = self.transformer.encoder
+        levels = [[layer] for layer in inner.layers]
+        levels[0].append(self.transformer.custom_src_module)
+        levels[-1].append(inner.norm)
+        return levels
+
     def forward(self, x, lengths, least=None):
         """x (B, T, d_model), lengths (B,) -> `Frames` of the same shape."""
         t = self.transformer  # its own `encode` makes the mask in a way that fixes the batch's size for tracers

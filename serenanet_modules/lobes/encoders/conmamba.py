@@ -91,6 +91,10 @@ class ConMambaEncoder(Streaming, Encoder):
             for _ in range(n_layers)
         )
 
+    def levels(self):
+        """Its layers."""
+        return [[layer] for layer in self.layers]
+
     def forward(self, x, lengths, least=None):
         """x (B, T, d_model), lengths (B,) -> `Frames` of the same shape."""
         inside = padded(x, lengths)

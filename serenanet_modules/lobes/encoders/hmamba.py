@@ -54,6 +54,11 @@ class ChunkedEncoder(Streaming, Encoder):
         """Whether lengths differ from those that went in."""
         return self.read == "chunks"
 
+    def levels(self):
+        """Outer layers, then inner ones; the chunking belongs to the first of these."""
+        first, *rest = self.inner.levels()
+        return [*self.outer.levels(), [self.chunking, *first], *rest]
+
     def forward(self, x, lengths, least=None):
         """x (B, T, d_model), lengths (B,) -> `Frames` of the same shape, or chunks (B, K, d_model) and their counts.
 

@@ -40,6 +40,10 @@ class RotaryTransformerEncoder(Encoder):
         """Its layers, each of which `hidden` can show."""
         return len(self.layers)
 
+    def levels(self):
+        """Its layers; the norm belongs to the last."""
+        return [*([layer] for layer in self.layers[:-1]), [self.layers[-1], self.norm]]
+
     def forward(self, x, lengths, least=None):
         """x (B, T, d_model), lengths (B,) -> `Frames` of the same shape."""
         return Frames(zero_padding(self.norm(self.hidden(x, lengths)), lengths), lengths)

@@ -65,6 +65,11 @@ class HearsSpeech:
         if start is not None:
             _take_weights(built["model"], start, plain, save)
 
+    @classmethod
+    def levels(cls, model):
+        """Those of the acoustic model."""
+        return model.acoustic.levels()
+
     def ready(self, root, splits, start):
         """Make the targets of masked prediction, or find those of the result folder."""
         if self.hparams.pessl is None:
