@@ -66,6 +66,11 @@ class AcousticModel(Part):
         return [[self]]
 
     @property
+    def taken_over(self):
+        """Parts whose weights were learned before and elsewhere, such as a public encoder; by default none."""
+        return []
+
+    @property
     def statistics(self):
         """Buffers by name that are fitted once on training utterances, before the training; by default none."""
         return {}

@@ -91,6 +91,10 @@ class PublicEncoder(nn.Module):
         frames = (found.lengths.view(len(wavs), count) * (inside > 0)).sum(1)
         return Frames(zero_padding(found.x.view(len(wavs), -1, self.d_model), frames), frames)
 
+    def levels(self):
+        """As of `AcousticModel.levels`."""
+        return self.network.levels()
+
     def check(self, shapes):
         """Refuse weights that this encoder cannot take.
 

@@ -63,6 +63,15 @@ class EncodedModel(AcousticModel):
         self.head, self.d_model = head, size if head is None else d_model
         self.frame_seconds, self.most_seconds = encoder.frame_seconds, encoder.most_seconds
 
+    def levels(self):
+        """Those of the encoder."""
+        return self.encoder.levels()
+
+    @property
+    def taken_over(self):
+        """The encoder."""
+        return [self.encoder]
+
     def forward(self, wavs, lengths, conditions=None):
         """wavs (B, S), lengths (B,) int64 samples -> `AcousticOutput`."""
         conditions = conditions or Conditions()

@@ -42,6 +42,18 @@ class Network(nn.Module):
         """Leave out the layers above one, counted from 1, and the norm behind them."""
         self.body.layers = self.body.layers[:layer]
 
+    def ends(self):
+        """Lists of modules: the front, what stands between it and the layers, what stands behind the layers."""
+        raise NotImplementedError
+
+    def levels(self):
+        """As of `AcousticModel.levels`; what stands before and behind the layers belongs to the first and the last."""
+        front, below, above = self.ends()
+        levels = [[layer] for layer in self.body.layers]
+        levels[0].extend(below)
+        levels[-1].extend(above)
+        return [front, *levels]
+
     def renamed(self, name):
         """What a tensor of transformers' name is called here, "" for one that is not needed."""
         for old, new in OLDER.items():

@@ -29,6 +29,11 @@ class W2vBertNetwork(Network):
         self.features = SeamlessFbank(config.feature_projection_input_dim // 2)
         self.projection, self.body, self.size = model.feature_projection, model.encoder, config.hidden_size
 
+    def ends(self):
+        """As of `Network`."""
+        positions = self.body.embed_positions
+        return [self.features, self.projection], [] if positions is None else [positions], []
+
     def forward(self, wavs, lengths):
         """As of `Network`."""
         x, lengths = self.features(wavs, lengths)

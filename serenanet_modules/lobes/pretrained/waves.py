@@ -38,6 +38,11 @@ class WaveNetwork(Network):
         for kernel, stride in reversed(self.steps):
             self.least_samples = (self.least_samples - 1) * stride + kernel
 
+    def ends(self):
+        """As of `Network`."""
+        between, norm = [self.projection, self.body.pos_conv_embed], [self.body.layer_norm]
+        return [self.front], between + norm * (not self.norm_last), norm * self.norm_last
+
     def forward(self, wavs, lengths):
         """As of `Network`."""
         if self.normalises:

@@ -39,6 +39,10 @@ class WhisperNetwork(Network):
         self.most_frames = config.max_source_positions
         self.most_seconds = self.most_frames * FRAME / 16000
 
+    def ends(self):
+        """As of `Network`."""
+        return [self.features, self.front], [], [self.body.layer_norm]
+
     def forward(self, wavs, lengths):
         """As of `Network`."""
         frames = -(-lengths // FRAME)

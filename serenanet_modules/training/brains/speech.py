@@ -70,6 +70,11 @@ class HearsSpeech:
         """Those of the acoustic model."""
         return model.acoustic.levels()
 
+    @classmethod
+    def loaded(cls, model, save):
+        """Those of the parts that the acoustic model has taken over."""
+        return [p for part in model.acoustic.taken_over for p in part.parameters()]
+
     def ready(self, root, splits, start):
         """Make the targets of masked prediction, or find those of the result folder."""
         if self.hparams.pessl is None:
