@@ -49,6 +49,15 @@ class Batch:
             setattr(self, name, getattr(self, name).to(device, non_blocking=True))
         return self
 
+    @property
+    def weights(self):
+        """Of the utterances, (B,)."""
+        return self.wavs.new_tensor([u.weight for u in self.utterances])
+
+    def mean(self, losses):
+        """The mean over the utterances of their losses (B,), each times the utterance's weight."""
+        return (losses * self.weights).mean()
+
     def part(self, start, stop):
         """Some of the utterances, padded to the longest of them, with the whole batch's plan."""
         wav_lengths, label_lengths = self.wav_lengths[start:stop], self.label_lengths[start:stop]

@@ -22,6 +22,7 @@ SPLIT_WORDS = {
     **dict.fromkeys(("test", "eval"), "test"),
 }
 NO_NAMES = ("", "manifest", "set", "data", "split")  # what follows a split's word in a file's name and is no set's name
+KINDS = {**dict.fromkeys(("start", "end", "duration"), " of seconds"), "weight": " from 0"}
 ROOT = re.compile(r"\$\{data_root\}|\$data_root|\{data_root\}")
 
 
@@ -106,6 +107,8 @@ def _file(file, locale, root, shares, seed, needs_text):
             split,
             row.get("phonemes"),
             *span,
+            1.0 if (weight := _number(row, "weight")) is None else weight,
+            row.get("labelled_by"),
         )
         for name, path, row, split, span in zip(names, paths, rows, splits, spans, strict=True)
     ]
@@ -129,7 +132,7 @@ def _name(path, root, start, end):
 
 def _span(row):
     """Start and end in seconds; with a start but no end, the duration counts."""
-    start, end, duration = (_seconds(row, column) for column in ("start", "end", "duration"))
+    start, end, duration = (_number(row, column) for column in ("start", "end", "duration"))
     if end is None and start is not None and duration is not None:
         end = start + duration
     if end is not None and end <= (start or 0):
@@ -137,7 +140,7 @@ def _span(row):
     return start or 0.0, end
 
 
-def _seconds(row, column):
+def _number(row, column):
     text = row.get(column)
     if not text:
         return None
@@ -146,7 +149,7 @@ def _seconds(row, column):
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value >= 0):
-        raise UserError(f"{row.where}: {column} is {text!r}, it must be a number of seconds.")
+        raise UserError(f"{row.where}: {column} is {text!r}, it must be a number{KINDS[column]}.")
     return value
 
 

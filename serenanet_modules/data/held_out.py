@@ -31,7 +31,7 @@ class HeldOut:
         self.recordings, self.ids, self.speakers, self.sentences = set(), set(), set(), set()
         for candidate, text in rows:
             self.recordings.add(os.path.realpath(candidate.path))
-            self.ids |= {candidate.id, candidate.path.stem}
+            self.ids |= _names(candidate)
             self.speakers.add(candidate.speaker)
             self.sentences.add(text)
         self.speakers.discard("")
@@ -59,8 +59,13 @@ class HeldOut:
         """What they share with an utterance of this normalised text: recording, id, speaker, sentence, or ""."""
         if os.path.realpath(candidate.path) in self.recordings:
             return "recording"
-        if not self.ids.isdisjoint((candidate.id, candidate.path.stem)):
+        if not self.ids.isdisjoint(_names(candidate)):
             return "id"
         if candidate.speaker in self.speakers:
             return "speaker"
         return "sentence" if text in self.sentences else ""
+
+
+def _names(candidate):
+    """Its id, also without the corpus that pooling puts before one that is there twice, and its file's name."""
+    return {candidate.id, candidate.id.rpartition("/")[2], candidate.path.stem}

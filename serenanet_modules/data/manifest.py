@@ -3,7 +3,7 @@
 import csv
 import math
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 from serenanet_modules.errors import UserError
@@ -45,7 +45,7 @@ class Candidate:
     Raises
     ------
     ValueError
-        For an unknown split, or a segment that ends before it starts.
+        For an unknown split, a segment that ends before it starts, or a weight that is none.
     """
 
     id: str
@@ -57,9 +57,12 @@ class Candidate:
     phonemes: str = ""  # space-separated, "|" between words, where the corpus has them
     start: float = 0.0  # seconds into the recording
     end: float | None = None  # seconds; None is the recording's end
+    weight: float = 1.0  # of a training utterance's loss
+    labelled_by: str = ""  # the model that wrote the text, "" for people
 
     def __post_init__(self):
         check_split(self.split)
+        check_weight(self.weight)
         if not 0 <= self.start < (math.inf if self.end is None else self.end):
             raise ValueError(f"the segment from {self.start} s to {self.end} s is none")
 
@@ -76,7 +79,8 @@ class Utterance:
     Raises
     ------
     ValueError
-        Where a field cannot be: no id, no path, an unknown split, a duration that is not positive.
+        Where a field cannot be: no id, no path, an unknown split, a duration that is not positive, a weight that is
+        none.
 
     Examples
     --------
@@ -94,9 +98,12 @@ class Utterance:
     speaker: str
     locale: str
     split: str
+    weight: float = 1.0  # of a training utterance's loss
+    labelled_by: str = ""  # the model that wrote the text, "" for people
 
     def __post_init__(self):
         check_split(self.split)
+        check_weight(self.weight)
         for name in ("id", "path"):
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty")
@@ -105,6 +112,7 @@ class Utterance:
 
 
 COLUMNS = tuple(field.name for field in fields(Utterance))
+NEEDED = tuple(field.name for field in fields(Utterance) if field.default is MISSING)
 
 
 def write_manifest(path, utterances):
@@ -159,16 +167,18 @@ def read_manifest(path, split=None):
 
 
 def _rows(reader, path):
-    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    there = [name for name in COLUMNS if name in (reader.fieldnames or ())]
+    missing = [name for name in NEEDED if name not in there]
     if missing:
         raise UserError(f"{path}: line 1 lacks the column(s) {', '.join(missing)}.")
     seen = set()
     for row in reader:
-        values = {name: row[name] for name in COLUMNS}
+        values = {name: row[name] for name in there}
         try:
             if None in values.values():
                 raise ValueError("the line has too few columns")
-            utterance = Utterance(**{**values, "duration": float(values["duration"])})
+            numbers = {name: float(values[name]) for name in ("duration", "weight") if name in values}
+            utterance = Utterance(**{**values, **numbers})
         except ValueError as error:
             raise UserError(f"{path}: line {reader.line_num}: {error}.") from None
         _check_new(utterance.id, seen, f"{path}: line {reader.line_num}")
@@ -179,6 +189,12 @@ def check_split(split):
     """Raise a ValueError unless this is train, dev, test, or a dev or test set with a name."""
     if not re.fullmatch(r"train|(dev|test)(-[\w.-]+)?", split):
         raise ValueError(f"split is {split!r}, it must be one of {', '.join(SPLITS)}, dev-NAME and test-NAME")
+
+
+def check_weight(weight):
+    """Raise a ValueError unless this is a number from 0."""
+    if not 0 <= weight < math.inf:
+        raise ValueError(f"weight is {weight}, it must be a number from 0")
 
 
 def _check_new(name, seen, where):

@@ -29,6 +29,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from serenanet_modules.data.audio import SILENCE
+from serenanet_modules.data.held_out import HeldOut
 from serenanet_modules.data.listening import Clip, glance, hear
 from serenanet_modules.data.manifest import Utterance, role, write_manifest
 from serenanet_modules.data.summary import SUMMARY, in_words, read_summary, rejected, summarise, table
@@ -77,7 +78,8 @@ def prepare(candidates, folder, settings=None, jobs=None, progress=True):
     Rejected from every split: a clip that is missing, undecodable, truncated, empty or not finite, a
     segment outside its recording, and the second of two with one id (test goes before dev, dev
     before train). Rejected from train only: empty text after normalisation, silent, too short, too
-    long, too short for its text. A dev or test utterance without text stays: whatever is recognised
+    long, too short for its text, of weight 0; and what a model has labelled where dev or test has its
+    recording, id, speaker or sentence. A dev or test utterance without text stays: whatever is recognised
     in it counts as insertions.
 
     Parameters
@@ -143,6 +145,12 @@ def inspect(candidates, settings=None, decode=False, jobs=None, progress=True):
     return [_judged(clip, settings) for clip in clips]
 
 
+def trainable(candidates, settings):
+    """The training candidates that nothing keeps from it but, perhaps, their audio."""
+    clips = _normalised(_in_precedence(candidates), settings)
+    return [clip.candidate for clip in clips if clip.candidate.split == "train" and not clip.reason]
+
+
 def written(candidates):
     """Yield the normalised text of each candidate."""
     rules = {locale: normaliser(locale) for locale in {c.locale for c in candidates}}
@@ -181,6 +189,7 @@ def _fingerprints(candidates, settings):
         clip += (c.start, c.end) if c.is_segment else ()
         tags.append(hashlib.sha256(repr(clip).encode()).hexdigest()[:10])
         row = (tags[-1], c.text, c.speaker, c.locale, c.split, c.phonemes)
+        row += (c.weight, c.labelled_by) if c.labelled_by or c.weight != 1 else ()
         digest.update(repr(row).encode())
     return digest.hexdigest(), tags
 
@@ -214,16 +223,28 @@ def _utterance_count(summary):
 def _normalised(candidates, settings, audio=None, tags=None):
     """Normalise the texts, and reject what needs no listening."""
     kept = {c.id: i for i, c in reversed(list(enumerate(candidates)))}
-    clips = []
-    for i, (c, text) in enumerate(zip(candidates, written(candidates), strict=True)):
+    texts, clips = list(written(candidates)), []
+    held_out = _held_out(candidates, texts)
+    for i, (c, text) in enumerate(zip(candidates, texts, strict=True)):
         flac = tags and audio / tags[i][:2] / f"{_plain(c.path.stem)}-{tags[i]}.flac"
         clip = Clip(c, text, flac)
         if kept[c.id] != i:
             clip = clip.rejected("duplicate id", f"the one in {candidates[kept[c.id]].split} is kept")
         elif settings.needs_text and c.split == "train" and not clip.text:
             clip = clip.rejected("empty text", f"the sentence is {c.text!r}")
+        elif c.split == "train" and not c.weight:
+            clip = clip.rejected("weight 0")
+        elif c.split == "train" and c.labelled_by and (shared := held_out.has(c, text)):
+            clip = clip.rejected(f"{shared} of dev or test", f"labelled by {c.labelled_by}")
         clips.append(clip)
     return clips
+
+
+def _held_out(candidates, texts):
+    """Dev and test, which what a model has labelled must not come from; nothing where no model has."""
+    if not any(c.labelled_by for c in candidates):
+        return HeldOut(())
+    return HeldOut((c, text) for c, text in zip(candidates, texts, strict=True) if role(c.split) != "train")
 
 
 def _plain(stem):
@@ -291,7 +312,8 @@ def _utterances(clips, target, settings, progress):
         c = clip.candidate
         phonemes = c.phonemes or (spoken(clip.text, c.locale) if spoken else "")
         path = clip.flac if clip.flac == c.path else os.path.relpath(clip.flac, target)
-        yield Utterance(c.id, str(path), clip.duration, clip.text, phonemes, c.speaker, c.locale, c.split)
+        about = (c.speaker, c.locale, c.split, c.weight if c.split == "train" else 1.0, c.labelled_by)
+        yield Utterance(c.id, str(path), clip.duration, clip.text, phonemes, *about)
 
 
 def _phonemiser(locales):

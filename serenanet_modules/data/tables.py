@@ -26,6 +26,8 @@ COLUMNS = {  # what a column is for, and its names: the first that is there coun
     "end": ("end",),
     "duration": ("duration",),
     "phonemes": ("phonemes",),
+    "weight": ("weight",),
+    "labelled_by": ("labelled_by",),
 }
 KNOWN = frozenset(name for names in COLUMNS.values() for name in names)
 AS_WRITTEN = ("path", "text")  # columns whose white space counts, or is the normaliser's

@@ -145,7 +145,7 @@ class Searches:
         if lm != "auto":
             return given_language_model(lm)
         path = self.folder / "save" / "lm.arpa"
-        texts = [u.text for u in self.train]
+        texts = [u.text for u in self.train if not u.labelled_by] or [u.text for u in self.train]
         if "lm_tool" not in self.chosen:
             order = self.hparams.lm_order
             self.chosen["lm_tool"] = distributed.main_first(lambda: ngram.estimate(texts, order, path))

@@ -4,6 +4,7 @@ All processes ask a source in this order: `check` of what is named, `look` at it
 """
 
 import random
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from serenanet_modules.data import corpora
 from serenanet_modules.data.asked import candidates
 from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader
 from serenanet_modules.data.manifest import SPLITS, read_manifest, role
-from serenanet_modules.data.preparation import Settings, prepare, spoken, written
+from serenanet_modules.data.preparation import Settings, prepare, spoken, trainable, written
 from serenanet_modules.data.sentences import Sentences, fingerprint, read_sentences
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.errors import UserError
@@ -74,12 +75,14 @@ class Speech(Source):
         distributed.main_first(self._look)
 
     def _look(self):
-        self._candidates = self.recipe.candidates(self.plain, self.task.needs_text)
+        found = self.recipe.candidates(self.plain, self.task.needs_text)
+        weight = self.plain.get("pseudo_weight", 1.0)
+        self._candidates = [replace(c, weight=weight * c.weight) if c.labelled_by else c for c in found]
         for split in {"train", "dev"} - {role(c.split) for c in self._candidates}:
             raise UserError(
                 f"{self.plain['data_folder']}: the list of {split} is empty; a training needs train and dev"
             )
-        train = [c for c in self._candidates if c.split == "train"]
+        train = trainable(self._candidates, self._settings)
         say = spoken if self.task.needs_phonemes(self.plain) else written
         self.learned = self.task.learn(self.plain, self.where, say(train), self.save)
 
@@ -88,13 +91,15 @@ class Speech(Source):
         self._prepared = distributed.main_first(self._prepare)
         return self.root.name
 
+    @property
+    def _settings(self):
+        rules = {name: value for name, value in self.plain["preparation"].items() if name != "jobs"}
+        return Settings(**rules, phonemes=self.task.needs_phonemes(self.plain), needs_text=self.task.needs_text)
+
     def _prepare(self):
-        options = dict(self.plain["preparation"])
-        jobs = options.pop("jobs")
-        phonemes = self.task.needs_phonemes(self.plain)
-        settings = Settings(**options, phonemes=phonemes, needs_text=self.task.needs_text)
         candidates, self._candidates = self._candidates, None  # which a large corpus has many of
-        return prepare(candidates, self.plain["prepared_folder"], settings, jobs)
+        jobs = self.plain["preparation"]["jobs"]
+        return prepare(candidates, self.plain["prepared_folder"], self._settings, jobs)
 
     @property
     def root(self):
@@ -103,9 +108,11 @@ class Speech(Source):
 
     @cached_property
     def splits(self):
-        """Utterances by role: train, dev, test."""
+        """Utterances by role: train, dev, test; the mean of train's weights is made 1."""
         rows = read_manifest(self._prepared.manifest)
-        return {name: [u for u in rows if role(u.split) == name] for name in SPLITS}
+        splits = {name: [u for u in rows if role(u.split) == name] for name in SPLITS}
+        mean = sum(u.weight for u in splits["train"]) / len(splits["train"])
+        return splits | {"train": [replace(u, weight=u.weight / mean) for u in splits["train"]]}
 
     def about(self):
         """Entries of result.json."""

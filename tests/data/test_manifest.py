@@ -5,20 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from serenanet_modules.data.manifest import COLUMNS, Candidate, Utterance, read_manifest, write_manifest
+from serenanet_modules.data.manifest import NEEDED, Candidate, Utterance, read_manifest, write_manifest
 from serenanet_modules.errors import UserError
 
 FIRST = Utterance("u1", "audio/u1.flac", 16001 / 16000, 'ng\'ombe, "wa" $x', "", "s", "sw", "train")
 SECOND = Utterance("u2", "audio/u2.flac", 0.7, "", "ŋ o m b e | w a", "s2", "sw", "test")
+THIRD = dataclasses.replace(FIRST, id="u3", weight=0.3, labelled_by="sw/serenanet/1986")
 
 
 def lines(*rows):
-    return "\n".join([",".join(COLUMNS), *rows]) + "\n"
+    return "\n".join([",".join(NEEDED), *rows]) + "\n"
 
 
 def test_round_trip_is_exact(tmp_path):
-    write_manifest(tmp_path / "m.csv", [FIRST, SECOND])
-    assert read_manifest(tmp_path / "m.csv") == [FIRST, SECOND]
+    write_manifest(tmp_path / "m.csv", [FIRST, SECOND, THIRD])
+    assert read_manifest(tmp_path / "m.csv") == [FIRST, SECOND, THIRD]
     assert read_manifest(tmp_path / "m.csv", "test") == [SECOND]
     assert read_manifest(tmp_path / "m.csv", "dev") == []
 
@@ -27,6 +28,13 @@ def test_writing_a_repeated_id_leaves_no_file(tmp_path):
     with pytest.raises(UserError, match="'u1' is there twice"):
         write_manifest(tmp_path / "m.csv", [FIRST, FIRST])
     assert not list(tmp_path.iterdir())
+
+
+def test_columns_that_need_not_be_there(tmp_path):
+    """A weight is 1, and people wrote the text."""
+    (tmp_path / "m.csv").write_text(lines("u1,a.flac,1,t,,s,sw,train"))
+    (row,) = read_manifest(tmp_path / "m.csv")
+    assert (row.weight, row.labelled_by) == (1.0, "")
 
 
 @pytest.mark.parametrize(
@@ -39,6 +47,10 @@ def test_writing_a_repeated_id_leaves_no_file(tmp_path):
         (lines("u1,a.flac,nan,t,,s,sw,train"), "line 2: .*positive"),
         (lines("u1,a.flac,1,t,,s,sw,valid"), "line 2: split is 'valid'"),
         (lines("u1,a.flac,1,t,,s,sw"), "line 2: .*too few columns"),
+        (
+            lines("u1,a.flac,1,t,,s,sw,train").replace("split", "split,weight").replace("train", "train,-1"),
+            "weight is -1",
+        ),
         (lines(",a.flac,1,t,,s,sw,dev"), "line 2: id is empty"),
         (lines(*["u1,a.flac,1,t,,s,sw,dev"] * 2), "line 3: the id 'u1' is there twice"),
     ],

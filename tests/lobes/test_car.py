@@ -58,7 +58,10 @@ def test_divergence_from_the_decoder():
     p, q = (torch.randn(2, 6, 5).log_softmax(-1) for _ in range(2))
     rows = torch.cat([p[0], p[1, :2]]), torch.cat([q[0], q[1, :2]])
     want = torch.nn.functional.kl_div(rows[1], rows[0], log_target=True, reduction="batchmean")
-    torch.testing.assert_close(divergence(p, q, lengths), want)
-    assert divergence(p, p, lengths) == 0 and want > 0
+    alike = torch.ones(2)
+    torch.testing.assert_close(divergence(p, q, lengths, alike), want)
+    assert divergence(p, p, lengths, alike) == 0 and want > 0
     p[1, 2:] = q[1, 2:] = float("nan")
-    torch.testing.assert_close(divergence(p, q, lengths), want)
+    torch.testing.assert_close(divergence(p, q, lengths, alike), want)
+    twice = divergence(p[[0, 1, 1]], q[[0, 1, 1]], lengths[[0, 1, 1]], torch.ones(3))
+    torch.testing.assert_close(divergence(p, q, lengths, torch.tensor([2 / 3, 4 / 3])), twice)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from serenanet_modules.data.batching import Utterances
+from serenanet_modules.training.brains import recogniser, speech
 from serenanet_modules.training.brains.ctc import CTCBrain
 from serenanet_modules.training.brains.recogniser import RecogniserBrain
 from serenanet_modules.training.loop import RecipeBrain
@@ -182,3 +183,10 @@ def children(pid):
     """Processes that a process has started, in order."""
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
         return [int(child) for child in file.read().split()]
+
+
+def indifferent(folder):
+    """Let what is fitted before a training not depend on how often a sentence is in it: statistics and units."""
+    train_units = recogniser.train_units
+    recogniser.train_units = lambda kind, texts, size: train_units(kind, sorted(set(texts)), size)
+    speech._fit = lambda acoustic, source, seed: None

@@ -46,10 +46,10 @@ class CTCBrain(RecogniserBrain):
         losses = {"ctc": self._ctc(outputs.decoder, outputs, batch, feasible)}
         total = h.ctc_weight * losses["ctc"]
         if outputs.prediction is not None:
-            losses["pessl"] = outputs.prediction.loss.mean()
+            losses["pessl"] = batch.mean(outputs.prediction.loss)
             total = total + h.pessl_weight * losses["pessl"]
         if outputs.car is not None:
-            losses["car_kl"] = divergence(outputs.decoder.detach(), outputs.car, outputs.lengths)
+            losses["car_kl"] = divergence(outputs.decoder.detach(), outputs.car, outputs.lengths, batch.weights)
             total = total + h.car_weight * losses["car_kl"]
             if h.car_ctc_weight:
                 losses["car_ctc"] = self._ctc(outputs.car, outputs, batch, feasible)
@@ -60,14 +60,14 @@ class CTCBrain(RecogniserBrain):
         return {"loss": total, **losses}
 
     def _ctc(self, log_probs, outputs, batch, feasible):
-        """Mean over utterances of -log p(labels) per label; infeasible utterances count 0."""
+        """Weighted mean over utterances of -log p(labels) per label; infeasible utterances count 0."""
         # without labels its loss is finite: the gradient of an infinite one is not a number, even times 0
         label_lengths = torch.where(feasible, batch.label_lengths, 0)
         per_utterance = ctc_per_utterance(log_probs, outputs.lengths, batch.labels, label_lengths, self.units.blank_id)
         per_utterance = torch.where(feasible, per_utterance, 0.0)
         finite = torch.isfinite(per_utterance).tolist()
         self.suspect([u.id for u, ok in zip(batch.utterances, finite, strict=True) if not ok])
-        return per_utterance.mean()
+        return batch.mean(per_utterance)
 
     @cached_property
     def dev_decoders(self):
@@ -127,8 +127,12 @@ def frames_needed(labels, label_lengths):
     return label_lengths + repeats.sum(1)
 
 
-def divergence(reference, log_probs, lengths):
-    """KL(reference ‖ log_probs), both (B, T, V) log-probabilities, mean over valid frames."""
+def divergence(reference, log_probs, lengths, weights):
+    """KL(reference ‖ log_probs), both (B, T, V) log-probabilities, mean over valid frames.
+
+    An utterance of weight 2 (``weights`` is (B,)) counts as two of the batch would.
+    """
     valid = valid_mask(lengths, log_probs.shape[1])
     kl = (reference.exp() * (reference - log_probs)).sum(-1)
-    return kl.masked_select(valid).mean()
+    frames = weights.unsqueeze(1).expand_as(kl)
+    return (kl * frames).masked_select(valid).mean() * (weights.mean() / frames.masked_select(valid).mean())

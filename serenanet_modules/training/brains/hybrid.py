@@ -46,7 +46,7 @@ class HybridBrain(CTCBrain):
         losses = super().compute_objectives(outputs, batch, stage)
         h, count = self.hparams, batch.label_lengths + 1
         summed, right = label_loss(outputs.attention, batch.labels, batch.label_lengths, h.label_smoothing)
-        loss = (summed / count).mean()
+        loss = batch.mean(summed / count)
         losses["loss"] = losses["loss"] + (1 - h.ctc_weight) * loss
         return {**losses, "attention": loss, "accuracy": 100 * (right / count).mean()}
 

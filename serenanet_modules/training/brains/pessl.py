@@ -59,7 +59,7 @@ class PESSLBrain(HearsSpeech, RecipeBrain):
 
     def compute_objectives(self, outputs, batch, stage):
         """Named losses, each a mean over the batch's utterances; ``accuracy`` in percent is reported, not minimised."""
-        losses = {"pessl": outputs.prediction.loss.mean()}
+        losses = {"pessl": batch.mean(outputs.prediction.loss)}
         total = losses["pessl"]
         for name, value in outputs.extras.regularisers.items():
             losses[name] = value
