@@ -1,12 +1,12 @@
 """Causal depthwise convolution with causal_conv1d's names, arguments and results, on any device."""
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
 from serenanet_modules.ops import cpp
+from serenanet_modules.ops.arguments import check_devices, check_shapes
 from serenanet_modules.ops.backends import choose
-from serenanet_modules.ops.conv import check, check_devices, check_shape, is_channel_last, precision
+from serenanet_modules.ops.conv import check, is_channel_last, precision
 from serenanet_modules.ops.cpp import conv as cpp_conv
 from serenanet_modules.ops.fused import conv as fused_conv
 from serenanet_modules.ops.plain import conv as plain_conv
@@ -74,14 +74,12 @@ def causal_conv1d_fn(
     check(x, weight, bias, activation)
     batch, channels, length = x.shape
     left = weight.shape[1] - 1
-    if seq_idx is not None:
-        if initial_states is not None or return_final_states:
-            raise ValueError("seq_idx excludes initial_states and return_final_states: sequences begin within x.")
-        check_shape("seq_idx", seq_idx, (batch, length))
-    for name, states in (("initial_states", initial_states), ("final_states_out", final_states_out)):
-        if states is not None:
-            check_shape(name, states, (batch, channels, left))
-    check_devices(x, seq_idx=seq_idx, initial_states=initial_states, final_states_out=final_states_out)
+    if seq_idx is not None and (initial_states is not None or return_final_states):
+        raise ValueError("seq_idx excludes initial_states and return_final_states: sequences begin within x.")
+    wanted = {"initial_states": initial_states, "final_states_out": final_states_out}
+    wanted = {name: (states, (batch, channels, left)) for name, states in wanted.items()}
+    check_shapes({"seq_idx": (seq_idx, (batch, length)), **wanted})
+    check_devices("x", x.device, seq_idx=seq_idx, initial_states=initial_states, final_states_out=final_states_out)
     run = convolution("causal_conv1d_fn", backend, x, weight, seq_idx, causal=True)
     y = run(x, weight, bias, initial_states, seq_idx, left, activation is not None)
     if not return_final_states:
@@ -100,15 +98,11 @@ def convolution(op, backend, x, weight, seq_idx=None, *, causal):
             return f"its kernels take seq_idx with channels divisible by 8, not {x.shape[1]}"
         return fused_conv.why_not(x, weight.shape[1])
 
-    reasons = {"fused": fused, "cpp": lambda: _cpp_why_not(x.device.type), "torch": lambda: None}
+    reasons = {"fused": fused, "cpp": lambda: cpp.why_not_for(x), "torch": lambda: None}
     backends = {"fused": fused_conv.conv, "cpp": cpp_conv.conv, "torch": plain_conv.conv}
     run = backends[choose(op, backend, reasons)]
     channel_last = seq_idx is not None or is_channel_last(x)
     return lambda *arguments: run(*arguments, channel_last)
-
-
-def _cpp_why_not(device):
-    return cpp.why_not() if device == "cpu" else f"its kernels need tensors on the CPU, not on {device!r}"
 
 
 def _final_states(x, initial, size):
@@ -180,7 +174,7 @@ def causal_conv1d_update(
     _check_window(x, conv_state, weight, cache_seqlens, conv_state_indices)
     reasons = {
         "fused": lambda: fused_conv.why_not(x, weight.shape[1]),
-        "cpp": lambda: _cpp_why_not(x.device.type),
+        "cpp": lambda: cpp.why_not_for(x),
         "torch": lambda: None,
     }
     chosen = choose("causal_conv1d_update", backend, reasons)
@@ -198,23 +192,18 @@ def _check_window(x, conv_state, weight, cache_seqlens, conv_state_indices):
         raise ValueError(f"conv_state has shape {tuple(conv_state.shape)}; it must be {wanted}.")
     if conv_state.dtype != x.dtype:
         raise ValueError(f"conv_state has dtype {conv_state.dtype}; it must be that of x, {x.dtype}.")
-    for name, tensor in (("cache_seqlens", cache_seqlens), ("conv_state_indices", conv_state_indices)):
-        if tensor is not None:
-            check_shape(name, tensor, (batch,))
-    check_devices(x, conv_state=conv_state, cache_seqlens=cache_seqlens, conv_state_indices=conv_state_indices)
+    integers = {"cache_seqlens": cache_seqlens, "conv_state_indices": conv_state_indices}
+    check_shapes({name: (tensor, (batch,)) for name, tensor in integers.items()})
+    check_devices("x", x.device, conv_state=conv_state, **integers)
 
 
-@torch.library.custom_op("serenanet::conv_update", mutates_args=("conv_state",))
-def _update(
-    x: Tensor,
-    conv_state: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    cache_seqlens: Tensor | None,
-    conv_state_indices: Tensor | None,
-    silu: bool,
-    native: bool,
-) -> Tensor:
+@torch.library.custom_op(
+    "serenanet::conv_update",
+    mutates_args=("conv_state",),
+    schema="(Tensor x, Tensor(a!) conv_state, Tensor weight, Tensor? bias, Tensor? cache_seqlens, "
+    "Tensor? conv_state_indices, bool silu, bool native) -> Tensor",
+)
+def _update(x, conv_state, weight, bias, cache_seqlens, conv_state_indices, silu, native):
     dtype = precision(x)
     owned = None if conv_state_indices is None else conv_state_indices.long()
     state = conv_state if owned is None else conv_state[owned.clamp(min=0)]

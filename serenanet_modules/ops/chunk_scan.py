@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from serenanet_modules.ops import cpp
+from serenanet_modules.ops.arguments import check_devices, check_shapes, describe
 from serenanet_modules.ops.backends import choose
 from serenanet_modules.ops.cpp import ssd as cpp_ssd
 from serenanet_modules.ops.fused import ssd as fused_ssd
@@ -122,7 +123,7 @@ def mamba_chunk_scan_combined(
     tensor([1., 2., 3., 1.])
     """
     _check(x, dt, A, B, C, chunk_size, D, z, dt_bias, initial_states, seq_idx)
-    reasons = {"fused": lambda: fused_ssd.why_not(x), "cpp": lambda: _cpp_why_not(x), "torch": lambda: None}
+    reasons = {"fused": lambda: fused_ssd.why_not(x), "cpp": lambda: cpp.why_not_for(x), "torch": lambda: None}
     name = choose("mamba_chunk_scan_combined", backend, reasons)
     run = {"fused": fused_ssd.scan, "cpp": _cpp, "torch": _plain}[name]
     runs = None if seq_idx is None else _changes(seq_idx).cumsum(1)
@@ -143,12 +144,12 @@ def mamba_chunk_scan_combined(
 
 def _check(x, dt, A, B, C, chunk_size, D, z, dt_bias, initial_states, seq_idx):
     if x.dim() != 4 or not x.is_floating_point() or 0 in x.shape[2:]:
-        raise ValueError(f"x must be real and of shape (batch, length, heads, channels); got {_describe(x)}.")
+        raise ValueError(f"x must be real and of shape (batch, length, heads, channels); got {describe(x)}.")
     batch, length, heads, channels = x.shape
     if B.dim() != 4 or B.shape[:2] != x.shape[:2] or 0 in B.shape[2:] or heads % B.shape[2]:
         raise ValueError(
             f"B must be of shape ({batch}, {length}, groups, states) with groups that divide {heads} heads; "
-            f"got {_describe(B)}."
+            f"got {describe(B)}."
         )
     wanted = {
         "dt": (dt, x.shape[:3]),
@@ -160,16 +161,13 @@ def _check(x, dt, A, B, C, chunk_size, D, z, dt_bias, initial_states, seq_idx):
         "initial_states": (initial_states, (batch, heads, channels, B.shape[3])),
         "seq_idx": (seq_idx, (batch, length)),
     }
-    for name, (tensor, shape) in wanted.items():
-        if tensor is not None and tensor.shape != shape:
-            raise ValueError(f"{name} must be of shape {tuple(shape)}; got {_describe(tensor)}.")
+    check_shapes(wanted)
+    for name, (tensor, _) in wanted.items():
         if tensor is not None and tensor.is_floating_point() == (name == "seq_idx"):
             raise ValueError(
                 f"{name} must be of {'an integer' if name == 'seq_idx' else 'a real'} dtype; got {tensor.dtype}."
             )
-    for name, (tensor, _) in {**wanted, "B": (B, 0)}.items():
-        if tensor is not None and tensor.device != x.device:
-            raise ValueError(f"{name} must be on the device of x, {x.device}; it is on {tensor.device}.")
+    check_devices("x", x.device, B=B, **{name: tensor for name, (tensor, _) in wanted.items()})
     if chunk_size < 1:
         raise ValueError(f"chunk_size must be at least 1; got {chunk_size}.")
 
@@ -178,23 +176,13 @@ def _check_packing(x, seq_idx, cu_seqlens):
     if cu_seqlens is None:
         raise ValueError("return_varlen_states needs cu_seqlens, the boundaries of the packed sequences; got None.")
     if cu_seqlens.dim() != 1 or len(cu_seqlens) < 1 or cu_seqlens.is_floating_point():
-        raise ValueError(f"cu_seqlens must be integers of shape (sequences + 1,); got {_describe(cu_seqlens)}.")
+        raise ValueError(f"cu_seqlens must be integers of shape (sequences + 1,); got {describe(cu_seqlens)}.")
     if len(x) != 1:
         raise ValueError(f"return_varlen_states needs a batch of one row that holds all sequences; got {len(x)} rows.")
     if seq_idx is None and len(cu_seqlens) > 2:
         raise ValueError(
             f"{len(cu_seqlens) - 1} packed sequences need seq_idx, which keeps their states apart; got None."
         )
-
-
-def _describe(tensor):
-    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
-
-
-def _cpp_why_not(x):
-    if x.device.type != "cpu":
-        return f"it runs on the CPU, and the tensors are on {x.device}"
-    return cpp.why_not()
 
 
 def _cpp(x, dt, A, B, C, chunk_size, *options):

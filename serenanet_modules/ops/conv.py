@@ -8,6 +8,7 @@ backward function; `register` makes them an operation that `torch.compile` and `
 
 import torch
 
+from serenanet_modules.ops.arguments import check_devices, check_shapes
 from serenanet_modules.ops.observers import bare
 
 ARGUMENTS = """
@@ -120,19 +121,5 @@ def check(x, weight, bias=None, activation=None, *, steps=True):
         raise ValueError(f"x has dtype {x.dtype}; it must be a floating-point type.")
     if weight.dim() != 2 or weight.shape[0] != x.shape[1] or weight.shape[1] == 0:
         raise ValueError(f"weight has shape {tuple(weight.shape)}; it must be (D, W) with D = {x.shape[1]}, W > 0.")
-    if bias is not None:
-        check_shape("bias", bias, (x.shape[1],))
-    check_devices(x, weight=weight, bias=bias)
-
-
-def check_shape(name, tensor, shape):
-    """Raise ValueError if a tensor has another shape."""
-    if tensor.shape != shape:
-        raise ValueError(f"{name} has shape {tuple(tensor.shape)}; it must be {tuple(shape)}.")
-
-
-def check_devices(x, **others):
-    """Raise ValueError if a tensor is on another device than x."""
-    for name, tensor in others.items():
-        if tensor is not None and tensor.device != x.device:
-            raise ValueError(f"{name} is on {tensor.device}; it must be where x is, on {x.device}.")
+    check_shapes({"bias": (bias, (x.shape[1],))})
+    check_devices("x", x.device, weight=weight, bias=bias)

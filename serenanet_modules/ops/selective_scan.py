@@ -3,6 +3,7 @@
 import torch
 
 from serenanet_modules.ops import cpp
+from serenanet_modules.ops.arguments import check_devices, check_shapes, describe
 from serenanet_modules.ops.backends import choose
 from serenanet_modules.ops.cpp import scan as cpp_scan
 from serenanet_modules.ops.fused import scan as fused_scan
@@ -105,7 +106,7 @@ def selective_scan_fn(
         backend,
         {
             "fused": lambda: fused_scan.why_not(u, A, B, C, return_last_state and wants_gradients(*core)),
-            "cpp": lambda: _cpp_why_not(u, A),
+            "cpp": lambda: "it has no complex numbers" if A.is_complex() else cpp.why_not_for(u),
             "torch": lambda: None,
         },
     )
@@ -119,50 +120,37 @@ def selective_scan_fn(
 
 def _check(u, delta, A, B, C, D, z, delta_bias, initial_state):
     if u.dim() != 3 or not u.is_floating_point():
-        raise ValueError(f"u must be real and of shape (batch, channels, length); got {_describe(u)}.")
+        raise ValueError(f"u must be real and of shape (batch, channels, length); got {describe(u)}.")
     if A.dim() != 2 or A.shape[0] != u.shape[1] or A.shape[1] < 1:
-        raise ValueError(f"A must be of shape (channels, states) with {u.shape[1]} channels; got {_describe(A)}.")
+        raise ValueError(f"A must be of shape (channels, states) with {u.shape[1]} channels; got {describe(A)}.")
     (batch, channels, length), states = u.shape, A.shape[1]
     wanted = {
         "delta": (delta, u.shape),
         "z": (z, u.shape),
         "D": (D, (channels,)),
         "delta_bias": (delta_bias, (channels,)),
+        "initial_state": (initial_state, (batch, channels, states)),
     }
-    wanted["initial_state"] = (initial_state, (batch, channels, states))
-    for name, (tensor, shape) in wanted.items():
-        if tensor is not None and tensor.shape != shape:
-            raise ValueError(f"{name} must be of shape {tuple(shape)}; got {_describe(tensor)}.")
+    check_shapes(wanted)
     length = 2 * length if A.is_complex() else length
     for name, projection in (("B", B), ("C", C)):
         _check_projection(name, projection, (batch, states, length), channels)
     if B.dim() == C.dim() == 4 and B.shape[1] != C.shape[1] and 1 not in (B.shape[1], C.shape[1]):
         raise ValueError(f"B and C must have the same number of groups; got {B.shape[1]} and {C.shape[1]}.")
-    for name, (tensor, _) in {**wanted, "A": (A, 0), "B": (B, 0), "C": (C, 0)}.items():
-        if tensor is not None and tensor.device != u.device:
-            raise ValueError(f"{name} must be on the device of u, {u.device}; it is on {tensor.device}.")
+    check_devices("u", u.device, A=A, B=B, C=C, **{name: tensor for name, (tensor, _) in wanted.items()})
 
 
 def _check_projection(name, projection, varying, channels):
     batch, states, length = varying
-    fits = {
-        2: projection.shape == (channels, states),
-        3: projection.shape == varying,
-        4: (projection.shape[0], *projection.shape[2:]) == varying
-        and projection.shape[1] > 0
-        and channels % projection.shape[1] == 0
-        if projection.dim() == 4
-        else False,
-    }
-    if not fits.get(projection.dim(), False):
+    fits = projection.shape in ((channels, states), varying)
+    if projection.dim() == 4:
+        _, groups, *_ = projection.shape
+        fits = projection.shape == (batch, groups, states, length) and groups > 0 and channels % groups == 0
+    if not fits:
         raise ValueError(
             f"{name} must be of shape {varying}, or ({batch}, groups, {states}, {length}) with groups that divide "
-            f"{channels} channels, or ({channels}, {states}); got {_describe(projection)}."
+            f"{channels} channels, or ({channels}, {states}); got {describe(projection)}."
         )
-
-
-def _describe(tensor):
-    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
 
 
 def _grouped(projection, groups, is_complex):
@@ -175,14 +163,6 @@ def _grouped(projection, groups, is_complex):
         wide = torch.promote_types(projection.dtype, torch.float32)
         projection = torch.view_as_complex(projection.to(wide).unflatten(-1, (-1, 2)).contiguous())
     return projection.expand(-1, groups, -1, -1)
-
-
-def _cpp_why_not(u, A):
-    if u.device.type != "cpu":
-        return f"it runs on the CPU, and the tensors are on {u.device}"
-    if A.is_complex():
-        return "it has no complex numbers"
-    return cpp.why_not()
 
 
 def _in_one_precision(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state):

@@ -1,6 +1,7 @@
 """One step of a state-space model, for streaming: mamba_ssm's function on any machine."""
 
 from serenanet_modules.ops import cpp
+from serenanet_modules.ops.arguments import check_devices, check_shapes
 from serenanet_modules.ops.backends import choose
 from serenanet_modules.ops.cpp import scan as cpp_scan
 from serenanet_modules.ops.fused import scan as fused_scan
@@ -97,7 +98,7 @@ def selective_state_update(
         backend,
         {
             "fused": lambda: fused_scan.update_why_not(state, needs_gradient),
-            "cpp": lambda: _cpp_why_not(state, needs_gradient),
+            "cpp": lambda: "its single step has no gradients" if needs_gradient else cpp.why_not_for(state),
             "torch": lambda: None,
         },
     )
@@ -123,23 +124,11 @@ def _check(state, x, dt, A, B, C, D, z, dt_bias, indices, heads):
         "z": (z, (batch, head_count, width)),
         "dt_bias": (dt_bias, (head_count, width)),
     }
-    for name, (tensor, shape) in wanted.items():
-        if tensor is not None and tensor.shape != shape:
-            note = "" if heads else " (one head, left out by the caller)"
-            raise ValueError(f"{name} must be of shape {shape}{note}; got {tuple(tensor.shape)}.")
-        if tensor is not None and tensor.device != state.device:
-            raise ValueError(f"{name} must be on the device of the state, {state.device}; it is on {tensor.device}.")
+    check_shapes(wanted, "" if heads else " (one head, left out by the caller)")
+    check_devices("the state", state.device, **{name: tensor for name, (tensor, _) in wanted.items()})
     if groups < 1 or head_count % groups:
         raise ValueError(
             f"The number of heads, {head_count}, must be divisible by that of groups of B and C, {groups}."
         )
     if indices is not None and (indices.shape != (batch,) or indices.is_floating_point()):
         raise ValueError(f"state_batch_indices must be {batch} integers; got {tuple(indices.shape)} {indices.dtype}.")
-
-
-def _cpp_why_not(state, needs_gradient):
-    if state.device.type != "cpu":
-        return f"it runs on the CPU, and the tensors are on {state.device}"
-    if needs_gradient:
-        return "its single step has no gradients"
-    return cpp.why_not()

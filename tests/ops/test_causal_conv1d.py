@@ -306,11 +306,11 @@ def test_what_does_not_fit_is_named():
         "int64": {"x": x.long()},
         r"weight has shape \(3, 4\)": {"weight": torch.ones(3, 4)},
         "W > 0": {"weight": torch.ones(2, 0)},
-        r"bias has shape \(3,\)": {"bias": torch.ones(3)},
-        r"initial_states has shape \(1, 2, 2\)": {"initial_states": torch.ones(1, 2, 2)},
-        "seq_idx has shape": {"seq_idx": torch.zeros(1, 2, dtype=torch.int32)},
+        r"bias must be of shape \(2,\); got \(3,\)": {"bias": torch.ones(3)},
+        r"initial_states must be of shape \(1, 2, 3\); got \(1, 2, 2\)": {"initial_states": torch.ones(1, 2, 2)},
+        "seq_idx must be of shape": {"seq_idx": torch.zeros(1, 2, dtype=torch.int32)},
         "seq_idx excludes": {"seq_idx": torch.zeros(1, 3, dtype=torch.int32), "return_final_states": True},
-        "weight is on meta": {"weight": weight.to("meta")},
+        "weight must be on the device of x, cpu; it is on meta": {"weight": weight.to("meta")},
     }.items():
         with pytest.raises(ValueError, match=message):
             causal_conv1d_fn(**{"x": x, "weight": weight, **arguments})
@@ -378,7 +378,7 @@ def test_what_does_not_fit_an_update_is_named():
         r"\(2, 4, at least 2\)": {"conv_state": torch.ones(3, 4, 2)},
         "conv_state has dtype": {"conv_state": state.double()},
         r"x has shape \(4,\)": {"x": torch.ones(4)},
-        "cache_seqlens has shape": {"cache_seqlens": torch.zeros(3, dtype=torch.int32)},
+        "cache_seqlens must be of shape": {"cache_seqlens": torch.zeros(3, dtype=torch.int32)},
         "'gelu'": {"activation": "gelu"},
     }.items():
         with pytest.raises(ValueError, match=message):

@@ -46,6 +46,13 @@ def why_not() -> str | None:
     return _why_not()
 
 
+def why_not_for(tensor: torch.Tensor) -> str | None:
+    """As `why_not`, of a call with this tensor and those beside it."""
+    if tensor.device.type != "cpu":
+        return f"it runs on the CPU, and the tensors are on {tensor.device}"
+    return why_not()
+
+
 @functools.cache
 def _why_not():
     try:

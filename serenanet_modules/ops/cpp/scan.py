@@ -12,6 +12,12 @@ WIDEST = 16  # at least the lanes of any processor's vectors
 CHUNK, MOST_CHUNKS = 64, 16  # channels that share sums for the gradients of B and C; chunks run side by side
 
 
+ARGUMENTS = (
+    "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? delta_bias, "
+    "Tensor? initial_state, bool delta_softplus"
+)
+
+
 def scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state):
     """Scan on the CPU, all tensors in one dtype, float32 or float64.
 
@@ -41,19 +47,7 @@ def scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state):
     return y, last
 
 
-def _forward(
-    u: torch.Tensor,
-    delta: torch.Tensor,
-    A: torch.Tensor,
-    B: torch.Tensor,
-    C: torch.Tensor,
-    D: torch.Tensor | None,
-    z: torch.Tensor | None,
-    delta_bias: torch.Tensor | None,
-    initial_state: torch.Tensor | None,
-    delta_softplus: bool,
-    save: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _forward(u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus, save):
     """y (B, D, L), last state (B, D, N), and with ``save`` the states at block starts (L / BLOCK + 2, B, N, D)."""
     inputs = _Inputs(u, delta, A, B, C, D, z, delta_bias, initial_state)
     shape = inputs.shape(delta_softplus)
@@ -66,7 +60,9 @@ def _forward(
     return y, last, saved
 
 
-_forward_op = torch.library.custom_op("serenanet::scan_cpp", _forward, mutates_args=())
+_forward_op = torch.library.custom_op(
+    "serenanet::scan_cpp", _forward, mutates_args=(), schema=f"({ARGUMENTS}, bool save) -> (Tensor, Tensor, Tensor)"
+)
 
 
 @_forward_op.register_fake
@@ -84,22 +80,12 @@ def _forward_outputs(u, A, save):
     )
 
 
-@torch.library.custom_op("serenanet::scan_cpp_backward", mutates_args=())
-def _backward(
-    grad_y: torch.Tensor,
-    grad_last: torch.Tensor | None,
-    saved: torch.Tensor,
-    u: torch.Tensor,
-    delta: torch.Tensor,
-    A: torch.Tensor,
-    B: torch.Tensor,
-    C: torch.Tensor,
-    D: torch.Tensor | None,
-    z: torch.Tensor | None,
-    delta_bias: torch.Tensor | None,
-    initial_state: torch.Tensor | None,
-    delta_softplus: bool,
-) -> list[torch.Tensor]:
+@torch.library.custom_op(
+    "serenanet::scan_cpp_backward",
+    mutates_args=(),
+    schema=f"(Tensor grad_y, Tensor? grad_last, Tensor saved, {ARGUMENTS}) -> Tensor[]",
+)
+def _backward(grad_y, grad_last, saved, u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus):
     """Gradients of u, delta, A, B, C, D, z, delta_bias and initial_state; empty ones for what is None."""
     inputs = _Inputs(u, delta, A, B, C, D, z, delta_bias, initial_state)
     shape = inputs.shape(delta_softplus)
@@ -251,19 +237,7 @@ def update(state, x, dt, A, B, C, D, z, dt_bias, dt_softplus, state_batch_indice
     return run(*tensors, dt_softplus, state_batch_indices)
 
 
-def _update(
-    state: torch.Tensor,
-    x: torch.Tensor,
-    dt: torch.Tensor,
-    A: torch.Tensor,
-    B: torch.Tensor,
-    C: torch.Tensor,
-    D: torch.Tensor | None,
-    z: torch.Tensor | None,
-    dt_bias: torch.Tensor | None,
-    dt_softplus: bool,
-    state_batch_indices: torch.Tensor | None,
-) -> torch.Tensor:
+def _update(state, x, dt, A, B, C, D, z, dt_bias, dt_softplus, state_batch_indices):
     compute = torch.float64 if torch.float64 in (state.dtype, x.dtype) else torch.float32
     own = state.detach().to(compute).contiguous()  # the state itself where it can be written to
     rows = None if state_batch_indices is None else state_batch_indices.long().contiguous()
@@ -282,7 +256,13 @@ def _update(
     return y
 
 
-_update_op = torch.library.custom_op("serenanet::state_update_cpp", _update, mutates_args=("state",))
+_update_op = torch.library.custom_op(
+    "serenanet::state_update_cpp",
+    _update,
+    mutates_args=("state",),
+    schema="(Tensor(a!) state, Tensor x, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, "
+    "Tensor? dt_bias, bool dt_softplus, Tensor? state_batch_indices) -> Tensor",
+)
 
 
 @_update_op.register_fake

@@ -1,7 +1,6 @@
 """Mamba-2's scan by the kernel of ssd.cpp, as custom ops that torch.compile and torch.export pass through."""
 
 import torch
-from torch import Tensor
 
 from serenanet_modules.ops import cpp
 from serenanet_modules.ops.observers import bare, wants_gradients
@@ -10,6 +9,7 @@ AGAIN = 1 << 19  # numbers of state that the backward pass forms again at once f
 LONGEST = 128  # steps between kept states; fewer where a state is large
 WIDEST = 64  # at least the channels of a tile in ssd.cpp
 TASKS = 16  # independent pieces of work in the backward pass, if the sizes give as many
+ARGUMENTS = "Tensor x, Tensor dt, Tensor log_decay, Tensor B, Tensor C, Tensor? D"
 
 
 def scan(x, dt, log_decay, B, C, D=None, initial=None):
@@ -39,16 +39,7 @@ def scan(x, dt, log_decay, B, C, D=None, initial=None):
     return y, last
 
 
-def _forward(
-    x: Tensor,
-    dt: Tensor,
-    log_decay: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    initial: Tensor | None,
-    save: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _forward(x, dt, log_decay, B, C, D, initial, save):
     x, B, C = _rows(x), _rows(B), _rows(C)
     D, initial = _contiguous(D), _contiguous(initial)
     y, last, starts = _outputs(x, B, save)
@@ -62,7 +53,12 @@ def _forward(
     return y, last, starts
 
 
-_forward_op = torch.library.custom_op("serenanet::ssd_cpp", _forward, mutates_args=())
+_forward_op = torch.library.custom_op(
+    "serenanet::ssd_cpp",
+    _forward,
+    mutates_args=(),
+    schema=f"({ARGUMENTS}, Tensor? initial, bool save) -> (Tensor, Tensor, Tensor)",
+)
 
 
 @_forward_op.register_fake
@@ -70,18 +66,13 @@ def _(x, dt, log_decay, B, C, D, initial, save):
     return _outputs(x, B, save)
 
 
-@torch.library.custom_op("serenanet::ssd_cpp_backward", mutates_args=())
-def _backward(
-    grad_y: Tensor,
-    grad_last: Tensor | None,
-    x: Tensor,
-    dt: Tensor,
-    log_decay: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    starts: Tensor,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+@torch.library.custom_op(
+    "serenanet::ssd_cpp_backward",
+    mutates_args=(),
+    schema=f"(Tensor grad_y, Tensor? grad_last, {ARGUMENTS}, Tensor starts) "
+    "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+def _backward(grad_y, grad_last, x, dt, log_decay, B, C, D, starts):
     batch, length, heads, channels = x.shape
     groups, states = B.shape[2:]
     x, B, C, grad_y = _rows(x), _rows(B), _rows(C), _rows(grad_y)

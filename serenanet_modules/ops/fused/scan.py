@@ -29,16 +29,21 @@ def _import_error(module, *names):
     return f"{module} was installed without {missing[0]}" if missing else None
 
 
+def no_kernel(x):
+    """Why no kernel of mamba_ssm can take a call with this tensor, or None."""
+    if x.device.type != "cuda":
+        return f"it runs on a CUDA device, and the tensors are on {x.device}"
+    if x.dtype == torch.float64:
+        return "it has no float64"
+    return "it takes no empty tensors" if 0 in x.shape else None
+
+
 def why_not(u, A, B, C, last_state_needs_gradient):
     """Why mamba_ssm's scan cannot take these tensors, or None; B and C as `scan` takes them."""
-    if u.device.type != "cuda":
-        return f"it runs on a CUDA device, and the tensors are on {u.device}"
-    if u.dtype == torch.float64:
-        return "it has no float64"
+    if reason := no_kernel(u):
+        return reason
     if A.shape[1] > MOST_STATES:
         return f"it takes at most {MOST_STATES} states, not {A.shape[1]}"
-    if 0 in u.shape:
-        return "it takes no empty tensors"
     if B.dim() != C.dim() and max(p.shape[1] for p in (B, C) if p.dim() == 4) > 1:
         return "of B and C, one is constant and the other has several groups"
     if last_state_needs_gradient:
@@ -95,13 +100,11 @@ def _read_out_of_the_past(start, total, A, C):
 
 def update_why_not(state, needs_gradient):
     """Why mamba_ssm's single step cannot take this state, or None."""
-    if state.device.type != "cuda":
-        return f"it runs on a CUDA device, and the tensors are on {state.device}"
-    if state.dtype == torch.float64:
-        return "it has no float64"
-    if needs_gradient:
-        return "it has no gradients"
-    return import_error("mamba_ssm.ops.triton.selective_state_update", "selective_state_update")
+    return (
+        no_kernel(state)
+        or ("it has no gradients" if needs_gradient else None)
+        or import_error("mamba_ssm.ops.triton.selective_state_update", "selective_state_update")
+    )
 
 
 def update(state, x, dt, A, B, C, D, z, dt_bias, dt_softplus, state_batch_indices):

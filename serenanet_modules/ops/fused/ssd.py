@@ -2,7 +2,7 @@
 
 import torch
 
-from serenanet_modules.ops.fused.scan import import_error
+from serenanet_modules.ops.fused.scan import import_error, no_kernel
 
 MODULE = "mamba_ssm.ops.triton.ssd_combined"
 LEAST_CHUNK = 16  # Triton's smallest matrix product
@@ -10,13 +10,7 @@ LEAST_CHUNK = 16  # Triton's smallest matrix product
 
 def why_not(x):
     """Why mamba_ssm's kernels cannot take these tensors, or None."""
-    if x.device.type != "cuda":
-        return f"it runs on a CUDA device, and the tensors are on {x.device}"
-    if x.dtype == torch.float64:
-        return "it has no float64"
-    if 0 in x.shape:
-        return "it takes no empty tensors"
-    return import_error(MODULE, "mamba_chunk_scan_combined")
+    return no_kernel(x) or import_error(MODULE, "mamba_chunk_scan_combined")
 
 
 def scan(x, dt, A, B, C, chunk_size, D, z, dt_bias, initial_states, runs, dt_softplus, dt_limit):

@@ -17,6 +17,7 @@ BLOCK = 16
 LOG2_E = math.log2(math.e)
 SERIAL = 2**15  # elements up to which PyTorch gives an elementwise operation to one thread
 SHARED = 2**18  # elements of a state from which on several threads pay
+ARGUMENTS = "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C"
 
 
 def scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state):
@@ -55,16 +56,12 @@ def scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state):
     return y, last
 
 
-@torch.library.custom_op("serenanet::scan_torch", mutates_args=())
-def _forward(
-    u: torch.Tensor,
-    delta: torch.Tensor,
-    A: torch.Tensor,
-    B: torch.Tensor,
-    C: torch.Tensor,
-    initial_state: torch.Tensor | None,
-    save: bool,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+@torch.library.custom_op(
+    "serenanet::scan_torch",
+    mutates_args=(),
+    schema=f"({ARGUMENTS}, Tensor? initial_state, bool save) -> (Tensor, Tensor, Tensor)",
+)
+def _forward(u, delta, A, B, C, initial_state, save):
     """y (B, D, L), last state (B, D, N), and with ``save`` the states at block starts (L / BLOCK + 2, B, D, N)."""
     y, last, saved = _forward_outputs(u, A, save)
     state = torch.zeros_like(last) if initial_state is None else initial_state
@@ -95,17 +92,13 @@ def _forward_outputs(u, A, save):
     return torch.empty_like(u), state, A.new_empty(blocks, batch, channels, states)
 
 
-@torch.library.custom_op("serenanet::scan_torch_backward", mutates_args=())
-def _backward(
-    grad_y: torch.Tensor,
-    grad_last: torch.Tensor | None,
-    saved: torch.Tensor,
-    u: torch.Tensor,
-    delta: torch.Tensor,
-    A: torch.Tensor,
-    B: torch.Tensor,
-    C: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+@torch.library.custom_op(
+    "serenanet::scan_torch_backward",
+    mutates_args=(),
+    schema=f"(Tensor grad_y, Tensor? grad_last, Tensor saved, {ARGUMENTS}) "
+    "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+def _backward(grad_y, grad_last, saved, u, delta, A, B, C):
     """Gradients of u, delta, A, B, C and the initial state."""
     grad_u, grad_delta, grad_A, grad_B, grad_C, carry = _backward_outputs(u, delta, A, B, C)
     for grad in (grad_A, grad_B, grad_C, carry):

@@ -21,6 +21,7 @@ from serenanet_modules.ops.observers import wants_gradients
 LARGEST = 64  # steps of a chunk: more cost more than they save
 SLAB = 1 << 21  # elements of the largest intermediate of a slab on a CPU: what its caches can serve
 SLAB_GPU = 1 << 26
+ARGUMENTS = "Tensor x, Tensor dt, Tensor log_decay, Tensor B, Tensor C"
 
 
 def scan(x, dt, log_decay, B, C, D=None, initial=None, chunk_size=LARGEST):
@@ -51,17 +52,12 @@ def scan(x, dt, log_decay, B, C, D=None, initial=None, chunk_size=LARGEST):
     return (y if D is None else torch.addcmul(y, x, D)), last
 
 
-@torch.library.custom_op("serenanet::ssd", mutates_args=())
-def _forward(
-    x: Tensor,
-    dt: Tensor,
-    log_decay: Tensor,
-    B: Tensor,
-    C: Tensor,
-    initial: Tensor | None,
-    save: bool,
-    chunk: int,
-) -> tuple[Tensor, Tensor, Tensor]:
+@torch.library.custom_op(
+    "serenanet::ssd",
+    mutates_args=(),
+    schema=f"({ARGUMENTS}, Tensor? initial, bool save, int chunk) -> (Tensor, Tensor, Tensor)",
+)
+def _forward(x, dt, log_decay, B, C, initial, save, chunk):
     y, last, kept = _outputs(x, B, save, chunk)
     with torch.autocast(x.device.type, enabled=False):
         state = _group_rows(torch.zeros_like(last) if initial is None else initial, B.shape[2])
@@ -93,18 +89,13 @@ def _outputs(x, B, save, chunk):
     )
 
 
-@torch.library.custom_op("serenanet::ssd_backward", mutates_args=())
-def _backward(
-    grad_y: Tensor,
-    grad_last: Tensor | None,
-    x: Tensor,
-    dt: Tensor,
-    log_decay: Tensor,
-    B: Tensor,
-    C: Tensor,
-    kept: Tensor,
-    chunk: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+@torch.library.custom_op(
+    "serenanet::ssd_backward",
+    mutates_args=(),
+    schema=f"(Tensor grad_y, Tensor? grad_last, {ARGUMENTS}, Tensor kept, int chunk) "
+    "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+def _backward(grad_y, grad_last, x, dt, log_decay, B, C, kept, chunk):
     *grads, grad_initial = _gradients(x, dt, B)
     with torch.autocast(x.device.type, enabled=False):
         carry = _group_rows(torch.zeros_like(grad_initial) if grad_last is None else grad_last, B.shape[2])
