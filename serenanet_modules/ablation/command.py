@@ -1,12 +1,9 @@
 """What ``serenanet ablate`` does: plan, carry out, report."""
 
-import contextlib
 import os
 import shlex
 import tempfile
 from pathlib import Path
-
-from filelock import Timeout
 
 from serenanet_modules.ablation.local import LocalJobs, gpus
 from serenanet_modules.ablation.plan import Planner
@@ -16,7 +13,6 @@ from serenanet_modules.ablation.suite import Suite
 from serenanet_modules.analysis.report import Group, write_report
 from serenanet_modules.config.settings import read_command_line
 from serenanet_modules.data.recipe import Recipe
-from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import locked
 
 REPORT = "report"
@@ -57,7 +53,7 @@ def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None
         with tempfile.TemporaryDirectory() as work:
             print(listing(Planner(suite, recipe, out, arguments, work).plan(seeds, only)))
         return 0
-    with _alone(out):
+    with locked(out / ".lock", f"{out}: another ablation is using this folder; wait for it, or give --out"):
         plan = Planner(suite, recipe, out, arguments).plan(seeds, only)
         jobs = _jobs(how.get("jobs"), how.get("sbatch"))
         schedule = Schedule(plan.runs, jobs, QUEUE_PAUSE if jobs.ahead else 0.2)
@@ -86,16 +82,6 @@ def listing(plan):
 def _default_folder(recipe, suite, arguments):
     plain = read_command_line(Recipe(recipe), [*map(str, suite.base), *arguments])[0].plain()
     return Path("results", plain["dataset"], suite.file.resolve().parent.name, plain["experiment"])
-
-
-@contextlib.contextmanager
-def _alone(out):
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(locked(out / ".lock", wait=False))
-        except Timeout:
-            raise UserError(f"{out}: another ablation is using this folder; wait for it, or give --out") from None
-        yield
 
 
 def _jobs(limit, template):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from serenanet_modules.analysis.bootstrap import Comparison, compare
 from serenanet_modules.errors import UserError
+from serenanet_modules.runs.results import in_columns
 
 
 @dataclass(frozen=True)
@@ -106,15 +107,11 @@ def comparison_text(a, b, lines, count):
     That one is the last split's first with what A is scored by.
     """
     rows = [("set", "decoder", "measure", "A %", "B %", "B − A", "95 % interval", "p"), *map(_cells, lines)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    table = ["  ".join(map(_align, row, widths, range(len(row)))).rstrip() for row in rows]
     last = [line for line in lines if line.split == lines[-1].split]
     telling = next((line for line in last if line.decoders[0].startswith(f"{a.scoring}/")), last[0])
-    return "\n".join([f"A  {a.folder}", f"B  {b.folder}", "", *table, *_utterances(a, b, telling, count)])
-
-
-def _align(cell, width, column):
-    return cell.ljust(width) if column < 3 else cell.rjust(width)
+    return "\n".join(
+        [f"A  {a.folder}", f"B  {b.folder}", "", *in_columns(rows, left=3), *_utterances(a, b, telling, count)]
+    )
 
 
 def _cells(line):

@@ -82,11 +82,9 @@ def plot(path, clips, frame_rate):
     frame_rate : float
         Hz, of the encoder's output: CTC cannot say more characters a second.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 8), layout="constrained")
-    FigureCanvasAgg(figure)
     kept = [clip for clip in clips if not clip.reason]
     (durations, rates), (both, letters) = figure.subplots(2, 2)
     _histogram(durations, kept, lambda clip: clip.duration, "duration [s]")

@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from serenanet_modules.analysis.folders import in_order
@@ -48,7 +47,6 @@ def write_all(systems, table, reference, out):
     drawn += _examples(systems, reference)
     for name, _, figure in drawn:
         with replacing(out / name) as path:
-            FigureCanvasAgg(figure)
             figure.savefig(path, dpi=DPI, format="png")
     return [(name, caption) for name, caption, _ in drawn]
 

@@ -5,6 +5,7 @@ import re
 
 from serenanet_modules.analysis.folders import in_order
 from serenanet_modules.analysis.summary import MEASURES
+from serenanet_modules.runs.results import in_columns
 
 NOTHING = "–"
 LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -87,12 +88,7 @@ def plain(table):
     parts = []
     for heading, chosen, rows in _tables(table):
         cells = [[name for name, _ in chosen], *([read(row) for _, read in chosen] for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        parts.append(heading)
-        for first, *others in cells:
-            padded = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-            parts.append("  ".join([first.ljust(widths[0]), *padded]))
-        parts.append("")
+        parts += [heading, *in_columns(cells), ""]
     return "\n".join(parts)
 
 

@@ -3,18 +3,18 @@
 import os
 from pathlib import Path
 
+from serenanet_modules.cli.opening import add_recogniser, opened
 from serenanet_modules.errors import UserError
 
 
 def add(commands, name):
     command = commands.add_parser(name, help="find when each word of a known text is said: a TextGrid and a CTM")
-    command.add_argument("folder", metavar="RESULT_DIR", help="results/<dataset>/<experiment>/<seed> of a finished run")
+    add_recogniser(command)
     command.add_argument("audio", metavar="AUDIO", type=Path, help="audio of any rate, channel count and format")
     command.add_argument("text", metavar="TEXT", help="what is said in it, or a UTF-8 file with that")
     command.add_argument(
         "--out", type=Path, metavar="FILE.TextGrid", help="where to write; the CTM goes beside it (beside AUDIO)"
     )
-    command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
     command.set_defaults(run=_align)
 
 
@@ -22,13 +22,9 @@ def _align(arguments):
     from serenanet_modules.inference.align import align_text
     from serenanet_modules.inference.files import save
     from serenanet_modules.inference.formats import write
-    from serenanet_modules.inference.recognizer import Recognizer
-    from serenanet_modules.runtime.threads import best_device, share_cores
 
-    share_cores()
     text = _text(arguments.text)
-    recognizer = Recognizer.from_folder(arguments.folder, arguments.device or best_device())
-    transcript = align_text(recognizer, arguments.audio, text)
+    transcript = align_text(opened(arguments), arguments.audio, text)
     grid = arguments.out or arguments.audio.with_suffix(".TextGrid")
     for path, format in ((grid, "textgrid"), (grid.with_suffix(".ctm"), "ctm")):
         save(path, write(transcript, format, str(arguments.audio)))

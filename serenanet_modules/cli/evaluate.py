@@ -5,7 +5,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from serenanet_modules.cli.values import pairs, positive
+from serenanet_modules.cli.opening import add_decoding, add_recogniser, opened
+from serenanet_modules.cli.values import pairs
 
 
 def add(commands, name):
@@ -14,7 +15,7 @@ def add(commands, name):
         help="measure a finished run on a manifest, a recipe's corpus or a text",
         epilog="Further --key value pairs are the recipe's, such as --language sw_ke.",
     )
-    command.add_argument("folder", metavar="RESULT_DIR", help="results/<dataset>/<experiment>/<seed> of a finished run")
+    add_recogniser(command)
     command.add_argument(
         "data",
         metavar="MANIFEST|RECIPE|TEXT",
@@ -25,32 +26,25 @@ def add(commands, name):
         "--data-folder", nargs="+", metavar="DIR", help="the recipe's corpus; where a manifest's relative paths start"
     )
     command.add_argument("--locale", help="whose text rules are used (those of the run)")
-    command.add_argument(
-        "--lm", metavar="PATH|auto", help="beam search with this language model, or with that of the run (auto)"
-    )
     command.add_argument("--out", type=Path, metavar="DIR", help="write hypotheses, alignments and scores")
-    command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
-    command.add_argument(
-        "--batch-seconds", type=positive, default=120.0, metavar="N", help="padded audio read at a time (120)"
-    )
+    add_decoding(command)
     command.set_defaults(run=_evaluate, takes_more=True)
 
 
 def _evaluate(arguments):
     from serenanet_modules.data.asked import candidates
     from serenanet_modules.inference import evaluate
-    from serenanet_modules.inference.recognizer import Recognizer
     from serenanet_modules.runtime.threads import best_device, share_cores
     from serenanet_modules.training.measured import measure, task_of
 
     a, options = arguments, pairs(arguments.more)
-    share_cores()
-    device, task = a.device or best_device(), task_of(a.folder)
+    task = task_of(a.folder)
     asked = {"data": a.data, "locale": a.locale, "data_folder": a.data_folder, "split": a.split, "options": options}
     if task is not None and not task.recognises:
-        print(measure(a.folder, asked, device, a.out))
+        share_cores()
+        print(measure(a.folder, asked, a.device or best_device(), a.out))
         return 0
-    recognizer = Recognizer.from_folder(a.folder, device)
+    recognizer = opened(a)
     chosen = candidates(**asked | {"locale": a.locale or recognizer.settings["locale"]})
     with contextlib.ExitStack() as stack:
         prepared = a.out / "prepared" if a.out else Path(stack.enter_context(tempfile.TemporaryDirectory()))

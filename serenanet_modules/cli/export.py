@@ -1,11 +1,12 @@
 """``serenanet export``."""
 
+from serenanet_modules.cli.opening import add_run
 from serenanet_modules.cli.values import add_switch
 
 
 def add(commands, name):
     command = commands.add_parser(name, help="write a model as ONNX or TorchScript, and check the file")
-    command.add_argument("folder", metavar="RESULT_DIR", help="results/<dataset>/<experiment>/<seed> of a finished run")
+    add_run(command)
     command.add_argument(
         "--to", required=True, choices=("onnx", "torchscript", "sherpa"), help="sherpa is ONNX for sherpa-onnx"
     )

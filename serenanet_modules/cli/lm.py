@@ -3,7 +3,7 @@
 
 def add(commands, name):
     command = commands.add_parser(name, help="estimate an n-gram language model from text")
-    command.add_argument("texts", metavar="TEXT_FILE", nargs="+", help="UTF-8, one sentence a line")
+    command.add_argument("texts", metavar="TEXT_FILE", nargs="+", help="UTF-8, one sentence a line, or such as .gz")
     command.add_argument("--locale", required=True, help="whose text normaliser is used, such as sw")
     command.add_argument("--out", required=True, metavar="FILE", help="the ARPA file to write")
     command.add_argument("--order", type=int, default=3, help="longest n-gram (3)")
@@ -13,12 +13,13 @@ def add(commands, name):
 
 
 def _lm(arguments):
+    from serenanet_modules.data.sentences import read_sentences
     from serenanet_modules.data.text import normaliser
     from serenanet_modules.decoding import ngram
 
     normalise = normaliser(arguments.locale)
-    held_out = None if arguments.held_out is None else [*map(normalise, ngram.read_lines([arguments.held_out]))]
-    lines = map(normalise, ngram.read_lines(arguments.texts))
+    held_out = None if arguments.held_out is None else [*map(normalise, read_sentences([arguments.held_out]))]
+    lines = map(normalise, read_sentences(arguments.texts))
     tool = ngram.estimate(lines, arguments.order, arguments.out, arguments.tool)
     print(f"{arguments.out}: order {arguments.order}, made with {tool}")
     if held_out is not None:

@@ -2,7 +2,10 @@
 
 import os
 import sys
+from argparse import SUPPRESS
+from dataclasses import fields
 
+from serenanet_modules.cli.opening import add_recogniser, opened
 from serenanet_modules.cli.values import count, positive
 from serenanet_modules.errors import UserError
 
@@ -11,7 +14,7 @@ TOKEN = "SERENANET_TOKEN"  # environment variable: where others can list the pro
 
 def add(commands, name):
     command = commands.add_parser(name, help="a server: OpenAI's transcription API, live audio, a page")
-    command.add_argument("folder", metavar="RESULT_DIR", help="results/<dataset>/<experiment>/<seed> of a finished run")
+    add_recogniser(command)
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
     command.add_argument("--port", type=int, default=8000, help="(8000); 0 takes a free one")
     command.add_argument(
@@ -26,19 +29,20 @@ def add(commands, name):
     )
     command.add_argument("--name", help="what the model is called; by default its experiment")
     command.add_argument("--lm", metavar="PATH|auto", help="as `serenanet transcribe` takes it")
-    command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
-    limits = command.add_argument_group("batches and limits")
+    limits = command.add_argument_group("batches and limits", argument_default=SUPPRESS)
+    limits.add_argument("--batch-seconds", type=positive, metavar="S", help="padded audio read at a time (120)")
     limits.add_argument(
-        "--batch-seconds", type=positive, default=120.0, metavar="S", help="padded audio read at a time (120)"
+        "--batch-wait", type=lambda text: positive(text) / 1000, metavar="MS", help="wait for company (5)"
     )
-    limits.add_argument("--batch-wait", type=positive, default=5.0, metavar="MS", help="wait for company (5)")
-    limits.add_argument("--max-upload", type=positive, default=25.0, metavar="MB", help="of a request (25)")
-    limits.add_argument("--max-seconds", type=positive, default=1800.0, metavar="S", help="of a recording (1800)")
-    limits.add_argument("--max-queue", type=count, default=64, metavar="N", help="transcriptions at a time (64)")
-    limits.add_argument("--timeout", type=positive, default=300.0, metavar="S", help="for a transcription (300)")
-    limits.add_argument("--max-live", type=count, default=4, metavar="N", help="live sessions at a time (4)")
     limits.add_argument(
-        "--idle", type=positive, default=30.0, metavar="S", help="that a live session may be silent (30)"
+        "--max-upload", type=_megabytes, dest="max_upload_bytes", metavar="MB", help="of a request (25)"
+    )
+    limits.add_argument("--max-seconds", type=positive, metavar="S", help="of a recording (1800)")
+    limits.add_argument("--max-queue", type=count, metavar="N", help="transcriptions at a time (64)")
+    limits.add_argument("--timeout", type=positive, metavar="S", help="for a transcription (300)")
+    limits.add_argument("--max-live", type=count, metavar="N", help="live sessions at a time (4)")
+    limits.add_argument(
+        "--idle", type=positive, dest="idle_seconds", metavar="S", help="that a live session may be silent (30)"
     )
     command.set_defaults(run=_serve)
 
@@ -49,16 +53,10 @@ def _serve(arguments):
         from serenanet_modules.server.app import make_app
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed; the server needs `pip install 'serenanet[serve]'`") from None
-    import torch
-
-    from serenanet_modules.inference.recognizer import Recognizer
-    from serenanet_modules.runtime.threads import share_cores
 
     options = _options(arguments)
     listener = run.listen(arguments.host, arguments.port)
-    share_cores()
-    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    app = make_app(Recognizer.from_folder(arguments.folder, device), options)
+    app = make_app(opened(arguments), options)
     address = f"http://{arguments.host}:{listener.getsockname()[1]}"
     if options.token is None and not run.is_loopback(arguments.host):
         print(f"warning: whoever reaches {address} may use this server; --token asks for one", file=sys.stderr)
@@ -68,22 +66,15 @@ def _serve(arguments):
 
 
 def _options(arguments):
+    """`Options`, whose own defaults stand for limits that were not given."""
     from serenanet_modules.server.options import Options
 
-    return Options(
-        name=arguments.name or _name(arguments.folder),
-        token=arguments.token,
-        hosts=tuple(arguments.allow_host),
-        lm=arguments.lm,
-        batch_seconds=arguments.batch_seconds,
-        batch_wait=arguments.batch_wait / 1000,
-        max_upload_bytes=int(arguments.max_upload * 2**20),
-        max_seconds=arguments.max_seconds,
-        max_queue=arguments.max_queue,
-        timeout=arguments.timeout,
-        max_live=arguments.max_live,
-        idle_seconds=arguments.idle,
-    )
+    given = {field.name: getattr(arguments, field.name) for field in fields(Options) if hasattr(arguments, field.name)}
+    return Options(**given | {"name": arguments.name or _name(arguments.folder), "hosts": tuple(arguments.allow_host)})
+
+
+def _megabytes(text):
+    return int(positive(text) * 2**20)
 
 
 def _name(folder):

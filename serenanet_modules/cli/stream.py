@@ -2,13 +2,14 @@
 
 import sys
 
+from serenanet_modules.cli.opening import add_recogniser, opened
 from serenanet_modules.cli.values import positive
 from serenanet_modules.errors import UserError
 
 
 def add(commands, name):
     command = commands.add_parser(name, help="print text while it is being spoken, by a causal model")
-    command.add_argument("folder", metavar="RESULT_DIR", help="results/<dataset>/<experiment>/<seed> of a finished run")
+    add_recogniser(command)
     command.add_argument(
         "source",
         metavar="FILE|microphone|-",
@@ -19,19 +20,15 @@ def add(commands, name):
     command.add_argument(
         "--chunk-ms", type=positive, default=200.0, metavar="N", help="milliseconds that are read at a time (200)"
     )
-    command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
     command.set_defaults(run=_stream)
 
 
 def _stream(arguments):
     """Text to stdout as it grows, latency to stderr at the end; Ctrl-C ends the sound, not the command."""
     from serenanet_modules.inference.live import chunks
-    from serenanet_modules.inference.recognizer import Recognizer
     from serenanet_modules.inference.streaming import Streamer
-    from serenanet_modules.runtime.threads import best_device, share_cores
 
-    share_cores()
-    streamer = Streamer(Recognizer.from_folder(arguments.folder, arguments.device or best_device()))
+    streamer = Streamer(opened(arguments))
     screen = _Line() if sys.stdout.isatty() else _Log()
     try:
         for samples in chunks(arguments.source, arguments.chunk_ms / 1000):

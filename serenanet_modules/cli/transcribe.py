@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from serenanet_modules.cli.values import positive
+from serenanet_modules.cli.opening import add_decoding, add_recogniser, opened
 from serenanet_modules.errors import UserError
 
 FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm", "textgrid")
@@ -11,19 +11,13 @@ FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm", "textgrid")
 
 def add(commands, name):
     command = commands.add_parser(name, help="write the text of audio, with times where the format has them")
-    command.add_argument("folder", metavar="RESULT_DIR", help="results/<dataset>/<experiment>/<seed> of a finished run")
+    add_recogniser(command)
     command.add_argument(
         "files", metavar="FILE", nargs="+", help="audio of any rate, channels, format, length; folders; - for a list"
     )
     command.add_argument("--format", choices=FORMATS, default="txt", help="what to write (txt)")
     command.add_argument("--out", type=Path, metavar="DIR", help="write a file for each audio file")
-    command.add_argument(
-        "--lm", metavar="PATH|auto", help="beam search with this language model, or with that of the run (auto)"
-    )
-    command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
-    command.add_argument(
-        "--batch-seconds", type=positive, default=120.0, metavar="N", help="padded audio read at a time (120)"
-    )
+    add_decoding(command)
     command.set_defaults(run=_transcribe)
 
 
@@ -32,14 +26,11 @@ def _transcribe(arguments):
     from tqdm import tqdm
 
     from serenanet_modules.inference import files, formats
-    from serenanet_modules.inference.recognizer import Recognizer
-    from serenanet_modules.runtime.threads import best_device, share_cores
 
-    share_cores()
     found = files.find(arguments.files, sys.stdin.buffer)
     if len(found) > 1 and not arguments.out and arguments.format not in formats.SEVERAL:
         raise UserError(f"--format {arguments.format}: holds one recording; for {len(found)} files give --out DIR")
-    recognizer = Recognizer.from_folder(arguments.folder, arguments.device or best_device())
+    recognizer = opened(arguments)
     paths = files.outputs(found, arguments.out or Path(), formats.SUFFIXES[arguments.format])
     transcripts = recognizer.transcripts(
         (file.path for file in found), arguments.batch_seconds, arguments.lm, progress=sys.stderr.isatty()

@@ -68,18 +68,6 @@ def estimate(texts: Iterable[str], order: int, path: str | Path, tool: str = "au
     return used
 
 
-def read_lines(text_files: Sequence[str | Path]) -> Iterator[str]:
-    """The lines of UTF-8 text files, one sentence each."""
-    for name in text_files:
-        try:
-            with open(name, encoding="utf-8-sig") as lines:
-                yield from lines
-        except OSError as error:
-            raise UserError(f"{name}: cannot be read as text ({error.strerror}).") from None
-        except UnicodeDecodeError:
-            raise UserError(f"{name}: is not UTF-8 text; convert it first.") from None
-
-
 def _sentences(texts: Iterable[str]) -> list[list[str]]:
     sentences = [words for words in map(str.split, texts) if words]
     if not sentences:

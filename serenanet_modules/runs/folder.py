@@ -2,8 +2,6 @@
 
 import contextlib
 
-from filelock import Timeout
-
 from serenanet_modules.config.foreign import FILE, FORMAT, check_format
 from serenanet_modules.config.hparams import read_yaml
 from serenanet_modules.config.keys import free_to_change
@@ -37,13 +35,11 @@ def sole_owner(folder):
 
 def _lock(folder, stack):
     (folder / "save").mkdir(parents=True, exist_ok=True)
-    try:
-        stack.enter_context(locked(folder / ".lock", wait=False))
-    except Timeout:
-        raise UserError(
-            f"{folder}: another run is using this result folder; wait for it, or give this "
-            "one its own --experiment NAME or --seed N"
-        ) from None
+    refusal = (
+        f"{folder}: another run is using this result folder; wait for it, or give this "
+        "one its own --experiment NAME or --seed N"
+    )
+    stack.enter_context(locked(folder / ".lock", refusal))
     sweep(folder)
 
 

@@ -15,55 +15,50 @@ def parameters(model):
     return {**{name: count for name, count in parts.items() if count}, "total": sum(parts.values())}
 
 
+def in_columns(rows, left=1):
+    """Rows of cells as lines of text: the first ``left`` columns begin together, the others end together.
+
+    Examples
+    --------
+    >>> print(*in_columns([("set", "%"), ("dev", "12.5")]), sep="\\n")
+    set     %
+    dev  12.5
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        first, others = map(str.ljust, row[:left], widths), map(str.rjust, row[left:], widths[left:])
+        yield "  ".join([*first, *others]).rstrip()
+
+
 def parameter_table(model):
     """The parameters of each part, for people."""
-    counts = parameters(model)
-    rows = [f"{name:<12}{count:>14,}" for name, count in counts.items()]
-    return "\n".join([f"{'part':<12}{'parameters':>14}", *rows])
+    rows = [(name, f"{count:,}") for name, count in parameters(model).items()]
+    return "\n".join(in_columns([("part", "parameters"), *rows]))
 
 
 def result_table(results):
     """Error rates with their intervals, for people."""
-    first = _first_column(results)
-    rows = [f"{'set':<{first}}{'decoder':<26}{'measure':<9}{'%':>7}   95 % interval"]
+    rows = [("set", "decoder", "measure", "%", "95 % interval")]
     for split, decoders in results.items():
         for decoder, measures in decoders.items():
             for measure, r in measures.items():
                 low, high = r["interval_95"]
-                rows.append(f"{split:<{first}}{decoder:<26}{measure:<9}{r['percent']:>7.2f}   {low:.2f} … {high:.2f}")
-    return "\n".join(rows)
+                rows.append((split, decoder, measure, f"{r['percent']:.2f}", f"{low:.2f} … {high:.2f}"))
+    return "\n".join(in_columns(rows, left=3))
 
 
 def pretraining_table(splits):
     """Measures of masked prediction and its clusters, for people."""
-    heading = (
-        "set",
-        "masked acc. %",
-        "always the same %",
-        "dead",
-        "perplexity",
-        "phone purity",
-        "cluster purity",
-        "PNMI",
-    )
-    rows = []
+    rows = [
+        ("set", "masked acc. %", "always the same %", "dead", "perplexity", "phone purity", "cluster purity", "PNMI")
+    ]
     for split, m in splits.items():
-        phones = m.get("phones", {})
+        phones, usage = m.get("phones", {}), m["usage"]
         agreement = [f"{phones[name]:.3f}" if phones else "-" for name in ("phone_purity", "cluster_purity", "pnmi")]
-        guess = f"{100 * m['usage']['most_frequent']:.2f}"
-        rows.append(
-            (split, f"{m['masked_accuracy']:.2f}", guess, m["usage"]["dead"], m["usage"]["perplexity"], *agreement)
-        )
-    first, *widths = _first_column(splits), *(len(name) + 2 for name in heading[1:])
-    return "\n".join(
-        f"{name:<{first}}" + "".join(f"{value!s:>{width}}" for value, width in zip(rest, widths, strict=True))
-        for name, *rest in [heading, *rows]
-    )
-
-
-def _first_column(names):
-    """Width of a column of sets' names."""
-    return max([6, *(len(name) + 2 for name in names)])
+        guess = f"{100 * usage['most_frequent']:.2f}"
+        used = str(usage["dead"]), str(usage["perplexity"])
+        rows.append((split, f"{m['masked_accuracy']:.2f}", guess, *used, *agreement))
+    return "\n".join(in_columns(rows))
 
 
 def write_result(path, result):

@@ -20,21 +20,6 @@ from speechbrain.utils.run_opts import RunOptions
 
 from serenanet_modules.errors import UserError
 
-__all__ = [
-    "barrier",
-    "broadcast_object",
-    "broadcast_tensors",
-    "gather_objects",
-    "is_main",
-    "main_first",
-    "rank",
-    "start",
-    "stop",
-    "sum_",
-    "sum_gradients",
-    "world_size",
-]
-
 Item = TypeVar("Item")
 Options = TypeVar("Options", RunOptions, dict)
 

@@ -6,6 +6,8 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
+from serenanet_modules.errors import UserError
+
 PARTIAL = ".part"  # ends the names of files and folders that are being written; they begin with a dot
 
 
@@ -67,7 +69,7 @@ def sweep(folder):
 
 
 @contextmanager
-def locked(path, wait=True):
+def locked(path, refusal=None):
     """Hold a lock file; the kernel lets it go when the process ends, however it ends.
 
     A data loader's worker, forked meanwhile, does not hold it: it may live some seconds longer than its killed parent.
@@ -76,16 +78,20 @@ def locked(path, wait=True):
     ----------
     path : str or Path
         Made if it is missing, with its folder, and left there.
-    wait : bool
-        Whether to wait for another holder.
+    refusal : str, optional
+        What to say where another holds it; by default it is waited for.
 
     Raises
     ------
-    filelock.Timeout
-        Where another holds it and ``wait`` is False.
+    UserError
+        The refusal.
     """
-    from filelock import FileLock  # only what writes folders locks them
+    from filelock import FileLock, Timeout  # only what writes folders locks them
 
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path, blocking=wait):
+    try:
+        held = FileLock(path, blocking=refusal is None).acquire()
+    except Timeout:
+        raise UserError(refusal) from None
+    with held:
         yield

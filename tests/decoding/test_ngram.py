@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from serenanet_modules.data.sentences import read_sentences
 from serenanet_modules.decoding import kneser_ney, ngram
 from serenanet_modules.decoding.kneser_ney import BOS, EOS, UNK, discounts, estimate
 from serenanet_modules.errors import UserError
@@ -183,7 +184,7 @@ def test_nothing_is_left_beside_the_file(tmp_path):
 def test_reads_files(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).write_text(f"habari {name}\n\nng'ombe {name}\n", encoding="utf-8")
-    ngram.estimate(ngram.read_lines([tmp_path / "one", tmp_path / "two"]), 2, tmp_path / "lm.arpa", "own")
+    ngram.estimate(read_sentences([tmp_path / "one", tmp_path / "two"]), 2, tmp_path / "lm.arpa", "own")
     model = ngram.NGram(tmp_path / "lm.arpa")
     assert all(word in model for word in ("habari", "one", "two", "ng'ombe"))
 
@@ -236,9 +237,9 @@ def test_bad_files(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "text").write_text("no model")
     with pytest.raises(UserError, match="missing: cannot be read"):
-        ngram.estimate(ngram.read_lines([tmp_path / "missing"]), 2, tmp_path / "lm")
+        ngram.estimate(read_sentences([tmp_path / "missing"]), 2, tmp_path / "lm")
     with pytest.raises(UserError, match="UTF-8"):
-        ngram.estimate(ngram.read_lines([tmp_path / "binary"]), 2, tmp_path / "lm")
+        ngram.estimate(read_sentences([tmp_path / "binary"]), 2, tmp_path / "lm")
     with pytest.raises(UserError, match="no such language model"):
         ngram.NGram(tmp_path / "missing")
     for name in ("binary", "text"):

@@ -6,17 +6,18 @@ import time
 
 import pytest
 import torch
-from filelock import Timeout
 from safetensors import safe_open
 
+from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import files
 from serenanet_modules.runtime.files import locked, sweep, write_tensors
 
 
 def test_one_holder(tmp_path):
-    with locked(tmp_path / "new" / ".lock"), pytest.raises(Timeout), locked(tmp_path / "new" / ".lock", wait=False):
+    lock = tmp_path / "new" / ".lock"
+    with locked(lock), pytest.raises(UserError, match="taken"), locked(lock, "taken"):
         pass
-    with locked(tmp_path / "new" / ".lock", wait=False):
+    with locked(lock, "taken"):
         pass
 
 
@@ -34,11 +35,11 @@ def test_a_child_that_outlives_its_killed_parent_holds_nothing(tmp_path):
     while not (ready.is_file() and ready.read_text()):
         time.sleep(0.01)
     try:
-        with pytest.raises(Timeout), locked(lock, wait=False):
+        with pytest.raises(UserError, match="taken"), locked(lock, "taken"):
             pass
         os.kill(holder, signal.SIGKILL)
         os.waitpid(holder, 0)
-        with locked(lock, wait=False):
+        with locked(lock, "taken"):
             pass
     finally:
         os.kill(int(ready.read_text()), signal.SIGKILL)
