@@ -118,11 +118,6 @@ class Row:
         """Spread of seconds per second, or None."""
         return Spread.of([r.real_time_factor for r in self.system.results])
 
-    @property
-    def headline(self):
-        """The measure that is looked at first."""
-        return next(measure for measure in MEASURES if any(m == measure for _, m in self.rates))
-
 
 def kinds(systems):
     """Kinds of decoders of any system, in the order of evaluation."""

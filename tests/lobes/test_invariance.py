@@ -23,7 +23,7 @@ def test_regularisers_see_valid_frames_only(bidirectional):
         assert len(alone) == 1
 
 
-@pytest.mark.parametrize("block", [BiMamba, lambda *a, **k: Bidirectional(lambda: Mamba(*a, **k), shared=True)])
+@pytest.mark.parametrize("block", [BiMamba, lambda *a, **k: Bidirectional(lambda: Mamba(*a, **k))])
 def test_blocks_that_read_both_ways(block, assert_padding_is_harmless):
     lobe = block(D, d_state=4)
     assert_padding_is_harmless(lambda x, lengths: [lobe(x, lengths)], lobe, D)

@@ -108,19 +108,17 @@ def test_all_parameters_learn():
 BLOCKS = {"mamba": lambda: Mamba(16, d_state=4), "mamba2": lambda: Mamba2(16, d_state=4, headdim=8)}
 
 
-@pytest.fixture(params=[(name, shared) for name in BLOCKS for shared in (False, True)], ids=str)
+@pytest.fixture(params=BLOCKS)
 def two_way(request):
-    name, shared = request.param
-    return Bidirectional(BLOCKS[name], shared=shared)
+    return Bidirectional(BLOCKS[request.param])
 
 
 def test_backwards_reads_each_utterance_from_its_own_end(two_way):
     x, lengths = torch.randn(2, 12, 16), torch.tensor([12, 7])
     y = two_way(x, lengths)
-    backwards = two_way.backwards or two_way.forwards
     for i, n in enumerate(lengths.tolist()):
         alone = x[i : i + 1, :n]
-        want = two_way.forwards(alone) + backwards(alone.flip(1)).flip(1)
+        want = two_way.forwards(alone) + two_way.backwards(alone.flip(1)).flip(1)
         torch.testing.assert_close(y[i : i + 1, :n], want, rtol=1e-5, atol=1e-6)
     assert y[1, 7:].abs().max() == 0
 
@@ -133,16 +131,6 @@ def test_both_directions_are_heard(two_way):
 
 def test_padding_is_harmless(two_way, assert_padding_is_harmless):
     assert_padding_is_harmless(lambda x, lengths: [two_way(x, lengths)], two_way, 16, lengths=(1, 12, 40))
-
-
-@pytest.mark.parametrize("block", BLOCKS)
-def test_sharing_halves_the_parameters_and_mirrors(block):
-    shared, apart = (Bidirectional(BLOCKS[block], shared=shared) for shared in (True, False))
-    assert 2 * sum(p.numel() for p in shared.parameters()) == sum(p.numel() for p in apart.parameters())
-    assert all(name.startswith("forwards.") for name in shared.state_dict())
-    x, lengths = torch.randn(2, 8, 16), torch.tensor([8, 5])
-    mirrored = reverse(shared(reverse(x, lengths), lengths), lengths)
-    torch.testing.assert_close(shared(x, lengths), mirrored, rtol=1e-5, atol=1e-6)
 
 
 def test_names_in_checkpoints():

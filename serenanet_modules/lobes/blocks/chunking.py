@@ -75,9 +75,7 @@ class DynamicChunking(nn.Module):
         self.query, self.key = (Linear(d_model, d_model, bias=False) for _ in range(2))
         for projection in (self.query, self.key):
             nn.init.eye_(projection.weight)
-        self.residual = Linear(d_model, d_model)
-        nn.init.zeros_(self.residual.weight)
-        nn.init.zeros_(self.residual.bias)
+        self.residual = _silent(d_model)
 
     def down(self, x, lengths, least=None):
         """Cut into chunks.
@@ -170,9 +168,7 @@ class FixedPooling(nn.Module):
     def __init__(self, d_model, stride=2):
         super().__init__()
         self.stride = stride
-        self.residual = Linear(d_model, d_model)
-        nn.init.zeros_(self.residual.weight)
-        nn.init.zeros_(self.residual.bias)
+        self.residual = _silent(d_model)
 
     def down(self, x, lengths, least=None):
         """As `DynamicChunking.down`; ``least`` cannot be met and is left to the loss, which says so."""
@@ -180,9 +176,7 @@ class FixedPooling(nn.Module):
         boundaries = valid_mask(lengths, x.shape[1]) & (steps % self.stride == 0)
         groups = functional.pad(x, (0, 0, 0, -x.shape[1] % self.stride)).unflatten(1, (-1, self.stride))
         counts = -(-lengths // self.stride)
-        sizes = (lengths.unsqueeze(1) - self.stride * torch.arange(groups.shape[1], device=x.device)).clamp(
-            1, self.stride
-        )
+        sizes = (lengths.unsqueeze(1) - steps[:: self.stride]).clamp(1, self.stride)
         route = Route(lengths, boundaries, boundaries.float(), steps[:: self.stride].expand(x.shape[0], -1), counts)
         return groups.sum(2) / sizes.unsqueeze(-1), counts, route
 
@@ -239,6 +233,14 @@ def straight_through(probabilities, boundaries):
     """1 for every frame, with the gradient of the probability of what was chosen there."""
     confidence = torch.where(boundaries, probabilities, 1 - probabilities)
     return confidence + (1 - confidence).detach()
+
+
+def _silent(d_model):
+    """A projection that begins as zero."""
+    projection = Linear(d_model, d_model)
+    nn.init.zeros_(projection.weight)
+    nn.init.zeros_(projection.bias)
+    return projection
 
 
 def _route(lengths, boundaries, probabilities, ratio_loss):

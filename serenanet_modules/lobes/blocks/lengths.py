@@ -1,26 +1,8 @@
-"""Frame lengths and masks, the only place that turns one into the other."""
+"""Frame lengths and the masks made of them."""
 
 import torch
 
 from serenanet_modules.ops.observers import unobserved
-
-
-def to_frames(relative, total):
-    """Turn SpeechBrain's relative lengths (0…1] into frame counts.
-
-    Parameters
-    ----------
-    relative : Tensor
-        (B,) share of ``total`` that is valid.
-    total : int
-        Padded length.
-
-    Returns
-    -------
-    Tensor
-        (B,) int64.
-    """
-    return torch.round(relative * total).long().clamp(max=total)
 
 
 def valid_mask(lengths, total):

@@ -236,8 +236,6 @@ class Bidirectional(nn.Module):
     ----------
     block : callable
         Makes a causal block (B, T, d_model) -> (B, T, d_model), such as `Mamba` or ``Mamba2`` of the module mamba2.
-    shared : bool
-        Whether both directions use the same weights.
 
     Examples
     --------
@@ -246,18 +244,13 @@ class Bidirectional(nn.Module):
     torch.Size([2, 5, 16])
     """
 
-    def __init__(self, block, shared=False):
+    def __init__(self, block):
         super().__init__()
-        self.forwards = block()
-        self.backwards = None if shared else block()
+        self.forwards, self.backwards = block(), block()
 
     def forward(self, x, lengths):
         """x (B, T, d_model), lengths (B,) or None -> (B, T, d_model), zeros past each length; x is not read there."""
         lengths = padded(x, lengths)
         x = zero_padding(x, lengths)
-        mirrored = reverse(x, lengths)
-        if self.backwards is None:
-            y, other = self.forwards(torch.cat([x, mirrored])).chunk(2)
-        else:
-            y, other = self.forwards(x), self.backwards(mirrored)
-        return zero_padding(y + reverse(other, lengths), lengths)
+        backwards = reverse(self.backwards(reverse(x, lengths)), lengths)
+        return zero_padding(self.forwards(x) + backwards, lengths)

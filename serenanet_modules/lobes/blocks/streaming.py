@@ -23,6 +23,15 @@ class Streaming:
         return self.step(x, state)[0]
 
 
+def step_through(layers, x, state):
+    """Continue through layers that stream by x (B, T, d): the last one's y, and the next states, one a layer."""
+    following = []
+    for layer, carried in zip(layers, state, strict=True):
+        x, carried = layer.step(x, carried)
+        following.append(carried)
+    return x, tuple(following)
+
+
 class Blockwise(Streaming):
     """A front end whose ``forward`` treats blocks of frames, each by itself or with some frames before it.
 

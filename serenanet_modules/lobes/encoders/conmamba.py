@@ -11,7 +11,7 @@ from serenanet_modules.lobes.blocks.lengths import padded, zero_padding
 from serenanet_modules.lobes.blocks.mamba import Bidirectional, BiMamba, Mamba
 from serenanet_modules.lobes.blocks.mamba2 import Mamba2
 from serenanet_modules.lobes.blocks.parts import Encoder, Frames
-from serenanet_modules.lobes.blocks.streaming import CannotStream, Streaming
+from serenanet_modules.lobes.blocks.streaming import CannotStream, Streaming, step_through
 
 
 def _mamba2(d_model, expand, **options):
@@ -125,11 +125,7 @@ class ConMambaEncoder(Streaming, Encoder):
 
         Without a look-ahead y has the shape of x.
         """
-        following = []
-        for layer, carried in zip(self.layers, state, strict=True):
-            x, carried = layer.step(x, carried)
-            following.append(carried)
-        return x, tuple(following)
+        return step_through(self.layers, x, state)
 
     def finish(self, x, state):
         """All that is left after the last frames x (B, T, d_model), T ≥ 0."""

@@ -68,12 +68,7 @@ class RotaryTransformerLayer(nn.Module):
         self.qkv = Linear(d_model, 3 * d_model)
         self.out = Linear(d_model, d_model)
         self.norm_ffn = nn.LayerNorm(d_model)
-        self.ffn = nn.Sequential(
-            Linear(d_model, d_ffn),
-            nn.GELU(),
-            Dropout(dropout),
-            Linear(d_ffn, d_model),
-        )
+        self.ffn = nn.Sequential(Linear(d_model, d_ffn), nn.GELU(), Dropout(dropout), Linear(d_ffn, d_model))
         self.dropout = Dropout(dropout)
 
     def forward(self, x, mask, rotation):

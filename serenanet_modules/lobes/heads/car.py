@@ -6,7 +6,7 @@ from serenanet_modules.lobes.blocks.layers import Linear
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
 from serenanet_modules.lobes.blocks.mamba import Bidirectional, Mamba
 from serenanet_modules.lobes.blocks.parts import Extras, Frames, Part
-from serenanet_modules.lobes.blocks.streaming import CannotStream, Streaming
+from serenanet_modules.lobes.blocks.streaming import CannotStream, Streaming, step_through
 
 
 class CAR(Streaming, Part):
@@ -85,8 +85,5 @@ class CAR(Streaming, Part):
 
     def step(self, x, state):
         """Continue by x (B, T, input_size), any T: logits (B, T, n_units), and the next state."""
-        hidden, following = self.inp(x), []
-        for block, carried in zip(self.blocks, state, strict=True):
-            hidden, carried = block.step(hidden, carried)
-            following.append(carried)
-        return self.out(hidden), tuple(following)
+        hidden, state = step_through(self.blocks, self.inp(x), state)
+        return self.out(hidden), state
