@@ -12,6 +12,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from serenanet_modules.analysis.scoring import LEVELS, score
+from serenanet_modules.config.foreign import FILE, check_format
+from serenanet_modules.config.hparams import read_yaml
 from serenanet_modules.data.manifest import role
 from serenanet_modules.errors import UserError
 
@@ -42,12 +44,14 @@ class Result:
         Raises
         ------
         UserError
-            Where it is not one of a finished run of a recogniser.
+            Where it is not one of a finished run of a recogniser, or of another format.
         """
         folder = Path(folder)
-        file = folder / RESULT
+        file, settings = folder / RESULT, folder / FILE
         if not file.is_file():
             raise UserError(f"{folder}: has no {RESULT}; give the folder of a finished run")
+        if settings.is_file():  # a copy of what was measured may do without
+            check_format(read_yaml(settings), settings)
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
             if "pretraining" in content:

@@ -13,6 +13,8 @@ from speechbrain.utils.fetching import FetchConfig, LocalStrategy, fetch
 from speechbrain.utils.parameter_transfer import Pretrainer
 from torch import nn
 
+from serenanet_modules.config.foreign import FILE, check_format
+from serenanet_modules.config.hparams import read_yaml
 from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.data.units import load_units
 from serenanet_modules.decoding.greedy import greedy
@@ -90,13 +92,21 @@ class FolderPretrainer(Pretrainer):
         self.modules, self.tokenizer = nn.ModuleDict({"model": model}), tokenizer
 
     def collect_files(self, default_source=None, local_strategy=LocalStrategy.SYMLINK, fetch_config=None, **more):
-        """Find the files, or link to them where SpeechBrain was asked for a ``savedir``."""
+        """Find the files, or link to them where SpeechBrain was asked for a ``savedir``.
+
+        Raises
+        ------
+        UserError
+            For a folder of another format.
+        """
 
         def collect(inside):
             where = {"savedir": self.collect_in, "save_filename": Path(inside).name}
             config = FetchConfig() if fetch_config is None else fetch_config
             return fetch(inside, default_source, local_strategy=local_strategy, fetch_config=config, **where)
 
+        settings = collect(FILE)
+        check_format(read_yaml(settings), settings)
         self.paths[WEIGHTS] = collect(WEIGHTS)
         self.paths[INDEX] = collect(f"save/units/{INDEX}")
         if json.loads(Path(self.paths[INDEX]).read_text(encoding="utf-8"))["kind"] != "phoneme":

@@ -239,11 +239,14 @@ def test_bad_places(tmp_path):
     with pytest.raises(UserError, match="nothing to report on: .*/pessl: is a pre-training, which"):
         report([tmp_path / "pessl"], out)
     make_result(tmp_path / "else", "else", 1, {}, results=None)
+    make_result(tmp_path / "old", "old", 1, {"dev": {"decoder/greedy": [1] * 5}})
+    (tmp_path / "old/hyperparams.yaml").write_text("format: 0\n")
     assert "left out" not in report([tmp_path / "a"], out)
-    report([tmp_path / name for name in ("pessl", "a", "else")], out)
+    report([tmp_path / name for name in ("pessl", "a", "else", "old")], out)
     page = (out / "report.md").read_text(encoding="utf-8")
     assert f"- left out: {tmp_path}/pessl: is a pre-training, which has no error rates\n" in page
     assert f"- left out: {tmp_path}/else/result.json: is not the result of a recogniser (KeyError('results'))" in page
+    assert f"- left out: {tmp_path}/old/hyperparams.yaml: the result folder has format 0, and this version" in page
     make_result(tmp_path / "b", "full", 1, {"dev": {"decoder/greedy": [1] * 5}})
     with pytest.raises(UserError, match="are both full with seed 1"):
         report([tmp_path], out)

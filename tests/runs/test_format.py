@@ -6,10 +6,12 @@ import pytest
 
 from serenanet_modules.ablation.plan import Planner
 from serenanet_modules.ablation.suite import Suite
+from serenanet_modules.analysis.folders import Result
 from serenanet_modules.config.foreign import FORMAT, Document
 from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs import language_model, pretraining
+from serenanet_modules.runs.encoder_asr import FolderPretrainer
 from serenanet_modules.runs.folder import claim, write_hyperparams
 from serenanet_modules.runs.recogniser import open_run
 from tests.support.ablations import DATA, RECIPE, SUITE
@@ -38,6 +40,8 @@ OPENERS = {
     "language model": (language_model.NeuralLMRun, "perplexity"),
     "a run that goes on": (lambda folder: claim(folder, hparams(), "data"), "x"),
     "an ablation": (plan, "x"),
+    "a report or comparison": (Result.read, "x"),
+    "EncoderASR": (lambda folder: FolderPretrainer(None, None).collect_files(str(folder)), "x"),
 }
 
 
