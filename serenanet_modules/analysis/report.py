@@ -9,7 +9,7 @@ from serenanet_modules.analysis import plots, tables
 from serenanet_modules.analysis.folders import Result, find_results
 from serenanet_modules.analysis.summary import System, summarise
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.files import replacing
+from serenanet_modules.runtime.files import replacing, write_text
 
 NOTES = """\
 Means ± standard deviations over seeds, in percent. Δ is the difference to {reference} in points with its 95 % interval,
@@ -120,8 +120,7 @@ def _write(systems, out, reference, notes, command=None):
         ("table.tex", tables.latex(table)),
         ("report.md", _page(systems, table, base, images, notes, command)),
     ):
-        with replacing(out / name) as path:
-            path.write_text(text, encoding="utf-8")
+        write_text(out / name, text)
     return f"{tables.plain(table)}\nreport: {out / 'report.md'}"
 
 

@@ -16,7 +16,6 @@ import csv
 import functools
 import hashlib
 import importlib.util
-import json
 import os
 import re
 import signal
@@ -35,7 +34,7 @@ from serenanet_modules.data.manifest import Utterance, role, write_manifest
 from serenanet_modules.data.summary import SUMMARY, in_words, read_summary, rejected, summarise, table
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.files import locked, replacing, sweep
+from serenanet_modules.runtime.files import locked, replacing, sweep, write_json
 from serenanet_modules.runtime.threads import available_cores
 
 PREPARATION_VERSION = 1  # raise it when the rules below, or what the FLAC files hold, change
@@ -300,8 +299,7 @@ def _write(clips, target, identity, settings, progress):
         raise UserError(f"No {split} utterance is usable ({reasons}; first {first}); see {target / 'rejects.tsv'}.")
     in_place = sum(clip.flac == clip.candidate.path for clip in kept)
     summary = {**identity, "in_place": in_place, "settings": asdict(settings), **summarise(clips)}
-    with replacing(target / SUMMARY) as partial:
-        partial.write_text(json.dumps(summary, ensure_ascii=False, indent=1), encoding="utf-8")
+    write_json(target / SUMMARY, summary)
     write_manifest(target / "manifest.csv", _utterances(kept, target, settings, progress))
     return Prepared(target, target / "manifest.csv", summary)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import sentencepiece
 
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.files import replacing
+from serenanet_modules.runtime.files import replacing, write_json
 
 BLANK = "<blank>"
 KINDS = ("char", "bpe", "unigram", "phoneme")
@@ -93,7 +93,7 @@ class SentencePieceUnits(Units):
     def save(self, folder: str | Path) -> None:
         with replacing(Path(folder) / "units.model") as path:
             path.write_bytes(self._model)
-        _write_index(folder, {"kind": self.kind, "size": self.size})
+        write_json(Path(folder) / "units.json", {"kind": self.kind, "size": self.size})
 
 
 class PhonemeUnits(Units):
@@ -136,7 +136,7 @@ class PhonemeUnits(Units):
 
     def save(self, folder: str | Path) -> None:
         phonemes = self.pieces[2:]
-        _write_index(folder, {"kind": self.kind, "size": self.size, "phonemes": phonemes})
+        write_json(Path(folder) / "units.json", {"kind": self.kind, "size": self.size, "phonemes": phonemes})
 
 
 def train_units(kind: str, texts: Iterable[str], vocab_size: int | None, folder: str | Path | None = None) -> Units:
@@ -213,11 +213,6 @@ def _inventory(phonemes):
     if not all(isinstance(phoneme, str) and phoneme.split() == [phoneme] for phoneme in phonemes):
         raise ValueError
     return phonemes
-
-
-def _write_index(folder, content):
-    with replacing(Path(folder) / "units.json") as path:
-        path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def _train_phonemes(texts):

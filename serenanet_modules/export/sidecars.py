@@ -1,11 +1,9 @@
 """What a program needs to know of a model: its tokens and its metadata."""
 
-import json
-
 from serenanet_modules import __version__
 from serenanet_modules.config.foreign import Document
 from serenanet_modules.data.audio import SAMPLE_RATE
-from serenanet_modules.runtime.files import replacing
+from serenanet_modules.runtime.files import write_json, write_text
 
 
 def metadata(opened, folder):
@@ -37,8 +35,6 @@ def metadata(opened, folder):
 
 def write_sidecars(model_path, units, facts):
     """Write ``tokens.txt`` (``symbol id`` lines, as icefall and sherpa have it) and ``<model>.json`` beside a model."""
-    with replacing(model_path.with_name("tokens.txt")) as path:
-        lines = (f"{piece} {i}\n" for i, piece in enumerate(units.pieces))
-        path.write_text("".join(lines), encoding="utf-8")
-    with replacing(model_path.with_suffix(".json")) as path:
-        path.write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    lines = (f"{piece} {i}\n" for i, piece in enumerate(units.pieces))
+    write_text(model_path.with_name("tokens.txt"), "".join(lines))
+    write_json(model_path.with_suffix(".json"), facts)

@@ -10,8 +10,7 @@ from serenanet_modules.data.manifest import Utterance, by_set, read_manifest
 from serenanet_modules.data.phonemes import WORD_BOUNDARY
 from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.data.summary import in_words
-from serenanet_modules.runs.results import write_result
-from serenanet_modules.runtime.files import replacing
+from serenanet_modules.runtime.files import replacing, write_json
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def write(sets, folder, about):
             rows.writerow(["id", "duration", "reference", *(["phonemes"] * phonemic), "hypothesis"])
             for u in found.utterances:
                 rows.writerow([u.id, u.duration, u.text, *([u.phonemes] * phonemic), found.texts[u.id]])
-    write_result(folder / "scores.json", {**about, "results": results})
+    write_json(folder / "scores.json", {**about, "results": results})
 
 
 def _phones(transcript):

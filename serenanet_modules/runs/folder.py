@@ -7,7 +7,7 @@ from serenanet_modules.config.hparams import read_yaml
 from serenanet_modules.config.keys import free_to_change
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
-from serenanet_modules.runtime.files import locked, replacing, sweep
+from serenanet_modules.runtime.files import locked, sweep, write_text
 
 ENCODER_ASR = """
 # What SpeechBrain's EncoderASR reads beside the model
@@ -53,8 +53,7 @@ def for_use(hparams):
 
 def write_hyperparams(folder, hparams):
     """hyperparams.yaml, with the version of the folder's format."""
-    with replacing(folder / FILE) as path:
-        path.write_text(hparams.extended(f"format: {FORMAT}\n").text, encoding="utf-8")
+    write_text(folder / FILE, hparams.extended(f"format: {FORMAT}\n").text)
 
 
 def claim(folder, hparams, data):
@@ -80,5 +79,4 @@ def claim(folder, hparams, data):
                 "--experiment NAME, or delete that folder"
             )
     write_hyperparams(folder, hparams)
-    with replacing(data_file) as path:
-        path.write_text(data, encoding="utf-8")
+    write_text(data_file, data)

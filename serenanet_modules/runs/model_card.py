@@ -8,7 +8,7 @@ from pathlib import Path
 import ruamel.yaml
 
 from serenanet_modules.runs.results import result_table
-from serenanet_modules.runtime.files import replacing
+from serenanet_modules.runtime.files import write_text
 
 CARD = "README.md"
 SEAL = "<!-- made from result.json; what you write here stays: {} -->"
@@ -66,8 +66,7 @@ def write_card(folder):
     if file.is_file() and not _is_ours(file.read_text(encoding="utf-8", errors="replace")):
         return
     text = card(json.loads((Path(folder) / "result.json").read_text(encoding="utf-8")))
-    with replacing(file) as path:
-        path.write_text(f"{text}\n{_seal(text)}\n", encoding="utf-8")
+    write_text(file, f"{text}\n{_seal(text)}\n")
 
 
 def card(result):

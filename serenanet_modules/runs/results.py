@@ -1,9 +1,6 @@
 """What a run says at its end: result.json and tables for people."""
 
-import json
-
 from serenanet_modules.lobes.acoustic import AcousticModel
-from serenanet_modules.runtime.files import replacing
 
 
 def parameters(model):
@@ -59,9 +56,3 @@ def pretraining_table(splits):
         used = str(usage["dead"]), str(usage["perplexity"])
         rows.append((split, f"{m['masked_accuracy']:.2f}", guess, *used, *agreement))
     return "\n".join(in_columns(rows))
-
-
-def write_result(path, result):
-    """result.json, whole or not at all."""
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

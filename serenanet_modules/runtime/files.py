@@ -1,5 +1,6 @@
 """Files that are either whole or not there."""
 
+import json
 import os
 import shutil
 import threading
@@ -33,6 +34,17 @@ def replacing(path):
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Write a UTF-8 text, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path, content):
+    """Write plain data as JSON for people to read, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_tensors(path, tensors, metadata=None):

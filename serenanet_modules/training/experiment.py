@@ -21,10 +21,10 @@ from serenanet_modules.config.settings import check_machine, check_values, help_
 from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.errors import Fault, UserError
 from serenanet_modules.runs.folder import claim, sole_owner
-from serenanet_modules.runs.results import parameter_table, parameters, write_result
+from serenanet_modules.runs.results import parameter_table, parameters
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.faults import in_a_sentence
-from serenanet_modules.runtime.files import write_tensors
+from serenanet_modules.runtime.files import write_json, write_tensors
 from serenanet_modules.runtime.lifeline import ending_together
 from serenanet_modules.runtime.provenance import device_name, environment, provenance
 from serenanet_modules.runtime.threads import share_cores
@@ -236,7 +236,7 @@ class Experiment:
             "device": device_name(brain.device),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
-        write_result(self.folder / "result.json", result)
+        write_json(self.folder / "result.json", result)
         self.task.finish(self.folder)
         print(brain.table(result))
         print(f"results: {self.folder}\nTensorBoard: tensorboard --logdir {self.folder / 'tensorboard'}")

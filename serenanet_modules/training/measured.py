@@ -8,7 +8,7 @@ from torch import nn
 from serenanet_modules.config.foreign import FILE, Document, brain_named, inside
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.recogniser import load_weights, usable_device
-from serenanet_modules.runs.results import write_result
+from serenanet_modules.runtime.files import write_json
 
 WEIGHTS = "weights.safetensors"
 READ = (WEIGHTS, *(f"save/{name}" for name in ("units/units.json", "units/units.model")))
@@ -69,5 +69,5 @@ def measure(folder, asked, device, out=None):
         brain.ready(root, splits, None)
         measures = brain.evaluate_splits(root, splits, Path(out or scratch))
     if out:
-        write_result(Path(out) / "scores.json", {"model": str(folder), "data": str(asked["data"]), **measures})
+        write_json(Path(out) / "scores.json", {"model": str(folder), "data": str(asked["data"]), **measures})
     return task.table(measures)

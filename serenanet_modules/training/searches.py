@@ -17,7 +17,7 @@ from serenanet_modules.decoding.tuning import tune, tune_in_turn
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.language_model import NeuralLMRun
 from serenanet_modules.runtime import distributed
-from serenanet_modules.runtime.files import replacing
+from serenanet_modules.runtime.files import write_text
 from serenanet_modules.runtime.threads import available_cores
 
 logger = logging.getLogger(__name__)
@@ -135,8 +135,7 @@ class Searches:
         lexicon = Lexicon.from_words(words, g2p(self.hparams.locale), units)
         if distributed.is_main():
             rows = [f"{word}\t{units.decode(s)}\n" for word, spellings in lexicon.spellings.items() for s in spellings]
-            with replacing(self.folder / "save" / "lexicon.tsv") as path:
-                path.write_text("".join(rows), encoding="utf-8")
+            write_text(self.folder / "save" / "lexicon.tsv", "".join(rows))
         return lexicon
 
     def _language_model(self):
