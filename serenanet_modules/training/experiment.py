@@ -12,6 +12,9 @@ import sys
 import time
 from pathlib import Path
 
+import serenanet_modules.runtime.light  # noqa: F401  before anything else imports SpeechBrain
+
+# isort: split
 import speechbrain as sb
 import torch
 from speechbrain.utils.checkpoints import average_checkpoints

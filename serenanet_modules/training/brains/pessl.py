@@ -7,7 +7,6 @@ import torch
 from speechbrain.core import Stage
 from tqdm import tqdm
 
-from serenanet_modules.analysis.cluster_plots import plot_phones, plot_usage
 from serenanet_modules.analysis.clusters import agreement, usage, write_clusters
 from serenanet_modules.data.alignment import cepstra, spelling
 from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader
@@ -150,6 +149,8 @@ class PESSLBrain(HearsSpeech, RecipeBrain):
     @staticmethod
     def _write(folder, tables, phones):
         """clusters_<split>.csv, and the plots."""
+        from serenanet_modules.analysis.cluster_plots import plot_phones, plot_usage  # brings matplotlib
+
         for name, table in tables.items():
             write_clusters(f"{folder}/clusters_{name}.csv", table["usage"], table["phones"], phones)
         plot_usage({name: table["usage"].numpy() for name, table in tables.items()}, f"{folder}/cluster_usage.png")
