@@ -5,8 +5,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
-from serenanet_modules.runtime.threads import available_cores
+from serenanet_modules.runtime.threads import available_cores, share_cores
 
 
 @pytest.mark.parametrize(("content", "cores"), [("max 100000", None), ("100000 100000", 1), ("50000 100000", 1)])
@@ -37,13 +38,19 @@ def run(code, **variables):
     return done.stdout.split()
 
 
-def test_threads_follow_the_cores_unless_told():
-    code = (
-        "import torch; from serenanet_modules.runtime.threads import *; share_cores({}); print(torch.get_num_threads())"
-    )
-    assert run(code.format(1)) == [str(available_cores())]
-    assert run(code.format(1000)) == ["1"]
-    assert run(code.format(1000), OMP_NUM_THREADS="2") == ["2"]
+def test_threads_follow_the_cores_unless_told(monkeypatch):
+    before = torch.get_num_threads()
+    try:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        for processes, threads in ((1, available_cores()), (1000, 1)):
+            share_cores(processes)
+            assert torch.get_num_threads() == threads
+        torch.set_num_threads(2)
+        monkeypatch.setenv("OMP_NUM_THREADS", "2")
+        share_cores(1000)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_waiting_threads_sleep():
