@@ -17,7 +17,7 @@ from serenanet_modules.errors import UserError
 
 COMMANDS = (
     *("train", "config", "validate", "transcribe", "stream", "align", "evaluate", "export"),
-    *("serve", "ablate", "report", "compare", "lm", "synthesise", "demo"),
+    *("serve", "ablate", "report", "compare", "lm", "synthesise", "pseudo-label", "demo"),
 )
 INTERRUPTED = 130  # what shells report for Ctrl-C
 BROKEN_PIPE = 141
@@ -94,5 +94,5 @@ def _parser():
     parser.add_argument("--version", action="version", version=f"serenanet {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
     for name in COMMANDS:
-        importlib.import_module(f"{__name__}.{name}").add(commands, name)
+        importlib.import_module(f"{__name__}.{name.replace('-', '_')}").add(commands, name)
     return parser

@@ -7,7 +7,7 @@ import torch
 from serenanet_modules.decoding.network import Network
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.timestamps import timed
-from serenanet_modules.inference.transcript import Transcript
+from serenanet_modules.inference.transcript import Heard, Transcript
 from serenanet_modules.runs.recogniser import open_run
 
 
@@ -101,14 +101,22 @@ class Recognizer:
 
         Parameters are those of `transcribe`.
         """
-        if not batch_seconds > 0:
-            raise UserError(f"batch_seconds is {batch_seconds}; give a number of seconds above 0")
-        hear = partial(self._segments, decoder := self.decoder(lm))
-        most, title = piece_seconds or self.settings["piece_seconds"], "transcribing" if progress else None
-        for end, found in self.network.read(sources, hear, most, batch_seconds, title):
-            segments = tuple(segment for segment in found if segment is not None)
+        decoder = self.decoder(lm)
+        for end, pieces in self.heard(sources, batch_seconds, lm, progress, piece_seconds):
+            segments = tuple(piece.segment for piece in pieces if piece.segment is not None)
             text = decoder.join(segment.text for segment in segments)
             yield end.error or Transcript(text, end.duration, segments)
+
+    def heard(self, sources, batch_seconds=120.0, lm=None, progress=False, piece_seconds=None):
+        """Yield for each source, in order, its `End` and a list with the `Heard` of each piece.
+
+        Parameters are those of `transcribe`.
+        """
+        if not batch_seconds > 0:
+            raise UserError(f"batch_seconds is {batch_seconds}; give a number of seconds above 0")
+        hear, most = partial(self._heard, self.decoder(lm)), piece_seconds or self.settings["piece_seconds"]
+        title = "transcribing" if progress else None
+        yield from self.network.read(sources, hear, most, batch_seconds, title, Heard.of)
 
     def decoder(self, lm=None):
         """The decoder that `transcribe` uses, made once for each language model."""
@@ -135,6 +143,11 @@ class Recognizer:
         log_probs = output.log_probs(self.settings["scoring"]).cpu()
         rows = [log_probs[i, :frames] for i, frames in enumerate(output.lengths.tolist())]
         return output, rows, self.network.edges(pieces, output)
+
+    def _heard(self, decoder, pieces):
+        return [
+            Heard.of(piece, segment) for piece, segment in zip(pieces, self._segments(decoder, pieces), strict=True)
+        ]
 
     def _segments(self, decoder, pieces):
         """The `Segment` of each piece, None where nothing is said."""

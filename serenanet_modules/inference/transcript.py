@@ -57,6 +57,20 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Heard:
+    """A piece of a source that was read at once, in seconds, and its `Segment`, or None where nothing is said."""
+
+    start: float
+    end: float
+    segment: Segment | None
+
+    @classmethod
+    def of(cls, piece, segment=None):
+        """Of a `Piece`."""
+        return cls(piece.start, piece.start + piece.seconds, segment)
+
+
+@dataclass(frozen=True)
 class Transcript:
     """All that was heard in one source.
 

@@ -37,7 +37,7 @@ class RecipeBrain(Task, sb.Brain):
     what `Task` asks.
 
     ``compute_objectives(outputs, batch, Stage.TRAIN)`` returns a dict of named losses, each a mean over the
-    batch's utterances; the entry ``loss`` is what is minimised.
+    batch's utterances, `Batch.mean` where these have weights; the entry ``loss`` is what is minimised.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ def test_files_are_there(document):
 def test_commands_are_there(document):
     """Commands of `serenanet`, targets of make, modules; options of programs here, or keys of hyper-parameters."""
     text = document.read_text(encoding="utf-8")
-    commands = re.findall(r"^(?:.*\| |\$ )?serenanet ([a-z]+)|`serenanet ([a-z]+)", text, re.MULTILINE)
+    commands = re.findall(r"^(?:.*\| |\$ )?serenanet ([a-z-]+)|`serenanet ([a-z-]+)", text, re.MULTILINE)
     assert {first or second for first, second in commands} <= set(cli.COMMANDS)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE):

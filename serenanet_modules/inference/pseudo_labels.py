@@ -1,0 +1,219 @@
+"""Transcripts of speech that nobody has transcribed, as a manifest for the next training (noisy student).
+
+Each piece that the recogniser read at once is a row. `COLUMNS` beside those that `data.custom` reads say how sure the
+model was, which model it was and, by ``labelled_by``, that a training must keep the row from its dev and test sets.
+"""
+
+import csv
+import hashlib
+import os
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from pathlib import Path
+
+from serenanet_modules.data import custom
+from serenanet_modules.data.audio import AudioError, cut
+from serenanet_modules.data.manifest import Candidate, role
+from serenanet_modules.data.tables import SUFFIXES
+from serenanet_modules.errors import UserError
+from serenanet_modules.inference import files
+from serenanet_modules.runtime.files import replacing
+
+COLUMNS = (
+    *("id", "path", "start", "end", "text", "speaker", "locale", "split"),
+    *("confidence", "labelled_by", "model_sha256"),
+)
+HELD_OUT = "in a dev or test set"
+
+
+@dataclass
+class Labels:
+    """What came of a labelling.
+
+    Attributes
+    ----------
+    rows : list of dict
+        By `COLUMNS`, and ``seconds``.
+    left_out : Counter
+        Pieces by the reason.
+    seconds : float
+        Of all audio.
+    errors : list of UserError
+        Of recordings that could not be read.
+    """
+
+    rows: list = field(default_factory=list)
+    left_out: Counter = field(default_factory=Counter)
+    seconds: float = 0.0
+    errors: list = field(default_factory=list)
+
+
+def recordings(arguments, locale, stdin):
+    """The audio that a command line means, without what is there twice.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Files, folders and ``-`` as of `inference.files.find`, and manifests (see `data.custom`), whose texts are not
+        read.
+    locale : str
+    stdin : binary file
+
+    Returns
+    -------
+    list of Candidate
+        Of one split: dev and test sets of manifests keep theirs.
+    """
+    found = []
+    for argument in arguments:
+        if Path(argument).suffix.lower() in SUFFIXES:
+            found += custom.candidates(argument, locale, shares={"train": 1}, needs_text=False)
+        else:
+            found += [_of_file(file, locale) for file in files.find([argument], stdin)]
+    found = list({(os.path.realpath(c.path), c.start, c.end): c for c in reversed(found)}.values())[::-1]
+    seen, named = Counter(), []
+    for c in found:
+        seen[c.id] += 1
+        named.append(c if seen[c.id] == 1 else replace(c, id=f"{c.id}-{seen[c.id]}"))
+    return named
+
+
+def _of_file(file, locale):
+    """The folder that a file is in, below the one that was named, stands for its speaker."""
+    inside = [os.fsencode(part).decode("utf-8", "backslashreplace") for part in file.inside.with_suffix("").parts]
+    return Candidate("-".join(inside), file.path.absolute(), "", "/".join(inside[:-1]), locale, "train")
+
+
+def label(recognizer, candidates, least, held_out, lm=None, batch_seconds=120.0, progress=False):
+    """Transcribe recordings, and keep what the recogniser is sure of.
+
+    Parameters
+    ----------
+    recognizer : Recognizer
+    candidates : list of Candidate
+        From `recordings`.
+    least : float
+        Confidence of a piece that is kept, 0 to 1: `Segment.confidence`.
+    held_out : HeldOut
+        What must not be labelled: its recordings, ids, speakers and sentences.
+    lm, batch_seconds, progress
+        As of `Recognizer.transcribe`.
+
+    Returns
+    -------
+    Labels
+
+    Raises
+    ------
+    UserError
+        For a model that writes no words.
+    """
+    if not recognizer.decoder(lm).writes_words:
+        raise UserError(f"{recognizer.folder}: writes phones, no words; give it a --lm, or take a model of characters")
+    labels, given = Labels(), []
+    labels.left_out[HELD_OUT] = sum(role(c.split) != "train" for c in candidates)
+    free = [c for c in candidates if role(c.split) == "train"]
+    model = {"labelled_by": name_of(recognizer.folder), "model_sha256": hash_of(recognizer.folder)}
+    heard = recognizer.heard(_opened(free, given), batch_seconds, lm, progress)
+    for number, (end, pieces) in enumerate(heard):
+        candidate = given[number]
+        if end.error:
+            labels.errors.append(end.error)
+            continue
+        labels.seconds += end.duration
+        for piece in pieces:
+            row = _row(candidate, piece, end.duration, recognizer.settings["locale"]) | model
+            reason = _reason(candidate, piece, least, held_out)
+            if reason:
+                labels.left_out[reason] += 1
+            else:
+                labels.rows.append(row)
+    return labels
+
+
+def _opened(candidates, given):
+    """Yield sources for `Recognizer.heard`, and note in ``given`` whose they are; a recording is decoded once."""
+    for path, same in groupby(candidates, key=lambda c: c.path):
+        parts = []
+        for c in same:
+            if c.is_segment:
+                parts.append(c)
+            else:
+                given.append(c)
+                yield path
+        waiting = dict(enumerate(parts))
+        try:
+            for i, samples in cut(path, [(c.start, c.end) for c in parts]) if parts else ():
+                given.append(waiting.pop(i))
+                yield samples
+        except AudioError:
+            for c in waiting.values():
+                given.append(c)
+                yield path  # which fails alike, and says why
+
+
+def _reason(candidate, piece, least, held_out):
+    """Why a piece is left out, "" if it is not."""
+    if what := held_out.has(candidate, piece.segment.text if piece.segment else ""):
+        return f"{what} of dev or test"
+    if piece.segment is None:
+        return "nothing said"
+    return f"below {least:g}" if piece.segment.confidence < least else ""
+
+
+def _row(candidate, piece, duration, locale):
+    """What a manifest says of a piece; its times only where it is not a whole file."""
+    whole = piece.start == 0 and piece.end >= duration
+    start, end = candidate.start, candidate.end
+    if not whole:
+        start, end = candidate.start + piece.start, candidate.start + piece.end
+    times = {"start": "", "end": ""} if whole and end is None and not start else _times(start, end)
+    return {
+        "id": candidate.id if whole else f"{candidate.id}-{start:.2f}-{end:.2f}",
+        "path": candidate.path,
+        **times,
+        "text": piece.segment.text if piece.segment else "",
+        "speaker": candidate.speaker,
+        "locale": locale,
+        "split": "train",
+        "confidence": f"{piece.segment.confidence:.4f}" if piece.segment else "",
+        "seconds": piece.end - piece.start,
+    }
+
+
+def _times(start, end):
+    return {"start": f"{start:.3f}", "end": "" if end is None else f"{end:.3f}"}
+
+
+def name_of(folder):
+    """A run's name: the last three parts of its folder."""
+    return "/".join(Path(folder).resolve().parts[-3:])
+
+
+def hash_of(folder):
+    """SHA-256 of a run's weights."""
+    with open(Path(folder) / "weights.safetensors", "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_out(path):
+    """Refuse a file that is no manifest of ours, before the long work."""
+    if path.suffix.lower() != ".csv":
+        raise UserError(f"--out {path}: a manifest's name ends in .csv")
+    if path.exists():
+        with open(path, "rb") as file:
+            header = file.readline().decode("utf-8", "replace").strip().split(",")
+        if "labelled_by" not in header:
+            raise UserError(f"--out {path}: is there already, and was not written by this command; give another name")
+
+
+def write(path, rows):
+    """Write rows as a manifest; recordings below its folder are named from there."""
+    root = path.parent.absolute()
+    with replacing(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n", extrasaction="ignore")
+        table.writeheader()
+        for row in rows:
+            inside = row["path"].relative_to(root) if row["path"].is_relative_to(root) else row["path"]
+            table.writerow({**row, "path": inside})

@@ -1,0 +1,170 @@
+"""Pseudo-labels are what the recogniser heard in each piece, kept where it is sure and nothing is held out."""
+
+import csv
+import hashlib
+import io
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from serenanet_modules import cli
+from serenanet_modules.data.audio import SAMPLE_RATE, load
+from serenanet_modules.data.custom import candidates
+from serenanet_modules.data.manifest import read_manifest
+from serenanet_modules.inference.pseudo_labels import COLUMNS
+from tests.support.tiny import Run, command, read_tsv
+
+
+@pytest.fixture(scope="module")
+def radio(tiny, tmp_path_factory):
+    """A folder of recordings: clips of train under other names, the long one of several with silence behind."""
+    folder, corpus = tmp_path_factory.mktemp("radio"), tiny[0]
+    clips = [corpus / "clips" / row["path"] for row in read_tsv(corpus / "train.tsv")]
+    (folder / "amina").mkdir()
+    for i in range(3):
+        shutil.copy(clips[i], folder / "amina" / f"short{i}.mp3")
+    long = np.concatenate([load(clip) for clip in clips[3:9]] + [np.zeros(12 * SAMPLE_RATE, np.float32)])
+    soundfile.write(folder / "long.flac", long, SAMPLE_RATE)
+    return folder
+
+
+@pytest.fixture
+def pseudo_label(tiny, tmp_path, capsys):
+    """``pseudo_label(*arguments, out=…) -> (status, stdout, stderr, rows)`` of the command."""
+
+    def run(*arguments, out=tmp_path / "pseudo.csv", least=0, model=tiny[1]):
+        capsys.readouterr()
+        line = ["pseudo-label", model, *arguments, "--out", out, "--min-confidence", least]
+        status = cli.main([*map(str, line)])
+        rows = list(csv.DictReader(out.open(encoding="utf-8", newline=""))) if status != 2 else []
+        return status, *capsys.readouterr(), rows
+
+    return run
+
+
+def refused(result, *words):
+    status, out, err, _ = result
+    assert (status, out) == (2, "") and err.startswith("error: ") and err.count("\n") == 1
+    assert all(word in err for word in words), err
+
+
+def test_every_piece_is_a_row(pseudo_label, recognizer, tiny, radio):
+    """With the text that the piece alone would have; the pieces of a recording are the whole of it."""
+    status, out, _, rows = pseudo_label(radio)
+    assert status == 0 and tuple(rows[0]) == COLUMNS
+    short, long = ([row for row in rows if name in row["path"]] for name in ("short", "long"))
+    assert [(row["id"], row["speaker"], row["start"], row["end"]) for row in short] == [
+        (f"amina-short{i}", "amina", "", "") for i in range(3)
+    ]
+    assert [row["text"] for row in short] == [t.text for t in recognizer.transcribe([row["path"] for row in short])]
+    assert len(long) > 2 and float(long[0]["start"]) == 0
+    assert all(a["end"] == b["start"] for a, b in zip(long, long[1:], strict=False))
+    samples, most = load(radio / "long.flac"), recognizer.settings["piece_seconds"]
+    cut = [samples[round(float(row["start"]) * SAMPLE_RATE) : round(float(row["end"]) * SAMPLE_RATE)] for row in long]
+    assert [row["text"] for row in long] == [t.text for t in recognizer.transcribe(cut)]
+    assert all(len(part) <= most * SAMPLE_RATE for part in cut) and "nothing said" in out
+    assert len({row["id"] for row in rows}) == len(rows)
+    weights = hashlib.sha256((tiny[1] / "weights.safetensors").read_bytes()).hexdigest()
+    assert {(row["model_sha256"], row["split"], row["locale"]) for row in rows} == {(weights, "train", "sw")}
+    assert {row["labelled_by"] for row in rows} == {"/".join(tiny[1].parts[-3:])}
+
+
+def test_what_the_model_is_not_sure_of(pseudo_label, radio):
+    """Only that is left out, and counted."""
+    _, _, _, rows = pseudo_label(radio)
+    confidences = sorted(float(row["confidence"]) for row in rows)
+    least = (confidences[2] + confidences[3]) / 2
+    status, out, _, kept = pseudo_label(radio, least=least)
+    assert status == 0 and kept == [row for row in rows if float(row["confidence"]) > least]
+    assert f"3 below {least:g}" in out and f"{len(rows) - 3} pieces" in out
+    refused(pseudo_label(radio, least=1), "no piece", f"{len(rows)} below 1")
+    refused(pseudo_label(radio, least=1.5), "--min-confidence 1.5")
+
+
+def test_what_is_held_out(pseudo_label, tiny, radio, tmp_path):
+    """Recordings, ids, speakers and sentences of dev and test, in the audio itself or by a manifest's split."""
+    corpus = tiny[0]
+    status, out, _, rows = pseudo_label(corpus / "clips", "--exclude", corpus)
+    dev_and_test = [row for split in ("dev", "test") for row in read_tsv(corpus / f"{split}.tsv")]
+    assert status == 0 and "6 recording of dev or test" in out
+    assert not {row["path"].rpartition("/")[2] for row in rows} & {row["path"] for row in dev_and_test}
+    assert len({row["path"] for row in rows}) == 12
+    copied = tmp_path / dev_and_test[0]["path"]
+    shutil.copy(corpus / "clips" / copied.name, copied)
+    listed = tmp_path / "held.jsonl"
+    lines = [
+        {"path": "a.wav", "text": rows[0]["text"].upper()},
+        {"path": "b.wav", "text": "x", "speaker": "amina"},
+        {"path": copied.name, "text": "y"},
+    ]
+    listed.write_text("\n".join(json.dumps({**line, "split": "test"}) for line in lines))
+    again = corpus / "clips" / rows[0]["path"].rpartition("/")[2]
+    (tmp_path / "sub").mkdir()
+    shutil.copy(copied, tmp_path / "sub" / copied.name)
+    arguments = (radio, again, tmp_path / "sub", corpus / "dev.tsv", "--exclude", listed)
+    _, out, _, rows = pseudo_label(*arguments)
+    assert {row["path"].rpartition("/")[2] for row in rows} == {"long.flac"}
+    for told in ("3 in a dev or test set", "3 speaker of dev", "1 sentence of dev", "1 id of dev"):
+        assert told in out
+
+
+def test_manifests_and_lists(pseudo_label, recognizer, radio, tmp_path, monkeypatch):
+    """Segments of a recording are read as they are, and a broken recording costs no other."""
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    spans = [(2.0, 4.5), (0.5, 2.0), (5.0, 15.0)]
+    lines = [{"id": f"s{i}", "path": str(radio / "long.flac"), "start": a, "end": b} for i, (a, b) in enumerate(spans)]
+    lines += [{"id": "bad", "path": str(tmp_path / "broken.wav"), "start": 1, "end": 2, "speaker": "x"}]
+    (tmp_path / "audio.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    listed = io.TextIOWrapper(io.BytesIO(f"{radio}/amina/short0.mp3\n{radio}/amina/short0.mp3\n".encode()))
+    monkeypatch.setattr(sys, "stdin", listed)
+    status, _, err, rows = pseudo_label(tmp_path / "audio.jsonl", "-")
+    assert status == 1 and "broken.wav" in err and err.count("\n") == 1
+    found = {row["id"]: row for row in rows}
+    samples = load(radio / "long.flac")
+    for name, (start, end) in list(zip(("s0", "s1"), spans, strict=False)):
+        part = samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
+        assert found[name]["text"] == recognizer.transcribe([part])[0].text
+        assert (float(found[name]["start"]), float(found[name]["end"])) == (start, end)
+    pieces = [row for row in rows if row["id"].startswith("s2-")]
+    assert float(pieces[0]["start"]) == 5.0 and float(pieces[-1]["end"]) == 15.0 and len(pieces) > 1
+    assert [row["id"] for row in rows if row["path"].endswith("short0.mp3")] == ["short0"]
+
+
+def test_files_that_are_not_written(pseudo_label, phonemic, radio, tmp_path):
+    mine = tmp_path / "mine.csv"
+    mine.write_text("path,text\na.wav,habari\n")
+    refused(pseudo_label(radio, out=mine), "mine.csv", "not written by this command")
+    assert mine.read_text() == "path,text\na.wav,habari\n"
+    refused(pseudo_label(radio, out=tmp_path / "pseudo.txt"), "ends in .csv")
+    (phonemic[1] / "save/lexicon.tsv").rename(tmp_path / "lexicon.tsv")
+    try:
+        refused(pseudo_label(radio, model=phonemic[1]), "writes phones")
+    finally:
+        (tmp_path / "lexicon.tsv").rename(phonemic[1] / "save/lexicon.tsv")
+
+
+def test_it_is_trained_on(pseudo_label, tiny, radio, tmp_path):
+    """The manifest of one round is pooled with the corpus in the next, with its weight, and its pieces are cut."""
+    corpus = shutil.copytree(tiny[0], tmp_path / "sw")
+    *_, rows = pseudo_label(radio)
+    found = candidates(tmp_path / "pseudo.csv", "sw")
+    assert [(c.id, c.labelled_by) for c in found] == [(row["id"], row["labelled_by"]) for row in rows]
+    line = command(corpus, tmp_path / "run", "--number_of_epochs", 1, "--pseudo_weight", 0.3)
+    line[line.index("--data_folder") + 1 : line.index("--data_folder") + 2] = [
+        str(corpus),
+        str(tmp_path / "pseudo.csv"),
+    ]
+    run = Run(line, tmp_path / "run").done()
+    (manifest,) = (corpus / "prepared").glob(f"{run.result['data']['key'][:12]}/manifest.csv")
+    labelled = {u.id: u for u in read_manifest(manifest, "train") if u.labelled_by}
+    assert (
+        labelled and labelled.keys() <= {row["id"] for row in rows} and {u.weight for u in labelled.values()} == {0.3}
+    )
+    for u in labelled.values():
+        row = next(row for row in rows if row["id"] == u.id)
+        if row["end"]:
+            assert u.duration == pytest.approx(float(row["end"]) - float(row["start"]), abs=1e-3)
