@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from serenanet_modules.errors import UserError
 
@@ -197,8 +198,13 @@ class Talker:
     """
 
     def __enter__(self):
-        command = [sys.executable, "-m", __spec__.name]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]  # this package, and no other copy
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __spec__.name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        )
         return self
 
     def __exit__(self, *_):

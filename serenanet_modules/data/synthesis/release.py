@@ -42,6 +42,7 @@ def row(clip, sentence, speaker, locale, is_man):
 def write_list(path, rows):
     """Write the list of a split, sorted by speaker; it appears whole or not at all."""
     with replacing(path) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_NONE)
+        layout = {"delimiter": "\t", "lineterminator": "\n", "quoting": csv.QUOTE_NONE, "quotechar": None}
+        table = csv.DictWriter(file, COLUMNS, **layout)
         table.writeheader()
         table.writerows(sorted(rows, key=lambda r: (r["client_id"], r["path"])))
