@@ -1,11 +1,13 @@
 """Time and memory of whole encoders and recognisers against the length of speech: what chunking really saves.
 
     python benchmarks/encoders.py --seconds 5 15 30 60 120 --out results/benchmarks
+    python benchmarks/encoders.py --contestants Conformer "Fast Conformer" --base Conformer --seconds 15 30 60
 
 Every contestant is built from its hparams file and reads the same random waveforms. The networks are untrained, so
 learned chunkings are given boundaries at random, as many as ``--compression`` asks for; all else of the routing runs
 as it is. Contestants take turns, A B C A B C …; medians; memory comes after all times. The arithmetic limit counts
-layers: with n of N at chunk rate and a compression of c it is N / (N - n + n / c).
+layers: with n of N at chunk rate and a compression of c it is N / (N - n + n / c). The share of the peak is what torch
+counts of a pass, products of matrices and convolutions but no scans, against the rate of a large product of matrices.
 """
 
 import argparse
@@ -21,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
-from measure import alternate, in_process_of_its_own, peak_on_cuda, report_peak  # noqa: E402
+from measure import alternate, in_process_of_its_own, matrix_rate, peak_on_cuda, report_peak  # noqa: E402
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from serenanet_modules.config.hparams import Hparams  # noqa: E402
@@ -35,9 +38,13 @@ CONTESTANTS = {
     "H-Mamba 3 + 9": ("hmamba_early", {}),
     "pooling 3 + 9": ("hmamba_pooling", {}),
     "Conformer": ("conformer_ctc", {"encoder.n_layers": 12, "encoder.d_ffn": 1024}),
+    "Fast Conformer": ("fast_conformer", {"d_model": 176, "encoder.n_layers": 11}),
+    "Fast Conformer, window": ("fast_conformer", {"d_model": 176, "encoder.n_layers": 11, "encoder.window": 128}),
+    "Conformer 19 M": ("conformer_ctc", {"d_model": 224, "encoder.n_layers": 12, "encoder.d_ffn": 1280}),
+    "Fast Conformer 19 M": ("fast_conformer", {}),
 }
-BASE = "ConMamba"
-PARTS = ("encoder", "whole model", "training step")
+USUAL = list(CONTESTANTS)[:5]
+PARTS = ("encoder", "front end and encoder", "whole model", "training step")
 RATE = 16000
 CHARACTERS_PER_SECOND = 12  # of the training step's targets
 LIMITS = {"seconds": 300.0, "bytes": 12 * 2**30}
@@ -58,7 +65,7 @@ def main(argv=None):
     found["limits"] = {name: limit(model, options.compression) for name, model in models.items()}
     found["parameters"] = {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()}
     options.out.mkdir(parents=True, exist_ok=True)
-    found["rows"] = []
+    found["peak"], found["rows"] = matrix_rate(options.device), []
     for seconds in options.seconds:
         found["rows"] += measure(models, seconds, options)
         write(found, options.out)
@@ -79,7 +86,8 @@ def write(found, out):
 
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--contestants", nargs="+", choices=list(CONTESTANTS), default=list(CONTESTANTS))
+    parser.add_argument("--contestants", nargs="+", choices=list(CONTESTANTS), default=USUAL)
+    parser.add_argument("--base", choices=list(CONTESTANTS), default="ConMamba", help="that others are compared with")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--seconds", type=int, nargs="+", default=[5, 15, 30, 60, 120], help="of each utterance")
     parser.add_argument("--batch", type=int, default=1, help="utterances")
@@ -147,11 +155,16 @@ def calls(model, seconds, options):
     targets, sizes = targets.to(options.device), torch.full((options.batch,), targets.shape[1], device=options.device)
     acoustic = model.acoustic
     with torch.no_grad():
-        x, frames, *_ = acoustic.frontend(*acoustic.features(wavs, lengths))
+        features = acoustic.features(wavs, lengths)
+        x, frames, *_ = acoustic.frontend(*features)
 
     def encoder():
         with torch.no_grad():
             return acoustic.encoder(x, frames)
+
+    def front():
+        with torch.no_grad():
+            return acoustic.encoder(*acoustic.frontend(*features)[:2])
 
     def whole():
         with torch.no_grad():
@@ -163,7 +176,9 @@ def calls(model, seconds, options):
         loss.backward()
         model.zero_grad()
 
-    return {name: call for name, call in zip(PARTS, (encoder, whole, step), strict=True) if name in options.parts}
+    return {
+        name: call for name, call in zip(PARTS, (encoder, front, whole, step), strict=True) if name in options.parts
+    }
 
 
 # ---- measuring ----------------------------------------------------------------------------------------------------
@@ -181,9 +196,17 @@ def measure(models, seconds, options):
         times = alternate(runs, repeats, options.device, {}, budget=60.0)
         for name, time in times.items():
             row = {"name": name, "seconds": seconds, "part": part, "time": time["median"], "all": time["all"]}
+            row["operations"] = operations(runs[name])
             rows.append(row)
             print(f"{seconds:>4} s {part:<14} {name:<14} {1e3 * row['time']:>9.1f} ms", flush=True)
     return rows
+
+
+def operations(call):
+    """Floating point operations of one call, as torch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops()
 
 
 def peak(model, row, options):
@@ -227,9 +250,11 @@ def tables(found):
     ]
     for part in options["parts"]:
         parts.append(f"## {part.capitalize()}\n")
-        if BASE in names:
-            parts += [f"How many times faster than {BASE}:\n", table(found, part, "limit", ratio)]
+        if options["base"] in names:
+            parts += [f"How many times faster than {options['base']}:\n", table(found, part, "limit", ratio)]
         parts += ["Milliseconds:\n", table(found, part, None, lambda row, _: f"{1e3 * row['time']:.0f}")]
+        share = f"Share of the peak, {found['peak'] / 1e9:.0f} GFLOP/s, in percent:\n"
+        parts += [share, table(found, part, None, lambda row, _: f"{percent(row, found):.0f}")]
         parts += ["MiB above what is there before:\n", table(found, part, None, memory)]
     return "\n".join(parts)
 
@@ -241,7 +266,11 @@ def table(found, part, extra, cell):
     lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
     for name in found["options"]["contestants"]:
         rows = {row["seconds"]: row for row in found["rows"] if row["name"] == name and row["part"] == part}
-        base = {row["seconds"]: row for row in found["rows"] if row["name"] == BASE and row["part"] == part}
+        base = {
+            row["seconds"]: row
+            for row in found["rows"]
+            if row["name"] == found["options"]["base"] and row["part"] == part
+        }
         cells = [f"{found['limits'][name]:.2f}"] if extra else []
         cells += [cell(rows[s], base.get(s)) for s in lengths if s in rows]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -251,6 +280,11 @@ def table(found, part, extra, cell):
 def ratio(row, base):
     """The median over turns; a slow contestant may have taken fewer of them than the base."""
     return f"{statistics.median(b / own for b, own in zip(base['all'], row['all'], strict=False)):.2f}"
+
+
+def percent(row, found):
+    """What was counted of a pass, of what the machine could have done in its time."""
+    return 100 * row["operations"] / (row["time"] * found["peak"])
 
 
 def memory(row, _):

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from serenanet_modules.ops import linear
+
 PASSES = ("forward", "forward+backward")
 
 
@@ -72,6 +74,13 @@ def alternate(calls, repeats, device, expected, budget=20.0):
             if turn < wanted[name]:
                 taken[name].append(seconds(call, device))
     return {name: {"median": statistics.median(all_), "all": all_} for name, all_ in taken.items()}
+
+
+def matrix_rate(device, size=1024):
+    """Operations a second of the fastest of 20 products of square float32 matrices, which counts as the peak."""
+    a, b = torch.randn(2, size, size, device=device).unbind()
+    with torch.no_grad():
+        return 2 * size**3 / min(seconds(lambda: linear(a, b), device) for _ in range(20))
 
 
 # ---- peak memory --------------------------------------------------------------------------------------------------

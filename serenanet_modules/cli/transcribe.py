@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, opened
+from serenanet_modules.cli.values import positive
 from serenanet_modules.errors import UserError
 
 FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm", "textgrid")
@@ -18,6 +19,9 @@ def add(commands, name):
     command.add_argument("--format", choices=FORMATS, default="txt", help="what to write (txt)")
     command.add_argument("--out", type=Path, metavar="DIR", help="write a file for each audio file")
     add_decoding(command)
+    command.add_argument(
+        "--piece-seconds", type=positive, metavar="N", help="what is longer is cut at pauses (as training's utterances)"
+    )
     command.set_defaults(run=_transcribe)
 
 
@@ -33,7 +37,8 @@ def _transcribe(arguments):
     recognizer = opened(arguments)
     paths = files.outputs(found, arguments.out or Path(), formats.SUFFIXES[arguments.format])
     transcripts = recognizer.transcripts(
-        (file.path for file in found), arguments.batch_seconds, arguments.lm, progress=sys.stderr.isatty()
+        *((file.path for file in found), arguments.batch_seconds, arguments.lm, sys.stderr.isatty()),
+        arguments.piece_seconds,
     )
     status = 0
     for file, path, transcript in zip(found, paths, transcripts, strict=True):

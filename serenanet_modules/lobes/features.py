@@ -12,8 +12,10 @@ from torch import nn
 from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.lengths import zero_padding
+from serenanet_modules.ops.observers import unobserved
 
 LEAST = 1e-10  # power that counts as silence, -100 dB
+PIECE = 3000  # frames that are transformed at a time: spectra are large, and hours of them would not fit into memory
 
 
 class LogMel(nn.Module):
@@ -72,6 +74,14 @@ class LogMel(nn.Module):
 
     def _filtered(self, wavs):
         """wavs (B, S) -> dB (B, T, n_mels) of all frames of n_fft samples that lie within it."""
+        frames = (wavs.shape[1] - self.n_fft) // self.hop + 1
+        if not unobserved(wavs) or frames <= PIECE:
+            return self._transformed(wavs)
+        ends = ((min(start + PIECE, frames) - 1) * self.hop + self.n_fft for start in range(0, frames, PIECE))
+        starts = range(0, frames * self.hop, PIECE * self.hop)
+        return torch.cat([self._transformed(wavs[:, a:b]) for a, b in zip(starts, ends, strict=True)], dim=1)
+
+    def _transformed(self, wavs):
         with torch.autocast(wavs.device.type, enabled=False):
             options = {"window": self.window, "center": False, "return_complex": True}
             spectrum = torch.stft(wavs, self.n_fft, self.hop, len(self.window), **options)  # (B, F, T)

@@ -15,7 +15,10 @@ from serenanet_modules.export.torchscript import ScriptFile
 from serenanet_modules.lobes.features import LogMel
 from tests.support.families import FAMILIES
 
-IN_ONNX = ("serenanet", "conmamba", "hmamba", "conformer-hybrid")  # an export takes seconds
+IN_ONNX = (  # an export takes seconds
+    *("serenanet", "conmamba", "hmamba", "conformer-hybrid"),
+    *("fast-conformer", "fast-conformer-streaming"),
+)
 pytestmark = pytest.mark.slow  # an export is
 CASES = [(family, "torchscript") for family in FAMILIES] + [(family, "onnx") for family in IN_ONNX]
 

@@ -29,6 +29,10 @@ CHUNKED = [
 ]
 
 DECODER = [("units", "char"), ("attention_decoder.n_layers", "1"), ("attention_decoder.n_heads", "2")]
+FAST = [
+    *[("encoder.n_layers", "2"), ("encoder.n_heads", "2"), ("encoder.d_ffn", "32"), ("encoder.kernel_size", "5")],
+    *[("encoder.look_aheads", "[3, 0]"), ("encoder.left_context", "8"), ("frontend.filters", "8"), ("units", "char")],
+]
 
 STREAMING = {
     "conv2d": (CAUSAL, LAYERS),
@@ -39,6 +43,7 @@ STREAMING = {
         [*LAYERS, ("frontend", "!include:frontends/athm.yaml"), ("output_stride", "1"), ("encoder.right_context", "2")],
     ),
     "H-Mamba": (preset("hmamba_early/small"), CHUNKED),
+    "Fast Conformer, CAR": (preset("fast_conformer_streaming"), [*FAST, *CAR]),
     "bpe": (CAUSAL, [*LAYERS, ("units", "bpe")]),
 }
 OTHERS = {
@@ -46,6 +51,7 @@ OTHERS = {
     "conformer_ctc": (LAYERS[:2], "ConformerEncoder"),
     "conmamba_ctc/small": (LAYERS, "ConMambaEncoder reads backwards"),
     "hmamba_pooling/small": (CHUNKED, "ChunkedEncoder"),
+    "fast_conformer": ([*FAST[:4], *FAST[6:]], "FastConformerEncoder reads whole utterances only"),
 }
 
 

@@ -50,6 +50,18 @@ def test_the_numbers_are_those_of_speechbrain(n_mels, n_fft):
     assert torch.equal(LogMel(n_mels, n_fft).raw(wavs, torch.tensor([12000, 12000]))[0], want)
 
 
+def test_long_sound_in_pieces_is_the_whole(monkeypatch):
+    """Also where the last piece is a single frame."""
+    features = LogMel(20, 512)
+    for samples in (10 * 160, 11 * 160, 20 * 160 + 17):
+        wavs = noise(2, samples)
+        whole = features.raw(wavs, torch.tensor([samples, samples]))[0]
+        with monkeypatch.context() as patch:
+            patch.setattr("serenanet_modules.lobes.features.PIECE", 5)
+            in_pieces = features.raw(wavs, torch.tensor([samples, samples]))[0]
+        torch.testing.assert_close(in_pieces, whole, rtol=1e-5, atol=1e-5)
+
+
 def test_a_tone_lights_its_own_filter():
     features = LogMel(n_mels=80, n_fft=1024)
     seconds = torch.arange(16000) / 16000

@@ -19,6 +19,10 @@ CHUNKED = (
     *(("encoder.outer.n_layers", "1"), ("encoder.outer.d_ffn", "32")),
     *(("encoder.inner.n_layers", "1"), ("encoder.inner.d_ffn", "32")),
 )
+FAST = (
+    *(("units", "char"), ("d_model", "32"), ("encoder.n_layers", "2"), ("encoder.n_heads", "2")),
+    *(("encoder.kernel_size", "5"), ("frontend.filters", "8")),
+)
 FAMILIES = {
     "serenanet": (
         "serenanet/small",
@@ -30,6 +34,13 @@ FAMILIES = {
         "conmamba_ctc/small",
         *CONMAMBA,
         *(("encoder.causal", "true"), ("encoder.mixer", "mamba2")),
+    ),
+    "fast-conformer": ("fast_conformer", *FAST),
+    "fast-conformer-window": ("fast_conformer", *FAST, ("encoder.window", "9"), ("encoder.global_tokens", "1")),
+    "fast-conformer-streaming": (
+        "fast_conformer_streaming",
+        *FAST,
+        *(("encoder.look_aheads", "[3, 0]"), ("encoder.left_context", "8")),
     ),
     "hmamba": ("hmamba/small", *CHUNKED, ("encoder.inner.mixer", "mamba2")),
     "hmamba-chunks": ("hmamba/small", *CHUNKED, ("encoder.read", "chunks"), ("encoder.chunking.max_gap", "3")),
