@@ -143,7 +143,7 @@ def _origin(systems, command):
         ("threads", lambda c: c.get("threads")),
         ("epochs", lambda c: c.get("epochs")),
         ("training hours", lambda c: c.get("data", {}).get("splits", {}).get("train", {}).get("hours")),
-        ("pre-training", lambda c: _pretraining(c.get("pretrained"))),
+        ("started from", lambda c: _start(c.get("pretrained"))),
     ):
         values = list(dict.fromkeys(str(read(c)) for c in contents if read(c) is not None))
         if values:
@@ -151,6 +151,7 @@ def _origin(systems, command):
     yield f"- all runs: `{command}`" if command else f"- first run: `{contents[0].get('command')}`"
 
 
-def _pretraining(about):
+def _start(about):
     """What a run started from, in words; None for one that did not."""
-    return about and f"{about['hours']:.2f} h, {about['epochs']} epoch(s)"
+    name = about and about.get("experiment", about["folder"])
+    return about and name + (f" of {about['hours']:.2f} h, {about['epochs']} epoch(s)" if "hours" in about else "")

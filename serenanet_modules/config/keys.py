@@ -150,7 +150,7 @@ SECTIONS = {
         Key("n_units", WHOLE, WEIGHTS, "classes, blank included; null takes what the units give", least=1, null=True),
     ),
     "Pre-training": (
-        Key("pretrained", TEXT, WEIGHTS, "result folder of a pre-training to start from", null=True),
+        Key("pretrained", TEXT, WEIGHTS, "result folder, or a name on the hub, to start from", null=True),
         Key("n_clusters", WHOLE, WEIGHTS, "acoustic classes", least=2),
         Key("cluster_frames", WHOLE, WEIGHTS, "10 ms frames that the clusters are fitted on", least=1),
         Key("targets", TEXT, WEIGHTS, "where clusters begin", choices=("acoustic", "phoneme_seeded")),

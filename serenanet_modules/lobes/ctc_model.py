@@ -59,6 +59,11 @@ class CTCModel(nn.Module):
         """The sources of log-probabilities that this model has."""
         return ("decoder",) if self.car is None else ("decoder", "car", "average")
 
+    @property
+    def unit_parts(self):
+        """Modules whose tensors have a row for each unit."""
+        return [self.decoder, *(() if self.car is None else self.car.unit_parts)]
+
     def forward(self, wavs, lengths, conditions=None):
         """wavs (B, S), lengths (B,) int64 samples, `Conditions` -> `CTCOutput`."""
         hidden, lengths, *more, extras = self.acoustic(wavs, lengths, conditions)

@@ -19,6 +19,11 @@ class HybridModel(CTCModel):
         super().__init__(**parts)
         self.attention = attention
 
+    @property
+    def unit_parts(self):
+        """As of `CTCModel`, with those of the attention decoder."""
+        return [*super().unit_parts, *self.attention.unit_parts]
+
     def forward(self, wavs, lengths, conditions=None, labels=None):
         """wavs (B, S), lengths (B,) int64 samples, `Conditions`, labels (B, U) int64 -> `CTCOutput`.
 

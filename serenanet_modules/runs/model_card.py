@@ -24,7 +24,7 @@ A speech recogniser for `{locales}`, trained with [SpeechBrain](https://speechbr
 | units | {units[size]} of kind {units[kind]} |
 | parameters | {parameters:,} |
 | epochs | {epochs}, {seconds:,.0f} s on {device} |
-| code | commit {commit}, seed {seed} |
+| code | commit {commit}, seed {seed} |{start}
 
 ## Error rates
 
@@ -90,6 +90,7 @@ def card(result):
             "parameters": result["parameters"]["total"],
             "seconds": result["seconds"]["training"],
             "table": result_table(result["results"]),
+            "start": _start(result.get("pretrained")),
         }
     )
     return f"---\n{header.getvalue()}---\n{body}"
@@ -122,6 +123,20 @@ def _rates(result, name):
     decoders = result["results"][name]
     usual = [way for way in ("attention/beam", f"{result['scoring']}/greedy") if way in decoders] or list(decoders)
     return {measure.lower(): found["percent"] for measure, found in decoders[usual[0]].items()}
+
+
+def _start(about):
+    """A row on what the model started from, "" where that is nothing."""
+    if not about:
+        return ""
+    told = [f"commit {about['commit']}"] if "commit" in about else []
+    told += [f"revision {about['revision']}"] if "revision" in about else []
+    told += [f"{about['hours']} h of {', '.join(about['locales'])}"] if "hours" in about else []
+    told += ["{size} units of kind {kind}".format(**about["units"])] if "units" in about else []
+    told += ["{kept} of {of} symbols kept".format(**about["symbols"])] if "symbols" in about else []
+    told += ["its clusters only"] if about.get("gave") == "targets" else []
+    name = about["folder"] if "revision" in about else about.get("experiment", Path(about["folder"]).name)
+    return "\n| started from | " + ", ".join(map(_plain, [name, *map(str, told)])) + " |"
 
 
 def _plain(text):

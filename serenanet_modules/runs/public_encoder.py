@@ -7,9 +7,7 @@ sizes are compared with those of the weights before anything takes memory.
 import contextlib
 import hashlib
 import json
-import os
 import re
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,11 +16,11 @@ from serenanet_modules.config.foreign import bounded, inside
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.pretrained import PublicEncoder
 from serenanet_modules.lobes.pretrained.families import known
+from serenanet_modules.runs import hub
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS, ADAPTER = "model*.safetensors", "adapter.{}.safetensors"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
-HUB_NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 MOST_JSON = 2**20  # bytes
 
 
@@ -54,7 +52,8 @@ class EncoderFolder:
 
     def __init__(self, source, revision=None, language=None):
         self.source = source
-        self.path, self.revision = _found(source, revision, language)
+        wanted = [CONFIG, PREPROCESSOR, WEIGHTS, *([] if language is None else [ADAPTER.format(language)])]
+        self.path, self.revision = hub.local(source, wanted, "encoder.source", revision)
         missing = [name for name in (CONFIG,) if not (self.path / name).is_file()]
         if missing:
             raise UserError(f"encoder.source: {source} has no {missing[0]}; give a folder as transformers write it")
@@ -141,26 +140,6 @@ def take_weights(encoder):
         encoder.load(folder.tensors())
     except ValueError as error:
         raise UserError(f"encoder.source: {encoder.source} cannot be used: {error}") from None
-
-
-def _found(source, revision, language):
-    """The folder of a source, and the revision of a name on the hub."""
-    path = Path(source)
-    if path.is_dir():
-        return path, None
-    if not HUB_NAME.fullmatch(source) or os.sep + "." in source:
-        raise UserError(f"encoder.source: there is no folder {source}")
-    wanted = [CONFIG, PREPROCESSOR, WEIGHTS, *([] if language is None else [ADAPTER.format(language)])]
-    try:
-        from huggingface_hub import snapshot_download
-
-        path = Path(snapshot_download(source, revision=revision, allow_patterns=wanted))
-    except (ImportError, OSError, ValueError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(
-            f"encoder.source: there is no folder {source}, and the hub does not give a model of this name ({reason})"
-        ) from None
-    return path, path.name
 
 
 def _json(path):

@@ -134,7 +134,7 @@ class Experiment:
         source.look()
         outputs = distributed.main_first(self._outputs)
         built = self._build(outputs)
-        start = self.task.start(self.plain, self.hparams, built, self._resumes)
+        start = self.task.start(self.plain, self.hparams, built, outputs, self._resumes)
         key = source.prepare()
         distributed.main_first(lambda: self._claim(key, outputs))
         return self._brain(built, source, start, outputs), source

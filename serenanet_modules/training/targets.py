@@ -44,8 +44,8 @@ class Targets:
         self.plain, self.train, self.root, self.save = plain, train, root, Path(save)
         self.features, self.device = features, device
 
-    def clusters(self, pretrained=None):
-        """The `Clusters`: those of a `PretrainedRun`, or fitted here.
+    def clusters(self, start=None):
+        """The `Clusters`: those of what the run starts from, a `Start`, or fitted here.
 
         Raises
         ------
@@ -53,7 +53,7 @@ class Targets:
             Where they cannot be made as the settings say.
         """
         file = self.save / CLUSTERS
-        distributed.main_first(lambda: None if file.is_file() else self._make_clusters(file, pretrained))
+        distributed.main_first(lambda: None if file.is_file() else self._make_clusters(file, start))
         return load_clusters(file).to(self.device)
 
     def aligner(self):
@@ -62,17 +62,18 @@ class Targets:
 
     # --- clusters -------------------------------------------------------------------------------------------------
 
-    def _make_clusters(self, file, pretrained):
-        if pretrained is not None and not pretrained.teaches(self.plain["iteration"]):
+    def _make_clusters(self, file, start):
+        if start is not None and start.clusters is not None:
             with replacing(file) as path:
-                shutil.copyfile(pretrained.clusters, path)
+                shutil.copyfile(start.clusters, path)
             return
         about = {"targets": self.plain["targets"], "iteration": self.plain["iteration"]}
         about |= {"layer": None, "hyperparams": None}
         representation = Spectrum()
-        if pretrained is not None:
-            representation, layer = encoder_layer(pretrained.hparams, pretrained.tensors, self.plain["cluster_layer"])
-            about |= {"layer": layer, "hyperparams": pretrained.hparams.text}
+        if start is not None and start.teaches:
+            there = start.origin
+            representation, layer = encoder_layer(there.hparams, there.tensors, self.plain["cluster_layer"])
+            about |= {"layer": layer, "hyperparams": there.hparams.text}
         teacher = {f"teacher.{name}": t for name, t in representation.state_dict().items()}
         centroids = self._fit(representation.to(self.device).eval())
         write_tensors(file, {"centroids": centroids, **teacher}, {"clusters": json.dumps(about)})

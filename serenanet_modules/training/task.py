@@ -94,7 +94,7 @@ class Task:
         return Outputs()
 
     @classmethod
-    def start(cls, plain, hparams, built, resumes):
+    def start(cls, plain, hparams, built, outputs, resumes):
         """What a run starts from, None for nothing and where it ``resumes()``; refuses what does not fit ``built``."""
         return None
 

@@ -263,11 +263,13 @@ def test_bad_places(tmp_path):
 
 def test_the_page_says_what_runs_started_from(tmp_path):
     made = {"dev": {"decoder/greedy": [1] * 5}}
-    make_result(tmp_path / "a", "full", 1, made, pretrained={"hours": 1.5, "epochs": 3})
+    make_result(
+        tmp_path / "a", "full", 1, made, pretrained={"folder": "p", "experiment": "pessl", "hours": 1.5, "epochs": 3}
+    )
     make_result(tmp_path / "b", "anew", 1, made, pretrained=None)
     report([tmp_path], tmp_path / "report")
     page = (tmp_path / "report/report.md").read_text(encoding="utf-8")
-    assert "\n- pre-training: 1.50 h, 3 epoch(s)\n" in page and "\n- first run: `python train.py`\n" in page
+    assert "\n- started from: pessl of 1.50 h, 3 epoch(s)\n" in page and "\n- first run: `python train.py`\n" in page
 
 
 def test_the_page_says_which_command_made_a_suite(tmp_path):

@@ -17,7 +17,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runs.folder import for_use
 from serenanet_modules.runs.language_model import NeuralLMRun
-from serenanet_modules.runs.pretraining import PretrainedRun
+from serenanet_modules.runs.origin import open_origin
 from serenanet_modules.training.targets import load_clusters
 from tests.support.encoders import settled
 from tests.support.folders import copy_without, make_random_result
@@ -154,8 +154,9 @@ def test_every_kind_of_folder(touched, copy, tmp_path):
 
 
 def _pretrained(folder):
-    (folder / "result.json").write_text(json.dumps({"pretraining": {}}))
-    return PretrainedRun(folder)
+    run = {"experiment": "x", "commit": "y", "epochs": 1, "data": {"locales": [], "splits": {"train": {"hours": 1}}}}
+    (folder / "result.json").write_text(json.dumps(run))
+    return open_origin(str(folder))
 
 
 def test_pickles_are_not_loaded(touched, copy):

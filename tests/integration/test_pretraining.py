@@ -131,21 +131,25 @@ def test_fine_tuning_starts_from_the_weights(train, pretrained):
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
     assert {name.split(".")[1] for name in after.keys() - before.keys()} == {"decoder", "car"}
     taken = {row.split()[0]: row.split()[1:] for row in run.output.split("parameters from")[1].splitlines()[2:7]}
-    assert all(taken[part][1:] == ["0", "0"] for part in ("frontend", "encoder", "pessl"))
+    assert all(taken[part][1:] == ["0", "0", "0"] for part in ("frontend", "encoder", "pessl"))
     assert taken["decoder"][0] == taken["car"][0] == "0"
     clusters = [load_file(r.folder / "save/clusters.safetensors") for r in (run, pretrained)]
     assert torch.equal(clusters[0]["centroids"], clusters[1]["centroids"])
     assert "train pessl:" in train_log(run.folder)[0]
     about = run.result["pretrained"]
     assert about["folder"] == str(pretrained.folder) and about["commit"] == pretrained.result["commit"]
-    assert about["hours"] == pretrained.result["data"]["splits"]["train"]["hours"]
+    assert about["hours"] == pretrained.result["data"]["splits"]["train"]["hours"] and about["iteration"] == 1
+    assert about["parts"]["decoder"] == {"loaded": 0, "by_symbol": 0, "left_out": 0} | {
+        "new": run.result["parameters"]["decoder"]
+    }
 
 
 def test_fine_tuning_resumes_without_its_start(train, pretrained, tmp_path):
     """The pre-training's folder is read once; a recogniser stopped and resumed is one that was not."""
     start = tmp_path / "start"
     shutil.copytree(pretrained.folder, start)
-    fine_tuning = (*PAIRS, "--number_of_epochs", 2, "--beam_size", 0, *AUXILIARY, "--pretrained", start)
+    rates = ("--loaded_rate_factor", 0.3, "--layer_decay", 0.5)  # which hang on what was loaded
+    fine_tuning = (*PAIRS, "--number_of_epochs", 2, "--beam_size", 0, *AUXILIARY, *rates, "--pretrained", start)
     whole = train(*fine_tuning, folder=tmp_path / "whole").done()
     run = train(*fine_tuning, hooks=[hooks.slow])
     run.until((run.folder / "training").exists)
@@ -178,11 +182,15 @@ def test_second_iteration(train, train_both, pretrained, tmp_path):
 
 CASES = {
     "no folder": (["--pretrained", "/no/such"], "there is no folder /no/such"),
-    "no result": (["--pretrained", "/"], "/ is not the result folder of a finished pre-training"),
-    "other sizes": (["--encoder.d_ffn", 32], "encoder.layers.0.ffn.0.bias is 64 in"),
+    "no result": (["--pretrained", "/"], "/ is not the result folder of a finished run (hyperparams.yaml is missing)"),
+    "other sizes": (["--encoder.d_ffn", 32], "acoustic.encoder.layers.0.ffn.0.weight is 64×32 in"),
     "other number of clusters": (["--n_clusters", 7, *AUXILIARY[:2]], "pessl.head.bias is 12 in"),
     "other features": (["--n_mels", 32], "'features' differ"),
-    "other encoder": (["--encoder", "!include:encoders/conformer.yaml"], "of another kind"),
+    "more layers": (["--encoder.n_layers", 2], "acoustic.encoder.layers.1.norm_attention.weight is not there in"),
+    "other encoder": (
+        ["--encoder", "!include:encoders/conformer.yaml", "--encoder.n_layers", 1, "--encoder.d_ffn", 64],
+        "layers.0.mha_layer.in_proj_weight is not there in",
+    ),
     "iteration left out": (["--iteration", 3, *AUXILIARY[:2]], "pre-train iteration 2 first"),
     "no teacher": (
         ["--iteration", 2, "--pretrained", "null", *AUXILIARY[:2]],
@@ -204,10 +212,8 @@ def test_one_sentence(train, pretrained, tmp_path, arguments, words):
     assert not prepared.exists()
 
 
-def test_a_recogniser_is_not_a_pretraining_and_the_reverse(train, reference, pretrained):
-    """Each folder says what it is not."""
-    run = train("--pretrained", reference.folder)
-    assert run.wait(30) == 2 and "is not the result folder of a finished pre-training" in run.output.splitlines()[-1]
+def test_a_pretraining_is_no_recogniser(pretrained):
+    """It says so, and what to do with it."""
     with pytest.raises(UserError, match="is the result of a pre-training, which is no recogniser"):
         Recognizer.from_folder(pretrained.folder)
 

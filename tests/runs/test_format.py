@@ -10,7 +10,7 @@ from serenanet_modules.analysis.folders import Result
 from serenanet_modules.config.foreign import FORMAT, Document
 from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.errors import UserError
-from serenanet_modules.runs import language_model, pretraining
+from serenanet_modules.runs import language_model, origin
 from serenanet_modules.runs.encoder_asr import FolderPretrainer
 from serenanet_modules.runs.folder import claim, write_hyperparams
 from serenanet_modules.runs.recogniser import open_run
@@ -36,7 +36,7 @@ def plan(folder):
 
 OPENERS = {
     "recogniser": (recogniser, "recogniser"),
-    "pre-training": (pretraining.PretrainedRun, "pretraining"),
+    "what to start from": (lambda folder: origin.open_origin(str(folder)), "x"),
     "language model": (language_model.NeuralLMRun, "perplexity"),
     "a run that goes on": (lambda folder: claim(folder, hparams(), "data"), "x"),
     "an ablation": (plan, "x"),
@@ -51,7 +51,7 @@ def test_another_version_is_refused(tmp_path, opener, version):
     """The sentence names the file and both versions."""
     opening, measure = OPENERS[opener]
     folder = tmp_path / "no_pessl/1986"
-    for name in (*pretraining.NEEDED, *language_model.NEEDED):
+    for name in (*origin.NEEDED, *language_model.NEEDED):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     (folder / "result.json").write_text(json.dumps({measure: {}}), encoding="utf-8")

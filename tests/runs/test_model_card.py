@@ -51,6 +51,30 @@ def test_what_the_hub_reads():
         assert shown in body
 
 
+START = {
+    **{
+        "folder": "results/CommonVoice/en/big/1986",
+        "experiment": "big",
+        "commit": "fed",
+        "hours": 100.5,
+        "locales": ["en"],
+    },
+    **{"units": {"kind": "bpe", "size": 500}, "gave": "weights", "symbols": {"kept": 20, "of": 28}},
+}
+
+
+def test_what_it_started_from():
+    """Another run by its experiment, one of the hub by its name there; of a run from nothing there is no such row."""
+    told = "commit fed, 100.5 h of en, 500 units of kind bpe, 20 of 28 symbols kept"
+    assert f"| started from | big, {told} |" in card({**RESULT, "pretrained": START})
+    hub = card({**RESULT, "pretrained": {**START, "folder": "owner/name", "revision": "0123"}})
+    assert "| started from | owner/name, commit fed, revision 0123, " in hub
+    assert "| started from | someone/conformer, revision 7 |" in card(
+        {**RESULT, "pretrained": {"folder": "someone/conformer", "revision": "7", "gave": "weights"}}
+    )
+    assert "started from" not in card({**RESULT, "pretrained": None}) + card(RESULT)
+
+
 @pytest.mark.parametrize("name", ["a\n---\nlicense: mit", "x: [", "<script>`|", "{0.__class__}", "'\"", "\u202ea"])
 def test_names_are_only_names(name):
     """Whatever a run is called, the card says the same."""

@@ -57,6 +57,11 @@ class AttentionDecoder(nn.Module):
         super().__init__()
         self.stack = CausalStack(n_units, d_model, n_heads, n_layers, d_ffn, dropout, mixer, True, **options)
 
+    @property
+    def unit_parts(self):
+        """Modules whose tensors have a row for each unit."""
+        return [self.stack.embedding, self.stack.output]
+
     def forward(self, labels, memory, memory_lengths):
         """Logits of the label after each one.
 

@@ -59,6 +59,11 @@ class CAR(Streaming, Part):
         self.blocks = nn.ModuleList(Bidirectional(sized) if bidirectional else sized() for _ in range(n_layers))
         self.out = Linear(d_model, n_units)
 
+    @property
+    def unit_parts(self):
+        """Modules whose tensors have a row for each unit."""
+        return [self.out]
+
     def forward(self, x, lengths):
         """x (B, T, input_size), lengths (B,) -> `Frames` of logits (B, T, n_units), undefined in the padding.
 

@@ -58,6 +58,11 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
             )
         return outputs
 
+    @classmethod
+    def unit_parts(cls, model):
+        """Those that the model names."""
+        return model.unit_parts
+
     # --- training and evaluation ------------------------------------------------------------------------------------
 
     def encode(self, utterance):

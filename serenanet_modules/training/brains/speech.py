@@ -8,7 +8,8 @@ import torch
 
 from serenanet_modules.data.batching import loader_of
 from serenanet_modules.errors import UserError
-from serenanet_modules.runs.pretraining import PretrainedRun
+from serenanet_modules.runs.origin import open_origin
+from serenanet_modules.runs.start import Start
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import replacing
 from serenanet_modules.training.encoder_source import begin_from_source, settled
@@ -46,24 +47,30 @@ class HearsSpeech:
         return settled(hparams, save.parent)
 
     @classmethod
-    def start(cls, plain, hparams, built, resumes):
-        """The `PretrainedRun` asked for; a public encoder takes its weights."""
+    def start(cls, plain, hparams, built, outputs, resumes):
+        """The `Start` from what ``pretrained`` names; a public encoder takes its weights."""
         check_masks(built)
         if resumes():
             return None
-        begin_from_source(built["model"].acoustic)
+        model = built["model"]
+        begin_from_source(model.acoustic)
         if plain["pretrained"] is None:
             return None
-        run = PretrainedRun(plain["pretrained"])
-        run.check(hparams, built["model"], plain["iteration"])
-        return run
+        origin = open_origin(plain["pretrained"])
+        units = outputs.arguments.get("units")
+        return Start(origin, hparams, model, plain["iteration"], units, cls.unit_parts(model))
+
+    @classmethod
+    def unit_parts(cls, model):
+        """Modules of the model whose tensors have a row for each unit."""
+        return ()
 
     @classmethod
     def begin(cls, built, source, start, plain, save):
-        """Fit the acoustic model's statistics, and take the pre-trained weights, unless they only teach."""
+        """Fit the acoustic model's statistics, and take what the run starts from, unless that only teaches."""
         _fit_statistics(built["model"].acoustic, source, start, plain, save / "statistics.pt")
         if start is not None:
-            _take_weights(built["model"], start, plain, save)
+            _take_weights(built["model"], start, save / PRETRAINED)
 
     @classmethod
     def levels(cls, model):
@@ -72,8 +79,10 @@ class HearsSpeech:
 
     @classmethod
     def loaded(cls, model, save):
-        """Those of the parts that the acoustic model has taken over."""
-        return [p for part in model.acoustic.taken_over for p in part.parameters()]
+        """Those that were taken whole from what the run started from, and those of ``taken_over`` parts."""
+        names = set(_kept(save).get("tensors", ()))
+        taken = [p for name, p in model.named_parameters() if name in names]
+        return [*taken, *(p for part in model.acoustic.taken_over for p in part.parameters())]
 
     def ready(self, root, splits, start):
         """Make the targets of masked prediction, or find those of the result folder."""
@@ -90,19 +99,27 @@ class HearsSpeech:
     @classmethod
     def about(cls, plain, save):
         """What this run started from, None for one that did not."""
-        path = save / PRETRAINED
-        return {"pretrained": json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None}
+        about = _kept(save)
+        about.pop("tensors", None)
+        return {"pretrained": about or None}
+
+
+def _kept(save):
+    """What `_take_weights` has written, {} where the run started from nothing."""
+    path = save / PRETRAINED
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def _fit_statistics(acoustic, source, start, plain, file):
     """What the acoustic model fits to the sound of train, such as the features' mean; once per result folder.
 
-    It is that of the pre-training run where there is one (see `PretrainedRun`), else that of a seeded sample of train.
+    It is that of what the run starts from where there is one (see `Start`), else that of a seeded sample of train.
     """
+    given = start and start.statistics(acoustic)
 
     def fit():
-        if start is not None:
-            acoustic.set_statistics(start.statistics(acoustic))
+        if given is not None:
+            acoustic.set_statistics(given)
         elif acoustic.has_features:
             told = f"{acoustic.features!r} {STATISTICS_UTTERANCES} {plain['seed']}"
             name = f"statistics-{hashlib.sha256(told.encode()).hexdigest()[:12]}.pt"
@@ -134,12 +151,16 @@ def _fit(acoustic, source, seed):
     acoustic.fit_statistics((batch.wavs, batch.wav_lengths) for batch in batches)
 
 
-def _take_weights(model, start, plain, save):
-    """Start from the pre-trained weights, unless they only teach; say what was taken."""
-    teaches = start.teaches(plain["iteration"])
-    taken = None if teaches else start.load_into(model)
-    if distributed.is_main():
-        print(taken or f"targets from the encoder in {start.folder}; the weights start anew")
-        about = {**start.summary, "gave": "targets" if teaches else "weights"}
-        with replacing(save / PRETRAINED) as path:
+def _take_weights(model, start, file):
+    """Take the weights of what the run starts from, unless they only teach; say what was taken."""
+    if start.transfer is not None:
+        start.transfer.load_into(model)
+
+    def tell():
+        taken = start.transfer and start.transfer.table()
+        print(taken or f"targets from the encoder in {start.origin.name}; the weights start anew")
+        about = {**start.about(), "tensors": [] if start.transfer is None else start.transfer.whole}
+        with replacing(file) as path:
             path.write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+    distributed.main_first(tell)

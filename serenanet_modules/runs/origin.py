@@ -1,0 +1,120 @@
+"""A finished model that another run starts from: a result folder, or one of SpeechBrain's, here or on the hub."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from serenanet_modules.config.foreign import Document, inside
+from serenanet_modules.data.units import Units, load_units
+from serenanet_modules.errors import UserError
+from serenanet_modules.runs import hub, speechbrain
+from serenanet_modules.runs.clusters import CLUSTERS, describe_clusters
+from serenanet_modules.runtime import distributed
+
+ACOUSTIC = "acoustic."  # begins the names of an acoustic model's weights
+NEEDED = ("hyperparams.yaml", "weights.safetensors", "result.json")
+UNITS = "save/units/units.json"
+MORE = (UNITS, "save/units/units.model", f"save/{CLUSTERS}")  # that a folder may have
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known of the model.
+
+    Attributes
+    ----------
+    name : str
+        As it was asked for.
+    tensors : dict of str to Tensor
+        Weights and statistics of features, by the names that our models have for them.
+    about : dict
+        Where it is from and how it was made, for result.json.
+    hparams : Document or None
+        None of SpeechBrain's.
+    units : Units or None
+    clusters : Path or None
+        Of its masked prediction.
+    iteration : int
+        Of that; a model without one counts as a first.
+    features : dict or None
+        Of SpeechBrain's: arguments of a `LogMel` that gives them.
+    """
+
+    name: str
+    tensors: dict[str, Tensor]
+    about: dict
+    hparams: Document | None = None
+    units: Units | None = None
+    clusters: Path | None = None
+    iteration: int = 1
+    features: dict | None = None
+
+
+def open_origin(source):
+    """Open what the hyper-parameter ``pretrained`` names.
+
+    Parameters
+    ----------
+    source : str
+        A folder; or a name on the hub, ``owner/name`` or ``owner/name@revision``.
+
+    Returns
+    -------
+    Origin
+
+    Raises
+    ------
+    UserError
+        For what is not there, and a folder that no run can start from.
+    """
+    name, _, asked = (source, "", "") if Path(source).is_dir() else str(source).partition("@")
+    wanted = [*NEEDED, *MORE, *speechbrain.FILES]
+    folder, revision = distributed.main_first(lambda: hub.local(name, wanted, "pretrained", asked or None))
+    about = {"folder": name} if revision is None else {"folder": name, "revision": revision}
+    if speechbrain.is_one(folder):
+        return Origin(source, speechbrain.tensors(folder), about, features=speechbrain.features(folder))
+    return _of_run(folder, source, about)
+
+
+def _of_run(folder, source, about):
+    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    if missing:
+        raise UserError(
+            f"pretrained: {source} is not the result folder of a finished run ({missing[0]} is missing); give "
+            "results/<dataset>/<experiment>/<seed>"
+        )
+    inside(folder, *NEEDED, *MORE)
+    hparams, tensors = Document.of_run(folder), _weights(folder / "weights.safetensors")
+    if not any(name.startswith(ACOUSTIC) for name in tensors):
+        raise UserError(f"pretrained: {source} is the result folder of a model that hears no speech")
+    units = load_units(folder / "save/units") if (folder / UNITS).is_file() else None
+    clusters = folder / f"save/{CLUSTERS}"
+    clusters = clusters if clusters.is_file() else None
+    iteration = 1 if clusters is None else describe_clusters(clusters)["iteration"]
+    about = about | _told(folder / "result.json", units, clusters and iteration)
+    return Origin(source, tensors, about, hparams, units, clusters, iteration)
+
+
+def _weights(path):
+    try:
+        return {name.removeprefix("model."): tensor for name, tensor in load_file(path).items()}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: cannot be read as weights ({error})") from None
+
+
+def _told(path, units, iteration):
+    """What is worth knowing of a run in those that start from it."""
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        told = {key: result[key] for key in ("experiment", "commit", "epochs")}
+        told |= {"hours": result["data"]["splits"]["train"]["hours"], "locales": result["data"]["locales"]}
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: is not valid JSON ({error})") from None
+    except (KeyError, TypeError):
+        raise UserError(f"{path}: is not what a training writes") from None
+    told |= {} if units is None else {"units": {"kind": units.kind, "size": units.size}}
+    return told | ({"iteration": iteration} if iteration else {})

@@ -1,0 +1,144 @@
+"""What a new model takes of a finished one: all of the acoustic model, heads that fit, rows of shared symbols."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from serenanet_modules.data.units import train_units
+from serenanet_modules.errors import UserError
+from tests.support.origins import make_origin, new_model, start
+
+TEXT = ["mama anakula ng'ombe wa baba", "kitoto chadhani"]
+HYBRID = [("attention_decoder.n_layers", "1"), ("attention_decoder.d_ffn", "32"), ("frontend.channels", "[4, 3]")]
+
+
+def source_weights(folder):
+    return {name.removeprefix("model."): tensor for name, tensor in load_file(folder / "weights.safetensors").items()}
+
+
+def rows(units, others):
+    """(number here, number there) of the symbols of both, by plain search."""
+    return [(i, others.pieces.index(piece)) for i, piece in enumerate(units.pieces) if piece in others.pieces]
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory):
+    """A recogniser of characters, of the first of the sentences."""
+    return make_origin(tmp_path_factory.mktemp("origin") / "1986", texts=TEXT[:1])
+
+
+@pytest.mark.parametrize("kind, size", [("char", None), ("bpe", 24)])
+def test_rows_of_shared_symbols(origin, kind, size):
+    """Those of the decoder and of CAR are the source's, blank's too; other rows and no more are new."""
+    units, others = train_units(kind, TEXT, size), train_units("char", TEXT[:1], None)
+    hparams, model = new_model(units)
+    fresh = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    begun, after, before = start(origin, hparams, model, units), model.state_dict(), source_weights(origin)
+    shared = rows(units, others)
+    assert shared[0] == (0, 0) and 1 < len(shared) < units.size
+    new = sorted(set(range(units.size)) - {i for i, _ in shared})
+    headed = {f"{part}.{kind}" for part in ("decoder", "car.out") for kind in ("weight", "bias")}
+    for name in headed:
+        for i, j in shared:
+            assert torch.equal(after[name][i], before[name][j]), (name, i)
+        assert torch.equal(after[name][new], fresh[name][new])
+    for name in after.keys() - headed:
+        assert torch.equal(after[name], before[name]), name
+    assert begun.about()["symbols"] == {"kept": len(shared), "of": units.size}
+    assert set(begun.transfer.whole) == {name for name, _ in model.named_parameters()} - headed
+
+
+def test_what_is_counted(origin):
+    """Loaded, by symbol and new are the model's parameters, by part; the rest of the source's was left out."""
+    units = train_units("char", TEXT[1:], None)
+    hparams, model = new_model(units, "serenanet/demo", ("car.d_model", "24"))  # another CAR
+    counts = start(origin, hparams, model, units).about()["parts"]
+    own = {"car": model.car, "decoder": model.decoder, "encoder": model.acoustic.encoder}
+    for part, module in own.items():
+        total = sum(p.numel() for p in module.parameters())
+        assert sum(counts[part][way] for way in ("loaded", "by_symbol", "new")) == total
+    before = source_weights(origin)
+    theirs = sum(t.numel() for name, t in before.items() if name.startswith("car."))
+    assert counts["car"] == {"loaded": 0, "by_symbol": 0, "new": counts["car"]["new"], "left_out": theirs}
+    shared = len(rows(units, train_units("char", TEXT[:1], None)))
+    width = before["decoder.weight"].shape[1] + 1
+    assert counts["decoder"]["by_symbol"] == shared * width
+    assert counts["decoder"]["left_out"] == (len(before["decoder.weight"]) - shared) * width
+    assert not torch.equal(model.car.inp.weight, before["car.inp.weight"][:24])
+
+
+def test_the_same_units_are_taken_whole(origin):
+    units = train_units("char", TEXT[:1], None)
+    hparams, model = new_model(units)
+    begun, before = start(origin, hparams, model, units), source_weights(origin)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert not begun.transfer.by_symbol and "symbols" not in begun.about()
+
+
+def test_as_many_units_are_not_the_same_units(tmp_path):
+    """Rows go by symbol also where the sizes agree."""
+    origin = make_origin(tmp_path / "1986", texts=["abc"])
+    units = train_units("char", ["bcd"], None)
+    hparams, model = new_model(units)
+    start(origin, hparams, model, units)
+    before, others = source_weights(origin)["decoder.weight"], train_units("char", ["abc"], None)
+    assert len(before) == units.size
+    for i, j in rows(units, others):
+        assert torch.equal(model.decoder.weight[i], before[j])
+    d = units.pieces.index("d")
+    assert not any(torch.equal(model.decoder.weight[d], row) for row in before)
+
+
+def test_attention_decoder(tmp_path):
+    """Embeddings and outputs of shared symbols, the border's too; layers between them whole."""
+    origin = make_origin(tmp_path / "1986", "conmamba_s2s", *HYBRID, texts=TEXT[:1])
+    units, others = train_units("char", TEXT, None), train_units("char", TEXT[:1], None)
+    hparams, model = new_model(units, "conmamba_s2s", *HYBRID)
+    start(origin, hparams, model, units)
+    before, after = source_weights(origin), model.state_dict()
+    for name in ("embedding.weight", "output.weight", "output.bias"):
+        for i, j in rows(units, others):
+            assert torch.equal(after[f"attention.stack.{name}"][i], before[f"attention.stack.{name}"][j])
+    layers = [name for name in after if name.startswith("attention.stack.layers.")]
+    assert layers and all(torch.equal(after[name], before[name]) for name in layers)
+
+
+def test_heads_that_one_of_them_lacks(tmp_path):
+    """A CTC model leaves the attention decoder out; a hybrid one makes its own anew."""
+    texts, sizes = TEXT[:1], HYBRID[2:]
+    units = train_units("char", texts, None)
+    hybrid = make_origin(tmp_path / "hybrid", "conmamba_s2s", *HYBRID, texts=texts)
+    hparams, model = new_model(units, "conmamba_ctc", *sizes)
+    counts = start(hybrid, hparams, model, units).about()["parts"]
+    assert counts["attention"]["left_out"] > 0 and counts["decoder"]["new"] == counts["encoder"]["new"] == 0
+    ctc = make_origin(tmp_path / "ctc", "conmamba_ctc", *sizes, texts=texts)
+    hparams, model = new_model(units, "conmamba_s2s", *HYBRID)
+    counts = start(ctc, hparams, model, units).about()["parts"]
+    assert counts["attention"]["new"] > 0 and counts["attention"]["loaded"] == counts["decoder"]["new"] == 0
+
+
+MISFITS = {
+    "sizes": ([("encoder.d_ffn", "32")], r"acoustic.encoder.layers.0.ffn.0.weight is 64×32 in .*, but 32×32 in the "),
+    "layers": ([("encoder.n_layers", "2")], r"acoustic.encoder.layers.1.norm_attention.weight is not there in .*"),
+    "front end": (
+        [("frontend", "!include:frontends/conv1d.yaml")],
+        r"acoustic.frontend.conv.weight is not there in .*, but 32×80×4 in the model of ",
+    ),
+}
+
+
+@pytest.mark.parametrize("change, words", MISFITS.values(), ids=MISFITS)
+def test_misfits(origin, change, words):
+    """One sentence names the first tensor that differs, and both shapes."""
+    units = train_units("char", TEXT[:1], None)
+    hparams, model = new_model(units, "serenanet/demo", *change)
+    with pytest.raises(UserError, match=words) as caught:
+        start(origin, hparams, model, units)
+    assert "\n" not in str(caught.value)
+
+
+def test_fewer_layers(origin, tmp_path):
+    deep = make_origin(tmp_path / "deep", "serenanet/demo", ("encoder.n_layers", "2"), texts=TEXT[:1])
+    units = train_units("char", TEXT[:1], None)
+    with pytest.raises(UserError, match="layers.1.ffn.0.bias is 64 in .*, but not there in the model of"):
+        start(deep, *new_model(units), units)
