@@ -1,4 +1,4 @@
-"""A finished model that another run starts from: a result folder, or one of SpeechBrain's, here or on the hub."""
+"""A finished model that another run starts from: a result folder, or one of others' making, here or on the hub."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch import Tensor
 from serenanet_modules.config.foreign import Document, inside
 from serenanet_modules.data.units import Units, load_units
 from serenanet_modules.errors import UserError
-from serenanet_modules.runs import hub, speechbrain
+from serenanet_modules.runs import hub, parakeet, speechbrain
 from serenanet_modules.runs.clusters import CLUSTERS, describe_clusters
 from serenanet_modules.runtime import distributed
 
@@ -42,6 +42,8 @@ class Origin:
         Of that; a model without one counts as a first.
     features : dict or None
         Of SpeechBrain's: arguments of a `LogMel` that gives them.
+    options : str
+        What makes a model fit, where that is known.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Origin:
     clusters: Path | None = None
     iteration: int = 1
     features: dict | None = None
+    options: str = ""
 
 
 def open_origin(source):
@@ -60,7 +63,7 @@ def open_origin(source):
     Parameters
     ----------
     source : str
-        A folder; or a name on the hub, ``owner/name`` or ``owner/name@revision``.
+        A folder, a ``.nemo`` file; or a name on the hub, ``owner/name`` or ``owner/name@revision``.
 
     Returns
     -------
@@ -71,13 +74,27 @@ def open_origin(source):
     UserError
         For what is not there, and a folder that no run can start from.
     """
-    name, _, asked = (source, "", "") if Path(source).is_dir() else str(source).partition("@")
-    wanted = [*NEEDED, *MORE, *speechbrain.FILES]
-    folder, revision = distributed.main_first(lambda: hub.local(name, wanted, "pretrained", asked or None))
+    source = str(source)
+    name, _, asked = (source, "", "") if Path(source).exists() else source.partition("@")
+    folder, revision = distributed.main_first(lambda: _local(name, asked or None))
     about = {"folder": name} if revision is None else {"folder": name, "revision": revision}
+    if parakeet.is_one(folder):
+        found = parakeet.ParakeetSource(folder)
+        return Origin(source, found.tensors, about, options=_options(found.overrides))
     if speechbrain.is_one(folder):
         return Origin(source, speechbrain.tensors(folder), about, features=speechbrain.features(folder))
     return _of_run(folder, source, about)
+
+
+def _local(name, revision):
+    if parakeet.is_one(name):
+        return Path(name), None
+    return hub.local(name, [*NEEDED, *MORE, *speechbrain.FILES, *parakeet.FILES], "pretrained", revision)
+
+
+def _options(overrides):
+    given = (f"--{key} {json.dumps(value, separators=(',', ':'))}" for key, value in overrides.items())
+    return "hparams/fast_conformer.yaml " + " ".join(given)
 
 
 def _of_run(folder, source, about):

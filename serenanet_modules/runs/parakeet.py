@@ -15,6 +15,7 @@ from serenanet_modules.runs.nemo import read_nemo
 from serenanet_modules.runs.parakeet_names import our_names
 
 FOLDER_CONFIG, FOLDER_WEIGHTS = "config.json", "model.safetensors"
+FILES = (FOLDER_CONFIG, FOLDER_WEIGHTS)
 MOST_JSON = 2**20  # bytes
 SIZES = {"d_model": 2**14, "n_heads": 2**8, "n_layers": 2**10, "d_ffn": 2**16, "kernel_size": 2**10, "n_mels": 2**10}
 SIZES |= {"filters": 2**14}  # and the largest that any may have

@@ -66,7 +66,8 @@ class Transfer:
             if must and name not in self._constants and self.own.get(name) != self.theirs.get(name):
                 raise UserError(
                     f"pretrained: {name} is {_shape(self.theirs.get(name))} in {self.origin.name}, but "
-                    f"{_shape(self.own.get(name))} in the model of {where}; give both the same parts and sizes"
+                    f"{_shape(self.own.get(name))} in the model of {where}; give "
+                    + (self.origin.options or "both the same parts and sizes")
                 )
 
     def _shared(self):
@@ -88,6 +89,8 @@ class Transfer:
         shapes = [(name, self.own.get(name), self.theirs.get(name)) for name in names]
         if any(own is None or theirs is None for _, own, theirs in shapes):
             return False
+        if self.origin.units is None and not self._rows.isdisjoint(names):
+            return False  # as many units may be other ones
         skipped = {name: int(bool(self.symbols) and name in self._rows) for name in names}
         return all(own[skipped[name] :] == theirs[skipped[name] :] for name, own, theirs in shapes)
 

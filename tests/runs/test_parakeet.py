@@ -11,8 +11,11 @@ from ruamel.yaml import YAML
 
 from serenanet_modules.config.foreign import Document
 from serenanet_modules.config.hparams import Hparams
+from serenanet_modules.data.units import train_units
 from serenanet_modules.errors import UserError
+from serenanet_modules.runs.origin import open_origin
 from serenanet_modules.runs.parakeet import ParakeetSource, is_one
+from serenanet_modules.runs.start import Start
 from tests.support.presets import preset
 
 transformers = pytest.importorskip("transformers")
@@ -125,6 +128,34 @@ def test_contexts_of_nemo(tmp_path):
     streams |= {"causal_downsampling": True, "conv_context_size": "causal", "conv_norm_type": "layer_norm"}
     told = ParakeetSource(nemo(tmp_path / "b.nemo", streams, tensors)).overrides
     assert told["encoder.look_aheads"] == [13, 0] and told["encoder.left_context"] == 70 and told["frontend.causal"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_training_starts_from_it(packed, tmp_path):
+    """All of the acoustic model, and a new head; for a model of other sizes the sentence says which ones fit."""
+    model = parakeet()
+    path = nemo(tmp_path / "model.nemo", tensors=as_nemo(model)) if packed else tmp_path
+    if not packed:
+        model.save_pretrained(tmp_path)
+    units = train_units("char", ["abcdefgh"], None)
+    assert units.size == CLASSES  # as many as there, which are other ones
+    given = [("data_folder", "none"), ("dataset", "x"), ("locale", "sw"), ("n_units", str(CLASSES))]
+    small = [("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.n_heads", "2"), ("encoder.d_ffn", "64")]
+    hparams = Hparams.load(preset("fast_conformer")).override([*given, *small])
+    origin = open_origin(str(path))
+    with pytest.raises(
+        UserError, match="but .* in the model of .*; give hparams/fast_conformer.yaml --n_mels"
+    ) as caught:
+        Start(origin, hparams, ours := hparams.build()["model"], 1, units, ours.unit_parts)
+    options = str(caught.value).partition("fast_conformer.yaml ")[2].split()
+    pairs = [(key.removeprefix("--"), value) for key, value in zip(options[::2], options[1::2], strict=True)]
+    hparams = Hparams.load(preset("fast_conformer")).override([*given, *pairs])
+    ours = hparams.build()["model"]
+    begun = Start(origin, hparams, ours, 1, units, ours.unit_parts)
+    begun.transfer.load_into(ours)
+    taken = ours.acoustic.state_dict()
+    assert all(torch.equal(taken[name], origin.tensors[f"acoustic.{name}"]) for name in taken if "features" not in name)
+    assert begun.statistics(ours.acoustic) is None and begun.about()["parts"]["decoder"]["loaded"] == 0
 
 
 class Code:
