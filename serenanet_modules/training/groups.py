@@ -82,7 +82,7 @@ def rate_factors(model, plain, levels=(), loaded=()):
     for above, level in enumerate(reversed(levels)):
         changes.append(([p for part in level for p in part.parameters()], plain.get("layer_decay", 1.0) ** above))
     for parameters, factor in changes:
-        for key in map(id, parameters) if factor != 1 else ():
+        for key in set(map(id, parameters)) if factor != 1 else ():
             found[key] = found.get(key, 1.0) * factor
     return found
 

@@ -55,7 +55,7 @@ def test_factors_are_multiplied():
     """A part's own, that of what was loaded, and the decay from layer to layer; heads above the layers have none."""
     plain = {"rate_factors": {"1.0": 0.5}, "loaded_rate_factor": 0.1, "layer_decay": 0.9}
     levels = lambda model: [[model[0]], [model[1][0]], [model[1][1]]]  # noqa: E731
-    factors = grouped(plain, levels=levels, loaded=lambda model: [model[0].weight, model[1][0].weight])
+    factors = grouped(plain, levels=levels, loaded=lambda model: [model[0].weight, *[model[1][0].weight] * 2])
     assert factors == {
         **{"0.weight": 0.081, "0.bias": 0.81},
         **{"1.0.weight": 0.045, "1.0.bias": 0.45},
