@@ -184,7 +184,7 @@ CASES = {
     "no folder": (["--pretrained", "/no/such"], "there is no folder /no/such"),
     "no result": (["--pretrained", "/"], "/ is not the result folder of a finished run (hyperparams.yaml is missing)"),
     "other sizes": (["--encoder.d_ffn", 32], "acoustic.encoder.layers.0.ffn.0.weight is 64×32 in"),
-    "other number of clusters": (["--n_clusters", 7, *AUXILIARY[:2]], "pessl.head.bias is 12 in"),
+    "other number of clusters": (["--n_clusters", 7, *AUXILIARY[:2]], "acoustic.pessl.head.weight is 12×32 in"),
     "other features": (["--n_mels", 32], "'features' differ"),
     "more layers": (["--encoder.n_layers", 2], "acoustic.encoder.layers.1.norm_attention.weight is not there in"),
     "other encoder": (
