@@ -11,7 +11,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.runs.origin import open_origin
 from serenanet_modules.runs.start import Start
 from serenanet_modules.runtime import distributed
-from serenanet_modules.runtime.files import replacing
+from serenanet_modules.runtime.files import replacing, write_json
 from serenanet_modules.training.encoder_source import begin_from_source, settled
 from serenanet_modules.training.masking import Masker, check_masks
 from serenanet_modules.training.targets import Targets
@@ -160,7 +160,6 @@ def _take_weights(model, start, file):
         taken = start.transfer and start.transfer.table()
         print(taken or f"targets from the encoder in {start.origin.name}; the weights start anew")
         about = {**start.about(), "tensors": [] if start.transfer is None else start.transfer.whole}
-        with replacing(file) as path:
-            path.write_text(json.dumps(about, indent=1), encoding="utf-8")
+        write_json(file, about)
 
     distributed.main_first(tell)
