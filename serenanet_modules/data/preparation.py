@@ -145,7 +145,10 @@ def inspect(candidates, settings=None, decode=False, jobs=None, progress=True):
 
 
 def trainable(candidates, settings):
-    """The training candidates that nothing keeps from it but, perhaps, their audio."""
+    """The training candidates that nothing keeps from it but, perhaps, their audio or an empty text."""
+    train = [c for c in candidates if c.split == "train"]
+    if all(c.weight and not c.labelled_by for c in train):
+        return train
     clips = _normalised(_in_precedence(candidates), settings)
     return [clip.candidate for clip in clips if clip.candidate.split == "train" and not clip.reason]
 

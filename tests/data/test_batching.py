@@ -163,6 +163,18 @@ def test_loader(corpus):
     assert first.plan.indices == (1, 2) and first.to("cpu") is first
 
 
+def test_weights_of_utterances(corpus):
+    """They go with their utterances, also into a part of a batch; of weight 1, a mean is a mean, bit for bit."""
+    folder, utterances = corpus
+    heavy = [replace(u, weight=weight) for u, weight in zip(utterances, (1.0, 0.5, 2.0), strict=True)]
+    plan = next(iter(BatchSampler([1.0] * 3, 10.0, shuffle=False)))
+    losses = torch.tensor([0.3, 0.7, 0.11])
+    assert Utterances(utterances, folder)[plan].mean(losses) == losses.mean()
+    batch = Utterances(heavy, folder)[plan]
+    assert batch.weights.tolist() == [1.0, 0.5, 2.0] and batch.part(1, 3).weights.tolist() == [0.5, 2.0]
+    torch.testing.assert_close(batch.mean(losses), torch.tensor((0.3 + 0.35 + 0.22) / 3))
+
+
 def test_loader_without_labels(corpus):
     folder, utterances = corpus
     batch = Utterances(utterances, folder)[next(iter(BatchSampler([1.0] * 3, 10.0)))]

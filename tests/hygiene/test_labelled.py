@@ -12,6 +12,7 @@ from serenanet_modules.data.units import load_units
 from serenanet_modules.decoding.ngram import NGram
 from tests.support.hooks import indifferent
 from tests.support.layouts import candidates
+from tests.support.presets import preset
 from tests.support.tiny import SAMPLE, SIZES, Run, command, distance, make_corpus, read_tsv
 
 PLAIN = (
@@ -22,6 +23,12 @@ PLAIN = (
 """.split()
     + ["--opt_class", "!name:torch.optim.SGD {lr: 0.1}"]
 )
+PARTS = """
+    --d_model 32 --encoder.n_layers 1 --encoder.d_ffn 64 --encoder.kernel_size 5 --n_mels 40 --features.n_fft 512
+    --units char --attention_decoder.n_layers 1 --attention_decoder.d_ffn 64 --attention_beam_size 0
+    --frontend !include:frontends/conv1d.yaml
+""".split()  # SpeechBrain's two-dimensional front end has a dropout of its own
+HYBRID = {"hparams": preset("conmamba_s2s"), "model": PARTS}
 MANY = ("--max_batch_seconds", 12, "--grad_accumulation_factor", 50)  # micro-batches in the one step
 
 
@@ -87,8 +94,8 @@ def one_step(corpus, tmp_path_factory):
     """``one_step(name, *manifests, more=…)``: a run that takes one step of plain gradient descent."""
     folder = tmp_path_factory.mktemp("runs")
 
-    def run(name, *manifests, more=()):
-        line = command(corpus, folder / name, *PLAIN, *more)
+    def run(name, *manifests, more=(), **model):
+        line = command(corpus, folder / name, *PLAIN, *more, **model)
         line[line.index("--data_folder") + 1] = f"[{', '.join(map(str, (corpus, *manifests)))}]"
         return Run(line, folder / name, [indifferent]).done()
 
@@ -112,6 +119,18 @@ def test_a_weight_is_what_repetition_would_be(one_step, tmp_path):
     assert min(distance(once.folder, other.folder) for other in (both, without)) > 1e-4
     own = labelled(tmp_path / "own.csv", rows, weight=2)  # the same as a column of the manifest
     assert distance(one_step("own", own).folder, twice.folder) == 0
+
+
+def test_weights_of_hybrid_models(one_step, tmp_path):
+    """The attention decoder's loss knows them too."""
+    rows = of_sample(30, 33)
+    pseudo = labelled(tmp_path / "pseudo.csv", rows)
+    again = labelled(tmp_path / "again.csv", [(*row[:3], f"{row[3]}-2") for row in rows])
+    both = one_step("hybrid-both", pseudo, again, **HYBRID)
+    twice = one_step("hybrid-twice", pseudo, more=["--pseudo_weight", 2], **HYBRID)
+    once = one_step("hybrid-once", pseudo, **HYBRID)
+    print(f"largest difference {distance(both.folder, twice.folder):.1e}")
+    assert distance(both.folder, twice.folder) < 1e-6 < 1e-5 < distance(both.folder, once.folder)
 
 
 def test_the_language_model_is_of_peoples_text(one_step, tmp_path):
