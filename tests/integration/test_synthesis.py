@@ -1,7 +1,7 @@
-"""A recogniser trains on a synthetic corpus, which holds no sentence of the real dev and test sets."""
+"""A training begins on a synthetic corpus, which holds no sentence of the real dev and test sets."""
 
 from serenanet_modules import cli
-from tests.support.tiny import SAMPLE, Run, command, decoded, read_tsv
+from tests.support.tiny import SAMPLE, Run, command, decoded, make_corpus, read_tsv
 
 
 def test_training_on_synthetic_speech(tmp_path):
@@ -16,3 +16,7 @@ def test_training_on_synthetic_speech(tmp_path):
     run = Run(command(corpus, tmp_path / "run", "--number_of_epochs", 1), tmp_path / "run").done()
     assert len(decoded(run.folder, "test")) == 3
     assert run.result["data"]["in_place"] == 30 and not run.result["data"]["warnings"]
+    more = ("--number_of_epochs", 1, "--pretrained", run.folder)
+    real = Run(command(make_corpus(tmp_path / "sw"), tmp_path / "real", *more), tmp_path / "real").done()
+    taken = real.result["pretrained"]
+    assert taken["gave"] == "weights" and taken["parts"]["encoder"]["loaded"] and not taken["parts"]["encoder"]["new"]
