@@ -12,13 +12,14 @@ import secrets
 import socket
 import sys
 import threading
+import time
 
 from serenanet_modules.errors import Fault, UserError
 from serenanet_modules.runtime import distributed
 
 logger = logging.getLogger(__name__)
 
-CONNECTING = 20.0  # seconds
+CONNECTING, PARTING = 20.0, 5.0  # seconds
 BYE = b"."
 LOCAL = ("127.0.0.1", "localhost", "::1")
 PROBES = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 5))  # 40 seconds in all
@@ -34,9 +35,10 @@ def ending_together():
         yield
         return
     peers, leaving = _connect(), threading.Event()
-    for rank, peer in peers.items():
+    watchers = [threading.Thread(target=_watch, args=(*peer, leaving), daemon=True) for peer in peers.items()]
+    for peer, watcher in zip(peers.values(), watchers, strict=True):
         os.register_at_fork(after_in_child=peer.close)  # a data loader's worker must not keep it open
-        threading.Thread(target=_watch, args=(rank, peer, leaving), daemon=True).start()
+        watcher.start()
     planned = False
     try:
         yield
@@ -51,6 +53,9 @@ def ending_together():
                 if planned:
                     peer.sendall(BYE)
                 peer.shutdown(socket.SHUT_WR)
+        until = time.monotonic() + PARTING
+        for watcher in watchers:  # no thread is left for the interpreter's end to cut off in the middle
+            watcher.join(max(0.0, until - time.monotonic()))
 
 
 def _watch(rank, peer, leaving):
