@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from serenanet_modules.cli.values import not_negative, positive
+from serenanet_modules.cli.opening import add_decoding, add_recogniser, opened
+from serenanet_modules.cli.values import not_negative
 from serenanet_modules.errors import UserError
 
 
@@ -11,14 +12,11 @@ def add(commands, name):
     command = commands.add_parser(
         name, help="transcribe speech for a training: a manifest of what the model is sure of"
     )
-    command.add_argument("folder", metavar="RESULT_DIR", help="results/<dataset>/<experiment>/<seed> of a finished run")
+    add_recogniser(command)
     command.add_argument("audio", metavar="AUDIO", nargs="+", help="files, folders, manifests; - for a list")
     command.add_argument("--out", required=True, type=Path, metavar="FILE", help="the manifest to write, a .csv")
     command.add_argument(
         "--min-confidence", type=not_negative, default=0.9, metavar="P", help="of a piece that is kept (0.9)"
-    )
-    command.add_argument(
-        "--lm", metavar="PATH|auto", help="beam search with this language model, or with that of the run (auto)"
     )
     command.add_argument(
         "--exclude",
@@ -27,10 +25,7 @@ def add(commands, name):
         metavar="DIR|FILE",
         help="corpora, as folders or manifests, whose dev and test recordings, speakers and sentences are left out",
     )
-    command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
-    command.add_argument(
-        "--batch-seconds", type=positive, default=120.0, metavar="N", help="padded audio read at a time (120)"
-    )
+    add_decoding(command)
     command.set_defaults(run=_label)
 
 
@@ -38,15 +33,12 @@ def _label(arguments):
     """Status 1 where some recordings could not be read."""
     from serenanet_modules.data.held_out import HeldOut
     from serenanet_modules.inference import pseudo_labels
-    from serenanet_modules.inference.recognizer import Recognizer
-    from serenanet_modules.runtime.threads import best_device, share_cores
 
     a = arguments
     if a.min_confidence > 1:
         raise UserError(f"--min-confidence {a.min_confidence:g}: give a number from 0 to 1")
-    share_cores()
     pseudo_labels.check_out(a.out)
-    recognizer = Recognizer.from_folder(a.folder, a.device or best_device())
+    recognizer = opened(a)
     locale = recognizer.settings["locale"]
     candidates, held_out = pseudo_labels.recordings(a.audio, locale, sys.stdin.buffer), HeldOut.read(a.exclude, locale)
     options = (a.lm, a.batch_seconds, sys.stderr.isatty())

@@ -27,7 +27,7 @@ from serenanet_modules.data.synthesis.release import row, write_list
 from serenanet_modules.data.synthesis.rooms import Room
 from serenanet_modules.data.synthesis.spoken import spoken
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.files import locked, replacing, sweep
+from serenanet_modules.runtime.files import locked, sweep, write_json
 from serenanet_modules.runtime.threads import available_cores
 
 VERSION = 1  # raise it when other clips are made of the same settings
@@ -81,8 +81,7 @@ class Corpus:
         count = len(self.sentences) if count is None and hours is None else count
         with locked(self.folder / LOCK):
             sweep(self.folder)
-            with replacing(self.folder / ABOUT) as path:
-                path.write_text(json.dumps(self.about, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            write_json(self.folder / ABOUT, self.about)
             made = self._until(count, hours, jobs or available_cores(), progress)
             self._list([clip for clip, seconds in made if seconds])
         return made
