@@ -2,14 +2,19 @@
 
 from serenanet_modules.cli.opening import add_run
 from serenanet_modules.cli.values import add_switch
+from serenanet_modules.errors import UserError
 
 
 def add(commands, name):
     command = commands.add_parser(name, help="write a model as ONNX or TorchScript, and check the file")
     add_run(command)
     command.add_argument(
-        "--to", required=True, choices=("onnx", "torchscript", "sherpa"), help="sherpa is ONNX for sherpa-onnx"
+        "--to",
+        required=True,
+        choices=("onnx", "torchscript", "sherpa", "step"),
+        help="sherpa is ONNX for sherpa-onnx, step that of one step of a stream",
     )
+    command.add_argument("--look-ahead", type=int, metavar="N", help="of a step: frames, one that the model has")
     add_switch(command, "--int8", "a second ONNX file with weights of 8 bits too")
     command.add_argument("--out", metavar="PATH", help="a file, or a folder (RESULT_DIR/export)")
     command.add_argument("--check", metavar="MANIFEST", help="print the error rates of the model and of the file on it")
@@ -17,9 +22,14 @@ def add(commands, name):
 
 
 def _export(arguments):
-    from serenanet_modules.export.command import export
+    from serenanet_modules.export.command import export, export_step
     from serenanet_modules.runtime.threads import share_cores
 
     share_cores()
+    if arguments.to == "step":
+        if arguments.int8 or arguments.check:
+            raise UserError("--int8 and --check are for whole utterances; leave them out with --to step")
+        export_step(arguments.folder, arguments.look_ahead, arguments.out)
+        return 0
     export(arguments.folder, arguments.to, arguments.int8, arguments.out, arguments.check)
     return 0

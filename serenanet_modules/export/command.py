@@ -13,7 +13,7 @@ from serenanet_modules.export.sidecars import metadata, write_sidecars
 from serenanet_modules.runs.recogniser import open_run
 from serenanet_modules.runtime.files import replacing
 
-NAMES = {"onnx": "model.onnx", "torchscript": "model.pt", "sherpa": "model.sherpa.onnx"}
+NAMES = {"onnx": "model.onnx", "torchscript": "model.pt", "sherpa": "model.sherpa.onnx", "step": "model.step.onnx"}
 TOLERANCE = 1e-3  # of a log-probability
 LEAST_AGREEMENT = 0.95  # of best labels, for sherpa-onnx, whose audio has lost its mean
 SHERPA_SECONDS = 0.3  # the mean of less noise is not nearly zero
@@ -76,6 +76,46 @@ def export(folder, to, int8=False, out=None, check=None, say=print):
         for run, name in ((eager, "the model"), *((run, file.name) for file, run in runs.items())):
             say(f"{'PER' if speech.level == 'phone' else 'WER'} % of {name}: {speech.errors(run, name)}")
     return list(runs)
+
+
+def export_step(folder, look_ahead=None, out=None, say=print):
+    """Export one step of a streaming Fast Conformer, and compare a stream through the file with the model.
+
+    Parameters
+    ----------
+    folder, out, say
+        As of `export`.
+    look_ahead : int, optional
+        Encoder frames, of those that the model has; by default its first.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    UserError
+        As of `export`, and for a look-ahead that the model does not have.
+    """
+    _check_packages("onnx")
+    from serenanet_modules.export import onnx_file, stream
+
+    folder = Path(folder)
+    opened = open_run(folder, "cpu")
+    model, path = opened.modules["model"], _target(out, folder, "step")
+    step = stream.Step(model, look_ahead).eval()
+    facts = metadata(opened, folder) | {"look_ahead": step.chunk - 1, "features": repr(model.acoustic.features)}
+    with replacing(path) as written:
+        with plain_operations():
+            told = {name: str(value) for name, value in facts.items()}
+            onnx_file.write(step, step.example(), stream.OUTPUTS, written, told, fixed=True)
+        largest = stream.difference(stream.Steps(written), model)
+        if not largest <= TOLERANCE:
+            raise UserError(f"{path}: differs from the model by {largest:.1e}; it is not written")
+        say(f"{path}: {_size(written)}, largest difference of a stream {largest:.1e} (tolerance {TOLERANCE})")
+    write_sidecars(path, opened.units, facts)
+    return path
 
 
 def _check_packages(to):

@@ -17,8 +17,8 @@ DYNAMIC = torch.export.Dim.DYNAMIC
 AXES = {"audio": ("batch", "samples"), "lengths": ("batch",), "log_probs": ("batch", "frames"), "frames": ("batch",)}
 
 
-def write(network, example, outputs, path, metadata):
-    """Convert a network of audio (B, S) and, if it takes them, lengths (B,).
+def write(network, example, outputs, path, metadata, fixed=False):
+    """Convert a network of audio (B, S) and, if it takes them, lengths (B,); or any with fixed shapes.
 
     Parameters
     ----------
@@ -31,8 +31,11 @@ def write(network, example, outputs, path, metadata):
     path : Path
     metadata : dict of str to str
         Becomes the model's ``metadata_props``.
+    fixed : bool
+        Whether shapes are those of the example alone.
     """
-    shapes = {name: {axis: DYNAMIC for axis in range(value.dim())} for name, value in example.items()}
+    open_axes = {name: {axis: DYNAMIC for axis in range(value.dim())} for name, value in example.items()}
+    shapes = None if fixed else open_axes
     with torch.no_grad(), _quietly():
         program = torch.export.export(
             network, (), example, dynamic_shapes=shapes, prefer_deferred_runtime_asserts_over_guards=True
@@ -48,7 +51,8 @@ def write(network, example, outputs, path, metadata):
             verbose=False,
         )
     model = converted.model_proto
-    _name_axes(model.graph)
+    if not fixed:
+        _name_axes(model.graph)
     onnx.helper.set_model_props(model, metadata)
     onnx.save(model, path)
 

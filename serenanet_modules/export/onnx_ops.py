@@ -125,9 +125,12 @@ def _ssd(x, dt, log_decay, B, C, initial, save, chunk):
 
 
 def _conv_torch(x, weight, bias, initial, seq_idx, left, silu, channel_last):
-    _check_absent(initial, seq_idx)
+    _check_absent(seq_idx)
     channels, width = weight.shape
-    pads = [left, width - 1 - left]
+    if initial is not None:  # what came before stands in the place of the first zeros
+        x, pads = op.Concat(initial, x, axis=2), [0, 0]
+    else:
+        pads = [left, width - 1 - left]
     y = op.Conv(x, op.Unsqueeze(weight, op.Constant(value_ints=[1])), bias, group=channels, pads=pads)
     return op.Mul(y, op.Sigmoid(y)) if silu else y
 

@@ -1,0 +1,60 @@
+"""A step of a stream as a file: in steps it is the model offline, for each look-ahead."""
+
+import json
+
+import onnx
+import pytest
+
+from serenanet_modules.errors import UserError
+from serenanet_modules.export import command, stream
+from serenanet_modules.export.command import export_step
+
+pytestmark = pytest.mark.slow  # an export is
+
+
+@pytest.fixture(scope="module", params=[3, 0])
+def written(request, exports, tmp_path_factory):
+    """A file, and the model whose step it is, at the same look-ahead."""
+    lines, family = [], "fast-conformer-streaming"
+    path = tmp_path_factory.mktemp("step")
+    path = export_step(exports.folder(family), request.param, path, lines.append)
+    model = exports.opened(family).modules["model"]
+    model.acoustic.encoder.choose(request.param)
+    return path, model, lines
+
+
+def test_steps_are_the_model(written):
+    path, model, (line,) = written
+    steps = stream.Steps(path)
+    assert stream.difference(steps, model, (0.01, 0.32, 2.0, 9.9)) < 1e-4
+    assert "model.step.onnx: " in line and "largest difference of a stream" in line
+
+
+def test_shapes_are_fixed_and_said(written):
+    path, model, _ = written
+    graph = onnx.load(path).graph
+    onnx.checker.check_model(onnx.load(path), full_check=True)
+    assert all(d.dim_value for value in (*graph.input, *graph.output) for d in value.type.tensor_type.shape.dim)
+    assert {node.domain for node in graph.node} <= {"", "ai.onnx"}
+    facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    assert facts["look_ahead"] == model.acoustic.encoder.look_ahead and "n_mels=40" in facts["features"]
+
+
+def test_a_file_that_differs_is_not_written(exports, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "TOLERANCE", 0.0)
+    with pytest.raises(UserError, match="differs from the model by"):
+        export_step(exports.folder("fast-conformer-streaming"), 0, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("family", "look_ahead", "words"),
+    [
+        ("conmamba", None, "only a Fast Conformer"),
+        ("fast-conformer", None, "only a Fast"),
+        ("fast-conformer-streaming", 2, "has 3, 0"),
+    ],
+)
+def test_what_has_no_step_is_refused(exports, family, look_ahead, words, tmp_path):
+    with pytest.raises(UserError, match=words):
+        export_step(exports.folder(family), look_ahead, tmp_path)
