@@ -26,12 +26,23 @@ variants:
 """
 
 
+TWO = """
+base: [../serenanet.yaml, ../sizes/serenanet/small.yaml]
+pretraining: ../pessl.yaml
+variants:
+    full: shared
+    {variant}
+"""
+
+
 @pytest.fixture(scope="module", name="few")
 def _few(tmp_path_factory):
     """A suite of a few variants beside copies of the shipped files."""
     folder = tmp_path_factory.mktemp("few") / "hparams"
     shutil.copytree(ROOT / "hparams", folder)
     (folder / "ablations/few.yaml").write_text(FEW)
+    for variant in ("no_pessl: none", "no_car: shared"):
+        (folder / f"ablations/with_{variant.split(':')[0]}.yaml").write_text(TWO.format(variant=variant))
     return folder / "ablations/few.yaml"
 
 
@@ -125,29 +136,33 @@ def pretend(run, finished):
         (run.folder / "result.json").write_text("{}")
 
 
-def test_states(planned):
+def test_states(planned, few):
     """Finished, begun and new; begun again where more epochs are asked for; foreign where other settings are."""
-    first, second, third = planned(only={"no_pessl"}, seeds=3).runs
+    file = few.with_name("with_no_pessl.yaml")
+    first, second, third = planned(only={"no_pessl"}, seeds=3, file=file).runs
     pretend(first, True)
     pretend(second, False)
-    assert [run.state() for run in planned(only={"no_pessl"}, seeds=3).runs] == ["finished", "begun", "new"]
-    more = planned(["--number_of_epochs", "90"], only={"no_pessl"}).runs[0]
+    assert [run.state() for run in planned(only={"no_pessl"}, seeds=3, file=file).runs] == ["finished", "begun", "new"]
+    more = planned(["--number_of_epochs", "90"], only={"no_pessl"}, file=file).runs[0]
     assert more.state() == "begun"
     write_hyperparams(first.folder, more.hparams)  # as that run does when it goes on
     assert more.state() == "begun", "the result is that of fewer epochs"
-    other = planned(["--lr", "0.5"], only={"no_pessl"}).runs[0]
+    other = planned(["--lr", "0.5"], only={"no_pessl"}, file=file).runs[0]
     with pytest.raises(UserError, match=r"no_pessl/1986 holds a run with other settings \(lr, "):
         other.state()
 
 
-def test_a_pre_training_that_goes_on(planned):
+def test_a_pre_training_that_goes_on(planned, few):
     """What started from it would not be what it says; more epochs of the fine-tuning alone are no matter."""
 
-    def states(*arguments, epochs="7"):
-        plan = planned(arguments, only={"no_car"}, seeds=1, pretraining=["--number_of_epochs", epochs])
-        return [run.state() for run in plan.runs]
+    def runs(*arguments, epochs="7"):
+        file, more = few.with_name("with_no_car.yaml"), ["--number_of_epochs", epochs]
+        return planned(arguments, only={"no_car"}, seeds=1, file=file, pretraining=more).runs
 
-    for run in planned(only={"no_car"}, seeds=1, pretraining=["--number_of_epochs", "7"]).runs:
+    def states(*arguments, **options):
+        return [run.state() for run in runs(*arguments, **options)]
+
+    for run in runs():
         pretend(run, True)
     assert states() == ["finished", "finished"]
     assert states("--number_of_epochs", "90", "--beam_size", "8") == ["begun", "begun"]

@@ -29,6 +29,7 @@ def test_a_process_that_fails_says_why(startup, tmp_path):
         startup.cost([sys.executable, "-c", "raise SystemExit('no such thing')"], tmp_path, {})
 
 
+@pytest.mark.slow
 def test_one_clip(startup, tmp_path, capsys):
     folder = make_random_result(tmp_path / "1986", preset("serenanet"), *_pairs(MODEL))
     startup.main(["transcribe", str(folder), str(next((SAMPLE / "clips").glob("*.mp3"))), "--rounds", "1"])
@@ -36,6 +37,7 @@ def test_one_clip(startup, tmp_path, capsys):
     assert rows == ["| import torch", "| transcribe, here"]
 
 
+@pytest.mark.slow
 def test_the_first_step_ends_the_training(startup, tmp_path):
     corpus = make_corpus(tmp_path / "sw")
     options = startup.parse(

@@ -2,11 +2,9 @@
 
 import csv
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
 
@@ -307,24 +305,12 @@ def test_ctc_needs_a_blank_between_equal_characters():
     assert ctc_frames("aab") == 4
 
 
-INTERRUPTED = """
-    import sys, time
-    from pathlib import Path
-    from serenanet_modules.data import listening, preparation
-    from serenanet_modules.data.manifest import Candidate
-
-    source, out = Path(sys.argv[1]), Path(sys.argv[2])
+def slowly(candidates, out):
+    """Prepare so that there is time to interrupt it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     quick = listening.load
-
-    def slow(path):
-        time.sleep(0.02)
-        return quick(path)
-
-    listening.load = slow
-    clips = sorted(source.glob("clip*.mp3"))
-    found = [Candidate(c.stem, c, "neno", "s", "sw", "train") for c in clips]
-    preparation.prepare(found, out, jobs=2)
-"""
+    listening.load = lambda path: time.sleep(0.02) or quick(path)
+    prepare(candidates, out, jobs=2)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -333,22 +319,19 @@ def test_an_interrupted_preparation_leaves_whole_files_and_goes_on(tmp_path, how
     for i in range(120):
         corpus.add(f"clip{i:03d}", text="neno", seconds=0.5)
     out = tmp_path / "out"
-    script = tmp_path / "script.py"
-    script.write_text(textwrap.dedent(INTERRUPTED))
-    command = [sys.executable, script, corpus.folder, out]
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": f"{root}:{os.environ.get('PYTHONPATH', '')}"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    while len(list(out.rglob("*.flac"))) < 20 and process.poll() is None:
+    process = multiprocessing.get_context("fork").Process(target=slowly, args=(corpus.candidates, out))
+    process.start()
+    while len(list(out.rglob("*.flac"))) < 20 and process.is_alive():
         time.sleep(0.01)
-    process.send_signal(how)
-    assert process.wait(10) not in (0, None)
+    os.kill(process.pid, how)
+    process.join(10)
+    assert process.exitcode not in (0, None)
     flacs = list(out.rglob("*.flac"))
     assert 20 <= len(flacs) < 120
     assert all(soundfile.info(flac).frames for flac in flacs)
     assert not list(out.rglob("*.part")) and not list(out.rglob("manifest.csv"))
 
     times = {flac: flac.stat().st_mtime_ns for flac in flacs}
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    prepare(corpus.candidates, out, progress=False)
     assert all(flac.stat().st_mtime_ns == made for flac, made in times.items())
     assert len(read_manifest(next(out.rglob("manifest.csv")))) == 120
