@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from serenanet_modules.analysis.reliability import BINS
 from serenanet_modules.analysis.scoring import LEVELS, score
 from serenanet_modules.config.foreign import FILE, check_format
 from serenanet_modules.config.hparams import read_yaml
@@ -59,6 +60,7 @@ class Result:
             content["scoring"], content["experiment"], content["seed"], in_order(content["results"])[0]
             content["dataset"], content["seconds"]["training"], content["parameters"]["total"]
             _check_rates(content["results"])
+            _check_bins(content.get("confidence", {}))
             if not isinstance(content["scoring"], str):
                 raise TypeError("scoring is no name")
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -95,6 +97,11 @@ class Result:
     def measures(self, split, decoder):
         """``WER``, ``CER`` or ``PER`` -> rate and counts; {} for a decoder that was not run."""
         return self.content["results"].get(split, {}).get(decoder, {})
+
+    def reliability(self, split, decoder):
+        """``raw`` and ``calibrated`` -> bins of `analysis.reliability`; {} where no confidences were measured."""
+        measured = self.content.get("confidence", {}).get(decoder, {"sets": {}})["sets"].get(split, {})
+        return {kind: found["bins"] for kind, found in measured.items() if any(found["bins"])}
 
     @property
     def real_time_factor(self):
@@ -156,6 +163,20 @@ def _check_rates(results):
             for measure in measures.values():
                 if not all(math.isfinite(number) for number in (measure["percent"], *measure.get("interval_95", ()))):
                     raise ValueError("a rate is no number")
+
+
+def _check_bins(confidence):
+    """Raise one of the errors of malformed content unless all bins of confidences have their numbers."""
+    for entry in confidence.values():
+        for kinds in entry["sets"].values():
+            for found in kinds.values():
+                if len(found["bins"]) != BINS or not all(_is_bin(b) for b in found["bins"] if b is not None):
+                    raise ValueError("a bin of confidences is none")
+
+
+def _is_bin(found):
+    words, right, said = (found[name] for name in ("words", "right", "confidence"))
+    return type(words) is type(right) is int and 0 <= right <= words and words > 0 and 0 <= said <= 1
 
 
 def _by_id(rows):

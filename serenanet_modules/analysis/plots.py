@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 
 from serenanet_modules.analysis.folders import in_order
 from serenanet_modules.analysis.palette import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+from serenanet_modules.analysis.reliability import pooled
+from serenanet_modules.analysis.reliability_plot import diagram
 from serenanet_modules.data.manifest import role
 from serenanet_modules.runtime.files import replacing
 
@@ -44,6 +46,7 @@ def write_all(systems, table, reference, out):
     for measure in [m for m in history(histories[0])[0][0]["dev"] if m != "loss"] if histories else []:
         caption = f"dev {measure} of each epoch, a line for each seed; grey is {reference.name}"
         drawn.append((f"learning_curves_{measure}.png", caption, curves(histories, reference, measure)))
+    drawn += reliabilities(reference)
     drawn += _examples(systems, reference)
     for name, _, figure in drawn:
         with replacing(out / name) as path:
@@ -139,6 +142,26 @@ def _marker(epochs):
 def _curve(epochs, measure):
     rows = [row for row in epochs if measure in row["dev"]]
     return [row["epoch"] for row in rows], [row["dev"][measure] for row in rows]
+
+
+# --- confidences ------------------------------------------------------------------------------------------------------
+
+
+def reliabilities(reference):
+    """A diagram of each test set, of the reference's decoders whose confidences were measured in all its runs."""
+    for split in [s for s in reference.results[0].splits if role(s) == "test"]:
+        measured = {}
+        for decoder in map(reference.decoder, reference.kinds()):
+            found = [result.reliability(split, decoder) for result in reference.results]
+            shared = [kind for kind in ("raw", "calibrated") if all(kind in kinds for kinds in found)]
+            if shared:
+                measured[decoder] = {kind: pooled(kinds[kind] for kinds in found) for kind in shared}
+        if measured:
+            caption = (
+                f"{split}, {reference.name}: of the words with a confidence, the share that is right with its 95 % "
+                "interval (Wilson), seeds pooled; ECE: expected calibration error over 10 bins of equal width"
+            )
+            yield "_".join(["reliability", *split.split("-")[1:]]) + ".png", caption, diagram(measured)
 
 
 # --- examples ---------------------------------------------------------------------------------------------------------

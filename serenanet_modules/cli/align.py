@@ -30,7 +30,8 @@ def _align(arguments):
         save(path, write(transcript, format, str(arguments.audio)))
         print(path)
     (segment,) = transcript.segments
-    print(f"{len(segment.words)} words, {len(segment.tokens)} tokens, confidence {segment.confidence:.2f}")
+    kind = "confidence" if transcript.calibrated else "raw confidence"
+    print(f"{len(segment.words)} words, {len(segment.tokens)} tokens, {kind} {segment.confidence:.2f}")
     return 0
 
 

@@ -108,6 +108,11 @@ class Run:
         """Mean posterior of the label, between 0 and 1."""
         return min(1.0, self.total / (self.end - self.start))
 
+    @property
+    def lost(self) -> float:
+        """Nats by which the best path is likelier: as of `spans.Span`."""
+        return 0.0
+
 
 class GreedyStream:
     """Greedy decoding of an utterance whose frames come piece by piece.

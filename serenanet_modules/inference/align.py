@@ -7,8 +7,9 @@ import torch
 from serenanet_modules.data.phonemes import WORD_BOUNDARY, g2p
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.decoding.decoder import Hypothesis
+from serenanet_modules.decoding.spans import frames_needed
 from serenanet_modules.errors import UserError
-from serenanet_modules.inference.timestamps import frames_needed, timed
+from serenanet_modules.inference.timestamps import timed
 from serenanet_modules.inference.transcript import Transcript
 
 MOST_CELLS = 10**9  # frames times twice the labels, a byte each: about 20 minutes of characters at 40 ms
@@ -17,6 +18,8 @@ UNKNOWN = "<unk>"  # SentencePiece's unit for what has none
 
 def align_text(recognizer, source, text, batch_seconds=120.0):
     """The best CTC path through a text.
+
+    Confidences are those that the words would have if greedy decoding had heard them.
 
     The network reads the audio in pieces cut at pauses, as it does to transcribe; the path is one over all of it. So
     memory grows with frames times labels, and `MOST_CELLS` bounds it.
@@ -55,8 +58,9 @@ def align_text(recognizer, source, text, batch_seconds=120.0):
             f"{frames} frames and {len(hypothesis.labels)} units are too many to align at once; cut the audio and the "
             "text into parts of some 10 minutes"
         )
-    segment = timed(hypothesis, recognizer.units, log_probs, edges)
-    return Transcript(segment.text, edges[-1], (segment,))
+    calibration = recognizer.run.calibration(recognizer.run.decoders.greedy())
+    segment = timed(hypothesis, recognizer.units, log_probs, edges, calibration)
+    return Transcript(segment.text, edges[-1], (segment,), calibration is not None)
 
 
 def spelled(units, locale, text):

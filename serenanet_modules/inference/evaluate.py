@@ -5,22 +5,31 @@ import time
 from dataclasses import dataclass
 
 from serenanet_modules.analysis.bootstrap import with_interval
+from serenanet_modules.analysis.reliability import judged, reliability, words_said
 from serenanet_modules.analysis.scoring import LEVELS, Score, score, write_alignments
 from serenanet_modules.data.manifest import Utterance, by_set, read_manifest
 from serenanet_modules.data.phonemes import WORD_BOUNDARY
 from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.data.summary import in_words
+from serenanet_modules.runs.results import confidence_table
 from serenanet_modules.runtime.files import replacing, write_json
 
 
 @dataclass(frozen=True)
 class SetScore:
-    """A set of utterances, what was recognised of them (text and phones by id), and the `Score` by measure."""
+    """A set of utterances, what was recognised of them (text and phones by id), and how good that is.
+
+    ``scores`` holds the `Score` of each measure; ``confidence`` says what the confidences are, ``raw`` or
+    ``calibrated``, ``decoder`` whose they are, and ``reliability`` how well they say the share of words that are right.
+    """
 
     utterances: list[Utterance]
     texts: dict[str, str]
     phones: dict[str, str]
     scores: dict[str, Score]
+    decoder: str
+    confidence: str
+    reliability: dict
 
 
 def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=False):
@@ -55,16 +64,14 @@ def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=
     paths = [root / u.path for u in rows]
     found = recognizer.transcribe(paths, batch_seconds, lm, progress)
     seconds = time.monotonic() - start
-    texts = {u.id: transcript.text for u, transcript in zip(rows, found, strict=True)}
-    phones = {u.id: _phones(transcript) for u, transcript in zip(rows, found, strict=True)}
-    words = recognizer.decoder(lm).writes_words
-    measured = ("WER", "CER") * words + ("PER",) * recognizer.phonemic
-    sets = {name: _score(inside, texts, phones, measured) for name, inside in by_set(rows).items()}
+    heard, decoder = {u.id: transcript for u, transcript in zip(rows, found, strict=True)}, recognizer.decoder(lm)
+    measured = ("WER", "CER") * decoder.writes_words + ("PER",) * recognizer.phonemic
+    sets = {name: _score(inside, heard, decoder, measured) for name, inside in by_set(rows).items()}
     return sets, prepared.summary, seconds
 
 
 def report(sets, summary, seconds):
-    """Yield lines for people: error rates with their intervals and what the errors are."""
+    """Yield lines for people: error rates with their intervals, what the errors are, and how good confidences are."""
     duration = sum(u.duration for s in sets.values() for u in s.utterances)
     count = sum(len(s.utterances) for s in sets.values())
     yield f"{count} utterances, {duration / 3600:.2f} h, recognised in {seconds:.1f} s (RTF {seconds / duration:.3f})"
@@ -78,6 +85,8 @@ def report(sets, summary, seconds):
             interval = "{:.2f} … {:.2f}".format(*r["interval_95"])
             errors = "".join(f"{r[kind]:>7}" for kind in ("substitutions", "deletions", "insertions"))
             yield f"{name:<{width}}{measure:<9}{r['percent']:>7.2f}   {interval:<16}{errors}{result.total.length:>9}"
+    yield ""
+    yield confidence_table((name, s.decoder, s.confidence, s.reliability) for name, s in sets.items())
 
 
 def left_out(summary):
@@ -111,7 +120,8 @@ def write(sets, folder, about):
             rows.writerow(["id", "duration", "reference", *(["phonemes"] * phonemic), "hypothesis"])
             for u in found.utterances:
                 rows.writerow([u.id, u.duration, u.text, *([u.phonemes] * phonemic), found.texts[u.id]])
-    write_json(folder / "scores.json", {**about, "results": results})
+    sure = {name: {"decoder": s.decoder, s.confidence: s.reliability} for name, s in sets.items()}
+    write_json(folder / "scores.json", {**about, "results": results, "confidence": sure})
 
 
 def _phones(transcript):
@@ -120,8 +130,17 @@ def _phones(transcript):
     return f" {WORD_BOUNDARY} ".join(said)
 
 
-def _score(rows, texts, phones, measures):
-    texts, phones = ({u.id: found[u.id] for u in rows} for found in (texts, phones))
+def _score(rows, heard, decoder, measures):
+    texts, phones = {u.id: heard[u.id].text for u in rows}, {u.id: _phones(heard[u.id]) for u in rows}
     written, spoken = ({u.id: u.text for u in rows}, texts), ({u.id: u.phonemes for u in rows}, phones)
     pairs = {measure: spoken if measure == "PER" else written for measure in measures}
-    return SetScore(rows, texts, phones, {m: score(*pair, LEVELS[m]) for m, pair in pairs.items()})
+    scores = {m: score(*pair, LEVELS[m]) for m, pair in pairs.items()}
+    return SetScore(rows, texts, phones, scores, decoder.name, *_reliability(rows, heard, decoder))
+
+
+def _reliability(rows, heard, decoder):
+    """What the words' confidences are, and how well they say the share of words that are right."""
+    words = [heard[u.id].words for u in rows]
+    right = judged([words_said(u, decoder.writes_words) for u in rows], [[w.text for w in said] for said in words])
+    kind = "calibrated" if heard[rows[0].id].calibrated else "raw"
+    return kind, reliability([w.confidence for said in words for w in said], sum(right, []))

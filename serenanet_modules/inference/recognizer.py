@@ -102,10 +102,11 @@ class Recognizer:
         Parameters are those of `transcribe`.
         """
         decoder = self.decoder(lm)
+        calibrated = self.run.calibration(decoder) is not None
         for end, pieces in self.heard(sources, batch_seconds, lm, progress, piece_seconds):
             segments = tuple(piece.segment for piece in pieces if piece.segment is not None)
             text = decoder.join(segment.text for segment in segments)
-            yield end.error or Transcript(text, end.duration, segments)
+            yield end.error or Transcript(text, end.duration, segments, calibrated)
 
     def heard(self, sources, batch_seconds=120.0, lm=None, progress=False, piece_seconds=None):
         """Yield for each source, in order, its `End` and a list with the `Heard` of each piece.
@@ -153,5 +154,5 @@ class Recognizer:
         """The `Segment` of each piece, None where nothing is said."""
         output, log_probs, edges = self.posteriors(pieces)
         hypotheses = decoder.decode(output, output.lengths)
-        rows = zip(hypotheses, log_probs, edges, strict=True)
-        return [timed(found, self.units, *row) if found.text else None for found, *row in rows]
+        rows, calibration = zip(hypotheses, log_probs, edges, strict=True), self.run.calibration(decoder)
+        return [timed(found, self.units, *row, calibration) if found.text else None for found, *row in rows]

@@ -45,7 +45,8 @@ class Streamer:
             self._state = self._model.init_state(1)
         except CannotStream as error:
             raise UserError(f"{recognizer.folder}: this model cannot stream: {error}") from None
-        self._greedy = recognizer.run.decoders.greedy().stream()
+        self._decoder = recognizer.run.decoders.greedy()
+        self._greedy = self._decoder.stream()
         self._heard = False  # anything; as offline, what is silent as a whole has no text
         self._samples, self._longest, self._seconds = 0, 0, []
 
@@ -124,8 +125,9 @@ class Streamer:
             return Transcript("", duration, ())
         grain = self._model.acoustic.frame_seconds
         edges = [min(round(grain * i, 3), duration) for i in range(self._greedy.frames + 1)]
-        segment = placed(self._greedy.hypothesis, self._recognizer.units, self._greedy.runs, edges)
-        return Transcript(self.text, duration, (segment,))
+        calibration = self._recognizer.run.calibration(self._decoder)
+        segment = placed(self._greedy.hypothesis, self._recognizer.units, self._greedy.runs, edges, calibration)
+        return Transcript(self.text, duration, (segment,), calibration is not None)
 
 
 @dataclass(frozen=True)

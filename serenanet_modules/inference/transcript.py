@@ -25,7 +25,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Word:
-    """A word; attributes as those of `Token`."""
+    """A word; attributes as those of `Token`, but that the confidence is calibrated where the transcript says so."""
 
     text: str
     start: float
@@ -82,11 +82,15 @@ class Transcript:
         Of the audio, in seconds.
     segments : tuple of Segment
         In order; none for silence.
+    calibrated : bool
+        Whether the words' confidences are probabilities that they are right, by a map that dev gave; else they are the
+        network's raw ones, mostly too high.
     """
 
     text: str
     duration: float
     segments: tuple[Segment, ...]
+    calibrated: bool = False
 
     @property
     def words(self):

@@ -14,6 +14,7 @@ from torch import nn
 from serenanet_modules.config.foreign import Document, inside
 from serenanet_modules.data.segment import BOUNDS, piece_seconds
 from serenanet_modules.data.units import Units, load_units
+from serenanet_modules.decoding.confidence import Calibration
 from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.errors import UserError
@@ -41,8 +42,9 @@ class OpenRun:
     units : Units
     settings : dict
         The hyper-parameters `SETTINGS`, `ATTENTION_SETTINGS` where the model has a label decoder; ``decoding``:
-        the weights that dev chose; ``piece_seconds``: how long the audio may be that the model reads at once, which is
-        what 99 % of its training utterances were.
+        the weights that dev chose; ``confidence``: a `Calibration` by the name of each decoder that dev gave one;
+        ``piece_seconds``: how long the audio may be that the model reads at once, which is what 99 % of its training
+        utterances were.
     """
 
     folder: Path
@@ -54,6 +56,10 @@ class OpenRun:
     def phonemic(self):
         """Whether the model's units are phonemes."""
         return self.units.kind == "phoneme"
+
+    def calibration(self, decoder):
+        """The `Calibration` of words that a decoder hears, None where dev gave none."""
+        return self.settings["confidence"].get(decoder.name)
 
     @property
     def decoders(self):
@@ -232,7 +238,7 @@ def _check_beams(settings, where):
 
 
 def _results(folder):
-    """What the training says of use: ``decoding`` and ``piece_seconds`` of `OpenRun.settings`; numbers only."""
+    """What the training says of use: the last three of `OpenRun.settings`; numbers only."""
     path, result = folder / "result.json", {}
     if path.is_file():
         try:
@@ -244,8 +250,10 @@ def _results(folder):
         ways = {name: _numbers(found) for name, found in decoding.items() if name.startswith("attention/")}
         usual = result.get("data", {}).get("splits", {}).get("train", {}).get("p99_seconds", BOUNDS[1])
         seconds = piece_seconds(usual if math.isfinite(usual) else BOUNDS[1])
-        return {"decoding": {**_numbers(decoding), **ways}, "piece_seconds": seconds}
-    except (AttributeError, TypeError, OverflowError):
+        measured = {name: found for name, found in result.get("confidence", {}).items() if "map" in found}
+        maps = {name: Calibration.from_plain(found["map"]) for name, found in measured.items()}
+        return {"decoding": {**_numbers(decoding), **ways}, "confidence": maps, "piece_seconds": seconds}
+    except (AttributeError, TypeError, ValueError, LookupError, OverflowError):
         raise UserError(f"{path}: is not what a training writes; without it the folder opens too") from None
 
 

@@ -44,6 +44,34 @@ def result_table(results):
     return "\n".join(in_columns(rows, left=3))
 
 
+def confidence_table(rows):
+    """How well confidences say the share of words that are right, for people.
+
+    Parameters
+    ----------
+    rows : iterable of (str, str, str, dict)
+        Set, decoder, what the confidences are (``raw``, ``calibrated``), and `analysis.reliability` of them.
+    """
+    rows = list(rows)
+    first = _first_column(name for name, *_ in rows)
+    heading = f"{'words':>7}{'right %':>9}{'said %':>8}{'ECE':>8}{'≥ 90 %':>9}{'right %':>9}"
+    lines = [f"{'set':<{first}}{'decoder':<26}{'confidence':<12}{heading}"]
+    for name, decoder, kind, found in rows:
+        sure = found["bins"][-1]
+        said = [100 * found["right"], 100 * found["confidence"], found["ece"]] if found["words"] else []
+        shares = "{:>9.1f}{:>8.1f}{:>8.3f}".format(*said) if said else ""
+        of_sure = f"{sure['words']:>9}{100 * sure['right'] / sure['words']:>9.1f}" if sure else f"{0:>9}"
+        lines.append(f"{name:<{first}}{decoder:<26}{kind:<12}{found['words']:>7}{shares}{of_sure}")
+    return "\n".join(lines)
+
+
+def confidences_of(result):
+    """Rows of `confidence_table`, of a result.json."""
+    for decoder, entry in result.items():
+        for name, kinds in entry["sets"].items():
+            yield from ((name, decoder, kind, found) for kind, found in kinds.items())
+
+
 def pretraining_table(splits):
     """Measures of masked prediction and its clusters, for people."""
     rows = [

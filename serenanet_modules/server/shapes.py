@@ -6,8 +6,9 @@ import zlib
 
 from pydantic import BaseModel, Field
 
+from serenanet_modules.decoding.confidence import LEAST
 from serenanet_modules.inference import formats
-from serenanet_modules.inference.timestamps import LEAST, surface
+from serenanet_modules.inference.timestamps import surface
 
 
 class Word(BaseModel):
@@ -29,7 +30,7 @@ class Segment(BaseModel):
     text: str
     tokens: list[int] = Field(description="units of the model")
     temperature: float = Field(description="0: nothing is drawn at random")
-    avg_logprob: float
+    avg_logprob: float = Field(description="mean log posterior of the tokens, as the network gives it")
     compression_ratio: float
     no_speech_prob: float = Field(description="0: what is silent is no segment")
 
@@ -49,7 +50,10 @@ class Transcription(BaseModel):
 
 
 class VerboseTranscription(BaseModel):
-    """``response_format`` verbose_json, with words or segments where ``timestamp_granularities[]`` asks for them."""
+    """``response_format`` verbose_json, with words or segments where ``timestamp_granularities[]`` asks for them.
+
+    ``calibrated``, beyond OpenAI's API, says whether words' confidences are probabilities that they are right.
+    """
 
     task: str = "transcribe"
     language: str
@@ -57,6 +61,7 @@ class VerboseTranscription(BaseModel):
     text: str
     words: list[Word] | None = None
     segments: list[Segment] | None = None
+    calibrated: bool = False
     srt: str | None = Field(None, description="subtitles, where `include[]` asks for them; as is vtt")
     vtt: str | None = None
     usage: Usage
@@ -114,6 +119,7 @@ def verbose(transcript, language, units, granularities=("word", "segment"), incl
         segments=[_segment(i, segment, ids) for i, segment in enumerate(transcript.segments)]
         if "segment" in granularities
         else None,
+        calibrated=transcript.calibrated,
         usage=_usage(transcript),
         **{name: formats.write(transcript, name) for name in include},
     )

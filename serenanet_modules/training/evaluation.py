@@ -16,6 +16,7 @@ from serenanet_modules.decoding.rows import rows_of
 from serenanet_modules.lobes.encoders.hmamba import chunk_statistics
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import replacing
+from serenanet_modules.training.calibration import Confidences, heard_words
 from serenanet_modules.training.examples import write_examples
 from serenanet_modules.training.searches import Heard, Searches, jobs_for
 
@@ -42,6 +43,8 @@ class Evaluation:
         decoder, car or average: what the beam search reads.
     decoding : dict
         What dev chose, as of `Searches`, once `run` is done.
+    confidences : Confidences
+        Fitted on dev.
     seconds : float
         Spent on features, network and greedy decoding, by the slowest process.
     chunks : dict of str to dict
@@ -57,6 +60,7 @@ class Evaluation:
         self.scoring, self.decoding = self.decoders.scoring, self.decoders.settings["decoding"]
         self.searches = Searches(self.decoders, brain.hparams, splits["train"], self.folder)
         self.piece_seconds = piece_seconds(read_summary(root)["splits"]["train"]["p99_seconds"])
+        self.confidences = Confidences()
         self.seconds, self.chunks = 0.0, {}
 
     def run(self):
@@ -72,13 +76,15 @@ class Evaluation:
         # all dev sets at once and first: they tune the searches
         for sets in (by_set(self.dev), *({name: rows} for name, rows in by_set(self.test).items())):
             title = ", ".join(sets)
-            heard, decoded = self._hear(sum(sets.values(), []), title)
-            searches = self.searches.tuned_on(heard, self.dev) if searches is None else searches
-            decoded += [self._search(decoder, heard, title) for decoder in searches]
-            gathered = [dict(distributed.gather_objects(list(texts.items()))) for texts in decoded]
+            heard, found = self._hear(sum(sets.values(), []), title)
+            first = searches is None
+            searches = self.searches.tuned_on(heard, self.dev) if first else searches
+            found += [self._search(decoder, heard, title) for decoder in searches]
+            decoders = [*self.greedy, *searches]
+            decoded = [_gathered(heard.texts(*pair)) for pair in zip(decoders, found, strict=True)]
+            self._judge(sets, heard, decoders, found, fit=first)
             if distributed.is_main():
-                decoders = [*self.greedy, *searches]
-                results |= {name: self._score(name, rows, decoders, gathered) for name, rows in sets.items()}
+                results |= {name: self._score(name, rows, decoders, decoded) for name, rows in sets.items()}
         if distributed.is_main():
             model, file = self.brain.modules.model, self.folder / "examples.npz"
             write_examples(file, model, self.dev, self.root, self.brain.units, self.brain.device)
@@ -91,8 +97,8 @@ class Evaluation:
 
         Returns
         -------
-        Heard, list of dict
-            For the searches, and utterance id -> text of each greedy decoder.
+        Heard, list of list of Hypothesis
+            For the searches, and of each greedy decoder.
         """
         share = sorted(rows, key=lambda u: (-u.duration, u.id))[distributed.rank() :: distributed.world_size()]
         model, owners, found = self.brain.modules.model, [], []
@@ -125,8 +131,7 @@ class Evaluation:
             found += sounding
         self._count(title, seconds, rates)
         kept, *hypotheses = zip(*found, strict=True) if found else [()] * (1 + len(self.greedy))
-        heard = Heard(share, owners, list(kept))
-        return heard, [heard.texts(*found) for found in zip(self.greedy, hypotheses, strict=True)]
+        return Heard(share, owners, list(kept)), list(map(list, hypotheses))
 
     def _count(self, title, seconds, rates):
         """Add what a split took and how its frames were cut, over all processes."""
@@ -136,10 +141,19 @@ class Evaluation:
             self.chunks[title] = {key: round(value, 4) for key, value in chunk_statistics(frames, chunks).items()}
 
     def _search(self, decoder, heard, title):
-        """Texts of this process's share of a split."""
+        """Hypotheses of this process's share of a split."""
         shown = f"{title}: {decoder.name}" if distributed.is_main() else None
         batch_seconds = self.brain.hparams.max_batch_seconds
-        return heard.texts(decoder, decoder.decode_rows(heard.rows, batch_seconds, jobs_for(len(heard.rows)), shown))
+        return decoder.decode_rows(heard.rows, batch_seconds, jobs_for(len(heard.rows)), shown)
+
+    def _judge(self, sets, heard, decoders, found, fit):
+        """Fit or measure the confidences of the decoders that uses of the model have, which read `scoring`."""
+        others = {decoder.name for decoder in self.greedy} - {self.decoders.greedy().name}
+        for decoder, hypotheses in zip(decoders, found, strict=True):
+            if decoder.name not in others:
+                words = _gathered(heard_words(heard, decoder, hypotheses))
+                if distributed.is_main():
+                    (self.confidences.fit if fit else self.confidences.measure)(sets, decoder, words)
 
     # --- scoring --------------------------------------------------------------------------------------------------
 
@@ -175,3 +189,8 @@ class Evaluation:
                 writer.writerow(
                     [u.id, u.duration, u.text, *([u.phonemes] * phonemic), *(texts[u.id] for texts in decoded.values())]
                 )
+
+
+def _gathered(by_utterance):
+    """What all processes have, of what each has of its share."""
+    return dict(distributed.gather_objects(list(by_utterance.items())))

@@ -13,6 +13,7 @@ from PIL import Image
 
 from serenanet_modules.analysis import plots
 from serenanet_modules.analysis.folders import Result
+from serenanet_modules.analysis.reliability import wilson
 from serenanet_modules.analysis.report import Group, report, write_report
 from serenanet_modules.analysis.summary import System, summarise
 from serenanet_modules.errors import UserError
@@ -125,6 +126,39 @@ def test_pictures(written):
     for name in names:
         with Image.open(written[0] / name) as image:
             assert len(image.convert("RGB").getcolors(10**6)) > 10
+
+
+def confidence(*bins):
+    """Entry of result.json: raw confidences of 0.95 throughout, calibrated ones in bins of (words, right)."""
+    words, right = (sum(column) for column in zip(*bins, strict=True))
+    raw = [None] * 9 + [{"words": words, "right": right, "confidence": 0.95}]
+    places = [{"words": n, "right": r, "confidence": (k + 0.5) / 10} for k, (n, r) in enumerate(bins)]
+    sets = {"test": {"raw": {"bins": raw}, "calibrated": {"bins": places + [None] * (10 - len(bins))}}}
+    return {"decoder/greedy": {"sets": sets}}
+
+
+def test_reliability_diagram(tmp_path):
+    """Seeds are pooled; points, intervals and bars are those of the bins; without confidences there is no diagram."""
+    both_sets = {split: {"decoder/greedy": errors(0.3, 1)} for split in ("dev", "test")}
+    for seed, bins in ((1, ((10, 1), (40, 4))), (2, ((10, 3), (20, 8)))):
+        make_result(tmp_path / f"a/{seed}", "a", seed, both_sets, confidence=confidence(*bins))
+    make_result(tmp_path / "b/1", "b", 1, both_sets)
+    results = [Result.read(tmp_path / f"a/{seed}") for seed in (1, 2)]
+    ((name, caption, figure),) = plots.reliabilities(System("a", results, "decoder"))
+    assert name == "reliability.png" and "seeds pooled" in caption
+    shares, counts = figure.axes
+    raw, calibrated = shares.lines[1:]
+    assert list(calibrated.get_ydata()) == [4 / 20, 12 / 60] and list(raw.get_ydata()) == [16 / 80]
+    assert list(calibrated.get_xdata()) == pytest.approx([0.05, 0.15], abs=0.01)
+    low, high = shares.collections[1].get_segments()[0][:, 1]
+    assert (low, high) == pytest.approx(wilson(4, 20))
+    assert [bar.get_height() for bar in counts.patches if bar.get_height()] == [80, 20, 60]
+    error = (abs(4 - 1) + abs(12 - 9)) / 80
+    assert [t.get_text() for t in shares.get_legend().get_texts()] == ["raw, ECE 0.750", f"calibrated, ECE {error:.3f}"]
+    report([tmp_path / "a"], tmp_path / "with")
+    report([tmp_path / "b"], tmp_path / "without")
+    assert "](reliability.png)" in (tmp_path / "with/report.md").read_text(encoding="utf-8")
+    assert (tmp_path / "with/reliability.png").is_file() and not list((tmp_path / "without").glob("reliab*"))
 
 
 def systems(results, *names):

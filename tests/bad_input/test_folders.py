@@ -183,6 +183,9 @@ VERSIONS = {
     "data that is a text": (_json("result.json", data="much"), "result.json"),
     "a length that is NaN": (_json("result.json", data={"splits": {"train": {"p99_seconds": float("nan")}}}), None),
     "a length that is a text": (_json("result.json", data={"splits": {"train": {"p99_seconds": "9"}}}), "result.json"),
+    "confidences that are a list": (_json("result.json", confidence=[1]), "result.json"),
+    "a map that is none": (_json("result.json", confidence={"decoder/greedy": {"map": {"weights": 3}}}), "result.json"),
+    "a map that is missing": (_json("result.json", confidence={"decoder/greedy": {"note": "few words"}}), None),
     "a length that is endless": (
         _json("result.json", data={"splits": {"train": {"p99_seconds": 10**400}}}),
         "result.json",
@@ -268,6 +271,9 @@ CHANGES = [
     {"parameters": 3},
     {"seconds": None},
     {"scoring": None},
+]
+CHANGES += [
+    {"confidence": {"decoder/greedy": sets}} for sets in ({}, 3, {"sets": {"test": {"raw": {"bins": [1] * 10}}}})
 ]
 CHANGES += [
     {"results": {"test": {"decoder/greedy": {"WER": {"percent": value}}}}} for value in (float("nan"), "12", None)

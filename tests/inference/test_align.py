@@ -7,11 +7,11 @@ from praatio import textgrid
 from serenanet_modules import cli
 from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.decoding.decoder import Hypothesis
+from serenanet_modules.decoding.spans import frames_needed
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import align as module
 from serenanet_modules.inference.align import align_text, spelled
 from serenanet_modules.inference.recognizer import Recognizer
-from serenanet_modules.inference.timestamps import frames_needed
 from tests.support.folders import copy_without, make_random_result
 from tests.support.presets import preset
 

@@ -48,6 +48,12 @@ def test_a_recipes_corpus(evaluate, tiny, tmp_path, split, more, decoder):
         found = line.split()
         assert float(found[2]) == pytest.approx(rate["percent"], abs=0.006)
         assert [int(n) for n in found[6:9]] == [rate[kind] for kind in ("substitutions", "deletions", "insertions")]
+    trained = json.loads((folder / "result.json").read_text())["confidence"][f"decoder/{decoder}"]["sets"][split]
+    found = json.loads((out / "scores.json").read_text())["confidence"][name]
+    assert found == {"decoder": f"decoder/{decoder}", **trained} and found["raw"]["words"] > 0
+    (line,) = [line.split() for line in printed.splitlines() if f"decoder/{decoder} " in line]
+    assert line[:4] == [name, f"decoder/{decoder}", "raw", str(found["raw"]["words"])]
+    assert float(line[6]) == pytest.approx(found["raw"]["ece"], abs=0.0006)
     with open(out / f"decoded_{name}.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 and all(row["reference"] for row in rows)

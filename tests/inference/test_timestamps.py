@@ -10,7 +10,7 @@ from serenanet_modules.data.units import PhonemeUnits, train_units
 from serenanet_modules.decoding.decoder import Hypothesis
 from serenanet_modules.decoding.greedy import greedy
 from serenanet_modules.inference.recognizer import Recognizer
-from serenanet_modules.inference.timestamps import align, timed, word_groups
+from serenanet_modules.inference.timestamps import timed
 from tests.support.folders import make_random_result
 from tests.support.presets import preset
 
@@ -25,52 +25,6 @@ def peaked(path, size, share=0.9):
 
 def edges(frames, seconds=0.04):
     return [seconds * i for i in range(frames + 1)]
-
-
-# --- alignment --------------------------------------------------------------------------------------------------------
-
-
-def test_greedy_labels_get_the_greedy_path():
-    """Every label's span is where the best labels of the frames say it, its confidence their mean there."""
-    torch.manual_seed(0)
-    log_probs = (4 * torch.randn(200, 7)).log_softmax(-1)
-    best = log_probs.argmax(-1)
-    (labels,) = greedy(log_probs.unsqueeze(0), torch.tensor([200]))
-    spans = align(log_probs, labels)
-    path = torch.zeros(200, dtype=torch.long)
-    for label, span in zip(labels, spans, strict=True):
-        path[span.start : span.end] = label
-        assert span.confidence == pytest.approx(log_probs[span.start : span.end, label].exp().mean().item(), abs=1e-6)
-    assert torch.equal(path, best)
-
-
-def test_other_labels_get_the_likeliest_path():
-    """No other path through the labels is likelier: all are tried."""
-    torch.manual_seed(0)
-    log_probs, labels = torch.randn(6, 3).log_softmax(-1), [1, 1, 2]
-    paths = torch.cartesian_prod(*[torch.arange(3)] * 6)
-    collapsed = greedy(torch.nn.functional.one_hot(paths, 3), torch.full((len(paths),), 6))
-    scores = {
-        tuple(p.tolist()): log_probs[range(6), p].sum() for p, c in zip(paths, collapsed, strict=True) if c == labels
-    }
-    found = [0] * 6
-    for label, span in zip(labels, align(log_probs, labels), strict=True):
-        found[span.start : span.end] = [label] * (span.end - span.start)
-    assert tuple(found) == max(scores, key=scores.get)
-
-
-def test_more_labels_than_frames_are_spread():
-    """What no CTC path can hold still gets frames, in order."""
-    spans = align(torch.zeros(3, 5).log_softmax(-1), [1, 2, 2, 3, 4])
-    assert len(spans) == 5 and all(0 <= span.start < span.end <= 3 for span in spans)
-    assert [span.start for span in spans] == sorted(span.start for span in spans)
-
-
-def test_impossible_labels_have_no_confidence():
-    """Minus infinity is a log-probability too."""
-    log_probs = torch.full((4, 3), -torch.inf)
-    log_probs[:, 0] = 0.0
-    assert [span.confidence for span in align(log_probs, [2, 1])] == [0, 0]
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -88,7 +42,8 @@ def test_words_of_characters():
     assert segment.confidence == pytest.approx(0.9) and segment.words[0].confidence == pytest.approx(0.9)
 
 
-def test_confidence_of_a_word_is_the_geometric_mean_of_its_tokens():
+def test_confidences_without_a_map():
+    """A word's is the geometric mean of its tokens', a segment's the mean of its words'."""
     units = PhonemeUnits(["a", "b"])
     log_probs = torch.stack([peaked([2], 4, share)[0] for share in (0.4, 0.6, 0.5)])  # a: mean 0.5
     log_probs = torch.cat([log_probs, peaked([3], 4, 0.8), peaked([1], 4, 0.4)])
@@ -96,6 +51,10 @@ def test_confidence_of_a_word_is_the_geometric_mean_of_its_tokens():
     assert [token.confidence for token in segment.tokens] == pytest.approx([0.5, 0.8, 0.4])
     assert [w.confidence for w in segment.words] == pytest.approx([(0.5 * 0.8) ** 0.5])
     assert segment.confidence == pytest.approx((0.5 * 0.8) ** 0.5)
+    twice = Hypothesis([2, 1, 3], "a | b")
+    segment = timed(twice, units, torch.cat([peaked([2], 4, 0.4), peaked([1], 4, 0.5), peaked([3], 4, 0.8)]), edges(3))
+    assert [w.confidence for w in segment.words] == pytest.approx([0.4, 0.8])
+    assert segment.confidence == pytest.approx(0.6)
 
 
 def test_words_of_a_lexicon_lie_where_their_spellings_do():
@@ -105,17 +64,6 @@ def test_words_of_a_lexicon_lie_where_their_spellings_do():
     hypothesis = Hypothesis(labels, "ca bab", ["ca", "bab"])
     segment = timed(hypothesis, units, peaked(path, units.size), edges(len(path), 1))
     assert [(w.text, w.start, w.end) for w in segment.words] == [("ca", 0, 2), ("bab", 6, 9)]
-
-
-@pytest.mark.parametrize("kind", ["char", "bpe", "unigram"])
-def test_words_are_those_of_the_text(kind):
-    """Grouped units decode to the words of the sentence, unknown letters included."""
-    texts = ["mama anakula", "ng'ombe wa baba", "baba anakula ng'ombe"]
-    units = train_units(kind, texts, None if kind == "char" else 19)
-    for text in (*texts, "mama xanakulax", "x"):
-        ids = units.encode(text)
-        words = [units.decode([ids[i] for i in group]) for group in word_groups(units, ids)]
-        assert words == units.decode(ids).split()
 
 
 # --- frames and seconds -----------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from serenanet_modules import cli
 from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.inference.recognizer import Recognizer
+from serenanet_modules.training import calibration
 from tests.support.folders import babble, copy_without
 from tests.support.tiny import HYBRID, ROOT, SIZES, Run, command, decoded, make_corpus, read_tsv, write_tsv
 
@@ -46,12 +47,17 @@ def long_corpus(tmp_path_factory):
     return make_long(make_corpus(tmp_path_factory.mktemp("long") / "sw", sizes=SIZES | {"dev": 4, "test": 4}))
 
 
+def lenient(folder):
+    """A hook of `Run`: let maps of confidences be fitted on whatever words there are."""
+    calibration.LEAST_WORDS, calibration.LEAST_OF_EACH = 1, 0
+
+
 @pytest.fixture(scope="module", params=KINDS)
 def trained(request, long_corpus, tmp_path_factory):
     """(run, ways) of a real training; a way is a decoder, a folder that has it, and its language model."""
     more, options, decoders = KINDS[request.param]
     folder = tmp_path_factory.mktemp(request.param) / "run"
-    run = Run(command(long_corpus, folder, *SHORT, *more, **options), folder, [babble]).done()
+    run = Run(command(long_corpus, folder, *SHORT, *more, **options), folder, [babble, lenient]).done()
     ways = []
     for decoder, (missing, lm) in decoders.items():
         used = folder if missing is None else copy_without(folder, folder.parent / "less", missing)
@@ -78,6 +84,21 @@ def test_evaluate_gives_the_trainings_own_table(trained, long_corpus, tmp_path, 
         measure = "per" if "PER" in expected else "wer"
         alignments = [run.folder / f"{measure}_test_{name}.txt", out / f"{measure}_test.txt"]
         assert len({path.read_text(encoding="utf-8") for path in alignments}) == 1
+
+
+def test_evaluate_gives_the_trainings_own_reliability(trained, long_corpus, tmp_path, capsys):
+    """The map that dev gave is used: the same words, sorted into the same bins, with the same error."""
+    run, ways = trained
+    for decoder, folder, lm in ways:
+        expected, out = run.result["confidence"][decoder]["sets"]["test"], tmp_path / decoder.replace("/", "_")
+        data = (ROOT / "recipes/CommonVoice/sw", "--data_folder", long_corpus, "--out", out)
+        assert cli.main([*map(str, ("evaluate", folder, *data)), *(("--lm", str(lm)) if lm else ())]) == 0
+        found = json.loads((out / "scores.json").read_text(encoding="utf-8"))["confidence"]["test"]
+        assert list(found) == ["decoder", "calibrated"] and found["decoder"] == decoder
+        for name in ("words", "right", "confidence", "ece"):
+            assert found["calibrated"][name] == pytest.approx(expected["calibrated"][name], abs=2e-4)
+        assert found["calibrated"]["words"] > 3 and expected["raw"] != expected["calibrated"]
+        assert f" {decoder} " in capsys.readouterr().out
 
 
 def test_transcribe_gives_the_evaluations_texts(trained, long_corpus):

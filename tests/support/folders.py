@@ -1,5 +1,6 @@
 """Result folders of real runs too short to learn anything, whose models say something all the same."""
 
+import json
 import shutil
 
 import torch
@@ -40,6 +41,15 @@ def copy_without(result, folder, *names):
     shutil.copytree(result, folder, ignore=shutil.ignore_patterns("CKPT*"))
     for name in names:
         (folder / name).unlink()
+    return folder
+
+
+def calibrate(folder, **maps):
+    """Give a result folder maps of confidences, by what stands behind the slash in the decoder's name."""
+    file = folder / "result.json"
+    result = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"scoring": "decoder"}
+    named = {f"{result['scoring']}/{name}": {"map": found.plain, "sets": {}} for name, found in maps.items()}
+    file.write_text(json.dumps({**result, "confidence": named}), encoding="utf-8")
     return folder
 
 

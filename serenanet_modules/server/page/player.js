@@ -30,6 +30,7 @@ export class Player {
     this.audio.src = URL.createObjectURL(blob);
     Object.assign(this, { words: transcript.words, duration: transcript.duration, bars: null, until: Infinity });
     this.write(transcript.segments);
+    document.getElementById("raw").hidden = transcript.calibrated;
     this.canvas.hidden = true;
     peaks(blob, BARS).then((bars) => {
       this.canvas.hidden = bars === null;

@@ -8,7 +8,7 @@ from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.folder import for_use
 from serenanet_modules.runs.model_card import write_card
-from serenanet_modules.runs.results import result_table
+from serenanet_modules.runs.results import confidence_table, confidences_of, result_table
 from serenanet_modules.training.brains.speech import HearsSpeech
 from serenanet_modules.training.brains.units import UNITS, UnitsBrain
 from serenanet_modules.training.evaluation import Evaluation
@@ -85,6 +85,7 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
             "scoring": evaluation.scoring,
             "results": results,
             "decoding": evaluation.decoding,
+            "confidence": evaluation.confidences.results,
             "units": units,
             "chunks": evaluation.chunks,
             "seconds": {"network": round(evaluation.seconds, 3)},
@@ -92,8 +93,10 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
 
     @staticmethod
     def table(result):
-        """Error rates with their intervals."""
-        return result_table(result["results"])
+        """Error rates with their intervals, and how far confidences can be trusted."""
+        confidence = result["confidence"]
+        notes = [f"{decoder}: confidences are raw: {e['note']}" for decoder, e in confidence.items() if "note" in e]
+        return "\n".join([result_table(result["results"]), "", confidence_table(confidences_of(confidence)), *notes])
 
     @classmethod
     def published(cls, hparams):
