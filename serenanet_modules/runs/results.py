@@ -52,17 +52,14 @@ def confidence_table(rows):
     rows : iterable of (str, str, str, dict)
         Set, decoder, what the confidences are (``raw``, ``calibrated``), and `analysis.reliability` of them.
     """
-    rows = list(rows)
-    first = _first_column(name for name, *_ in rows)
-    heading = f"{'words':>7}{'right %':>9}{'said %':>8}{'ECE':>8}{'≥ 90 %':>9}{'right %':>9}"
-    lines = [f"{'set':<{first}}{'decoder':<26}{'confidence':<12}{heading}"]
-    for name, decoder, kind, found in rows:
-        sure = found["bins"][-1]
-        said = [100 * found["right"], 100 * found["confidence"], found["ece"]] if found["words"] else []
-        shares = "{:>9.1f}{:>8.1f}{:>8.3f}".format(*said) if said else ""
-        of_sure = f"{sure['words']:>9}{100 * sure['right'] / sure['words']:>9.1f}" if sure else f"{0:>9}"
-        lines.append(f"{name:<{first}}{decoder:<26}{kind:<12}{found['words']:>7}{shares}{of_sure}")
-    return "\n".join(lines)
+    lines = [("set", "decoder", "confidence", "words", "right %", "said %", "ECE", "≥ 90 %", "right %")]
+    for *names, found in rows:
+        sure, shares = found["bins"][-1], ("-", "-", "-")
+        if found["words"]:
+            shares = f"{100 * found['right']:.1f}", f"{100 * found['confidence']:.1f}", f"{found['ece']:.3f}"
+        of_sure = (str(sure["words"]), f"{100 * sure['right'] / sure['words']:.1f}") if sure else ("0", "-")
+        lines.append((*names, str(found["words"]), *shares, *of_sure))
+    return "\n".join(in_columns(lines, left=3))
 
 
 def confidences_of(result):
