@@ -89,12 +89,12 @@ class Step(nn.Module):
     def _subsampled(self, x, said):
         """As the front end does, where the frames before the first one are zeros for each of its convolutions."""
         frontend, stride = self.frontend, 2
-        h, _ = frontend._convolved(frontend.first, x.unsqueeze(1), None)
+        h, _ = frontend.convolved(frontend.first, x.unsqueeze(1), None)
         h = functional.relu(h)
         for depthwise, pointwise in zip(frontend.depthwise, frontend.pointwise, strict=True):
             position = stride * torch.arange(h.shape[2]) + frontend.output_stride * (said[:, None] - BEFORE)
             h = h.masked_fill((position < 0)[:, None, :, None], 0.0)
-            h, _ = frontend._convolved(depthwise, h, None)
+            h, _ = frontend.convolved(depthwise, h, None)
             h = functional.relu(pointwise(h.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
             stride *= 2
         return frontend.project(h.permute(0, 2, 3, 1).flatten(2))[:, BEFORE:]

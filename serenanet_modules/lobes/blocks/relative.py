@@ -1,7 +1,7 @@
 """Attention with the relative positions of Transformer-XL (Dai et al. 2019, arXiv 1901.02860), near or far.
 
-Queries are taken in blocks, each with the keys that it may see, so that a limited scope costs time and memory linear
-in the length.
+Queries are taken in blocks, each with the keys that it may see: a block has half as many distances to multiply with as
+all queries at once, and a limited scope costs time and memory linear in the length.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from torch.nn import functional
 from serenanet_modules.lobes.blocks.layers import Linear
 from serenanet_modules.ops.observers import unobserved
 
-BLOCK = 128  # queries at a time, about, where not all of them see all keys
+BLOCK = 128  # queries at a time, about: few enough for a processor's cache
 LONGEST_PERIOD = 10000.0  # of the sinusoids, over 2 π
 
 
@@ -43,7 +43,7 @@ class Scope:
         ``first`` is the first frame of a chunk.
         """
         if self.left is None:
-            return [(first, total, [(0, total)])]
+            return [(start, min(start + BLOCK, total), [(0, total)]) for start in range(first, total, BLOCK)]
         found = []
         if first < self.leading:
             leading = min(self.leading, total)
@@ -165,7 +165,7 @@ class RelativeAttention(nn.Module):
         for start, end, stretches, hidden in plan.blocks:
             rows = slice(start - plan.first, end - plan.first)
             bias = [_by_distance(by_position[:, :, rows], r, plan.furthest, start, stretch) for stretch in stretches]
-            bias = _joined(bias)
+            bias = _joined(bias) if q.device.type == "cpu" else _joined(bias).contiguous()  # GPUs want rows aligned
             if hidden is not None:
                 bias = bias.masked_fill(hidden, torch.finfo(bias.dtype).min / 2)  # finite: some rows see nothing
             keys, values = (_joined([x[:, :, a:b] for a, b in stretches], 2) for x in (k, v))

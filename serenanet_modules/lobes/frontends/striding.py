@@ -84,16 +84,16 @@ class DepthwiseStriding(Blockwise, FrontEnd):
     def _subsampled(self, x, inside):
         """x (B, T, F), zero past lengths (B,) or without padding -> (B, ceil(T / 8), d_model)."""
         h = x.unsqueeze(-1).permute(0, 3, 1, 2)  # (B, 1, T, F) in the layout of channels side by side
-        h, inside = self._convolved(self.first, h, inside)
+        h, inside = self.convolved(self.first, h, inside)
         h = h.relu_()
         for depthwise, pointwise in zip(self.depthwise, self.pointwise, strict=True):
             if inside is not None:
                 h = h.masked_fill(~valid_mask(inside, h.shape[2])[:, None, :, None], 0.0)
-            h, inside = self._convolved(depthwise, h, inside)
+            h, inside = self.convolved(depthwise, h, inside)
             h = functional.relu(pointwise(h.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
         return self.project(h.permute(0, 2, 3, 1).flatten(2))
 
-    def _convolved(self, conv, h, inside):
+    def convolved(self, conv, h, inside):
         """h (B, C, T, F) -> (B, filters, ceil(T / 2), bins), and the lengths of that."""
         frames, bins = (h.shape[2] + 1) // 2, self._bins(h.shape[3])
         h = h.contiguous(memory_format=torch.channels_last)
