@@ -430,6 +430,12 @@ MILLIONS = {  # of the model and of its encoder, least and most
     "conmamba_ctc/large": ((31.5, 31.7), (31, 31.5)),  # published: 31.6
     "conmamba_causal": ((9.7, 9.9), (9.6, 9.8)),
     "conmamba_causal/small": ((1.7, 1.8), (1.6, 1.7)),
+    "fast_conformer": ((18.9, 19.0), (18.2, 18.3)),
+    "fast_conformer/5m": ((5.2, 5.3), (4.7, 4.8)),
+    "fast_conformer/19m": ((18.9, 19.0), (18.2, 18.3)),
+    "fast_conformer/50m": ((50.8, 51.0), (49.7, 49.8)),
+    "fast_conformer/115m": ((115.0, 115.2), (113.6, 113.7)),
+    "fast_conformer_streaming": ((18.9, 19.0), (18.2, 18.3)),
     "hmamba": ((10.1, 10.2), (9.9, 10.0)),
     "hmamba_early": ((10.1, 10.2), (9.9, 10.0)),
     "hmamba_pooling": ((10.0, 10.1), (9.9, 10.0)),
