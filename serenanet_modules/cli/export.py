@@ -14,7 +14,7 @@ def add(commands, name):
         choices=("onnx", "torchscript", "sherpa", "step"),
         help="sherpa is ONNX for sherpa-onnx, step that of one step of a stream",
     )
-    command.add_argument("--look-ahead", type=int, metavar="N", help="of a step: frames, one that the model has")
+    command.add_argument("--look-ahead", type=int, metavar="MS", help="of a step: milliseconds, one that the model has")
     add_switch(command, "--int8", "a second ONNX file with weights of 8 bits too")
     command.add_argument("--out", metavar="PATH", help="a file, or a folder (RESULT_DIR/export)")
     command.add_argument("--check", metavar="MANIFEST", help="print the error rates of the model and of the file on it")

@@ -20,6 +20,12 @@ def add(commands, name):
     command.add_argument(
         "--chunk-ms", type=positive, default=200.0, metavar="N", help="milliseconds that are read at a time (200)"
     )
+    command.add_argument(
+        "--look-ahead",
+        type=int,
+        metavar="MS",
+        help="milliseconds, of models that were trained with several look-aheads",
+    )
     command.set_defaults(run=_stream)
 
 
@@ -28,7 +34,7 @@ def _stream(arguments):
     from serenanet_modules.inference.live import chunks
     from serenanet_modules.inference.streaming import Streamer
 
-    streamer = Streamer(opened(arguments))
+    streamer = Streamer(opened(arguments), arguments.look_ahead)
     screen = _Line() if sys.stdout.isatty() else _Log()
     try:
         for samples in chunks(arguments.source, arguments.chunk_ms / 1000):

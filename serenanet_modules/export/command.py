@@ -86,7 +86,7 @@ def export_step(folder, look_ahead=None, out=None, say=print):
     folder, out, say
         As of `export`.
     look_ahead : int, optional
-        Encoder frames, of those that the model has; by default its first.
+        Milliseconds, of those that the model has; by default its first.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def export_step(folder, look_ahead=None, out=None, say=print):
     opened = open_run(folder, "cpu")
     model, path = opened.modules["model"], _target(out, folder, "step")
     step = stream.Step(model, look_ahead).eval()
-    facts = metadata(opened, folder) | {"look_ahead": step.chunk - 1, "features": repr(model.acoustic.features)}
+    facts = metadata(opened, folder) | {"chunk_frames": step.chunk, "features": repr(model.acoustic.features)}
     with replacing(path) as written:
         with plain_operations():
             told = {name: str(value) for name, value in facts.items()}

@@ -28,7 +28,7 @@ class Step(nn.Module):
     model : CTCModel
         Uses the look-ahead from then on.
     look_ahead : int, optional
-        Encoder frames.
+        Milliseconds.
 
     Raises
     ------
@@ -46,7 +46,7 @@ class Step(nn.Module):
             )
         if look_ahead is not None:
             try:
-                encoder.choose(look_ahead)
+                model.acoustic.choose_look_ahead(look_ahead)
             except ValueError as error:
                 raise UserError(str(error)) from None
         self.frontend, self.encoder, self.decoder = frontend, encoder, model.decoder

@@ -24,11 +24,14 @@ class Streamer:
     ----------
     recognizer : Recognizer
         Any number of streamers can share it.
+    look_ahead : int, optional
+        Milliseconds that the encoder looks ahead, of models with several look-aheads; all that use the recogniser do so
+        from then on. By default what it does already, at first the first one that it was trained with.
 
     Raises
     ------
     UserError
-        If its model needs whole utterances, with the part that does.
+        If its model needs whole utterances, with the part that does; for a look-ahead that it does not have.
 
     Examples
     --------
@@ -38,13 +41,17 @@ class Streamer:
     >>> streamer.finish().text  # doctest: +SKIP
     """
 
-    def __init__(self, recognizer):
+    def __init__(self, recognizer, look_ahead=None):
         self._recognizer = recognizer
         self._model = recognizer.modules["model"]
         try:
+            if look_ahead is not None:
+                self._model.acoustic.choose_look_ahead(look_ahead)
             self._state = self._model.init_state(1)
         except CannotStream as error:
             raise UserError(f"{recognizer.folder}: this model cannot stream: {error}") from None
+        except ValueError as error:
+            raise UserError(f"{recognizer.folder}: {error}") from None
         self._decoder = recognizer.run.decoders.greedy()
         self._greedy = self._decoder.stream()
         self._heard = False  # anything; as offline, what is silent as a whole has no text

@@ -75,6 +75,16 @@ class AcousticModel(Part):
         """Buffers by name that are fitted once on training utterances, before the training; by default none."""
         return {}
 
+    def choose_look_ahead(self, milliseconds):
+        """Look so far ahead from now on, offline as well as piece by piece.
+
+        Raises
+        ------
+        ValueError
+            For a look-ahead that the model does not have.
+        """
+        raise ValueError(f"{type(self).__name__} has one look-ahead, and no choice")
+
     def fit_statistics(self, batches):
         """Fit the `statistics` to an iterable of (wavs (B, S), lengths (B,))."""
 

@@ -77,6 +77,16 @@ class SpectralModel(AcousticModel):
         frames = self.frontend.look_ahead + self.frontend.output_stride * self.encoder.look_ahead
         return frames * self.features.hop + self.features.look_ahead
 
+    def choose_look_ahead(self, milliseconds):
+        """Use one of the encoder's look-aheads from now on, offline as well as piece by piece."""
+        frames = {round(1000 * self.frame_seconds * ahead): ahead for ahead in self.encoder.look_aheads}
+        if milliseconds not in frames:
+            had = f"only {', '.join(map(str, frames))}" if frames else "no choice"
+            raise ValueError(
+                f"a look-ahead of {milliseconds} ms is not one of {type(self.encoder).__name__}'s: it has {had}"
+            )
+        self.encoder.choose(frames[milliseconds])
+
     def init_state(self, batch):
         """What `step` carries before the first sample, by part.
 

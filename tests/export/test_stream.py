@@ -12,14 +12,14 @@ from serenanet_modules.export.command import export_step
 pytestmark = pytest.mark.slow  # an export is
 
 
-@pytest.fixture(scope="module", params=[3, 0])
+@pytest.fixture(scope="module", params=[240, 0])
 def written(request, exports, tmp_path_factory):
     """A file, and the model whose step it is, at the same look-ahead."""
     lines, family = [], "fast-conformer-streaming"
     path = tmp_path_factory.mktemp("step")
     path = export_step(exports.folder(family), request.param, path, lines.append)
     model = exports.opened(family).modules["model"]
-    model.acoustic.encoder.choose(request.param)
+    model.acoustic.choose_look_ahead(request.param)
     return path, model, lines
 
 
@@ -37,7 +37,7 @@ def test_shapes_are_fixed_and_said(written):
     assert all(d.dim_value for value in (*graph.input, *graph.output) for d in value.type.tensor_type.shape.dim)
     assert {node.domain for node in graph.node} <= {"", "ai.onnx"}
     facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    assert facts["look_ahead"] == model.acoustic.encoder.look_ahead and "n_mels=40" in facts["features"]
+    assert facts["chunk_frames"] == model.acoustic.encoder.look_ahead + 1 and "n_mels=40" in facts["features"]
 
 
 def test_a_file_that_differs_is_not_written(exports, tmp_path, monkeypatch):
@@ -52,7 +52,7 @@ def test_a_file_that_differs_is_not_written(exports, tmp_path, monkeypatch):
     [
         ("conmamba", None, "only a Fast Conformer"),
         ("fast-conformer", None, "only a Fast"),
-        ("fast-conformer-streaming", 2, "has 3, 0"),
+        ("fast-conformer-streaming", 160, "160 ms .* it has only 240, 0"),
     ],
 )
 def test_what_has_no_step_is_refused(exports, family, look_ahead, words, tmp_path):

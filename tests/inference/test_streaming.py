@@ -141,6 +141,22 @@ def test_models_that_cannot_stream_say_so(tmp_path, hparams):
         Streamer(recognizer)
 
 
+def test_a_look_ahead_is_chosen(tmp_path, sound):
+    """Text of each is that of the whole at the same one; another is refused, as it is by models without a choice."""
+    recognizer = opened(tmp_path / "run", *STREAMING["Fast Conformer, CAR"])
+    waits = []
+    for look_ahead in (0, 240):
+        streamer = Streamer(recognizer, look_ahead)
+        streamer.feed(sound)
+        assert_same(streamer.finish(), recognizer.transcribe([sound])[0])
+        waits.append(round(1000 * streamer.look_ahead, 1))
+    assert waits == [12.5, 252.5]
+    with pytest.raises(UserError, match="run: a look-ahead of 80 ms is not one of .*: it has only 240, 0"):
+        Streamer(recognizer, 80)
+    with pytest.raises(UserError, match="it has no choice"):
+        Streamer(opened(tmp_path / "other", *STREAMING["conv2d"]), 80)
+
+
 # --- one of them ------------------------------------------------------------------------------------------------------
 
 

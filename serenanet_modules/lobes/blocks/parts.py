@@ -81,10 +81,13 @@ class Encoder(Part):
         frame begins with and, at an utterance's length, where its last one ends.
     depth : int
         Layers whose output `hidden` can show; 0 where it shows none.
+    look_aheads : tuple of int
+        Those, in frames, that ``choose`` takes; empty where there is no choice.
     """
 
     shortens = False
     depth = 0
+    look_aheads = ()
 
     def levels(self):
         """Layers from the bottom up, each a list of modules; together they hold the whole encoder.
