@@ -24,7 +24,7 @@ from serenanet_modules.runtime.files import replacing
 SAMPLE_RATE = 16000
 BLOCK_SECONDS = 30  # of a long recording, held in memory at once
 BLOCK_SAMPLES = 2**22  # of all channels, held at once at rates far above those of speech
-SILENCE = 1e-4  # peak amplitude (-80 dBFS) below which nothing is said
+SILENCE = 1e-4  # `amplitude` (-80 dBFS) below which nothing is said
 LOUDEST = (
     32.0  # a sample beyond this is no sound between -1 and 1 that was recorded too loud, but another kind of number
 )
@@ -193,6 +193,17 @@ def seconds(path):
     if not info.frames:
         raise AudioError("empty", path)
     return info.frames / info.samplerate
+
+
+def amplitude(samples):
+    """Half of what lies between the lowest and the highest sample: how loud they are, whatever their offset.
+
+    Examples
+    --------
+    >>> amplitude(np.array([0.5, -0.25, 0.25]))
+    0.375
+    """
+    return (float(samples.max()) - float(samples.min())) / 2
 
 
 def beyond_sound(samples):

@@ -11,11 +11,10 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from serenanet_modules.data.audio import SAMPLE_RATE, AudioError, cut, is_prepared, load, save_flac, seconds
+from serenanet_modules.data.audio import SAMPLE_RATE, AudioError, amplitude, cut, is_prepared, load, save_flac, seconds
 from serenanet_modules.data.manifest import Candidate
 
 BATCH = 16  # clips a thread takes at once
@@ -30,7 +29,7 @@ class Clip:
     text: str
     flac: Path | None = None  # where its samples are, or will be
     duration: float = 0.0  # seconds
-    peak: float = 0.0  # None where only the header was read
+    amplitude: float = 0.0  # as of `data.audio`; None where only the header was read
     reason: str = ""  # why it is rejected, "" if it is not
     detail: str = ""
 
@@ -56,7 +55,7 @@ def hear(clips, jobs, progress, write=True):
     Returns
     -------
     list of Clip
-        In the same order, with duration and peak, or with the reason of a rejection.
+        In the same order, with duration and amplitude, or with the reason of a rejection.
     """
     return _in_threads(partial(_hear, write=write), clips, jobs, progress)
 
@@ -146,7 +145,7 @@ def _segment(clip, samples, write):
 
 
 def _measured(clip, samples):
-    return replace(clip, duration=len(samples) / SAMPLE_RATE, peak=float(np.abs(samples).max()))
+    return replace(clip, duration=len(samples) / SAMPLE_RATE, amplitude=amplitude(samples))
 
 
 def _written(flac):
@@ -170,8 +169,8 @@ def _glanced(clip, length):
     c = clip.candidate
     if length is None:
         known = c.end is not None
-        return replace(clip, duration=c.end - c.start, peak=None) if known else clip.rejected("needs decoding")
+        return replace(clip, duration=c.end - c.start, amplitude=None) if known else clip.rejected("needs decoding")
     end = length if c.end is None else min(c.end, length)
     if c.start >= length or (c.end or 0) > length + SLACK:
         return clip.rejected("outside the recording", f"which ends at {length:.2f} s")
-    return replace(clip, duration=end - c.start, peak=None)
+    return replace(clip, duration=end - c.start, amplitude=None)

@@ -37,7 +37,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import locked, replacing, sweep, write_json
 from serenanet_modules.runtime.threads import available_cores
 
-PREPARATION_VERSION = 1  # raise it when the rules below, or what the FLAC files hold, change
+PREPARATION_VERSION = 2  # raise it when the rules below, or what the FLAC files hold, change
 MOST_OF_NAME = 40  # characters of a clip's name that its FLAC file has too
 PRECEDENCE = ("test", "dev", "train")  # of two clips with one id, the first is kept
 
@@ -260,8 +260,8 @@ def _judged(clip, settings):
         return clip
     need = settings.frames_per_character * ctc_frames(clip.text)
     frames = clip.duration * settings.frame_rate
-    if clip.peak is not None and clip.peak < SILENCE:
-        return clip.rejected("silent", f"peak amplitude {clip.peak:.1e}")
+    if clip.amplitude is not None and clip.amplitude < SILENCE:
+        return clip.rejected("silent", f"amplitude {clip.amplitude:.1e}")
     if clip.duration < settings.min_duration:
         return clip.rejected("too short", f"{clip.duration:.2f} s")
     if clip.duration > settings.max_duration:

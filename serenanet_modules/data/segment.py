@@ -50,7 +50,7 @@ def segment(blocks, max_seconds=BOUNDS[1]):
 
     Examples
     --------
-    >>> samples = np.ones(50 * SAMPLE_RATE)
+    >>> samples = np.resize([1.0, -1.0], 50 * SAMPLE_RATE)
     >>> samples[20 * SAMPLE_RATE : 21 * SAMPLE_RATE] = 0
     >>> [round(len(piece) / SAMPLE_RATE) for piece in segment([samples])]
     [21, 29]
@@ -82,7 +82,7 @@ def _cut(samples, longest, latest):
 def _quietest(samples):
     """Offset of the middle of the quietest pause; of equally quiet ones the last, for the longer piece."""
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
-    energy = np.square(frames, dtype=np.float64).sum(axis=1)
+    energy = np.square(frames - samples.mean(dtype=np.float64)).sum(axis=1)  # whatever the recording's offset
     loudness = np.convolve(energy, np.ones(PAUSE), mode="valid")
     last = len(loudness) - 1 - int(loudness[::-1].argmin())
     return (last + PAUSE // 2) * FRAME

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from serenanet_modules.data.audio import BLOCK_SECONDS, SAMPLE_RATE, SILENCE, beyond_sound, blocks, resampled
+from serenanet_modules.data.audio import BLOCK_SECONDS, SAMPLE_RATE, SILENCE, amplitude, beyond_sound, blocks, resampled
 from serenanet_modules.data.segment import segment
 from serenanet_modules.errors import UserError
 
@@ -26,7 +26,7 @@ class Piece:
     @property
     def silent(self):
         """Whether nothing is said in it."""
-        return bool(np.abs(self.samples).max() < SILENCE)
+        return amplitude(self.samples) < SILENCE
 
 
 @dataclass(frozen=True)

@@ -47,10 +47,10 @@ class Eager:
         return output.log_probs(self._scoring).numpy(), output.lengths.numpy()
 
 
-def noises(batches=BATCHES):
+def noises():
     """Yield audio (B, S), float32, and lengths (B,): noise whose loudness changes like that of speech."""
     rng = np.random.default_rng(0)
-    for seconds, padding in batches:
+    for seconds, padding in BATCHES:
         lengths = np.array([max(1, round(s * SAMPLE_RATE)) for s in seconds])
         total = lengths.max() + round(padding * SAMPLE_RATE)
         loudness = 0.1 * np.sin(np.arange(total) / 1500 + rng.uniform(0, 3, (len(seconds), 1))) ** 2
@@ -58,15 +58,13 @@ def noises(batches=BATCHES):
         yield audio.astype(np.float32), lengths
 
 
-def differences(run, eager, batches=BATCHES):
+def differences(run, eager):
     """Compare two functions of audio and lengths on noise.
 
     Parameters
     ----------
     run, eager : callable
         As `Eager`.
-    batches
-        As `BATCHES`.
 
     Returns
     -------
@@ -75,7 +73,7 @@ def differences(run, eager, batches=BATCHES):
         and the share of frames with the same best label.
     """
     largest, same, total = 0.0, 0, 0
-    for audio, lengths in noises(batches):
+    for audio, lengths in noises():
         expected, expected_frames = eager(audio, lengths)
         got, frames = run(audio, lengths)
         if not np.array_equal(frames, expected_frames) or got.shape[::2] != expected.shape[::2]:

@@ -8,13 +8,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from serenanet_modules.lobes.blocks.lengths import zero_padding
-from serenanet_modules.lobes.features import LEAST, LogMel
+from serenanet_modules.lobes.features import MelPower
 from serenanet_modules.ops.backends import VARIABLE
 
 
 class Network(nn.Module):
-    """A model with the choice of its heads, its log-mel features as convolutions.
+    """A model with the choice of its heads, its spectra as convolutions.
 
     Parameters
     ----------
@@ -28,8 +27,8 @@ class Network(nn.Module):
         super().__init__()
         self.model, self.scoring = copy.deepcopy(model), scoring
         for name, part in model.named_modules():
-            if isinstance(part, LogMel):
-                self.model.set_submodule(name, ConvolvedLogMel(part))
+            if isinstance(part, MelPower):
+                self.model.set_submodule(name, ConvolvedMelPower(part))
 
     def forward(self, audio, lengths):
         """audio (B, S) float, lengths (B,) int64 samples -> log-probabilities (B, T, V), lengths (B,) frames."""
@@ -37,41 +36,34 @@ class Network(nn.Module):
         return output.log_probs(self.scoring), output.lengths
 
 
-class ConvolvedLogMel(nn.Module):
-    """`LogMel` with the Fourier transform as a convolution with windowed cosines and sines.
+class ConvolvedMelPower(nn.Module):
+    """`MelPower` with the Fourier transform as a convolution with windowed cosines and sines.
 
     Runtimes differ in what they make of an STFT; convolutions they all have, and quantisation leaves them alone.
 
     Parameters
     ----------
-    features : LogMel
+    power : MelPower
     """
 
-    def __init__(self, features):
+    def __init__(self, power):
         super().__init__()
-        window, n_fft = features.window.double(), features.n_fft
-        skipped = (n_fft - len(window)) // 2  # zeros that torch.stft puts before the window
-        step = torch.arange(len(window)) + skipped
-        bins = torch.arange(n_fft // 2 + 1)
-        angle = 2 * torch.pi / n_fft * (torch.outer(bins, step) % n_fft)  # (F, W)
+        self.hop, window, n_fft = power.hop, power.window.double(), power.n_fft
+        before = (n_fft - len(window)) // 2  # samples of a frame that lie before the window, as of torch.stft
+        self.beside = (before, n_fft - len(window) - before)
+        angle = torch.outer(torch.arange(n_fft // 2 + 1), torch.arange(len(window)) + before) % n_fft  # (F, W)
+        angle = 2 * torch.pi / n_fft * angle
         waves = torch.cat([angle.cos(), angle.sin()]) * window
         self.register_buffer("waves", waves.float().unsqueeze(1), persistent=False)  # (2 F, 1, W)
-        before = n_fft // 2 - skipped  # samples of a window before its frame's centre
-        self.pads, self.hop = (before, len(window) - before), features.hop
-        self.frame_seconds = features.frame_seconds
-        self.register_buffer("filters", features.filters.T.unsqueeze(2), persistent=False)  # (mels, F, 1)
-        self.register_buffer("mean", features.mean, persistent=False)
-        self.register_buffer("std", features.std, persistent=False)
+        self.register_buffer("filters", power.filters.T.unsqueeze(2), persistent=False)  # (mels, F, 1)
+        self.register_buffer("shares", power.shares, persistent=False)
 
-    def forward(self, audio, lengths):
-        """audio (B, S), lengths (B,) int64 samples -> features (B, T, n_mels), lengths (B,) frames."""
-        audio = zero_padding(audio.unsqueeze(-1), lengths).transpose(1, 2)
-        spectrum = functional.conv1d(functional.pad(audio, self.pads), self.waves, stride=self.hop)
-        real, imaginary = spectrum.square().chunk(2, dim=1)  # each (B, F, T)
-        mels = functional.conv1d(real + imaginary, self.filters)
-        x = 10 * mels.clamp(min=LEAST).log10()
-        lengths = torch.div(lengths, self.hop, rounding_mode="floor") + 1
-        return zero_padding((x.transpose(1, 2) - self.mean) / self.std, lengths), lengths
+    def forward(self, changes):
+        """Differences (B, S) -> (B, T, n_mels)."""
+        before, behind = self.beside
+        changes = functional.pad(changes.unsqueeze(1), (-before, -behind))
+        real, imaginary = functional.conv1d(changes, self.waves, stride=self.hop).square().chunk(2, dim=1)
+        return functional.conv1d(real + imaginary, self.filters).transpose(1, 2)
 
 
 @contextlib.contextmanager

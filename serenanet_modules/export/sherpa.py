@@ -1,13 +1,8 @@
 """The variant for sherpa-onnx, whose loader of Omnilingual ASR reads raw audio: ``from_omnilingual_asr_ctc``.
 
 Its other CTC loaders compute Kaldi's filterbanks, which are not this project's features. This one hands over audio of
-zero mean and unit variance, ``(x - m) / sqrt(s² + ε)``, too loud or too soft for a network that knows audio as it was.
-But ε tells: of the variance ``s² / (s² + ε)`` that arrives ``ε / (s² + ε)`` is missing from 1, and from that follows
-the factor that was applied. The loader takes a frame for 20 ms, so frames are repeated.
-
-The mean that was taken away would be heard too, in frames as good as silent: there it is all that is left. It is
-estimated as the offset that all windows of audio have in common, the mean of their means weighted by the inverse of
-their variances, so silence decides where there is any.
+zero mean and unit variance, ``(x - m) / sqrt(s² + ε)``: another offset and another gain, which the features do not
+know. The loader takes a frame for 20 ms, so frames are repeated.
 """
 
 import numpy as np
@@ -15,8 +10,6 @@ import torch
 from torch import nn
 
 EPSILON = 1e-5  # of the loader's normalisation
-WINDOW = 400  # samples; the loader takes no less
-SILENCE = 1e-14  # variance of a window whose samples are all the same
 FRAME = 0.02  # seconds in the loader's frame
 
 
@@ -34,21 +27,9 @@ class ForSherpa(nn.Module):
 
     def forward(self, audio):
         """audio (B, S), normalised -> log-probabilities (B, T, V)."""
-        missing = 1 - audio.double().square().mean(1, keepdim=True)
-        scale = (EPSILON / missing.clamp(EPSILON, 1)).sqrt()
-        audio = ((audio.double() - _offset(audio)) * scale).float()
         lengths = torch.full_like(audio[:, 0], audio.shape[1], dtype=torch.int64)
         log_probs, _ = self.network(audio, lengths)
         return log_probs.unsqueeze(2).expand(-1, -1, self.repeats, -1).flatten(1, 2)
-
-
-def _offset(audio):
-    """The offset common to all windows of audio (B, S), (B, 1) in float64."""
-    count = audio.shape[1] // WINDOW
-    windows = audio[:, : count * WINDOW].double().reshape(audio.shape[0], count, WINDOW)
-    means = windows.mean(2)
-    weights = 1 / ((windows - means.unsqueeze(2)).square().mean(2) + SILENCE)
-    return (weights * means).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
 
 
 def repeats(model):

@@ -1,6 +1,11 @@
-"""Log-mel filterbanks with a global normaliser whose statistics travel with the weights.
+"""Log-mel filterbanks that a recording's gain and offset do not change, with a global normaliser.
 
-The numbers are SpeechBrain's, bit by bit. Its own `STFT` and `Filterbank` are not called because any import of
+Power is that of differences of neighbouring samples, which know no offset; the filters undo the difference's tilt. It
+is taken relative to a running level of the speech (`lobes.level`), and so is the logarithm's floor: what lies 50 dB
+below the speech is hardly heard, so that a quiet recording may be one of 16 bits. The normaliser's statistics travel
+with the weights.
+
+Mel scale, filters and frames are SpeechBrain's. Its own `STFT` and `Filterbank` are not called because any import of
 SpeechBrain brings all that its training needs, SciPy's statistics first: a second and 180 MB before the first word of a
 transcript. They would also build the filters anew for each batch.
 """
@@ -11,11 +16,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from serenanet_modules.lobes.blocks.lengths import zero_padding
-from serenanet_modules.ops.observers import unobserved
+from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
+from serenanet_modules.lobes.level import ABOVE, FIRST, FLOOR, LEAST, MEMORY, running_level
 
-LEAST = 1e-10  # power that counts as silence, -100 dB
-PIECE = 3000  # frames that are transformed at a time: spectra are large, and hours of them would not fit into memory
+UPRIGHT = 50.0  # Hz from which on the tilt is undone
+STEADY = 2.0  # dB: deviation of a band that is hardly ever above the floor; less is not made more
 
 
 class LogMel(nn.Module):
@@ -50,16 +55,14 @@ class LogMel(nn.Module):
         self.n_fft, self.n_mels = n_fft, n_mels
         self.hop = round(sample_rate * hop_length / 1000)  # samples
         self.frame_seconds = self.hop / sample_rate
-        window = torch.hamming_window(round(sample_rate * win_length / 1000))
-        self.register_buffer("window", window, persistent=False)
-        self.register_buffer("filters", mel_filters(n_mels, n_fft, sample_rate), persistent=False)  # (F, n_mels)
+        self.power = MelPower(n_mels, n_fft, sample_rate, round(sample_rate * win_length / 1000), self.hop)
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
 
     def extra_repr(self):
         """What decides the features before they are normalised."""
-        window = len(self.window)
-        return f"n_mels={self.n_mels}, n_fft={self.n_fft}, hop={self.hop}, window={window}, frame={self.frame_seconds}"
+        shape = f"n_mels={self.n_mels}, n_fft={self.n_fft}, hop={self.hop}, frame={self.frame_seconds}"
+        return f"{shape}, level={(ABOVE, FIRST, FLOOR, LEAST, MEMORY)}"
 
     def forward(self, wavs, lengths):
         """wavs (B, S), lengths (B,) int64 samples -> features (B, T, n_mels), lengths (B,) frames."""
@@ -67,58 +70,53 @@ class LogMel(nn.Module):
         return zero_padding((x - self.mean) / self.std, lengths), lengths
 
     def raw(self, wavs, lengths):
-        """The same before normalisation, in dB; what lies past a length is undefined."""
-        wavs = zero_padding(wavs.float().unsqueeze(-1), lengths).squeeze(-1)
+        """The same before normalisation, in dB over the level; what lies past a length is undefined."""
+        changes = zero_padding(differences(wavs.float()).unsqueeze(-1), lengths).squeeze(-1)
         half = self.n_fft // 2  # frame t is centred at sample hop * t
-        return self._filtered(functional.pad(wavs, (half, half))), lengths // self.hop + 1
+        power = self.power(functional.pad(changes, (half, half)))
+        lengths = torch.div(lengths, self.hop, rounding_mode="floor") + 1
+        return self._relative(power, valid_mask(lengths, power.shape[1]))[0], lengths
 
-    def _filtered(self, wavs):
-        """wavs (B, S) -> dB (B, T, n_mels) of all frames of n_fft samples that lie within it."""
-        frames = (wavs.shape[1] - self.n_fft) // self.hop + 1
-        if not unobserved(wavs) or frames <= PIECE:
-            return self._transformed(wavs)
-        ends = ((min(start + PIECE, frames) - 1) * self.hop + self.n_fft for start in range(0, frames, PIECE))
-        starts = range(0, frames * self.hop, PIECE * self.hop)
-        return torch.cat([self._transformed(wavs[:, a:b]) for a, b in zip(starts, ends, strict=True)], dim=1)
-
-    def _transformed(self, wavs):
-        with torch.autocast(wavs.device.type, enabled=False):
-            options = {"window": self.window, "center": False, "return_complex": True}
-            spectrum = torch.stft(wavs, self.n_fft, self.hop, len(self.window), **options)  # (B, F, T)
-            real, imaginary = torch.view_as_real(spectrum).transpose(1, 2).unbind(-1)
-            return 10 * torch.log10(((real.square() + imaginary.square()) @ self.filters).clamp(min=LEAST))
+    def _relative(self, power, valid, state=(None, None)):
+        """power (B, T, n_mels), valid bool (B, T) -> dB over the level (B, T, n_mels), and the level's state."""
+        with torch.autocast(power.device.type, enabled=False):
+            level, state = running_level(power @ self.power.shares, valid, state)
+            return 10 * torch.log10(power / level.unsqueeze(-1) + FLOOR), state
 
     # --- piece by piece -------------------------------------------------------------------------------------------
 
     @property
     def look_ahead(self):
-        """Samples that a frame reads from its centre on."""
-        return len(self.window) - len(self.window) // 2
+        """Samples that a frame reads from its centre on; frames of the first second wait for its end."""
+        return len(self.power.window) - len(self.power.window) // 2
 
     def init_state(self, batch):
-        """The samples (B, ≥ n_fft / 2) from where the next frame begins; zeros before the first."""
-        return self.mean.new_zeros(batch, self.n_fft // 2)
+        """The last sample, differences (B, ≥ n_fft / 2) from where the next frame begins, and the level's state."""
+        return None, self.mean.new_zeros(batch, self.n_fft // 2), (None, None)
 
     def step(self, wavs, state):
         """Continue by wavs (B, S), any S: features (B, T, n_mels) of the frames that are whole now, and the next state.
 
         A frame is whole when all samples under its window are there: what lies beside the window weighs nothing.
         """
-        return self._frames(torch.cat([state, wavs.float()], dim=1), self.look_ahead)
+        return self._frames(wavs, state, self.look_ahead, FIRST if state[-1][0] is None else 1)
 
     def finish(self, wavs, state):
         """The features that are left after the last samples wavs (B, S), S ≥ 0: frames whose centre was heard."""
-        return self._frames(torch.cat([state, wavs.float()], dim=1), 0)[0]
+        return self._frames(wavs, state, 0, 1)[0]
 
-    def _frames(self, wavs, beyond):
-        """Frames with ``beyond`` samples from their centre on, and the samples from where the next one begins."""
-        half = self.n_fft // 2
-        count = max(0, (wavs.shape[1] - half - beyond) // self.hop + 1)
-        if not count:
-            return wavs.new_zeros(len(wavs), 0, self.n_mels), wavs
+    def _frames(self, wavs, state, beyond, least):
+        """Frames with ``beyond`` samples from their centre on, ``least`` or none, and the next state."""
+        last, changes, level = state
+        changes, half = torch.cat([changes, differences(wavs.float(), last)], dim=1), self.n_fft // 2
+        last = wavs[:, -1:].float() if wavs.shape[1] else last
+        count = max(0, (changes.shape[1] - half - beyond) // self.hop + 1)
+        if count < least:
+            return changes.new_zeros(len(changes), 0, self.n_mels), (last, changes, level)
         end = (count - 1) * self.hop + self.n_fft
-        x = self._filtered(functional.pad(wavs, (0, max(0, end - wavs.shape[1])))[:, :end])
-        return (x - self.mean) / self.std, wavs[:, count * self.hop :]
+        power = self.power(functional.pad(changes, (0, max(0, end - changes.shape[1])))[:, :end])
+        x, level = self._relative(power, torch.ones_like(power[..., 0], dtype=torch.bool), level)
+        return (x - self.mean) / self.std, (last, changes[:, count * self.hop :], level)
 
     @torch.no_grad()
     def fit(self, batches):
@@ -132,7 +130,47 @@ class LogMel(nn.Module):
             square = square + x.square().sum((0, 1))
         mean = total / count
         self.mean.copy_(mean)
-        self.std.copy_((square / count - mean.square()).clamp(min=1e-4).sqrt())
+        self.std.copy_((square / count - mean.square()).clamp(min=STEADY**2).sqrt())
+
+
+class MelPower(nn.Module):
+    """Mean power in each mel band, of frames of the differences of samples.
+
+    Parameters
+    ----------
+    n_mels, n_fft, sample_rate : int
+        As of `LogMel`.
+    window, hop : int
+        Samples.
+    """
+
+    def __init__(self, n_mels, n_fft, sample_rate, window, hop):
+        super().__init__()
+        self.n_fft, self.hop = n_fft, hop
+        filters = mel_filters(n_mels, n_fft, sample_rate)  # (F, n_mels)
+        widths, hamming = filters.sum(0), torch.hamming_window(window)
+        hertz = torch.linspace(0, sample_rate // 2, n_fft // 2 + 1).clamp(min=UPRIGHT)
+        tilt = (2 * torch.sin(torch.pi * hertz / sample_rate)).square() * hamming.square().sum()
+        self.register_buffer("window", hamming, persistent=False)
+        self.register_buffer("filters", filters / widths / tilt.unsqueeze(1), persistent=False)
+        self.register_buffer("shares", widths / widths.sum(), persistent=False)  # of the bands in the whole power
+
+    def extra_repr(self):
+        """What decides the powers."""
+        return f"window={len(self.window)}, upright={UPRIGHT}"
+
+    def forward(self, changes):
+        """Differences (B, S) -> (B, T, n_mels) of all frames of n_fft samples that lie within them."""
+        with torch.autocast(changes.device.type, enabled=False):
+            options = {"window": self.window, "center": False, "return_complex": True}
+            spectrum = torch.stft(changes, self.n_fft, self.hop, len(self.window), **options)  # (B, F, T)
+            real, imaginary = torch.view_as_real(spectrum).transpose(1, 2).unbind(-1)
+            return (real.square() + imaginary.square()) @ self.filters
+
+
+def differences(wavs, before=None):
+    """What each sample of wavs (B, S) adds to the one before; the first to ``before`` (B, 1), without it nothing."""
+    return torch.diff(wavs, prepend=wavs[:, :1] if before is None else before) if wavs.shape[1] else wavs
 
 
 def mel_filters(n_mels, n_fft, sample_rate):

@@ -30,6 +30,8 @@ QUIET = {
     "a minute": np.zeros(60 * SAMPLE_RATE, np.float32),
     "dither of 16 bits": noise(2, 2**-15),
     "-81 dBFS": noise(2, 9e-5),
+    "an offset": np.full(2 * SAMPLE_RATE, -0.1, np.float32),
+    "-81 dBFS on an offset": noise(2, 9e-5) + np.float32(0.1),
 }
 
 
@@ -45,6 +47,19 @@ def test_silence_yields_silence(babbler, tmp_path, name):
     assert between.text == alone.text and first.duration == len(QUIET[name]) / SAMPLE_RATE
     streamer = Streamer(babbler)
     assert streamer.feed(QUIET[name]) == "" and streamer.finish() == first
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(0.01, 0.0), (0.003, 0.0), (0.01, 0.1)])
+def test_quiet_speech_is_no_silence(babbler, gain, offset):
+    """What is 40 or 50 dB quieter, or stands on an offset, is heard as it was; streamed too."""
+    sound = noise(3, 0.5) * np.repeat(noise(0.01, 1.0) ** 2, 300)
+    (alone,) = babbler.transcribe([sound])
+    changed = (gain * sound + offset).astype(np.float32)
+    (found,) = babbler.transcribe([changed])
+    assert found.text == alone.text != ""
+    streamer = Streamer(babbler)
+    streamer.feed(changed)
+    assert streamer.finish().text == alone.text
 
 
 def test_an_hour_of_silence_costs_no_network(babbler, monkeypatch):

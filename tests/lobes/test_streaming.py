@@ -24,6 +24,7 @@ from serenanet_modules.lobes.frontends.conv2d import ConvFrontend
 from serenanet_modules.lobes.frontends.strided import StridedConv
 from serenanet_modules.lobes.frontends.striding import DepthwiseStriding
 from serenanet_modules.lobes.heads.car import CAR
+from serenanet_modules.lobes.level import FIRST
 from serenanet_modules.lobes.pretraining_model import PretrainingModel
 from serenanet_modules.lobes.spectral import SpectralModel
 from tests.support.given import Given
@@ -145,7 +146,7 @@ def test_whatever_hparams_hold(thing):
         torch.testing.assert_close(joined, whole, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("samples", [1, 159, 160, 199, 200, 4000])
+@pytest.mark.parametrize("samples", [1, 159, 160, 199, 200, 4000, 15999, 16041, 40000])
 @pytest.mark.parametrize("n_fft", [512, 1024])
 def test_features(samples, n_fft):
     """Log-mel frames at both edges too; loud sound makes differences show."""
@@ -191,18 +192,21 @@ def test_look_ahead_is_what_an_output_waits_for(frontend, encoder):
 
 
 def test_features_look_ahead():
-    """A frame comes with the last sample under its window, which the frame hears."""
+    """A frame comes with the last sample under its window, which the frame hears; the first second comes as a whole."""
     features = LogMel(n_mels=20, n_fft=512)
-    wavs = torch.randn(1, 5 * HOP)
-    needed = 3 * HOP + features.look_ahead  # samples for frames 0 to 3
-    for samples, frames in ((needed - 1, 3), (needed, 4)):
-        assert features.step(wavs[:, :samples], features.init_state(1))[0].shape[1] == frames
-    changed = wavs.clone()
-    changed[0, needed:] = 50.0
-    heard = [features(w, torch.tensor([5 * HOP]))[0][0, 3] for w in (wavs, changed)]
-    torch.testing.assert_close(*heard)
-    changed[0, needed - 1] = 50.0
-    assert not torch.allclose(heard[0], features(changed, torch.tensor([5 * HOP]))[0][0, 3])
+    wavs = torch.randn(1, (FIRST + 5) * HOP)
+    for frame in (FIRST - 1, FIRST + 2):
+        needed = frame * HOP + features.look_ahead  # samples for all frames to this one
+        for samples, frames in ((needed - 1, frame), (needed, frame + 1)):
+            found = features.step(wavs[:, :samples], features.init_state(1))[0].shape[1]
+            assert found == (frames if frames >= FIRST else 0)
+        changed = wavs.clone()
+        changed[0, needed:] = 50.0
+        heard = [features(w, torch.tensor([wavs.shape[1]]))[0][0, : frame + 1] for w in (wavs, changed)]
+        torch.testing.assert_close(*heard)
+        changed[0, needed - 1] = 50.0
+        last = features(changed, torch.tensor([wavs.shape[1]]))[0][0, frame]
+        assert not torch.allclose(heard[0][frame], last)
 
 
 @pytest.mark.parametrize(
