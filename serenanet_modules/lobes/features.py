@@ -80,7 +80,7 @@ class LogMel(nn.Module):
     def _relative(self, power, valid, state=(None, None)):
         """power (B, T, n_mels), valid bool (B, T) -> dB over the level (B, T, n_mels), and the level's state."""
         with torch.autocast(power.device.type, enabled=False):
-            level, state = running_level(power @ self.power.shares, valid, state)
+            level, state = running_level((power * self.power.shares).sum(-1), valid, state)
             return 10 * torch.log10(power / level.unsqueeze(-1) + FLOOR), state
 
     # --- piece by piece -------------------------------------------------------------------------------------------

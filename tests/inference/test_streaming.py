@@ -13,6 +13,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.streaming import LONGEST, Streamer
 from serenanet_modules.lobes.blocks.chunking import DynamicChunking
+from serenanet_modules.lobes.level import FIRST
 from tests.support.folders import make_random_result
 from tests.support.presets import preset
 from tests.support.tiny import SAMPLE
@@ -235,8 +236,11 @@ def test_latency(plain, sound):
 
 
 def test_the_look_ahead_is_enough_sound_for_a_frame(plain, sound):
-    """With less than it no frame comes, with it the first."""
-    for missing, frames in ((1, 0), (0, 1)):
+    """With less than it the next frame does not come, with it it does; those of the first second come at its end."""
+    frame, hop = 640, 160  # samples
+    first = (FIRST - 1) * hop + 200  # half a window
+    beyond = FIRST // 4 * frame + round(Streamer(plain).look_ahead * SAMPLE_RATE)
+    for samples, frames in ((first - 1, 0), (first, FIRST // 4), (beyond - 1, FIRST // 4), (beyond, FIRST // 4 + 1)):
         streamer = Streamer(plain)
-        streamer.feed(sound[: round(streamer.look_ahead * SAMPLE_RATE) - missing])
+        streamer.feed(sound[:samples])
         assert streamer._greedy.frames == frames

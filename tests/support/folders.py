@@ -80,6 +80,8 @@ def make_random_result(folder, hparams, *overrides, units="char", texts=("mama a
     with torch.no_grad():
         built["model"].decoder.weight.mul_(10)  # for confident posteriors
         built["model"].decoder.bias[0] -= blank
+        for statistic, decibel in zip(built["model"].acoustic.statistics.values(), (-30.0, 12.0), strict=False):
+            statistic.fill_(decibel)  # about those of speech
         for name, projection in built["model"].named_parameters():
             if name.endswith("chunking.query.weight"):  # as it begins, a chunking hardly finds a boundary
                 nn.init.orthogonal_(projection)
