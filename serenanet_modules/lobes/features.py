@@ -20,7 +20,8 @@ from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
 from serenanet_modules.lobes.level import ABOVE, FIRST, FLOOR, LEAST, MEMORY, running_level
 
 UPRIGHT = 50.0  # Hz from which on the tilt is undone
-STEADY = 2.0  # dB: deviation of a band that is hardly ever above the floor; less is not made more
+STEADY = 5.0  # dB: deviation of a band that hardly ever rises above the floor, as where a codec has cut
+DEAF = 1e6  # dB: what such a band is divided by, so that nothing is heard in it that the training never had
 
 
 class LogMel(nn.Module):
@@ -62,7 +63,7 @@ class LogMel(nn.Module):
     def extra_repr(self):
         """What decides the features before they are normalised."""
         shape = f"n_mels={self.n_mels}, n_fft={self.n_fft}, hop={self.hop}, frame={self.frame_seconds}"
-        return f"{shape}, level={(ABOVE, FIRST, FLOOR, LEAST, MEMORY)}"
+        return f"{shape}, level={(ABOVE, FIRST, FLOOR, LEAST, MEMORY, STEADY)}"
 
     def forward(self, wavs, lengths):
         """wavs (B, S), lengths (B,) int64 samples -> features (B, T, n_mels), lengths (B,) frames."""
@@ -120,7 +121,7 @@ class LogMel(nn.Module):
 
     @torch.no_grad()
     def fit(self, batches):
-        """Set mean and standard deviation per mel from an iterable of (wavs (B, S), lengths (B,))."""
+        """Set mean and standard deviation of an iterable of (wavs (B, S), lengths (B,)); mute steady bands."""
         count, total, square = 0, 0.0, 0.0
         for wavs, lengths in batches:
             x, frames = self.raw(wavs, lengths)
@@ -130,7 +131,8 @@ class LogMel(nn.Module):
             square = square + x.square().sum((0, 1))
         mean = total / count
         self.mean.copy_(mean)
-        self.std.copy_((square / count - mean.square()).clamp(min=STEADY**2).sqrt())
+        deviation = (square / count - mean.square()).clamp(min=0).sqrt()
+        self.std.copy_(deviation.masked_fill(deviation < STEADY, DEAF))
 
 
 class MelPower(nn.Module):

@@ -151,8 +151,9 @@ def test_whatever_hparams_hold(thing):
 def test_features(samples, n_fft):
     """Log-mel frames at both edges too; loud sound makes differences show."""
     features = LogMel(n_mels=20, n_fft=n_fft)
-    features.fit([(torch.randn(1, 4000), torch.tensor([4000]))])
-    wavs = torch.randn(2, samples)
+    loudness = torch.rand(3, samples // 100 + 40).pow(3).repeat_interleave(100, 1)
+    features.fit([(torch.randn(1, 4000) * loudness[:1, :4000], torch.tensor([4000]))])
+    wavs = torch.randn(2, samples) * loudness[1:, :samples]
     whole, frames = features(wavs, torch.full((2,), samples))
     assert whole.shape[1] == frames[0]
     cuts = (random_cut(wavs, random.Random(samples), longest) for longest in (50, 900))
