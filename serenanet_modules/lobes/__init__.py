@@ -11,7 +11,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "features": ["LogMel"],
+        "features": ["AbsoluteLogMel", "LogMel"],
         "ctc_model": ["CTCModel"],
         "hybrid_model": ["HybridModel"],
         "pretraining_model": ["PretrainingModel"],

@@ -18,14 +18,16 @@ from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
 from serenanet_modules.lobes.level import ABOVE, FIRST, FLOOR, LEAST, MEMORY, running_level
+from serenanet_modules.ops.observers import unobserved
 
 UPRIGHT = 50.0  # Hz from which on the tilt is undone
+PIECE = 3000  # frames that are transformed at a time: spectra are large, and hours of them would not fit into memory
 STEADY = 5.0  # dB: deviation of a band that hardly ever rises above the floor, as where a codec has cut
 DEAF = 1e6  # dB: what such a band is divided by, so that nothing is heard in it that the training never had
 
 
 class LogMel(nn.Module):
-    """Waveforms to normalised log-mel features.
+    """Waveforms to normalised log-mel features, relative to the level of the speech.
 
     Parameters
     ----------
@@ -51,6 +53,8 @@ class LogMel(nn.Module):
     (torch.Size([2, 101, 80]), [101, 51])
     """
 
+    first = FIRST  # frames that a stream waits for
+
     def __init__(self, n_mels=128, n_fft=1024, sample_rate=16000, win_length=25, hop_length=10):
         super().__init__()
         self.n_fft, self.n_mels = n_fft, n_mels
@@ -72,11 +76,14 @@ class LogMel(nn.Module):
 
     def raw(self, wavs, lengths):
         """The same before normalisation, in dB over the level; what lies past a length is undefined."""
-        changes = zero_padding(differences(wavs.float()).unsqueeze(-1), lengths).squeeze(-1)
+        changes = zero_padding(self._changes(wavs.float(), None).unsqueeze(-1), lengths).squeeze(-1)
         half = self.n_fft // 2  # frame t is centred at sample hop * t
         power = self.power(functional.pad(changes, (half, half)))
         lengths = torch.div(lengths, self.hop, rounding_mode="floor") + 1
         return self._relative(power, valid_mask(lengths, power.shape[1]))[0], lengths
+
+    def _changes(self, wavs, before):
+        return differences(wavs, before)
 
     def _relative(self, power, valid, state=(None, None)):
         """power (B, T, n_mels), valid bool (B, T) -> dB over the level (B, T, n_mels), and the level's state."""
@@ -100,7 +107,7 @@ class LogMel(nn.Module):
 
         A frame is whole when all samples under its window are there: what lies beside the window weighs nothing.
         """
-        return self._frames(wavs, state, self.look_ahead, FIRST if state[-1][0] is None else 1)
+        return self._frames(wavs, state, self.look_ahead, self.first if state[-1][0] is None else 1)
 
     def finish(self, wavs, state):
         """The features that are left after the last samples wavs (B, S), S ≥ 0: frames whose centre was heard."""
@@ -109,7 +116,7 @@ class LogMel(nn.Module):
     def _frames(self, wavs, state, beyond, least):
         """Frames with ``beyond`` samples from their centre on, ``least`` or none, and the next state."""
         last, changes, level = state
-        changes, half = torch.cat([changes, differences(wavs.float(), last)], dim=1), self.n_fft // 2
+        changes, half = torch.cat([changes, self._changes(wavs.float(), last)], dim=1), self.n_fft // 2
         last = wavs[:, -1:].float() if wavs.shape[1] else last
         count = max(0, (changes.shape[1] - half - beyond) // self.hop + 1)
         if count < least:
@@ -133,6 +140,29 @@ class LogMel(nn.Module):
         self.mean.copy_(mean)
         deviation = (square / count - mean.square()).clamp(min=0).sqrt()
         self.std.copy_(deviation.masked_fill(deviation < STEADY, DEAF))
+
+
+class AbsoluteLogMel(LogMel):
+    """The same as SpeechBrain has it, to the last bit: decibels that change with a recording's level and offset.
+
+    For weights that have learned to read those; arguments as of `LogMel`.
+    """
+
+    first = 1
+
+    def __init__(self, n_mels=128, n_fft=1024, sample_rate=16000, win_length=25, hop_length=10):
+        super().__init__(n_mels, n_fft, sample_rate, win_length, hop_length)
+        self.power.filters = mel_filters(n_mels, n_fft, sample_rate)
+
+    def extra_repr(self):
+        """What decides the features before they are normalised."""
+        return f"n_mels={self.n_mels}, n_fft={self.n_fft}, hop={self.hop}, frame={self.frame_seconds}"
+
+    def _changes(self, wavs, before):
+        return wavs
+
+    def _relative(self, power, valid, state=(None, None)):
+        return 10 * torch.log10(power.clamp(min=LEAST)), state
 
 
 class MelPower(nn.Module):
@@ -163,6 +193,14 @@ class MelPower(nn.Module):
 
     def forward(self, changes):
         """Differences (B, S) -> (B, T, n_mels) of all frames of n_fft samples that lie within them."""
+        frames = (changes.shape[1] - self.n_fft) // self.hop + 1
+        if not unobserved(changes) or frames <= PIECE:
+            return self._transformed(changes)
+        ends = ((min(start + PIECE, frames) - 1) * self.hop + self.n_fft for start in range(0, frames, PIECE))
+        starts = range(0, frames * self.hop, PIECE * self.hop)
+        return torch.cat([self._transformed(changes[:, a:b]) for a, b in zip(starts, ends, strict=True)], dim=1)
+
+    def _transformed(self, changes):
         with torch.autocast(changes.device.type, enabled=False):
             options = {"window": self.window, "center": False, "return_complex": True}
             spectrum = torch.stft(changes, self.n_fft, self.hop, len(self.window), **options)  # (B, F, T)

@@ -8,11 +8,14 @@ does, is no speech and is not made as loud as speech. A gain of the recording is
 import torch
 from torch.nn import functional
 
+from serenanet_modules.ops.observers import unobserved
+
 ABOVE = 30.0  # 15 dB of speech over the quietest frames
 FLOOR = 1e-5  # of the loudest: frames 50 dB below are zeros to the ear, and not the quietest
 LEAST = 1e-10  # power, -100 dBFS: what is quieter, 16 bits cannot hold
 MEMORY = 300  # frames after which a frame weighs 1/e
 FIRST = 100  # frames at the beginning that share the level of the last of them
+PIECE = 30_000  # frames summed up at a time: weights grow without bound over hours
 
 
 def running_level(power, valid, state=(None, None)):
@@ -34,6 +37,16 @@ def running_level(power, valid, state=(None, None)):
     pair of Tensor
         (B, 1, 2) float64, what is known so far.
     """
+    if not unobserved(power) or power.shape[1] <= PIECE:
+        return _running_level(power, valid, state)
+    levels = []
+    for piece, inside in zip(power.split(PIECE, 1), valid.split(PIECE, 1), strict=True):
+        level, state = _running_level(piece, inside, state)
+        levels.append(level)
+    return torch.cat(levels, dim=1), state
+
+
+def _running_level(power, valid, state):
     x = power.double()
     loud, loudest = _running_mean(x, valid & (x > LEAST), 1, state[0])
     quiet, quietest = _running_mean(x, valid & (loud > 0) & (x > FLOOR * loud), -1, state[1])

@@ -41,7 +41,7 @@ class Origin:
     iteration : int
         Of that; a model without one counts as a first.
     features : dict or None
-        Of SpeechBrain's: arguments of a `LogMel` that gives them.
+        Of SpeechBrain's: arguments of an `AbsoluteLogMel` that gives them.
     options : str
         What makes a model fit, where that is known.
     """

@@ -59,7 +59,7 @@ def tensors(folder):
 
 
 def features(folder):
-    """Arguments of a `LogMel` that gives a folder's features."""
+    """Arguments of an `AbsoluteLogMel` that gives a folder's features."""
     try:
         with open(folder / YAML, encoding="utf-8") as file:
             said = ruamel.yaml.YAML(typ="rt").load(file.read(MOST_TEXT))  # plain nodes, whatever their tags ask for

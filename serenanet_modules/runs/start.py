@@ -1,7 +1,7 @@
 """How a run starts from a finished model: by its weights, or by the clusters that its encoder teaches."""
 
 from serenanet_modules.errors import UserError
-from serenanet_modules.lobes.features import LogMel
+from serenanet_modules.lobes.features import AbsoluteLogMel
 from serenanet_modules.runs.clusters import load_clusters
 from serenanet_modules.runs.origin import ACOUSTIC
 from serenanet_modules.runs.transfer import Transfer
@@ -55,11 +55,11 @@ class Start:
 
     def _check_features(self, hparams, acoustic):
         there, wanted = self.origin.hparams, self.origin.features
-        if wanted is not None and acoustic.has_features and repr(acoustic.features) != repr(LogMel(**wanted)):
+        if wanted is not None and acoustic.has_features and repr(acoustic.features) != repr(AbsoluteLogMel(**wanted)):
             asked = ", ".join(f"{name}: {value}" for name, value in wanted.items())
             raise UserError(
                 f"{hparams.source}: the features differ from those of {self.origin.name}; give --features "
-                f"'!new:serenanet_modules.lobes.LogMel {{{asked}}}'"
+                f"'!new:serenanet_modules.lobes.AbsoluteLogMel {{{asked}}}'"
             )
         if there is not None and "features" in hparams.differences(there.source):
             raise UserError(

@@ -7,7 +7,7 @@ import torch
 import torchaudio
 from speechbrain.processing.features import STFT, Filterbank
 
-from serenanet_modules.lobes.features import UPRIGHT, LogMel, differences, mel_filters
+from serenanet_modules.lobes.features import UPRIGHT, AbsoluteLogMel, LogMel, differences, mel_filters
 from serenanet_modules.lobes.level import FLOOR
 
 
@@ -72,6 +72,16 @@ def test_long_sound_in_pieces_is_the_whole(monkeypatch):
             patch.setattr("serenanet_modules.lobes.features.PIECE", 5)
             in_pieces = features.raw(wavs, torch.tensor([samples, samples]))[0]
         torch.testing.assert_close(in_pieces, whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("n_mels", "n_fft"), [(80, 1024), (128, 1024), (40, 512)])
+def test_the_numbers_are_those_of_speechbrain(n_mels, n_fft):
+    """Where its weights are to read them."""
+    stft = STFT(sample_rate=16000, n_fft=n_fft, center=False)
+    filterbank = Filterbank(n_mels=n_mels, n_fft=n_fft, top_db=1e4)
+    wavs = torch.cat([noise(2, 8000), torch.zeros(2, 4000)], 1)
+    want = filterbank(stft(torch.nn.functional.pad(wavs, (n_fft // 2, n_fft // 2))).square().sum(-1))
+    assert torch.equal(AbsoluteLogMel(n_mels, n_fft).raw(wavs, torch.tensor([12000, 12000]))[0], want)
 
 
 def test_a_tone_lights_its_own_filter():

@@ -95,6 +95,15 @@ def test_the_level_follows():
     assert torch.equal(running_level(padded, valid)[0][0, :6000], level)
 
 
+def test_hours_in_pieces_are_the_whole(monkeypatch):
+    power, valid = torch.rand(2, 1000).pow(6), torch.arange(1000) < torch.tensor([[1000], [640]])
+    whole, state = running_level(power, valid)
+    monkeypatch.setattr("serenanet_modules.lobes.level.PIECE", 150)
+    level, following = running_level(power, valid)
+    torch.testing.assert_close(level, whole)
+    torch.testing.assert_close(following, state)
+
+
 def test_what_is_not_heard_has_no_level():
     level, _ = running_level(torch.full((1, 200), LEAST / 2), torch.ones(1, 200, dtype=torch.bool))
     assert (level == 1).all()

@@ -18,7 +18,7 @@ from serenanet_modules.lobes.encoders.conmamba import ConMambaEncoder
 from serenanet_modules.lobes.encoders.fast_conformer import FastConformerEncoder
 from serenanet_modules.lobes.encoders.hmamba import ChunkedEncoder
 from serenanet_modules.lobes.encoders.rotary import RotaryTransformerEncoder
-from serenanet_modules.lobes.features import LogMel
+from serenanet_modules.lobes.features import AbsoluteLogMel, LogMel
 from serenanet_modules.lobes.frontends.athm import ATHM
 from serenanet_modules.lobes.frontends.conv2d import ConvFrontend
 from serenanet_modules.lobes.frontends.strided import StridedConv
@@ -148,9 +148,10 @@ def test_whatever_hparams_hold(thing):
 
 @pytest.mark.parametrize("samples", [1, 159, 160, 199, 200, 4000, 15999, 16041, 40000])
 @pytest.mark.parametrize("n_fft", [512, 1024])
-def test_features(samples, n_fft):
+@pytest.mark.parametrize("kind", [LogMel, AbsoluteLogMel])
+def test_features(samples, n_fft, kind):
     """Log-mel frames at both edges too; loud sound makes differences show."""
-    features = LogMel(n_mels=20, n_fft=n_fft)
+    features = kind(n_mels=20, n_fft=n_fft)
     loudness = torch.rand(3, samples // 100 + 40).pow(3).repeat_interleave(100, 1)
     features.fit([(torch.randn(1, 4000) * loudness[:1, :4000], torch.tensor([4000]))])
     wavs = torch.randn(2, samples) * loudness[1:, :samples]

@@ -22,8 +22,8 @@ CNN: !new:speechbrain.lobes.models.convolution.ConvolutionFrontEnd
     input_shape: (8, 10, 80)
 boom: !apply:os.system [touch {}]
 """
-SIZES = [("encoder.n_heads", "2"), ("frontend.channels", "[8, 4]"), ("features.n_fft", "512")]
-FEATURES = "!new:serenanet_modules.lobes.LogMel {{n_mels: 80, n_fft: 512, win_length: {}, hop_length: 10}}"
+FEATURES = "!new:serenanet_modules.lobes.AbsoluteLogMel {{n_mels: 80, n_fft: 512, win_length: {}, hop_length: 10}}"
+SIZES = [("encoder.n_heads", "2"), ("frontend.channels", "[8, 4]"), ("features", FEATURES.format(25))]
 UNITS = train_units("char", ["mama anakula"], None)
 
 
@@ -101,7 +101,7 @@ def test_features_of_other_windows(folder):
         start(path, *new_model(UNITS, "conformer_ctc", *SIZES), UNITS)
     hparams, model = new_model(UNITS, "conformer_ctc", *SIZES[:2], ("features", FEATURES.format(32)))
     start(path, hparams, model, UNITS)
-    assert len(model.acoustic.features.window) == 512
+    assert len(model.acoustic.features.power.window) == 512
 
 
 def test_without_a_normaliser(folder):
