@@ -49,7 +49,13 @@ def _label(arguments):
     if not labels.rows:
         raise UserError(f"{a.out}: no piece of the audio is left (left out: {told})")
     pseudo_labels.write(a.out, labels.rows)
-    print(f"left out: {told}")
-    hours, kept = labels.seconds / 3600, sum(row["seconds"] for row in labels.rows) / 3600
-    print(f"{a.out}: {len(labels.rows)} pieces, {kept:.2f} of {hours:.2f} h, by {labels.rows[0]['labelled_by']}")
+    print(f"left out: {told}", _kept(labels, a.out), sep="\n")
+    if recognizer.run.calibration(recognizer.decoder(a.lm)) is None:
+        print("note: dev has not calibrated the confidences of this decoder; they are mostly too high")
     return int(bool(labels.errors))
+
+
+def _kept(labels, out):
+    """What was labelled, for people."""
+    hours, kept = labels.seconds / 3600, sum(row["seconds"] for row in labels.rows) / 3600
+    return f"{out}: {len(labels.rows)} pieces, {kept:.2f} of {hours:.2f} h, by {labels.rows[0]['labelled_by']}"
