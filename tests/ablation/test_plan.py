@@ -9,41 +9,24 @@ from serenanet_modules.ablation.plan import Planner
 from serenanet_modules.ablation.suite import Suite
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.folder import write_hyperparams
-from tests.support.ablations import DATA, RECIPE, SUITE
+from tests.support.ablations import DATA, RECIPE, SUITE, make_suite
 from tests.support.presets import preset
 from tests.support.tiny import ROOT
 
-FEW = """
-base: [../serenanet.yaml, ../sizes/serenanet/small.yaml]
-pretraining: ../pessl.yaml
-variants:
-    full: shared
-    no_pessl: none
-    no_car: shared
-    car_state_8: shared
-    car_state_16: shared
-    scoring_car: shared
-"""
+FEW = {
+    **{"full": "shared", "no_pessl": "none", "no_car": "shared"},
+    **{"car_state_8": "shared", "car_state_16": "shared", "scoring_car": "shared"},
+}
 
 
-TWO = """
-base: [../serenanet.yaml, ../sizes/serenanet/small.yaml]
-pretraining: ../pessl.yaml
-variants:
-    full: shared
-    {variant}
-"""
+@pytest.fixture(scope="module", name="folder")
+def _folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("few")
 
 
 @pytest.fixture(scope="module", name="few")
-def _few(tmp_path_factory):
-    """A suite of a few variants beside copies of the shipped files."""
-    folder = tmp_path_factory.mktemp("few") / "hparams"
-    shutil.copytree(ROOT / "hparams", folder)
-    (folder / "ablations/few.yaml").write_text(FEW)
-    for variant in ("no_pessl: none", "no_car: shared"):
-        (folder / f"ablations/with_{variant.split(':')[0]}.yaml").write_text(TWO.format(variant=variant))
-    return folder / "ablations/few.yaml"
+def _few(folder):
+    return make_suite(folder, **FEW)
 
 
 @pytest.fixture(name="planned")
@@ -136,9 +119,9 @@ def pretend(run, finished):
         (run.folder / "result.json").write_text("{}")
 
 
-def test_states(planned, few):
+def test_states(planned, folder):
     """Finished, begun and new; begun again where more epochs are asked for; foreign where other settings are."""
-    file = few.with_name("with_no_pessl.yaml")
+    file = make_suite(folder, full="shared", no_pessl="none")
     first, second, third = planned(only={"no_pessl"}, seeds=3, file=file).runs
     pretend(first, True)
     pretend(second, False)
@@ -152,11 +135,13 @@ def test_states(planned, few):
         other.state()
 
 
-def test_a_pre_training_that_goes_on(planned, few):
+def test_a_pre_training_that_goes_on(planned, folder):
     """What started from it would not be what it says; more epochs of the fine-tuning alone are no matter."""
 
+    file = make_suite(folder, full="shared", no_car="shared")
+
     def runs(*arguments, epochs="7"):
-        file, more = few.with_name("with_no_car.yaml"), ["--number_of_epochs", epochs]
+        more = ["--number_of_epochs", epochs]
         return planned(arguments, only={"no_car"}, seeds=1, file=file, pretraining=more).runs
 
     def states(*arguments, **options):

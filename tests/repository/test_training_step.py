@@ -5,11 +5,14 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.tiny import ROOT
 
 PAGE = ROOT / "docs/training_step.md"
 
 
+@pytest.mark.slow
 def test_the_page_runs():
     """In sixty lines the loss falls, and the model says something like what it has heard."""
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)

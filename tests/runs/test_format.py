@@ -14,7 +14,7 @@ from serenanet_modules.runs import language_model, origin
 from serenanet_modules.runs.encoder_asr import FolderPretrainer
 from serenanet_modules.runs.folder import claim, write_hyperparams
 from serenanet_modules.runs.recogniser import open_run
-from tests.support.ablations import DATA, RECIPE, SUITE
+from tests.support.ablations import DATA, RECIPE, make_suite
 from tests.support.presets import preset
 
 
@@ -29,7 +29,8 @@ def recogniser(folder):
 
 def plan(folder):
     """An ablation whose first run has this folder."""
-    runs = Planner(Suite.read(SUITE), RECIPE, folder.parents[1], DATA).plan(1, only=["no_pessl"]).runs
+    suite = Suite.read(make_suite(folder.parents[1], full="none", no_pessl="none"))
+    runs = Planner(suite, RECIPE, folder.parents[1], DATA).plan(1, only=["no_pessl"]).runs
     assert runs[-1].folder == folder
     return runs[-1].state()
 

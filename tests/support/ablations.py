@@ -1,5 +1,6 @@
 """A suite's files, and runs that do in a moment what trainings do in hours."""
 
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,10 @@ from tests.support.tiny import ROOT
 RECIPE = ROOT / "recipes/CommonVoice/sw"
 SUITE = ROOT / "hparams/ablations/suite.yaml"
 DATA = ["--data_folder", "/data"]
+HEAD = """
+base: [../serenanet.yaml, ../sizes/serenanet/small.yaml]
+pretraining: ../pessl.yaml
+variants:"""
 
 # argv: folder, what it does. It writes begun, and checkpoint or result as a training would.
 SCRIPT = """
@@ -35,6 +40,15 @@ if act == "pause":
     time.sleep(0.3)
 (folder / "result.json").touch()
 """
+
+
+def make_suite(folder, **variants):
+    """A suite of a few variants, {name: what it starts from}, beside copies of the shipped files; its file."""
+    shutil.copytree(ROOT / "hparams", folder / "hparams", dirs_exist_ok=True)
+    file = folder / "hparams/ablations" / f"{'_and_'.join(variants)}.yaml"
+    lines = [f"    {name}: {start}" for name, start in variants.items()]
+    file.write_text("\n".join([HEAD, *lines, ""]))
+    return file
 
 
 @dataclass(eq=False)
