@@ -129,10 +129,12 @@ def measure(options):
     """Median seconds per step and part."""
     import torch
 
+    from serenanet_modules.training import loop
+
     clock = Clock(options.device)
     brain, loader = trainer(options)
     model, h = brain.modules.model, brain.hparams
-    clock.watch(h.speed_perturb, "forward", "speed perturbation")
+    clock.watch(loop, "change_speed", "speed perturbation")
     clock.watch(model.acoustic.features, "forward", "features")
     clock.watch(h.spec_augment, "forward", "SpecAugment")
     mode = options.compile[-1]

@@ -68,12 +68,17 @@ def change_speed(perturb, wavs, lengths):
     Returns
     -------
     (Tensor, Tensor)
-        Samples and lengths. An utterance's are what they would be if it were alone, at the same speed.
+        Samples and lengths. An utterance's are those that `at_speed` gives it alone, bit by bit.
     """
-    changed = perturb(wavs.where(valid_mask(lengths, wavs.shape[1]), 0.0))
-    resampler = perturb.resamplers[perturb.samp_index]
-    lengths = -(-lengths * resampler.new_freq // resampler.orig_freq)  # rounded up, as the resampler does the batch's
-    return changed, lengths.clamp(max=changed.shape[1])
+    number = int(torch.randint(0, len(perturb.speeds), (1,)))
+    changed = [at_speed(perturb, number, wav[:n]) for wav, n in zip(wavs.cpu(), lengths.tolist(), strict=True)]
+    samples = torch.nn.utils.rnn.pad_sequence(changed, batch_first=True)
+    return samples.to(wavs.device), torch.tensor([len(x) for x in changed], device=lengths.device)
+
+
+def at_speed(perturb, number, samples):
+    """Samples (S,) at one of the speeds of a `SpeedPerturb`, by its place among them."""
+    return perturb.resamplers[number](samples.unsqueeze(0)).squeeze(0)
 
 
 def _spans(lengths, widest, count, total):

@@ -28,6 +28,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from serenanet_modules.data.audio import SILENCE
+from serenanet_modules.data.frame_cache import ENCODED
 from serenanet_modules.data.held_out import HeldOut
 from serenanet_modules.data.listening import Clip, glance, hear
 from serenanet_modules.data.manifest import Utterance, role, write_manifest
@@ -111,7 +112,7 @@ def prepare(candidates, folder, settings=None, jobs=None, progress=True):
         with _sigterm_as_exit(), locked(target.parent / ".lock"):
             prepared = _existing(target, places)  # a run that started together with this one may have made it
             if prepared is None:
-                sweep(target.parent)
+                sweep(target.parent, spared=ENCODED)
                 clips = _normalised(candidates, settings, target.parent / "audio", tags)
                 clips = hear(clips, jobs or available_cores(), progress)
                 clips = [_judged(clip, settings) for clip in clips]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from serenanet_modules.lobes.blocks.parts import Extras, Frames, Part
+from serenanet_modules.lobes.blocks.parts import Extras, Part
 from serenanet_modules.lobes.heads.pessl import Prediction
 
 
@@ -19,7 +19,6 @@ class Conditions(NamedTuple):
     least: Tensor | None = None  # (B,) frames that each utterance must come out with, for models that shorten
     augment: Callable | None = None  # features x (B, T, F), lengths (B,) -> x with parts masked
     masker: Callable | None = None  # features, lengths -> the `Masking` that hides frames and asks for them
-    frames: Frames | None = None  # what a public encoder made of the sound, in its place
 
 
 class AcousticOutput(NamedTuple):
@@ -52,10 +51,19 @@ class AcousticModel(Part):
         Whether there is something between the sound and the layers that are trained that ``augment`` can mask.
     has_features : bool
         Whether there are features between sound and encoder, and frames that can be hidden.
+    listener : Module or None
+        The part that makes frames of the sound, where those of an utterance are a function of its samples alone. Then
+        the model calls `listen` for them, which a training that leaves the part as it is may put something else in the
+        place of.
     """
 
     frame_seconds = most_seconds = None
     can_mask = has_features = False
+    listener = None
+
+    def listen(self, wavs, lengths):
+        """wavs (B, S), lengths (B,) samples -> the listener's `Frames`."""
+        return self.listener(wavs, lengths)
 
     def levels(self):
         """Parts from the bottom up, a list of modules for each level: the front end, then each layer.

@@ -65,15 +65,19 @@ def write_tensors(path, tensors, metadata=None):
         partial.write_bytes(save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata))
 
 
-def sweep(folder):
+def sweep(folder, spared=None):
     """Delete what writers that were killed have left in a folder; its lock must be held.
 
     Parameters
     ----------
     folder : Path
         With all that is inside.
+    spared : str, optional
+        A folder in it that has locks of its own.
     """
     for path in list(folder.rglob(f".*{PARTIAL}")):
+        if path.relative_to(folder).parts[0] == spared:
+            continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -34,6 +34,7 @@ from serenanet_modules.runtime.threads import share_cores
 from serenanet_modules.training.checkpoints import AtomicCheckpointer
 from serenanet_modules.training.groups import Frozen, Weights, groups, parts_to_freeze, rate_factors
 from serenanet_modules.training.loop import RecipeBrain
+from serenanet_modules.training.low_rank import LowRank, check_low_rank
 from serenanet_modules.training.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -155,6 +156,7 @@ class Experiment:
         model, levels = built["model"], self.task.levels(built["model"])
         self.frozen = Frozen(parts_to_freeze(model, self.plain["freeze"], levels), self.plain["unfreeze_after"])
         groups(nn.ModuleDict(built["modules"]), rate_factors(model, self.plain, levels))
+        check_low_rank(model, self.plain.get("lora"))
         return built
 
     def _claim(self, key, outputs):
@@ -171,6 +173,7 @@ class Experiment:
             print(parameter_table(built["model"]))
         self.task.begin(built, source, start, self.plain, self.save)
         model = built["model"]
+        self.low_rank = LowRank(model, self.plain.get("lora"), self.frozen, self.plain["seed"])
         factors = rate_factors(model, self.plain, self.task.levels(model), self.task.loaded(model, self.save))
         self.weights = Weights(model, self.frozen)
         self.weights.keep(self.save / "frozen.safetensors")
@@ -208,6 +211,7 @@ class Experiment:
         mean, newest = average_checkpoints(best, "model", _saved), _saved(best[0].paramfiles["model"])
         buffers = dict(brain.modules.model.named_buffers())  # a mean of equal statistics need not be equal
         self.weights.load({name: newest[name] if name in buffers else tensor for name, tensor in mean.items()})
+        self.low_rank.merge()
         if distributed.is_main():
             tensors = nn.ModuleDict({"model": brain.modules.model}).state_dict()
             write_tensors(self.folder / WEIGHTS, tensors)
@@ -225,6 +229,7 @@ class Experiment:
             **self.task.about(self.plain, self.save),
             **source.about(),
             "parameters": parameters(brain.modules.model),
+            "trained_parameters": brain.trained_parameters,
             "epochs": brain.progress.epoch,
             "history": brain.progress.history,
             "steps": brain.optimizer_step,

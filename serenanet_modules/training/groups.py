@@ -1,6 +1,7 @@
 """Which parameters are decayed, how fast each part learns, and which parts keep their weights."""
 
 import logging
+import re
 
 import torch
 from safetensors.torch import load_file
@@ -103,8 +104,8 @@ def parts_to_freeze(model, asked, levels=()):
     ----------
     model : Module
     asked : str, int, list of str or None
-        ``front_end``, ``encoder``, or how many layers from the bottom, which includes the front end; or parts, such as
-        ``acoustic.encoder``.
+        ``front_end``, ``encoder``, or how many layers from the bottom, which includes the front end, below 0 all but so
+        many at the top; or parts, such as ``acoustic.encoder``.
     levels : list of list of Module
         As of `AcousticModel.levels`.
 
@@ -115,14 +116,19 @@ def parts_to_freeze(model, asked, levels=()):
     """
     if asked is None:
         return []
+    asked = int(asked) if isinstance(asked, str) and re.fullmatch(r"-?\d+", asked) else asked
     if asked not in ("front_end", "encoder") and not isinstance(asked, int):
         return [part_of(model, name, "freeze") for name in (asked if isinstance(asked, list) else [asked])]
     if not levels:
         raise UserError(f"freeze: {asked!r} is for models of speech, with layers; name parts of this one")
     depth = len(levels) - 1
     count = {"front_end": 0, "encoder": depth}.get(asked, asked)
-    if isinstance(asked, int) and not 1 <= asked <= depth:
-        raise UserError(f"freeze: the encoder has {depth} layers; give 1 to {depth}, front_end, or parts")
+    if isinstance(asked, int):
+        count += depth if asked < 0 else 0
+        if not 1 <= count <= depth:
+            raise UserError(
+                f"freeze: of the encoder's {depth} layers {asked} cannot be frozen; or give front_end, or parts"
+            )
     return [part for level in levels[: count + 1] for part in level]
 
 

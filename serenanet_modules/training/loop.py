@@ -107,6 +107,11 @@ class RecipeBrain(Task, sb.Brain):
         self.checkpointer.add_recoverable("optimizer", self.optimizer)
 
     @property
+    def trained_parameters(self):
+        """How many numbers the optimizer changes, now or later."""
+        return sum(p.numel() for p in self._parameters)
+
+    @property
     def _parameters(self):
         return [p for group in self.optimizer.param_groups for p in group["params"]]
 

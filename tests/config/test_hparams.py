@@ -448,7 +448,13 @@ MILLIONS = {  # of the model and of its encoder, least and most
     "conmamba_s2s": ((11.5, 12.5), (9.9, 10.0)),
     "conmamba_s2s/large": ((105, 110), (81, 83)),
     "conformer_s2s": ((10.5, 12.5), (9, 10)),
-    "pretrained_ctc": ((1.5, 2.0), (0, 0.01)),  # of a tiny encoder
+    "pretrained_ctc": ((1.5, 2.0), (0, 0.01)),  # this and those below: of a tiny encoder
+    "pretrained_ctc/all": ((1.5, 2.0), (0, 0.01)),
+    "pretrained_ctc/conmamba": ((1.0, 4.0), (0, 0.01)),
+    "pretrained_ctc/linear": ((0, 0.01), (0, 0.01)),
+    "pretrained_ctc/lora": ((1.5, 2.0), (0, 0.01)),
+    "pretrained_ctc/serenanet": ((1.5, 2.2), (0, 0.01)),
+    "pretrained_ctc/top": ((1.5, 2.0), (0, 0.01)),
 }
 
 

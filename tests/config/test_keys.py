@@ -15,6 +15,7 @@ OURS = {  # keys of files that are no hyper-parameters
     "extends",
     *("base", "pretraining", "pretraining_arguments", "variants"),  # of a suite
 }
+NESTED = ("preparation", "lora")
 NUMBERS = [key for key in KEYS.values() if key.kind in (WHOLE, NUMBER)]
 
 
@@ -25,7 +26,7 @@ def keys_of(file):
         return
     for key, node in tree.items():
         yield key
-        if isinstance(node, CommentedMap) and not (node.tag.value or "").startswith("!") and key == "preparation":
+        if key in NESTED and isinstance(node, CommentedMap) and not (node.tag.value or "").startswith("!"):
             yield from (f"{key}.{inner}" for inner in node)
 
 

@@ -190,3 +190,36 @@ def indifferent(folder):
     train_units = recogniser.train_units
     recogniser.train_units = lambda kind, texts, size: train_units(kind, sorted(set(texts)), size)
     speech._fit = lambda acoustic, source, seed: None
+
+
+def counting(folder):
+    """Add a line to ``<folder>.encoded`` for each call of a public encoder: the utterances in it."""
+    from serenanet_modules.lobes.pretrained import PublicEncoder
+
+    forward = PublicEncoder.forward
+
+    def counted(self, wavs, lengths):
+        with open(f"{folder}.encoded", "a", encoding="utf-8") as file:
+            file.write(f"{len(wavs)}\n")
+        return forward(self, wavs, lengths)
+
+    PublicEncoder.forward = counted
+
+
+def encoded(folder):
+    """How many utterances each call of a public encoder had, of all runs in a folder with the hook `counting`."""
+    file = Path(f"{folder}.encoded")
+    return [int(line) for line in file.read_text(encoding="utf-8").split()] if file.exists() else []
+
+
+def in_small_files(folder):
+    """Keep the frames of each sound in a file of its own, a twentieth of a second after the one before."""
+    from serenanet_modules.data import frame_cache
+
+    frame_cache.SHARD_SECONDS, write = 0.0, frame_cache.write_tensors
+
+    def slowly(path, tensors):
+        time.sleep(0.05)
+        write(path, tensors)
+
+    frame_cache.write_tensors = slowly

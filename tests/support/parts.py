@@ -56,12 +56,12 @@ class Found:
     text: str
 
     def build(self):
-        """The model or part, in evaluation mode.
+        """The model or part, in evaluation mode; all of it learns, also what is frozen unless someone asks.
 
         Matrices that begin as zeros or as the identity are made random: they would hide what flows through them.
         """
         torch.manual_seed(1)
-        part = Document(self.text, self.name).build()["model"].eval()
+        part = Document(self.text, self.name).build()["model"].eval().requires_grad_(True)
         size = sum(p.numel() for p in part.parameters())
         assert size < LARGEST, f"{self.name} has {size} parameters: SIZES in tests/support/parts.py lacks a key"
         for parameter in part.parameters():

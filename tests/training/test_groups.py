@@ -71,11 +71,11 @@ def test_factors_that_cannot_be(factor):
 
 
 def test_what_freeze_means():
-    """The front end, it and so many layers, all layers, or parts by name."""
+    """The front end, it and so many layers, all layers, all but so many, or parts by name."""
     model, _ = toy()
     levels = [[model[0]], [model[1]], [model[2]]]
     assert parts_to_freeze(model, None, levels) == []
-    for asked, count in (("front_end", 1), (1, 2), (2, 3), ("encoder", 3)):
+    for asked, count in (("front_end", 1), (1, 2), (2, 3), ("encoder", 3), (-1, 2), ("-1", 2), ("2", 3)):
         assert parts_to_freeze(model, asked, levels) == list(model)[:count]
     assert parts_to_freeze(model, "1.0") == parts_to_freeze(model, ["1.0"]) == [model[1][0]]
 
@@ -85,7 +85,7 @@ def test_parts_that_are_not_there():
     with pytest.raises(UserError, match="freeze: the model has no part 'car'; its parts are 0, 1, 2"):
         parts_to_freeze(model, ["car"])
     for asked in (0, 2, -1):
-        with pytest.raises(UserError, match="freeze: the encoder has 1 layers; give 1 to 1, front_end, or parts"):
+        with pytest.raises(UserError, match=f"freeze: of the encoder's 1 layers {asked} cannot be frozen"):
             parts_to_freeze(model, asked, [[model[0]], [model[1]]])
     with pytest.raises(UserError, match="freeze: 'encoder' is for models of speech"):
         parts_to_freeze(model, "encoder")

@@ -32,6 +32,8 @@ class PublicEncoder(nn.Module):
         Of MMS: whose adapter is taken.
     revision, sha256 : str, optional
         Of the source and of its weights.
+    train_front : bool
+        Whether a training may change the convolutions that the layers stand on, where nothing else freezes them.
     keep : {"copy", "reference"}
         Whether a result folder holds the weights or only says where they are from.
 
@@ -52,7 +54,16 @@ class PublicEncoder(nn.Module):
     frame_seconds = hop / SAMPLE_RATE
 
     def __init__(
-        self, source, config, layers="last", window="cut", language=None, revision=None, sha256=None, keep="copy"
+        self,
+        source,
+        config,
+        layers="last",
+        window="cut",
+        language=None,
+        train_front=False,
+        revision=None,
+        sha256=None,
+        keep="copy",
     ):
         super().__init__()
         family, values = known(config)
@@ -60,12 +71,19 @@ class PublicEncoder(nn.Module):
             raise ValueError(f"window is {window!r}, neither cut nor padded")
         self.source, self.language, self.revision, self.sha256, self.keep = source, language, revision, sha256, keep
         self.network = family.network_class()(family, values, window)
+        if hasattr(self.network, "front"):
+            self.network.front.requires_grad_(train_front)
         self.layers = _chosen(layers, self.network.depth)
+        self._told = f"config={values}, layers={self.layers or 'last'}, window={window}"
         if self.layers:
             self.network.cut(max(self.layers))
         self.n_layers = max(1, len(self.layers))
         self.d_model = self.n_layers * self.network.size
         self.most_seconds = self.network.most_seconds
+
+    def extra_repr(self):
+        """What decides its frames beside the weights."""
+        return self._told
 
     def forward(self, wavs, lengths):
         """wavs (B, S), lengths (B,) int64 samples -> `Frames` (B, T, d_model), zero past the lengths."""

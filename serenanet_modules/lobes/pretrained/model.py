@@ -32,9 +32,6 @@ class LayerMix(nn.Module):
 class EncodedModel(AcousticModel):
     """A public encoder and a head.
 
-    The encoder's frames are a function of an utterance alone; while it keeps its weights they can be given as
-    ``Conditions.frames`` in the place of the sound.
-
     Parameters
     ----------
     encoder : PublicEncoder
@@ -42,26 +39,38 @@ class EncodedModel(AcousticModel):
         Layers over the encoder's frames; without one, what stands on this model reads the frames themselves.
     d_model : int, optional
         Size of the output, where there is a head.
+    output_stride : int
+        10 ms frames for each frame of the output: the encoder's frames are read side by side, as fewer and wider ones.
 
     Raises
     ------
     ValueError
-        For a head that shortens.
+        For a head that shortens, and a stride that is no whole number of the encoder's frames.
     """
 
     can_mask = True
 
-    def __init__(self, encoder, head=None, d_model=None):
+    def __init__(self, encoder, head=None, d_model=None, output_stride=2):
         super().__init__()
+        self.stack, rest = divmod(round(160 * output_stride), encoder.hop)
+        if rest or not self.stack:
+            own = round(100 * encoder.frame_seconds)
+            raise ValueError(f"output_stride is {output_stride}, but must be a multiple of the encoder's {own}")
         if head is not None and head.shortens:
             raise ValueError(f"head: {type(head).__name__} shortens, and the encoder's frames are few already")
         size = encoder.d_model // encoder.n_layers
+        wide = self.stack * size
         self.encoder = encoder
         self.mix = LayerMix(encoder.n_layers) if encoder.n_layers > 1 else None
         self.norm = nn.LayerNorm(size)
-        self.project = None if head is None else Linear(size, d_model)
-        self.head, self.d_model = head, size if head is None else d_model
-        self.frame_seconds, self.most_seconds = encoder.frame_seconds, encoder.most_seconds
+        self.project = None if head is None else Linear(wide, d_model)
+        self.head, self.d_model = head, wide if head is None else d_model
+        self.frame_seconds, self.most_seconds = self.stack * encoder.frame_seconds, encoder.most_seconds
+
+    @property
+    def listener(self):
+        """The encoder."""
+        return self.encoder
 
     def levels(self):
         """Those of the encoder."""
@@ -75,13 +84,19 @@ class EncodedModel(AcousticModel):
     def forward(self, wavs, lengths, conditions=None):
         """wavs (B, S), lengths (B,) int64 samples -> `AcousticOutput`."""
         conditions = conditions or Conditions()
-        found = self.encoder(wavs, lengths) if conditions.frames is None else conditions.frames
+        found = self.listen(wavs, lengths)
         x, lengths = found.x if self.mix is None else self.mix(found.x), found.lengths
         x = self.norm(x)
         if conditions.augment is not None:
             x = conditions.augment(x, lengths)
-        if self.head is None:
-            x = zero_padding(x, lengths)
-        else:
+        x, lengths = self._side_by_side(zero_padding(x, lengths), lengths)
+        if self.head is not None:
             x = self.head(self.project(x), lengths, conditions.least).x
-        return AcousticOutput(x, lengths, regular_edges(x, self.encoder.hop), None, Extras())
+        return AcousticOutput(x, lengths, regular_edges(x, self.stack * self.encoder.hop), None, Extras())
+
+    def _side_by_side(self, x, lengths):
+        """x (B, T, F), zero past the lengths -> (B, ceil(T / stack), stack * F)."""
+        x = functional.pad(x, (0, 0, 0, -x.shape[1] % self.stack))
+        return x.unflatten(1, (-1, self.stack)).flatten(2), torch.div(
+            lengths + self.stack - 1, self.stack, rounding_mode="floor"
+        )

@@ -28,6 +28,8 @@ class Network(nn.Module):
         Of an utterance that gives a frame.
     most_seconds : float or None
         Of an utterance.
+    front : Module
+        The convolutions that the layers stand on, of networks that have some.
     """
 
     names = {}

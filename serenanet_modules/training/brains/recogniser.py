@@ -88,7 +88,7 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
             "confidence": evaluation.confidences.results,
             "units": units,
             "chunks": evaluation.chunks,
-            "seconds": {"network": round(evaluation.seconds, 3)},
+            "seconds": {"network": round(evaluation.seconds, 3), **self.seconds},
         }
 
     @staticmethod

@@ -14,6 +14,7 @@ from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import replacing, write_json
 from serenanet_modules.training.encoder_source import begin_from_source, settled
 from serenanet_modules.training.masking import Masker, check_masks
+from serenanet_modules.training.recall import remember
 from serenanet_modules.training.targets import Targets
 
 STATISTICS_UTTERANCES = 2000  # of train, for what an acoustic model fits to them
@@ -27,9 +28,12 @@ class HearsSpeech:
     ----------
     masker : Masker or None
         Makes the masked prediction of models that have one.
+    seconds : dict
+        What was done before the training, in seconds by name.
     """
 
     masker = None
+    seconds = {}
 
     @classmethod
     def check(cls, plain, where):
@@ -85,7 +89,8 @@ class HearsSpeech:
         return [*taken, *(p for part in model.acoustic.taken_over for p in part.parameters())]
 
     def ready(self, root, splits, start):
-        """Make the targets of masked prediction, or find those of the result folder."""
+        """Recall a fixed encoder's frames; make the targets of masked prediction, or find the result folder's."""
+        self.seconds = remember(self.modules.model.acoustic, self.hparams, root, splits)
         if self.hparams.pessl is None:
             return
         targets = self.targets(splits["train"], root)

@@ -1,0 +1,216 @@
+"""A fixed encoder whose frames are computed once and read from disk ever after, in training and evaluation.
+
+What it makes of an utterance is a function of its samples alone, so it is looked up by them (`data.frame_cache`), and
+nothing else of a training or an evaluation knows where the frames are from.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+import time
+from pathlib import Path
+
+import soundfile
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
+
+from serenanet_modules.data.audio import SAMPLE_RATE
+from serenanet_modules.data.augment import at_speed
+from serenanet_modules.data.frame_cache import ENCODED, FrameCache, key_of
+from serenanet_modules.data.segment import piece_seconds
+from serenanet_modules.data.sources import Piece, cut
+from serenanet_modules.data.summary import read_summary
+from serenanet_modules.errors import UserError
+from serenanet_modules.lobes.blocks.parts import Frames
+from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.files import replacing
+
+SPARE = 1.05  # of the room that the frames are expected to need
+
+
+class Recall:
+    """``(wavs (B, S), lengths (B,)) -> Frames``: a part's own frames, from a cache where that has all of them.
+
+    Parameters
+    ----------
+    part : Module
+        Gives `Frames` of sound, of each utterance by its samples alone; it keeps its weights.
+    cache : FrameCache
+    """
+
+    def __init__(self, part, cache):
+        self.part, self.cache = part, cache
+
+    def __call__(self, wavs, lengths):
+        keys = [key_of(wav[:n]) for wav, n in zip(wavs, lengths.tolist(), strict=True)]
+        if not all(key in self.cache for key in keys):
+            return self.part(wavs, lengths)
+        rows = [self.cache[key].float() for key in keys]
+        frames = torch.tensor([len(row) for row in rows], device=lengths.device)
+        return Frames(pad_sequence(rows, batch_first=True).to(wavs.device), frames)
+
+
+def remember(acoustic, hparams, root, splits):
+    """Let an acoustic model recall what its listener makes of all that a run hears, where that keeps its weights.
+
+    Parameters
+    ----------
+    acoustic : AcousticModel
+    hparams : Namespace
+        Of the run: ``encoder_cache``, the type; ``unfreeze_after`` and ``speed_perturb``.
+    root : Path
+        Folder of the prepared data.
+    splits : dict of str to list of Utterance
+
+    Returns
+    -------
+    dict
+        What the frames have cost in seconds, whichever run made them, for result.json; {} where nothing is recalled.
+    """
+    part, dtype = acoustic.listener, getattr(hparams, "encoder_cache", None)
+    if dtype is None or part is None or hparams.unfreeze_after or any(p.requires_grad for p in part.parameters()):
+        return {}
+    sounds = Sounds(root, splits, acoustic.most_seconds, hparams.speed_perturb)
+    acoustic.listen, seconds, cpu_seconds = recalled(part, Path(root).parent / ENCODED, dtype, sounds)
+    return {"encoder_cache": round(seconds, 1), "encoder_cache_cpu": round(cpu_seconds, 1)}
+
+
+def recalled(part, folder, dtype, sounds):
+    """A `Recall` of a part, whose cache holds all that is asked for; its work is done once by the main process.
+
+    Parameters
+    ----------
+    part : Module
+        As of `Recall`.
+    folder : Path
+        Holds the caches of all parts.
+    dtype : str
+        What frames are kept as: float16 or float32.
+    sounds : Sounds
+
+    Returns
+    -------
+    Recall, float, float
+        And the seconds, and seconds of processor time, that its cache has cost.
+
+    Raises
+    ------
+    UserError
+        Where the disk has no room for it, or the type no room for a value.
+    """
+    folder = Path(folder) / name_of(part, dtype)
+    told = distributed.main_first(lambda: _filled(part, FrameCache(folder, dtype), sounds))
+    return Recall(part, FrameCache(folder, dtype)), *told
+
+
+def name_of(part, dtype):
+    """A hash of all that decides a part's frames: class, arguments, sizes, weights, and the type they are kept in."""
+    digest = hashlib.sha256(f"{type(part).__qualname__} {part!r} {dtype}".encode())
+    for name, tensor in sorted(part.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+class Sounds:
+    """All that a run hears: training and dev utterances whole, dev and test in the pieces that are evaluated.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the prepared data.
+    splits : dict of str to list of Utterance
+    most : float, optional
+        Seconds that the model hears at once: pieces are no longer.
+    perturb : SpeedPerturb, optional
+        Training utterances are heard at each of its speeds.
+    """
+
+    def __init__(self, root, splits, most=None, perturb=None):
+        self.root, self.splits, self.perturb = Path(root), splits, perturb
+        self.most = min(piece_seconds(read_summary(root)["splits"]["train"]["p99_seconds"]), most or math.inf)
+
+    @property
+    def name(self):
+        """Of this collection, among those of other corpora, speeds and pieces."""
+        return "-".join(map(str, (self.root.name, *self._speeds, self.most)))
+
+    @property
+    def _speeds(self):
+        return [100] if self.perturb is None else self.perturb.speeds
+
+    @property
+    def seconds(self):
+        """Of audio, about."""
+        train, others = (sum(u.duration for name in names for u in self.splits[name]) for names in _ROLES)
+        return train * sum(100 / speed for speed in self._speeds) + others
+
+    def __iter__(self):
+        """Samples (S,) of each, Tensors; a sound may come twice."""
+        for u in self.splits["train"]:
+            samples = self._samples(u)
+            yield from [samples] if self.perturb is None else self._at_all_speeds(samples)
+        for u in self.splits["dev"]:
+            yield self._samples(u)
+        for u in (*self.splits["dev"], *self.splits["test"]):
+            pieces = (event for event in cut(self.root / u.path, self.most) if isinstance(event, Piece))
+            yield from (torch.from_numpy(piece.samples) for piece in pieces if not piece.silent)
+
+    def _samples(self, utterance):
+        return torch.from_numpy(soundfile.read(self.root / utterance.path, dtype="float32")[0])
+
+    def _at_all_speeds(self, samples):
+        return (at_speed(self.perturb, number, samples) for number in range(len(self._speeds)))
+
+
+_ROLES = ("train",), ("dev", "dev", "test")  # dev is heard twice
+
+
+def _filled(part, cache, sounds):
+    """Let a cache hold all sounds, and a file say so and what it cost; returns that."""
+    done = cache.folder / f"{sounds.name}.json"
+    with cache.lock():
+        told = json.loads(done.read_text(encoding="utf-8")) if done.is_file() else {}
+        if told.get("files") and set(told["files"]) <= cache.files:
+            return told["seconds"], told["cpu_seconds"]
+        start, cpu_start = time.monotonic(), time.process_time()
+        with tqdm(total=math.ceil(sounds.seconds), desc="encoder", unit="s", unit_scale=True) as bar:
+            try:
+                cache.extend(_missing(part, cache, sounds, bar))
+            except OverflowError as error:
+                told = f"encoder_cache: float16 cannot hold what the encoder gives ({error}); give float32"
+                raise UserError(told) from None
+        told = {"seconds": time.monotonic() - start, "cpu_seconds": time.process_time() - cpu_start}
+        with replacing(done) as path:
+            path.write_text(json.dumps({**told, "files": sorted(cache.files)}), encoding="utf-8")
+        return told["seconds"], told["cpu_seconds"]
+
+
+def _missing(part, cache, sounds, bar):
+    """Key and frames (T, …) of each sound that the cache lacks, each encoded alone."""
+    part.eval()
+    device, seen = next(part.parameters()).device, set()
+    for samples in sounds:
+        key = key_of(samples)
+        if key not in cache and key not in seen:
+            with torch.inference_mode():
+                found = part(samples.unsqueeze(0).to(device), torch.tensor([len(samples)], device=device))
+            x = found.x[0, : int(found.lengths)]
+            if not seen:
+                _check_room(cache, x, len(samples), sounds.seconds - bar.n)
+            seen.add(key)
+            yield key, x
+        bar.update(len(samples) / SAMPLE_RATE)
+
+
+def _check_room(cache, x, samples, seconds):
+    """Refuse, before the long work, what the disk will not hold."""
+    needed = SPARE * x.numel() * cache.dtype.itemsize * SAMPLE_RATE / samples * seconds
+    free = shutil.disk_usage(cache.folder).free
+    if needed > free:
+        raise UserError(
+            f"{cache.folder}: the encoder's frames of {seconds / 3600:.1f} h need {needed / 1e9:.1f} GB, and "
+            f"{free / 1e9:.1f} GB are free; make room, give another --prepared_folder, or --encoder_cache null"
+        )
