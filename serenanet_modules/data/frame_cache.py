@@ -94,7 +94,12 @@ class FrameCache:
     def _write(self, held):
         if held:
             name = hashlib.sha256("".join(held).encode()).hexdigest()[:16]
-            write_tensors(self.folder / f"{name}.safetensors", held)
+            path = self.folder / f"{name}.safetensors"
+            try:
+                write_tensors(path, held)
+            except OSError as error:
+                error.filename = error.filename or str(path)  # which a full disk does not say
+                raise
             self.look()
 
     @contextmanager

@@ -33,6 +33,8 @@ class Family:
         Of a configuration, that say what the encoder computes; ``do_normalize`` is of the preprocessor's.
     fixed : dict
         Keys with one value always: what draws at random by itself is off, and what comes after the layers is left out.
+    attention : str
+        Transformers' kind, of those that its class has.
     """
 
     network: str
@@ -41,12 +43,13 @@ class Family:
     base: str
     keys: tuple
     fixed: dict
+    attention: str = "sdpa"
 
     def configuration(self, values):
         """Transformers' configuration of plain values by key."""
         given = {key: values[key] for key in self.keys if key in values and key != "do_normalize"}
         made = self._of_transformers("configuration", self.config)(**given, **self.fixed)
-        made._attn_implementation = "sdpa"
+        made._attn_implementation = self.attention
         return made
 
     def base_class(self):
@@ -79,6 +82,7 @@ FAMILIES = {
         *("waves:WaveNetwork", "wavlm", "WavLMConfig", "WavLMModel"),
         keys=(*WAVES, "num_buckets", "max_bucket_distance"),
         fixed=STILL | BEHIND,
+        attention="eager",  # its own, in fact
     ),
     "wav2vec2-bert": Family(
         *("w2v_bert:W2vBertNetwork", "wav2vec2_bert", "Wav2Vec2BertConfig", "Wav2Vec2BertModel"),
