@@ -17,7 +17,7 @@ SOUNDS = sum(SIZES.values())  # none is longer than a piece
 
 @pytest.fixture(scope="module", name="encoder")
 def _encoder(tmp_path_factory):
-    return save_encoder(tmp_path_factory.mktemp("encoders") / "whisper", "whisper")
+    return save_encoder(tmp_path_factory.mktemp("encoders") / "wav2vec2", "wav2vec2")
 
 
 @pytest.fixture(name="corpus")
