@@ -6,6 +6,7 @@ step, and then lets SpeechBrain make the process group. In a single process ever
 nothing, so that callers need no case of their own.
 """
 
+import gc
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -85,6 +86,7 @@ def stop() -> None:
     """Leave the process group, if there is one; call it once, at the end of a run."""
     if is_distributed_initialized():
         dist.destroy_process_group()
+        gc.collect()  # a group in a cycle keeps its threads, and one that frees a tensor as Python ends aborts it
 
 
 def world_size() -> int:

@@ -105,8 +105,14 @@ assert distributed.sum_(total) is total and total.tolist() == [3.0, 20.0]
 assert distributed.main_first(lambda: f"by {me}") == "by 0"
 distributed.barrier()
 print("agreed", me)
+cycle = [torch.distributed.group.WORLD]
+cycle.append(cycle)
+del cycle
 distributed.stop()
 assert distributed.world_size() == 1
+if os.path.isdir("/proc/self/task"):  # threads of a group must not live to see the interpreter's end
+    names = [open(f"/proc/self/task/{task}/comm").read() for task in os.listdir("/proc/self/task")]
+    assert not [name for name in names if "gloo" in name], names
 """
 
 
