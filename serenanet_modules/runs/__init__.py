@@ -1,4 +1,4 @@
-"""A result folder: claimed and written by a run, opened as a recogniser, a pre-training or a language model."""
+"""A result folder: claimed and written by a run, opened as a recogniser, a language model or a start."""
 
 import lazy_loader
 
