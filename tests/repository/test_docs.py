@@ -1,6 +1,7 @@
 """What the documents point at and name exists, so that a renaming is noticed."""
 
 import importlib
+import importlib.util
 import re
 from functools import cache
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_files_are_there(document):
 
 @each_document
 def test_commands_are_there(document):
-    """Commands of `serenanet`, targets of make, modules; options of programs here, or keys of hyper-parameters."""
+    """Commands of `serenanet`, targets of make, modules and what they export; options of programs here, or keys of hyper-parameters."""
     text = document.read_text(encoding="utf-8")
     commands = re.findall(r"^(?:.*\| |\$ )?serenanet ([a-z-]+)|`serenanet ([a-z-]+)", text, re.MULTILINE)
     assert {first or second for first, second in commands} <= set(cli.COMMANDS)
@@ -74,7 +75,8 @@ def test_commands_are_there(document):
     for target in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE):
         assert f"\n{target}:" in makefile, f"make {target}"
     for name in set(re.findall(r"serenanet_modules(?:\.\w+)+", text)):
-        importlib.import_module(name)
+        room, _, export = name.rpartition(".")
+        assert importlib.util.find_spec(name) or hasattr(importlib.import_module(room), export), f"there is no {name}"
     for option in re.findall(r"(?<![\w-])--([a-zA-Z][\w-]*(?:\.\w+)*)", text):
         known = option in _options() | OPTIONS_OF_OTHERS or set(option.split(".")) <= _keys()
         assert known, f"nothing has an option or a key --{option}"
