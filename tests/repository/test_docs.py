@@ -67,7 +67,7 @@ def test_files_are_there(document):
 
 @each_document
 def test_commands_are_there(document):
-    """Commands of `serenanet`, targets of make, modules and what they export; options of programs here, or keys of hyper-parameters."""
+    """Commands of `serenanet`, targets of make, modules and their exports; options of programs, or hyper-parameters."""
     text = document.read_text(encoding="utf-8")
     commands = re.findall(r"^(?:.*\| |\$ )?serenanet ([a-z-]+)|`serenanet ([a-z-]+)", text, re.MULTILINE)
     assert {first or second for first, second in commands} <= set(cli.COMMANDS)
