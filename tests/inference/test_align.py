@@ -19,7 +19,7 @@ from tests.support.presets import preset
 def test_what_the_model_heard_is_where_it_heard_it(recognizer, clips, monkeypatch):
     """Aligning what was heard gives its words, times and confidences, over the pieces of long audio too."""
     units = recognizer.units
-    monkeypatch.setitem(recognizer.settings, "piece_seconds", 30.0)  # one cut: equal labels on both sides would be one
+    monkeypatch.setitem(recognizer.settings, "piece_seconds", 28.0)  # one cut: equal labels on both sides would be one
     loud = np.concatenate([load(clip) for clip in clips])
     long = np.concatenate([loud] * (1 + 40 * SAMPLE_RATE // len(loud)))  # more than a piece
     for source in (*clips[:5], long):
