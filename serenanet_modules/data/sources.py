@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from serenanet_modules.data.audio import BLOCK_SECONDS, SAMPLE_RATE, SILENCE, amplitude, beyond_sound, blocks, resampled
+from serenanet_modules.data.audio import BLOCK_SECONDS, SAMPLE_RATE, beyond_sound, blocks, resampled
 from serenanet_modules.data.segment import segment
+from serenanet_modules.data.silence import Silence
 from serenanet_modules.errors import UserError
 
 MOST_CHANNELS = 64  # more are samples that stand the wrong way round
@@ -26,7 +27,7 @@ class Piece:
     @property
     def silent(self):
         """Whether nothing is said in it."""
-        return amplitude(self.samples) < SILENCE
+        return Silence().add(self.samples).holds
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from serenanet_modules.data.audio import SAMPLE_RATE, SILENCE, amplitude, beyond_sound
+from serenanet_modules.data.audio import SAMPLE_RATE, beyond_sound
+from serenanet_modules.data.silence import Silence
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.timestamps import placed
 from serenanet_modules.inference.transcript import Transcript
@@ -54,16 +55,13 @@ class Streamer:
             raise UserError(f"{recognizer.folder}: {error}") from None
         self._decoder = recognizer.run.decoders.greedy()
         self._greedy = self._decoder.stream()
-        self._extremes = np.empty(0, np.float32)  # the lowest and the highest sample
+        self._silence = Silence()  # as offline, what is silent as a whole has no text
         self._samples, self._longest, self._seconds = 0, 0, []
 
     @property
     def text(self):
         """What was said so far."""
-        silent = (
-            not len(self._extremes) or amplitude(self._extremes) < SILENCE
-        )  # as a whole: as offline, it has no text
-        return "" if silent else self._greedy.hypothesis.text
+        return "" if self._silence.holds else self._greedy.hypothesis.text
 
     @property
     def look_ahead(self):
@@ -98,8 +96,7 @@ class Streamer:
         if self._state is None:
             raise UserError("this stream has ended; begin another")
         self._samples += len(samples)
-        heard = np.concatenate([self._extremes, samples])
-        self._extremes = np.array([heard.min(), heard.max()]) if len(heard) else heard
+        self._silence.add(samples)
         self._longest = max(self._longest, len(samples))
         for at in range(0, len(samples), LONGEST):
             self._go_on(samples[at : at + LONGEST])

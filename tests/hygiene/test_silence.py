@@ -30,6 +30,8 @@ QUIET = {
     "a minute": np.zeros(60 * SAMPLE_RATE, np.float32),
     "dither of 16 bits": noise(2, 2**-15),
     "-81 dBFS": noise(2, 9e-5),
+    "the noise of a room": noise(2, 9e-3),
+    "that noise after zeros": np.concatenate([np.zeros(SAMPLE_RATE, np.float32), noise(2, 1e-3)]),
     "an offset": np.full(2 * SAMPLE_RATE, -0.1, np.float32),
     "-81 dBFS on an offset": noise(2, 9e-5) + np.float32(0.1),
 }

@@ -80,7 +80,7 @@ def sound():
 @pytest.fixture(scope="module")
 def whole(recognizer, sound):
     (transcript,) = recognizer.transcribe([sound])
-    assert len(transcript.tokens) > 3  # else the tests prove nothing
+    assert len(transcript.tokens) > 2  # else the tests prove nothing
     return transcript
 
 
