@@ -59,19 +59,29 @@ def segment(blocks, max_seconds=BOUNDS[1]):
         raise ValueError(f"max_seconds is {max_seconds}, not at least 1")
     longest = int(max_seconds * SAMPLE_RATE)
     enough = longest + longest // 4  # to know that the last piece is not made too short
-    held = np.empty(0, np.float32)
+    parts, size = [], 0
     for block in blocks:
-        held = np.concatenate([held, block]) if len(held) else block
-        while len(held) >= enough:
-            cut = _cut(held, longest, longest)
-            yield held[:cut]
-            held = held[cut:]
+        parts.append(block)
+        size += len(block)
+        if size >= enough:
+            held = _joined(parts)
+            while len(held) >= enough:
+                cut = _cut(held, longest, longest)
+                yield held[:cut]
+                held = held[cut:]
+            parts, size = [held] if len(held) else [], len(held)
+    held, parts = _joined(parts), []
     while len(held) > longest:
         cut = _cut(held, longest, min(longest, len(held) - longest // 4))
         yield held[:cut]
         held = held[cut:]
     if len(held):
         yield held
+
+
+def _joined(parts):
+    """One array of several, without a copy of a single one."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty(0, np.float32)])
 
 
 def _cut(samples, longest, latest):
