@@ -31,7 +31,7 @@ def diagram(measured):
             _shares(shares, bins, COLOURS[kind], f"{kind}, ECE {error_of(bins):.3f}", SHIFT * (2 * place - 1))
             _counts(counts, bins, COLOURS[kind], place, len(kinds))
         shares.set_title(decoder, fontsize="medium")
-        shares.legend(loc="upper left", frameon=False, fontsize="small")
+        shares.legend(loc="upper left", framealpha=0.85, edgecolor="none", fontsize="small")
         shares.set(ylim=(-0.02, 1.02), xlim=(0, 1))
         counts.set_xlabel("confidence")
         for panel in (shares, counts):

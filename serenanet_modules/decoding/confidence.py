@@ -27,12 +27,15 @@ class Evidence(NamedTuple):
     lost : float
         Nats by which the best path is likelier than the word's, `spans.Span.lost` summed over its units: 0 where greedy
         decoding hears the same.
+    known : bool
+        Whether it stands in the training transcripts.
     """
 
     posterior: float
     least: float
     units: int
     lost: float
+    known: bool = False
 
 
 FEATURES = {  # which a linear map weighs
@@ -42,6 +45,7 @@ FEATURES = {  # which a linear map weighs
     "least": lambda e: math.log(max(e.least, SURE)) - math.log(max(1 - e.least, SURE)),
     "units": lambda e: math.log(e.units),
     "lost": lambda e: math.log1p(e.lost),
+    "known": lambda e: float(e.known),
 }
 
 
@@ -55,10 +59,13 @@ class Calibration:
         By names of `FEATURES`.
     bias : float
         Added to the weighed features, whose logistic function is the probability.
+    words : frozenset of str
+        Those of the training transcripts.
     """
 
     weights: dict
     bias: float
+    words: frozenset = frozenset()
 
     def __call__(self, found):
         """The confidence of a word, between 0 and 1."""
@@ -71,8 +78,8 @@ class Calibration:
         return {"weights": self.weights, "bias": self.bias}
 
     @classmethod
-    def from_plain(cls, plain):
-        """Of what a result folder, which may be anybody's, holds.
+    def from_plain(cls, plain, words=frozenset()):
+        """Of what a result folder, which may be anybody's, holds, and the words of its training.
 
         Raises
         ------
@@ -83,31 +90,33 @@ class Calibration:
             weights, bias = plain["weights"], plain["bias"]
             numbers = {name: float(weights[name]) for name in weights if FEATURES[name]}
             if all(map(math.isfinite, (*numbers.values(), float(bias)))):
-                return cls(numbers, float(bias))
+                return cls(numbers, float(bias), words)
         except (LookupError, TypeError, ValueError, OverflowError):
             pass
         raise ValueError("a map of confidences is none")
 
 
-def confidence(group, spans, calibration=None):
+def confidence(word, spans, calibration=None):
     """The confidence of a word, between 0 and 1; raw without a `Calibration`. Parameters as of `evidence`."""
-    found = evidence(group, spans)
-    return found.posterior if calibration is None else calibration(found)
+    if calibration is None:
+        return evidence(word, spans).posterior
+    return calibration(evidence(word, spans, calibration.words))
 
 
-def evidence(group, spans):
+def evidence(word, spans, words=frozenset()):
     """The `Evidence` of a word.
 
     Parameters
     ----------
-    group : list of int
-        Positions of its units among the spans.
+    word : SpokenWord
     spans : sequence of Span
-        Or what has its ``confidence`` and ``lost``.
+        Of all labels, or what has its ``confidence`` and ``lost``.
+    words : collection of str
+        Those of the training transcripts.
     """
-    confidences = [spans[i].confidence for i in group]
-    lost = sum(spans[i].lost for i in group)
-    return Evidence(geometric_mean(confidences), min(confidences), len(group), max(0.0, lost))
+    confidences = [spans[i].confidence for i in word.group]
+    lost = max(0.0, sum(spans[i].lost for i in word.group))
+    return Evidence(geometric_mean(confidences), min(confidences), len(word.group), lost, word.text in words)
 
 
 def geometric_mean(confidences):

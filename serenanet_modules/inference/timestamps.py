@@ -44,7 +44,7 @@ def placed(hypothesis, units, spans, edges, calibration=None):
     surfaces = [surface(units, label) for label in hypothesis.labels]
     tokens = tuple(Token(*row) for row in zip(surfaces, starts, ends, [s.confidence for s in spans], strict=True))
     words = tuple(
-        Word(word.text, starts[word.group[0]], ends[word.group[-1]], confidence(word.group, spans, calibration))
+        Word(word.text, starts[word.group[0]], ends[word.group[-1]], confidence(word, spans, calibration))
         for word in words_of(hypothesis, units)
     )
     parts = words or tokens

@@ -19,10 +19,12 @@ from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.language_model import NeuralLMRun
+from serenanet_modules.runs.words import FILE as WORDS
+from serenanet_modules.runs.words import read_words
 from serenanet_modules.runtime.backend import check_backend
 
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
-MORE = ("save/units/units.model", "save/lexicon.tsv", "save/lm.arpa", "result.json")  # that a folder may have
+MORE = ("save/units/units.model", "save/lexicon.tsv", "save/lm.arpa", WORDS, "result.json")  # that a folder may have
 PARTS = ("model",)
 SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
 ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
@@ -250,11 +252,17 @@ def _results(folder):
         ways = {name: _numbers(found) for name, found in decoding.items() if name.startswith("attention/")}
         usual = result.get("data", {}).get("splits", {}).get("train", {}).get("p99_seconds", BOUNDS[1])
         seconds = piece_seconds(usual if math.isfinite(usual) else BOUNDS[1])
-        measured = {name: found for name, found in result.get("confidence", {}).items() if "map" in found}
-        maps = {name: Calibration.from_plain(found["map"]) for name, found in measured.items()}
+        maps = _maps(folder, result.get("confidence", {}))
         return {"decoding": {**_numbers(decoding), **ways}, "confidence": maps, "piece_seconds": seconds}
     except (AttributeError, TypeError, ValueError, LookupError, OverflowError):
         raise UserError(f"{path}: is not what a training writes; without it the folder opens too") from None
+
+
+def _maps(folder, measured):
+    """The `Calibration` of each decoder that has one; one that weighs known words needs the file of them."""
+    words, entries = read_words(folder), {name: entry for name, entry in measured.items() if "map" in entry}
+    maps = {name: Calibration.from_plain(entry["map"], words or frozenset()) for name, entry in entries.items()}
+    return {name: found for name, found in maps.items() if words is not None or "known" not in found.weights}
 
 
 def _numbers(found):

@@ -18,14 +18,23 @@ from serenanet_modules.decoding.spans import align, words_of
 METHODS = (  # features, the fewest first
     ("together",),
     ("posterior", "doubt"),
-    ("together", "lost"),
+    ("together", "known"),
+    ("together", "lost", "known"),
     ("posterior", "doubt", "least", "units"),
-    ("posterior", "doubt", "least", "units", "lost"),
+    ("posterior", "doubt", "least", "units", "lost", "known"),
 )
 LEAST_WORDS, LEAST_OF_EACH = 100, 10  # of dev that a map is fitted on, and of them right and wrong
 FOLDS = 5
 PRIOR = 10.0  # scikit-learn's C, of features that have a standard deviation of 1
-SENSE = {"together": 1, "posterior": 1, "doubt": 1, "least": 1, "units": 0, "lost": -1}  # signs of their weights
+SENSE = {
+    "together": 1,
+    "posterior": 1,
+    "doubt": 1,
+    "least": 1,
+    "units": 0,
+    "lost": -1,
+    "known": 1,
+}  # signs of their weights
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,12 @@ class Judged:
     right: bool
 
 
-def heard_words(heard, decoder, hypotheses):
+def known_words(rows):
+    """Words that stand in transcripts, written and, where there are phonemes, as phones."""
+    return {word for u in rows for written in (True, False) for word in words_said(u, written) if word}
+
+
+def heard_words(heard, decoder, hypotheses, words):
     """Words that a decoder heard.
 
     Parameters
@@ -48,6 +62,8 @@ def heard_words(heard, decoder, hypotheses):
         Of the log-probabilities that ``heard`` holds.
     hypotheses : list of Hypothesis
         Of its rows.
+    words : collection of str
+        Those of the training transcripts.
 
     Returns
     -------
@@ -57,7 +73,7 @@ def heard_words(heard, decoder, hypotheses):
     units, found = decoder.units, {utterance.id: [] for utterance in heard.share}
     for owner, row, hypothesis in zip(heard.owners, heard.rows, hypotheses, strict=True):
         spans = align(row.log_probs, hypothesis.labels, units.blank_id)
-        found[owner.id] += [(word.text, evidence(word.group, spans)) for word in words_of(hypothesis, units)]
+        found[owner.id] += [(word.text, evidence(word, spans, words)) for word in words_of(hypothesis, units)]
     return found
 
 

@@ -14,9 +14,10 @@ from serenanet_modules.data.summary import read_summary
 from serenanet_modules.decoding.network import Network
 from serenanet_modules.decoding.rows import rows_of
 from serenanet_modules.lobes.encoders.hmamba import chunk_statistics
+from serenanet_modules.runs.words import write_words
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import replacing
-from serenanet_modules.training.calibration import Confidences, heard_words
+from serenanet_modules.training.calibration import Confidences, heard_words, known_words
 from serenanet_modules.training.examples import write_examples
 from serenanet_modules.training.searches import Heard, Searches, jobs_for
 
@@ -43,6 +44,8 @@ class Evaluation:
         decoder, car or average: what the beam search reads.
     decoding : dict
         What dev chose, as of `Searches`, once `run` is done.
+    known : frozenset of str
+        Words of the training transcripts, written and as phones, which the folder keeps.
     confidences : Confidences
         Fitted on dev.
     seconds : float
@@ -60,7 +63,7 @@ class Evaluation:
         self.scoring, self.decoding = self.decoders.scoring, self.decoders.settings["decoding"]
         self.searches = Searches(self.decoders, brain.hparams, splits["train"], self.folder)
         self.piece_seconds = piece_seconds(read_summary(root)["splits"]["train"]["p99_seconds"])
-        self.confidences = Confidences()
+        self.known, self.confidences = frozenset(known_words(splits["train"])), Confidences()
         self.seconds, self.chunks = 0.0, {}
 
     def run(self):
@@ -73,6 +76,8 @@ class Evaluation:
         """
         results, searches = {}, None
         self.brain.modules.eval()
+        if distributed.is_main():
+            write_words(self.folder, self.known)
         # all dev sets at once and first: they tune the searches
         for sets in (by_set(self.dev), *({name: rows} for name, rows in by_set(self.test).items())):
             title = ", ".join(sets)
@@ -151,7 +156,7 @@ class Evaluation:
         others = {decoder.name for decoder in self.greedy} - {self.decoders.greedy().name}
         for decoder, hypotheses in zip(decoders, found, strict=True):
             if decoder.name not in others:
-                words = _gathered(heard_words(heard, decoder, hypotheses))
+                words = _gathered(heard_words(heard, decoder, hypotheses, self.known))
                 if distributed.is_main():
                     (self.confidences.fit if fit else self.confidences.measure)(sets, decoder, words)
 

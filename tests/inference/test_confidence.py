@@ -1,29 +1,35 @@
 """What a map in the result folder says of words is what every output says of them."""
 
 import json
+import math
 
 import numpy as np
 import pytest
 
 from serenanet_modules import cli
 from serenanet_modules.data.audio import load
+from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.decoding.confidence import Calibration, evidence
 from serenanet_modules.decoding.spans import align, words_of
+from serenanet_modules.errors import UserError
 from serenanet_modules.inference import formats
 from serenanet_modules.inference.align import align_text
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.streaming import Streamer
+from serenanet_modules.runs.words import write_words
 from serenanet_modules.server.shapes import verbose
 from tests.support.folders import calibrate, copy_without, make_random_result
 from tests.support.presets import preset
 
 GREEDY = Calibration({"posterior": 2.0, "doubt": 0.3, "least": 0.1, "units": -0.4, "lost": -1.0}, 1.0)
-BEAM = Calibration({"posterior": 0.5, "lost": -0.8}, 0.5)
+BEAM = Calibration({"posterior": 0.5, "lost": -0.8, "known": 1.0}, 0.5)
+WORDS = frozenset({"baba", "mama"})
 
 
 @pytest.fixture(scope="module")
 def folder(tiny, tmp_path_factory):
     folder = copy_without(tiny[1], tmp_path_factory.mktemp("calibrated") / "run")
+    write_words(folder, WORDS)
     return calibrate(folder, greedy=GREEDY, **{"prefix-beam+lm": BEAM})
 
 
@@ -52,7 +58,7 @@ def test_a_words_confidence_is_what_the_decoders_map_gives(recognizer, calibrate
 
         ((_, ((hypothesis, log_probs),)),) = calibrated.network.read([clip], hear, 60.0)
         spans = align(log_probs, hypothesis.labels, units.blank_id)
-        known = [evidence(word.group, spans) for word in words_of(hypothesis, units)]
+        known = [evidence(word, spans, WORDS) for word in words_of(hypothesis, units)]
         assert said(found) == [calibration(e) for e in known] and said(raw) == [e.posterior for e in known]
         assert found.segments[0].confidence == pytest.approx(np.mean(said(found)))
         assert lm is None or max(e.lost for e in known) > 0
@@ -62,6 +68,24 @@ def test_a_decoder_without_a_map_stays_raw(tiny, clips, tmp_path):
     folder = calibrate(copy_without(tiny[1], tmp_path / "run"), greedy=GREEDY)
     recognizer = Recognizer.from_folder(folder)
     assert [recognizer.transcribe([clips[0]], lm=lm)[0].calibrated for lm in (None, "auto")] == [True, False]
+
+
+def test_words_of_the_training(tiny, recognizer, clips, tmp_path):
+    """A training keeps its words; those are surer by the map's weight, and a map that needs them is none without."""
+    words = (tiny[1] / "save/words.txt").read_text(encoding="utf-8").splitlines()
+    manifest = min((tiny[0] / "prepared").glob("*/manifest.csv"))
+    assert words == sorted({word for u in read_manifest(manifest, "train") for word in u.text.split()})
+    folder = calibrate(copy_without(tiny[1], tmp_path / "run"), greedy=Calibration({"known": 3.0}, -1.0))
+    said_first = recognizer.transcribe([clips[0]])[0].words[0].text
+    for known, confidence in (({said_first}, 1 / (1 + math.exp(-2))), ({"neno"}, 1 / (1 + math.exp(1)))):
+        write_words(folder, known)
+        (found,) = Recognizer.from_folder(folder).transcribe([clips[0]])
+        assert found.words[0].confidence == pytest.approx(confidence)
+    (folder / "save/words.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="words.txt: cannot be read as words"):
+        Recognizer.from_folder(folder)
+    (folder / "save/words.txt").unlink()
+    assert not Recognizer.from_folder(folder).transcribe([clips[0]])[0].calibrated
 
 
 @pytest.mark.parametrize("lm", [None, "auto"])
