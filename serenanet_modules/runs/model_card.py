@@ -45,8 +45,8 @@ print(Recognizer.from_folder("FOLDER").transcribe(["recording.mp3"])[0].text)
 ```
 
 FOLDER needs `hyperparams.yaml`, `weights.safetensors` and `save/units/`; `save/lm.arpa` (for `--lm auto`),
-`save/lexicon.tsv` and `result.json` where they are there. Opened so, it runs no code of its own; SpeechBrain's
-`EncoderASR.from_hparams` opens it too, but runs whatever `hyperparams.yaml` says.
+`save/lexicon.tsv`, `save/words.txt` and `result.json` where they are there. Opened so, it runs no code of its own;
+SpeechBrain's `EncoderASR.from_hparams` opens it too, but runs whatever `hyperparams.yaml` says.
 
 ## Licence
 
