@@ -11,7 +11,8 @@ from tests.support.tiny import Run, command, write_tsv
 TONES = {"a": 300.0, "e": 700.0, "i": 1500.0, "o": 3000.0}  # Hz of each letter, which is a word
 LENGTH, RATE = 4, 16000
 SIZES = {"train": 64, "dev": 8, "test": 24}
-CHANCE = 60.0  # percent of words wrong; guesses at random have 75, and alignments forgive some of them
+CHANCE = 45.0  # percent of words wrong: random sequences have 72, but dev, whose labels are right, chooses the
+# checkpoint; names of the four tones of which two are right by chance have 50
 
 
 def tones_corpus(folder, permuted):
