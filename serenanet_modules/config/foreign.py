@@ -49,6 +49,7 @@ INTEGER = "tag:yaml.org,2002:int"
 SCALARS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "timestamp"))
 COLLECTIONS = {"tag:yaml.org,2002:seq": SequenceNode, "tag:yaml.org,2002:map": MappingNode}
 PLAIN = SCALARS.union(COLLECTIONS)
+MAP = "tag:yaml.org,2002:map"
 
 MALFORMED = (YAMLError, AssertionError, AttributeError, LookupError, TypeError, ValueError)  # what ruamel.yaml dies of
 
@@ -110,20 +111,28 @@ class Document:
         """Top-level values as Python's, without those that are objects or hold some."""
         return self._part(lambda _, node: _untagged(node)).build()
 
+    def arguments(self, key, name):
+        """Plain arguments of a top-level part, where it is ``!new:`` and this name; {} where it is something else."""
+        found = [node for key_node, node in self._node.value if key_node.value == key]
+        if not found or found[0].tag != f"{NEW}{name}" or not isinstance(found[0], MappingNode):
+            return {}
+        pairs = [pair for pair in found[0].value if _untagged(pair[1])]
+        return self._loader.construct_mapping(MappingNode(MAP, pairs, found[0].start_mark), deep=True)
+
     def _part(self, wanted):
         part = copy.copy(self)
         pairs = [pair for pair in self._node.value if wanted(*pair)]
         part._node = MappingNode(self._node.tag, pairs, self._node.start_mark, self._node.end_mark)
         return part
 
-    def build(self, weights=None):
+    def build(self, *weights):
         """Construct all objects; keys to objects and values.
 
         Parameters
         ----------
-        weights : Path, optional
-            The file of the weights that they will get: parameters that are larger than it by far are refused before
-            they take any memory.
+        *weights : Path
+            The files of the weights that they will get, if any: parameters that are larger than they by far are refused
+            before they take any memory.
 
         Raises
         ------
@@ -131,7 +140,7 @@ class Document:
             For a class that cannot be built so, and for too large a model.
         """
         try:
-            with contextlib.nullcontext() if weights is None else bounded(weights):
+            with bounded(*weights) if weights else contextlib.nullcontext():
                 return self._loader.construct_document(self._node)
         except MemoryError:
             raise

@@ -56,7 +56,7 @@ class Network:
         hear : callable
             From a batch, a list of `Piece`, to a list of whatever is wanted of each.
         piece_seconds : float
-            What is longer is cut at pauses.
+            What is longer is cut at pauses, and so is what is longer than the acoustic model hears at once.
         batch_seconds : float
             Most seconds of padded audio in a batch.
         title : str, optional
@@ -69,7 +69,8 @@ class Network:
         End, list
             For each source, in order: how it ended, and what was made of each of its pieces.
         """
-        found = []
+        found, most = [], self.modules["model"].acoustic.most_seconds
+        piece_seconds = piece_seconds if most is None else min(piece_seconds, most)
         with tqdm(total=0, desc=title, unit="s", unit_scale=True, disable=title is None) as bar:
             for window in windows(sources, WINDOW * batch_seconds, piece_seconds):
                 pieces = [event for event in window if isinstance(event, Piece)]

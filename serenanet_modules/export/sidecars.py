@@ -28,6 +28,7 @@ def metadata(opened, folder):
         "word_boundary": units.boundary,
         "n_units": units.size,
         "blank_id": units.blank_id,
+        "most_seconds": model.acoustic.most_seconds,  # of a file's audio; null where any length will do
         "frame_seconds": None if frame_seconds is None else round(frame_seconds, 4),
         "scoring": opened.settings["scoring"] if "average" in model.scorings else "decoder",
     }

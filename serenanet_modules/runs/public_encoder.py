@@ -7,7 +7,9 @@ sizes are compared with those of the weights before anything takes memory.
 import contextlib
 import hashlib
 import json
+import os
 import re
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -18,6 +20,8 @@ from serenanet_modules.lobes.pretrained import PublicEncoder
 from serenanet_modules.lobes.pretrained.families import known
 from serenanet_modules.runs import hub
 
+PART, CLASS = "encoder", "serenanet_modules.lobes.pretrained.PublicEncoder"  # of hyper-parameters
+BESIDE = "encoder"  # folder in a result folder, where who moved it may put the source
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS, ADAPTER = "model*.safetensors", "adapter.{}.safetensors"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
@@ -38,6 +42,8 @@ class EncoderFolder:
 
     Attributes
     ----------
+    source : str
+        A path from the root, or the name.
     path : Path
     revision : str or None
         The commit, of a name on the hub.
@@ -51,9 +57,9 @@ class EncoderFolder:
     """
 
     def __init__(self, source, revision=None, language=None):
-        self.source = source
         wanted = [CONFIG, PREPROCESSOR, WEIGHTS, *([] if language is None else [ADAPTER.format(language)])]
         self.path, self.revision = hub.local(source, wanted, "encoder.source", revision)
+        self.source = source if self.revision else os.path.abspath(source)
         missing = [name for name in (CONFIG,) if not (self.path / name).is_file()]
         if missing:
             raise UserError(f"encoder.source: {source} has no {missing[0]}; give a folder as transformers write it")
@@ -85,7 +91,9 @@ class EncoderFolder:
             if told.get("sampling_rate", 16000) != 16000:
                 raise ValueError(f"the preprocessor wants {told['sampling_rate']!r} Hz, not 16000")
             self._check_sizes(values)
-        except (TypeError, ValueError) as error:
+        except UserError:
+            raise
+        except Exception as error:  # of transformers' own checks, and of sizes that nothing can be made of
             reason = re.sub(r"\s+", " ", str(error)).strip()
             raise UserError(f"encoder.source: {self.source} cannot be used: {reason}") from None
         return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
@@ -122,24 +130,69 @@ class EncoderFolder:
         return digest.hexdigest()
 
 
-def take_weights(encoder):
+def take_weights(encoder, folder=None):
     """Load a `PublicEncoder` from the source that it names.
+
+    Parameters
+    ----------
+    encoder : PublicEncoder
+    folder : Path, optional
+        A result folder, in which the source may lie.
 
     Raises
     ------
     UserError
         Where that is not there any more, or holds other weights.
     """
-    folder = EncoderFolder(encoder.source, encoder.revision, encoder.language)
-    if encoder.sha256 is not None and folder.sha256 != encoder.sha256:
+    source = _source(vars(encoder), folder)
+    if encoder.sha256 is not None and source.sha256 != encoder.sha256:
         raise UserError(
-            f"encoder.source: the weights in {encoder.source} are others than those of this run (their SHA-256 is "
-            f"{folder.sha256}, not {encoder.sha256}); give the same ones"
+            f"encoder.source: the weights in {source.path} are others than those of this run (their SHA-256 is "
+            f"{source.sha256}, not {encoder.sha256}); give the same ones"
         )
     try:
-        encoder.load(folder.tensors())
+        encoder.load(source.tensors())
     except ValueError as error:
-        raise UserError(f"encoder.source: {encoder.source} cannot be used: {error}") from None
+        raise UserError(f"encoder.source: {source.path} cannot be used: {error}") from None
+
+
+def encoder_of(model):
+    """The `PublicEncoder` of a recogniser or a pre-training, None where it has none."""
+    encoder = getattr(getattr(model, "acoustic", None), PART, None)
+    return encoder if isinstance(encoder, PublicEncoder) else None
+
+
+def referenced(model):
+    """Names of a model's tensors that a result folder lacks, because it says where they are from."""
+    encoder = encoder_of(model)
+    if encoder is None or encoder.keep == "copy":
+        return frozenset()
+    return frozenset(f"acoustic.{PART}.{name}" for name in encoder.state_dict())
+
+
+def weight_files(document, weights):
+    """All files of the weights of a result folder's model: its own, and those that it refers to.
+
+    Parameters
+    ----------
+    document : Document
+    weights : Path
+        Its own.
+    """
+    told = document.arguments(PART, CLASS)
+    return [weights, *(_source(told, weights.parent).files if told.get("keep") == "reference" else ())]
+
+
+def _source(told, folder):
+    """The `EncoderFolder` of an encoder's ``source``, ``revision`` and ``language``."""
+    beside = None if folder is None else Path(folder) / BESIDE
+    if beside is not None and beside.is_dir():
+        return EncoderFolder(str(beside), None, told["language"])
+    try:
+        return EncoderFolder(told["source"], told["revision"], told["language"])
+    except UserError as error:
+        hint = "" if folder is None else f"; a copy of it may lie in {beside}"
+        raise UserError(f"{error}{hint}") from None
 
 
 def _json(path):

@@ -19,6 +19,7 @@ from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.language_model import NeuralLMRun
+from serenanet_modules.runs.public_encoder import encoder_of, referenced, take_weights, weight_files
 from serenanet_modules.runs.words import FILE as WORDS
 from serenanet_modules.runs.words import read_words
 from serenanet_modules.runtime.backend import check_backend
@@ -166,7 +167,7 @@ def open_run(folder, device):
     document, weights = Document.of_run(folder), folder / "weights.safetensors"
     _check_keys(document, (*PARTS, *SETTINGS), document.source)
     # training, and all that it imports, is not needed here
-    built = document.only((*PARTS, *SETTINGS, *ATTENTION_SETTINGS)).build(weights)
+    built = document.only((*PARTS, *SETTINGS, *ATTENTION_SETTINGS)).build(*weight_files(document, weights))
     units = load_units(folder / "save" / "units")
     if units.size != built["n_units"]:
         raise UserError(f"{folder}: the model has {built['n_units']} units, but save/units holds {units.size}")
@@ -180,12 +181,17 @@ def open_run(folder, device):
 
 
 def load_weights(modules, path):
-    """Load ``model`` from weights.safetensors."""
+    """Load ``model`` from weights.safetensors, and from where a public encoder is that the folder refers to."""
     try:
         weights = load_file(path)
         if bad := [name for name, t in weights.items() if t.is_floating_point() and not t.isfinite().all()]:
             raise UserError(f"{path}: {bad[0]} holds values that are infinite or not a number")
-        modules.load_state_dict(weights)
+        elsewhere = referenced(modules["model"])
+        if elsewhere:
+            take_weights(encoder_of(modules["model"]), Path(path).parent)
+        missing, unexpected = modules.load_state_dict(weights, strict=False)
+        if unexpected or {name.removeprefix("model.") for name in missing} != elsewhere:
+            raise RuntimeError("other tensors")
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: cannot be read as weights ({error})") from None
     except RuntimeError:

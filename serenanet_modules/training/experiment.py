@@ -213,8 +213,9 @@ class Experiment:
         self.weights.load({name: newest[name] if name in buffers else tensor for name, tensor in mean.items()})
         self.low_rank.merge()
         if distributed.is_main():
-            tensors = nn.ModuleDict({"model": brain.modules.model}).state_dict()
-            write_tensors(self.folder / WEIGHTS, tensors)
+            elsewhere, tensors = self.task.elsewhere(brain.modules.model), brain.modules.model.state_dict()
+            held = {f"model.{name}": tensor for name, tensor in tensors.items() if name not in elsewhere}
+            write_tensors(self.folder / WEIGHTS, held)
 
     # --- results --------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from torch import nn
 
 from serenanet_modules.config.foreign import FILE, Document, brain_named, inside
 from serenanet_modules.errors import UserError
+from serenanet_modules.runs.public_encoder import weight_files
 from serenanet_modules.runs.recogniser import load_weights, usable_device
 from serenanet_modules.runtime.files import write_json
 
@@ -58,7 +59,7 @@ def measure(folder, asked, device, out=None):
     inside(folder, *READ)
     if not weights.is_file():
         raise UserError(f"{folder}: {WEIGHTS} is missing; give the result folder of a finished run")
-    plain, built = document.plain(), document.build(weights)
+    plain, built = document.plain(), document.build(*weight_files(document, weights))
     built["output_folder"] = str(folder)  # wherever it was trained
     load_weights(nn.ModuleDict(built["modules"]), weights)
     outputs = task.outputs(plain, document.source, save, None)

@@ -154,6 +154,11 @@ class Task:
         """Entries of result.json that say what the run started from."""
         return {}
 
+    @staticmethod
+    def elsewhere(model):
+        """Names of tensors that the result folder need not hold, because it says where they are from."""
+        return frozenset()
+
     @classmethod
     def published(cls, hparams):
         """The hyper-parameters as the result folder holds them."""

@@ -1,6 +1,7 @@
 """Audio is read in pieces and batches, and what was heard of each source comes in order."""
 
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.decoding.network import WINDOW, Network
 from serenanet_modules.errors import UserError
 
-NETWORK = Network(None, "cpu")  # what is heard is the tests' own
+MODEL = SimpleNamespace(acoustic=SimpleNamespace(most_seconds=None))
+NETWORK = Network({"model": MODEL}, "cpu")  # what is heard is the tests' own
 
 
 def noise(seconds, level=0.1):

@@ -53,6 +53,7 @@ TINY = {  # name -> configuration
         "max_source_positions": 50,  # a second
     },
 }
+TINY["whisper-30s"] = {**TINY["whisper"], "max_source_positions": 1500}
 USUAL = "wav2vec2"  # has a norm that leaks, unless it is over valid frames
 
 
@@ -96,7 +97,9 @@ def _extractor(family, told, normalises):
     import transformers
 
     if family.base == "WhisperEncoder":
-        return transformers.WhisperFeatureExtractor(feature_size=told["num_mel_bins"], chunk_length=1)
+        return transformers.WhisperFeatureExtractor(
+            feature_size=told["num_mel_bins"], chunk_length=told["max_source_positions"] // 50
+        )
     if family.base == "Wav2Vec2BertModel":
         mels = told["feature_projection_input_dim"] // 2
         return transformers.SeamlessM4TFeatureExtractor(feature_size=mels, num_mel_bins=mels)

@@ -9,6 +9,7 @@ from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.data.units import train_units
 from serenanet_modules.lobes.blocks.chunking import DynamicChunking
 from serenanet_modules.runs.folder import write_hyperparams
+from tests.support.encoders import settled
 from tests.support.presets import preset
 
 TEXTS = ["kisu hiki alikitengeneza mwaka jana", "ng'ombe wanakula majani", "habari za asubuhi"]
@@ -23,6 +24,7 @@ FAST = (
     *(("units", "char"), ("d_model", "32"), ("encoder.n_layers", "2"), ("encoder.n_heads", "2")),
     *(("encoder.kernel_size", "5"), ("frontend.filters", "8")),
 )
+HEAD = (("d_model", "32"), ("head.n_layers", "1"), ("head.n_heads", "2"), ("head.d_ffn", "32"))
 FAMILIES = {
     "serenanet": (
         "serenanet/small",
@@ -50,6 +52,10 @@ FAMILIES = {
         *(("units", "char"), ("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.n_heads", "2")),
         *(("encoder.d_ffn", "32"), ("attention_decoder.n_layers", "1"), ("attention_decoder.n_heads", "2")),
     ),
+    "public-waves": ("pretrained_ctc", *HEAD, ("encoder.source", "wav2vec2")),
+    "public-wavlm": ("pretrained_ctc", *HEAD, ("encoder.source", "wavlm")),
+    "public-whisper": ("pretrained_ctc", *HEAD, ("encoder.source", "whisper-30s")),
+    "public-w2v-bert": ("pretrained_ctc", *HEAD, ("encoder.source", "wav2vec2-bert"), ("encoder.layers", "all")),
 }
 
 
@@ -74,14 +80,17 @@ def make_result(folder, hparams, *overrides, units="char", vocab_size=None):
     outputs = train_units(units, TEXTS, vocab_size, folder / "save/units")
     given = {"dataset": "none", "locale": "sw", "data_folder": "none", "prepared_folder": "none"}
     asked = Hparams.load(preset(hparams), dataset={k: ("the test", v) for k, v in given.items()})
-    asked.override([("output_folder", str(folder)), ("n_mels", "40"), ("features.n_fft", "512"), *overrides])
+    features = [] if asked.tree["features"] is None else [("n_mels", "40"), ("features.n_fft", "512")]
+    asked.override([("output_folder", str(folder)), *features, *overrides])
     asked.set("n_units", outputs.size)
+    settled(asked)
     write_hyperparams(folder, asked)
     torch.manual_seed(0)
     built = asked.build()
     modules = nn.ModuleDict({"model": built["model"]})
-    built["features"].mean.fill_(-20.0)
-    built["features"].std.fill_(12.0)
+    if features:
+        built["features"].mean.fill_(-20.0)
+        built["features"].std.fill_(12.0)
     _make_eloquent(modules.eval())
     save_file(modules.state_dict(), folder / "weights.safetensors")
     return folder

@@ -7,6 +7,7 @@ from torch.nn import functional
 from serenanet_modules.lobes.blocks.lengths import zero_padding
 from serenanet_modules.lobes.blocks.parts import Frames
 from serenanet_modules.lobes.pretrained.families import known
+from serenanet_modules.ops.observers import unobserved
 
 SAMPLE_RATE = 16000
 
@@ -23,8 +24,9 @@ class PublicEncoder(nn.Module):
         Folder or hub name that it is from.
     config : dict
         Plain values of its configuration, those of `families` and no others.
-    layers : "last", "all" or list of int
-        Layers whose outputs are given, side by side, counted from 1; those above are left out.
+    layers : "all" or list of int, optional
+        Layers whose outputs are given, side by side, counted from 1; those above are left out. By default the output
+        is that of the encoder.
     window : {"cut", "padded"}
         Of Whisper's encoder, which was trained on 30 s, whatever was said in them: whether it reads what is there, or
         zeros up to 30 s as it was trained. Others have no window.
@@ -50,14 +52,11 @@ class PublicEncoder(nn.Module):
         What the encoder hears at once; longer utterances are read in windows of that.
     """
 
-    hop = 320
-    frame_seconds = hop / SAMPLE_RATE
-
     def __init__(
         self,
         source,
         config,
-        layers="last",
+        layers=None,
         window="cut",
         language=None,
         train_front=False,
@@ -69,17 +68,20 @@ class PublicEncoder(nn.Module):
         family, values = known(config)
         if window not in ("cut", "padded"):
             raise ValueError(f"window is {window!r}, neither cut nor padded")
+        if language is not None and not values.get("adapter_attn_dim"):
+            raise ValueError(f"language is {language!r}, but this encoder has no adapters of languages, as MMS has")
         self.source, self.language, self.revision, self.sha256, self.keep = source, language, revision, sha256, keep
         self.network = family.network_class()(family, values, window)
         if hasattr(self.network, "front"):
             self.network.front.requires_grad_(train_front)
         self.layers = _chosen(layers, self.network.depth)
-        self._told = f"config={values}, layers={self.layers or 'last'}, window={window}"
+        self._told = f"config={values}, layers={self.layers}, window={window}"
         if self.layers:
             self.network.cut(max(self.layers))
         self.n_layers = max(1, len(self.layers))
         self.d_model = self.n_layers * self.network.size
-        self.most_seconds = self.network.most_seconds
+        self.hop, self.most_seconds = self.network.hop, self.network.most_seconds
+        self.frame_seconds = self.hop / SAMPLE_RATE
 
     def extra_repr(self):
         """What decides its frames beside the weights."""
@@ -88,13 +90,16 @@ class PublicEncoder(nn.Module):
     def forward(self, wavs, lengths):
         """wavs (B, S), lengths (B,) int64 samples -> `Frames` (B, T, d_model), zero past the lengths."""
         wavs = zero_padding(wavs.unsqueeze(-1), lengths).squeeze(-1)
-        if self.most_seconds is None or wavs.shape[1] <= round(self.most_seconds * SAMPLE_RATE):
+        most = None if self.most_seconds is None else round(self.most_seconds * SAMPLE_RATE)
+        if most is None or not unobserved(wavs, lengths) or wavs.shape[1] <= most:  # an exported file reads one window
             return self._read(wavs, lengths)
-        return self._in_windows(wavs, lengths, round(self.most_seconds * SAMPLE_RATE))
+        return self._in_windows(wavs, lengths, most)
 
     def _read(self, wavs, lengths):
         least = self.network.least_samples
-        wavs = functional.pad(wavs, (0, max(0, least - wavs.shape[1])))
+        # an exported file cannot ask how long its batch is
+        missing = max(0, least - wavs.shape[1]) if unobserved(wavs, lengths) else least
+        wavs = functional.pad(wavs, (0, missing))
         outputs, last, frames = self.network(wavs, lengths.clamp(min=least))
         x = torch.cat([outputs[layer - 1] for layer in self.layers], dim=-1) if self.layers else last
         return Frames(zero_padding(x, frames), frames)
@@ -143,9 +148,9 @@ class PublicEncoder(nn.Module):
 
 def _chosen(layers, depth):
     """Numbers of the layers that are given; none for the output as it is."""
-    if layers == "last":
+    if layers is None:
         return []
     chosen = list(range(1, depth + 1)) if layers == "all" else layers
     if not isinstance(chosen, list) or not chosen or not all(type(n) is int and 1 <= n <= depth for n in chosen):
-        raise ValueError(f"layers is {layers!r}; give last, all, or a list of numbers from 1 to {depth}")
+        raise ValueError(f"layers is {layers!r}; give all, a list of numbers from 1 to {depth}, or null")
     return chosen

@@ -62,7 +62,13 @@ class Family:
         return getattr(importlib.import_module(f"{__package__}.{module}"), name)
 
     def _of_transformers(self, kind, name):
-        return getattr(importlib.import_module(f"transformers.models.{self.module}.{kind}_{self.module}"), name)
+        try:
+            module = importlib.import_module(f"transformers.models.{self.module}.{kind}_{self.module}")
+        except ImportError as error:
+            raise ImportError(
+                f"public encoders need transformers ({error}); pip install 'serenanet[pretrained]'"
+            ) from None
+        return getattr(module, name)
 
 
 STILL = {"layerdrop": 0.0, "mask_time_prob": 0.0, "mask_feature_prob": 0.0, "apply_spec_augment": False}

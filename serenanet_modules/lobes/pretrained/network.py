@@ -24,6 +24,8 @@ class Network(nn.Module):
         With its ``layers``.
     names : dict of str to str
         Beginnings of transformers' names, and what they are called here.
+    hop : int
+        Samples a frame.
     least_samples : int
         Of an utterance that gives a frame.
     most_seconds : float or None
@@ -33,6 +35,7 @@ class Network(nn.Module):
     """
 
     names = {}
+    hop = 320
     most_seconds = None
 
     @property

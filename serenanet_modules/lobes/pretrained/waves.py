@@ -1,5 +1,8 @@
 """Networks that read the waveform by convolutions: wav2vec 2.0 (Baevski et al. 2020), XLS-R and MMS, HuBERT, WavLM."""
 
+import math
+import warnings
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -33,8 +36,10 @@ class WaveNetwork(Network):
         self.size, self.normalises = config.hidden_size, bool(values.get("do_normalize", True))
         self.norm_last = config.do_stable_layer_norm
         self.carries_bias = config.model_type == "wavlm"
+        if self.carries_bias:  # whose mask is boolean beside a bias that is not, as torch will not have it some day
+            warnings.filterwarnings("ignore", "Support for mismatched key_padding_mask and attn_mask")
         self.steps = list(zip(config.conv_kernel, config.conv_stride, strict=True))
-        self.least_samples = 1
+        self.hop, self.least_samples = math.prod(config.conv_stride), 1
         for kernel, stride in reversed(self.steps):
             self.least_samples = (self.least_samples - 1) * stride + kernel
 

@@ -25,15 +25,16 @@ class WhisperNetwork(Network):
     """
 
     prefixes = ("model.", "encoder.")
-    names = {"conv": "front.conv", "embed_positions.": "front.positions.", "layer": "body.layer"}
-    least_samples = FRAME
+    names = {"conv": "front.conv", "embed_positions.weight": "positions", "layer": "body.layer"}
+    hop = least_samples = FRAME
 
     def __init__(self, family, values, window):
         super().__init__()
         config = family.configuration(values)
         model = family.base_class()(config)
         self.features = WhisperLogMel(config.num_mel_bins)
-        self.front = nn.ModuleDict({"conv1": model.conv1, "conv2": model.conv2, "positions": model.embed_positions})
+        self.front = nn.ModuleDict({"conv1": model.conv1, "conv2": model.conv2})
+        self.register_buffer("positions", model.embed_positions.weight.detach())  # sines, which nothing learns
         self.body = nn.ModuleDict({"layers": model.layers, "layer_norm": model.layer_norm})
         self.size, self.padded, self.dropout = config.d_model, window == "padded", config.dropout
         self.most_frames = config.max_source_positions
@@ -63,5 +64,5 @@ class WhisperNetwork(Network):
         mel = self.features(functional.pad(wavs, (0, silence)), 2 * total + more)
         x = functional.gelu(self.front.conv1(mel.transpose(1, 2)))
         x = functional.gelu(self.front.conv2(x)).transpose(1, 2)[:, :total]
-        x = x + self.front.positions.weight[:total]
+        x = x + self.positions[:total]
         return functional.dropout(x, self.dropout, self.training)

@@ -9,6 +9,7 @@ import torch
 from serenanet_modules.data.batching import loader_of
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.origin import open_origin
+from serenanet_modules.runs.public_encoder import referenced
 from serenanet_modules.runs.start import Start
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import replacing, write_json
@@ -57,7 +58,7 @@ class HearsSpeech:
         if resumes():
             return None
         model = built["model"]
-        begin_from_source(model.acoustic)
+        begin_from_source(model, plain, hparams.source)
         if plain["pretrained"] is None:
             return None
         origin = open_origin(plain["pretrained"])
@@ -100,6 +101,11 @@ class HearsSpeech:
         """The `Targets` of this run."""
         save, features = f"{self.hparams.output_folder}/save", self.modules.model.acoustic.features
         return Targets(vars(self.hparams), train, root, save, features, self.device)
+
+    @staticmethod
+    def elsewhere(model):
+        """What the acoustic model says of itself."""
+        return referenced(model)
 
     @classmethod
     def about(cls, plain, save):
