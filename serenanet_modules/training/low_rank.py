@@ -27,8 +27,8 @@ def check_low_rank(model, asked):
     Raises
     ------
     UserError
-        For layers that the encoder lacks, or never calls because it reads their weights itself, and where peft is
-        missing.
+        For layers that the encoder lacks, or never calls because it reads their weights itself, for a result folder that
+        is not to hold the encoder, and where peft is missing.
     """
     if not wanted(asked):
         return
@@ -37,6 +37,10 @@ def check_low_rank(model, asked):
     except ImportError:
         raise UserError("lora: needs peft; pip install 'serenanet[pretrained]'") from None
     encoder = part_of(model, PART, "lora")
+    if getattr(encoder, "keep", "copy") == "reference":
+        raise UserError(
+            "keep_encoder: reference is for an encoder that keeps its weights, and lora changes them; set copy"
+        )
     targets, heard = _targets(encoder, asked["targets"]), set()
     hooks = [
         encoder.get_submodule(name).register_forward_hook(lambda *_, name=name: heard.add(name)) for name in targets

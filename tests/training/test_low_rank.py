@@ -163,6 +163,14 @@ def test_what_cannot_be(model, settings, words):
     assert model.training
 
 
+def test_an_encoder_that_is_kept_by_reference():
+    """Its folder would lack what the adapters have learned."""
+    model = recogniser()
+    model.acoustic.encoder.keep = "reference"
+    with pytest.raises(UserError, match="keep_encoder: reference is for an encoder that keeps its weights"):
+        check_low_rank(model, asked(["q_proj"]))
+
+
 def test_without_peft(monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(UserError, match="lora: needs peft; pip install"):
