@@ -27,8 +27,8 @@ def check_low_rank(model, asked):
     Raises
     ------
     UserError
-        For layers that the encoder lacks, or never calls because it reads their weights itself, for a result folder that
-        is not to hold the encoder, and where peft is missing.
+        For layers that the encoder lacks, or never calls because it reads their weights itself, for an encoder that is
+        kept by reference, and where peft is missing.
     """
     if not wanted(asked):
         return
