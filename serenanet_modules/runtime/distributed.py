@@ -7,6 +7,7 @@ nothing, so that callers need no case of their own.
 """
 
 import gc
+import importlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -70,6 +71,9 @@ def start(run_opts: Options) -> Options:
             "srun, or unset RANK for a single process"
         )
     run_opts = _choose_backend(run_opts)
+    # Its functions have the group of the time of their import as a default, and would keep that and its threads for
+    # ever: torch's compiler imports it with the first optimizer, and a thread that outlives Python aborts the process.
+    importlib.import_module("torch.distributed.nn")
     try:
         ddp_init_group(run_opts)
     except (ValueError, RuntimeError) as error:

@@ -108,6 +108,7 @@ print("agreed", me)
 cycle = [torch.distributed.group.WORLD]
 cycle.append(cycle)
 del cycle
+import torch._dynamo  # as the first optimizer does
 distributed.stop()
 assert distributed.world_size() == 1
 if os.path.isdir("/proc/self/task"):  # threads of a group must not live to see the interpreter's end
