@@ -28,7 +28,9 @@ def new_model(units, name="serenanet/demo", *overrides):
 
 
 def start(folder, hparams, model, units=None):
-    """The `Start` of a run, with its weights taken."""
+    """The `Start` of a run, with its statistics and weights taken."""
     begun = Start(open_origin(str(folder)), hparams, model, 1, units, getattr(model, "unit_parts", ()))
+    if statistics := begun.statistics(model.acoustic):
+        model.acoustic.set_statistics(statistics)
     begun.transfer.load_into(model)
     return begun
