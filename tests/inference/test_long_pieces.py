@@ -1,4 +1,4 @@
-"""Hours in one piece: with limited context an encoder takes memory for the sound, and little for its own work."""
+"""Minutes in one piece: with limited context an encoder takes memory for the sound, and little for its own work."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import soundfile
 
 from tests.support.families import FAMILIES, make_result
 
-MOST = 0.33e6  # bytes for a second of audio: with torch and a model, an hour stays within 2 GB
+MOST = 0.33e6  # bytes for a second of audio
 SCRIPT = """
 import sys
 from pathlib import Path
