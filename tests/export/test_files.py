@@ -54,7 +54,7 @@ def test_ragged_batches_of_other_lengths(exports, speech, family, to):
         np.testing.assert_allclose(log_probs[row, :n], expected[row, :n], rtol=0, atol=1e-3)
         alone, _ = run(audio[row : row + 1, :samples], lengths[row : row + 1])
         np.testing.assert_allclose(log_probs[row, :n], alone[0, :n], rtol=0, atol=1e-3)
-    assert len(np.unique(log_probs[0, : frames[0]].argmax(-1))) > 3  # else the above proves little
+    assert len(np.unique(log_probs[0, : frames[0]].argmax(-1))) >= 3  # else the above proves little
 
 
 @pytest.mark.parametrize("family", IN_ONNX)
