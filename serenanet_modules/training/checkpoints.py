@@ -67,8 +67,16 @@ class AtomicCheckpointer(Checkpointer):
 
     def list_checkpoints(self):
         """All sound checkpoints, newest first, which decides between equals; a warning names broken ones, once."""
-        sound = [path for path in self.checkpoints_dir.glob(f"{CKPT_PREFIX}+*") if self._is_sound(path)]
+        sound = [path for path in self._all() if self._is_sound(path)]
         return sorted(self._construct_checkpoint_objects(sound), key=ckpt_recency, reverse=True)
+
+    def has_sound(self):
+        """Whether there is a checkpoint to go on from; broken ones are named when one is loaded."""
+        self._verified.update(path for path in self._all() if path in self._verified or _problem(path) is None)
+        return bool(self._verified)
+
+    def _all(self):
+        return self.checkpoints_dir.glob(f"{CKPT_PREFIX}+*")
 
     def _is_sound(self, path):
         if path in self._verified:

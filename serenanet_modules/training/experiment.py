@@ -135,14 +135,10 @@ class Experiment:
         source.look()
         outputs = distributed.main_first(self._outputs)
         built = self._build(outputs)
-        start = self.task.start(self.plain, self.hparams, built, outputs, self._resumes)
+        start = self.task.start(self.plain, self.hparams, built, outputs, self.checkpointer.has_sound)
         key = source.prepare()
         distributed.main_first(lambda: self._claim(key, outputs))
         return self._brain(built, source, start, outputs), source
-
-    def _resumes(self):
-        """Whether the run goes on from a checkpoint of its own."""
-        return self.checkpointer.find_checkpoint() is not None
 
     def _outputs(self):
         return self.task.outputs(self.plain, self.hparams.source, self.save, self.source.learned)
