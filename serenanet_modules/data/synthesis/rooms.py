@@ -106,7 +106,7 @@ def impulse_response(decay, direct, rate, rng):
     Examples
     --------
     >>> h = impulse_response(0.5, 6.0, 16000, np.random.default_rng(0))
-    >>> h[0], round(10 * np.log10(1 / np.square(h[1:]).sum()), 6), len(h)
+    >>> float(h[0]), round(float(10 * np.log10(1 / np.square(h[1:]).sum())), 6), len(h)
     (1.0, 6.0, 8000)
     """
     response = np.zeros(max(1, round(decay * rate)))
