@@ -2,10 +2,10 @@
 
     python benchmarks/starting.py benchmarks/starting.yaml --data DIR --out results/starting [--only ROW …]
 
-The file names rows; a row is a list of command lines, the last of which trains the recogniser into ``{run}``. What many
-lines share stands once under ``words``. What is finished is not done again, so a run that was stopped goes on. The table
-is printed after each row and written to ``starting-SPLIT.md``. CPU minutes are those of all commands of a row, whatever
-was run again for it, and of the rows that it is ``after``.
+The file names rows; a row is a list of command lines, the last of which trains the recogniser into ``{run}``. What
+many lines share stands once under ``words``. What is finished is not done again, so a run that was stopped goes on.
+The table is printed after each row and written to ``starting-SPLIT.md``. CPU minutes are those of all commands of a
+row, whatever was run again for it, and of the rows that it is ``after``.
 """
 
 import argparse
