@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, opened
-from serenanet_modules.cli.values import not_negative
+from serenanet_modules.cli.values import add_exclude, not_negative
 from serenanet_modules.errors import UserError
 
 
@@ -18,13 +18,7 @@ def add(commands, name):
     command.add_argument(
         "--min-confidence", type=not_negative, default=0.9, metavar="P", help="of a piece that is kept (0.9)"
     )
-    command.add_argument(
-        "--exclude",
-        nargs="+",
-        default=(),
-        metavar="DIR|FILE",
-        help="corpora, as folders or manifests, whose dev and test recordings, speakers and sentences are left out",
-    )
+    add_exclude(command, "recordings, speakers and sentences")
     add_decoding(command)
     command.set_defaults(run=_label)
 

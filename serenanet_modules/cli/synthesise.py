@@ -1,6 +1,6 @@
 """``serenanet synthesise``."""
 
-from serenanet_modules.cli.values import count, not_negative, positive, whole
+from serenanet_modules.cli.values import add_exclude, count, not_negative, positive, whole
 
 
 def add(commands, name):
@@ -24,13 +24,7 @@ def add(commands, name):
     command.add_argument(
         "--test-share", type=not_negative, default=0.02, metavar="P", help="of sentences and voices (0.02)"
     )
-    command.add_argument(
-        "--exclude",
-        nargs="+",
-        default=(),
-        metavar="DIR|FILE",
-        help="corpora, as folders or manifests, whose dev and test sentences are left out",
-    )
+    add_exclude(command, "sentences")
     command.add_argument("--seed", type=whole, default=1986, metavar="N", help="of all that is drawn (1986)")
     command.add_argument("--jobs", type=count, metavar="N", help="threads (one a core)")
     command.set_defaults(run=_synthesise)

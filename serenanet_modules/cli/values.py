@@ -65,3 +65,9 @@ def pairs(words):
     if len(words) % 2 or not all(name.startswith("--") for name in names):
         raise UserError(f"{' '.join(words)}: options of a recipe come as --key value")
     return [(name[2:].replace("-", "_"), value) for name, value in zip(names, words[1::2], strict=True)]
+
+
+def add_exclude(command, what):
+    """The option that names corpora whose dev and test ``what`` (in words) must not slip in."""
+    helped = f"corpora, as folders or manifests, whose dev and test {what} are left out"
+    command.add_argument("--exclude", nargs="+", default=(), metavar="DIR|FILE", help=helped)
