@@ -20,6 +20,7 @@ from serenanet_modules.runs.words import write_words
 from serenanet_modules.server.shapes import verbose
 from tests.support.folders import calibrate, copy_without, make_random_result
 from tests.support.presets import preset
+from tests.support.tiny import prepared_manifest
 
 GREEDY = Calibration({"posterior": 2.0, "doubt": 0.3, "least": 0.1, "units": -0.4, "lost": -1.0}, 1.0)
 BEAM = Calibration({"posterior": 0.5, "lost": -0.8, "known": 1.0}, 0.5)
@@ -73,7 +74,7 @@ def test_a_decoder_without_a_map_stays_raw(tiny, clips, tmp_path):
 def test_words_of_the_training(tiny, recognizer, clips, tmp_path):
     """A training keeps its words; those are surer by the map's weight, and a map that needs them is none without."""
     words = (tiny[1] / "save/words.txt").read_text(encoding="utf-8").splitlines()
-    manifest = min((tiny[0] / "prepared").glob("*/manifest.csv"))
+    manifest = prepared_manifest(*tiny)
     assert words == sorted({word for u in read_manifest(manifest, "train") for word in u.text.split()})
     folder = calibrate(copy_without(tiny[1], tmp_path / "run"), greedy=Calibration({"known": 3.0}, -1.0))
     said_first = recognizer.transcribe([clips[0]])[0].words[0].text

@@ -9,7 +9,7 @@ import pytest
 from serenanet_modules import cli
 from serenanet_modules.data.manifest import read_manifest
 from tests.support.folders import copy_without
-from tests.support.tiny import ROOT
+from tests.support.tiny import ROOT, prepared_manifest
 
 RECIPE = ROOT / "recipes/CommonVoice/sw"
 
@@ -63,7 +63,7 @@ def test_a_recipes_corpus(evaluate, tiny, tmp_path, split, more, decoder):
 def test_manifests(evaluate, tiny, tmp_path):
     """A prepared manifest, a release's list, one's own without splits, and one with a bad file, which is left out."""
     corpus, folder = tiny
-    (prepared,) = (corpus / "prepared").glob("*/manifest.csv")
+    prepared = prepared_manifest(corpus, folder)
     expected = of_training(folder, "test", "decoder/greedy")
     assert evaluate(folder, prepared, "--out", tmp_path / "a")[0] == 0
     assert scores(tmp_path / "a") == {"test": expected}

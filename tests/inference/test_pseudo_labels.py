@@ -16,7 +16,7 @@ from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.data.custom import candidates
 from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.inference.pseudo_labels import COLUMNS
-from tests.support.tiny import Run, command, read_tsv
+from tests.support.tiny import Run, command, prepared_manifest, read_tsv
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +159,7 @@ def test_it_is_trained_on(pseudo_label, tiny, radio, tmp_path):
         str(tmp_path / "pseudo.csv"),
     ]
     run = Run(line, tmp_path / "run").done()
-    (manifest,) = (corpus / "prepared").glob(f"{run.result['data']['key'][:12]}/manifest.csv")
+    manifest = prepared_manifest(corpus, run.folder)
     labelled = {u.id: u for u in read_manifest(manifest, "train") if u.labelled_by}
     assert (
         labelled and labelled.keys() <= {row["id"] for row in rows} and {u.weight for u in labelled.values()} == {0.3}

@@ -19,7 +19,7 @@ from serenanet_modules.decoding import ngram
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from tests.support.folders import copy_without
-from tests.support.tiny import decoded
+from tests.support.tiny import decoded, prepared_manifest
 
 
 def texts_of(recognizer, sources, **options):
@@ -40,7 +40,7 @@ def alone(recognizer, clips):
 def test_equals_the_evaluation(tiny, recognizer):
     """Texts are those that the evaluation wrote, greedy and with the language model."""
     corpus, result = tiny
-    (manifest,) = (corpus / "prepared").glob("*/manifest.csv")
+    manifest = prepared_manifest(corpus, result)
     paths = {u.id: manifest.parent / u.path for u in read_manifest(manifest, "test")}
     rows = decoded(result, "test")
     for lm, column in ((None, "decoder/greedy"), ("auto", "decoder/prefix-beam+lm")):
@@ -196,7 +196,7 @@ def test_bad_sources_stand_in_their_place(recognizer, clips, alone, tmp_path):
 def test_phonemes_become_training_words(phonemic, clips, tmp_path):
     """The lexicon written by the evaluation makes words of phones; without it the text is phones."""
     corpus, result = phonemic
-    (manifest,) = (corpus / "prepared").glob("*/manifest.csv")
+    manifest = prepared_manifest(corpus, result)
     words = {word for u in read_manifest(manifest, "train") for word in u.text.split()}
     with_lexicon = Recognizer.from_folder(result)
     texts = texts_of(with_lexicon, clips[:3]) + texts_of(with_lexicon, clips[:3], lm="auto")

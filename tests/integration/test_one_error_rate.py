@@ -12,7 +12,18 @@ from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.training import calibration
 from tests.support.folders import babble, copy_without
-from tests.support.tiny import HYBRID, ROOT, SIZES, Run, command, decoded, make_corpus, read_tsv, write_tsv
+from tests.support.tiny import (
+    HYBRID,
+    ROOT,
+    SIZES,
+    Run,
+    command,
+    decoded,
+    make_corpus,
+    prepared_manifest,
+    read_tsv,
+    write_tsv,
+)
 
 SHORT = ("--number_of_epochs", 1, "--lr", 1e-5, "--scoring", "decoder")
 GIVEN = ("--decoding_ctc_weight", 0.3, "--lm_weight", 0.5, "--word_score", 1.0)  # so that nothing is tuned
@@ -104,7 +115,7 @@ def test_evaluate_gives_the_trainings_own_reliability(trained, long_corpus, tmp_
 def test_transcribe_gives_the_evaluations_texts(trained, long_corpus):
     """And that they are equal says something: read whole, with the silence, the long ones would have other texts."""
     run, ways = trained
-    manifest = min((long_corpus / "prepared").glob("*/manifest.csv"))
+    manifest = prepared_manifest(long_corpus, run.folder)
     paths = {u.id: manifest.parent / u.path for u in read_manifest(manifest, "test")}
     rows = decoded(run.folder, "test")
     for decoder, folder, lm in ways:

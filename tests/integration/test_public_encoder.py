@@ -19,7 +19,7 @@ from tests.support import hooks
 from tests.support.encoders import save_encoder
 from tests.support.folders import babble
 from tests.support.presets import preset
-from tests.support.tiny import Run, checkpoints, command, decoded, same, weights
+from tests.support.tiny import Run, checkpoints, command, decoded, prepared_manifest, same, weights
 
 HEAD = ("--d_model", 32, "--head.n_layers", 1, "--head.n_heads", 2, "--head.d_ffn", 32)
 ENCODER = "model.acoustic.encoder.network."
@@ -72,7 +72,7 @@ def test_it_is_used(run, corpus, encoder, tmp_path):
     try:
         recognizer = Recognizer.from_folder(run.folder)
         rows = decoded(run.folder, "test")
-        (manifest,) = (corpus / "prepared").glob("*/manifest.csv")
+        manifest = prepared_manifest(corpus, run.folder)
         paths = {u.id: manifest.parent / u.path for u in read_manifest(manifest)}
         clips = [paths[row["id"]] for row in rows]
         found = recognizer.transcribe(clips)

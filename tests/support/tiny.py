@@ -191,6 +191,12 @@ def distance(one, other):
     return max(float((one[name] - other[name]).abs().max()) for name in one)
 
 
+def prepared_manifest(corpus, folder):
+    """Path of the manifest that a corpus was prepared as for the run of a result folder."""
+    key = json.loads((folder / "result.json").read_text(encoding="utf-8"))["data"]["key"]
+    return corpus / "prepared" / key[:12] / "manifest.csv"
+
+
 def decoded(folder, split):
     """Rows of decoded_<split>.csv."""
     with open(Path(folder) / f"decoded_{split}.csv", encoding="utf-8", newline="") as file:
