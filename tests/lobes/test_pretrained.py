@@ -15,6 +15,7 @@ from serenanet_modules.lobes.pretrained.families import FAMILIES, known
 from serenanet_modules.lobes.pretrained.fbank import SeamlessFbank
 from serenanet_modules.lobes.pretrained.log_mel import WhisperLogMel
 from serenanet_modules.lobes.pretrained.model import LayerMix
+from serenanet_modules.lobes.pretrained.network import LEVEL
 from serenanet_modules.runs.public_encoder import EncoderFolder, take_weights
 from tests.support.encoders import TINY, save_encoder
 from tests.support.families import sounds
@@ -54,6 +55,8 @@ def by_transformers(folder, samples, **options):
     model = transformers.AutoModel.from_pretrained(folder).eval()
     if isinstance(extract, transformers.SeamlessM4TFeatureExtractor):
         return model(input_features=fbank(extract, samples).unsqueeze(0), **options)
+    if not getattr(extract, "do_normalize", False):
+        samples = LEVEL * (samples - samples.mean()) / samples.std(correction=0)
     given = extract(samples.numpy(), sampling_rate=16000, return_tensors="pt")
     if isinstance(model, transformers.WhisperModel):
         return model.encoder(given["input_features"], **options)
@@ -84,6 +87,17 @@ def test_an_utterance_alone(folders, name, count):
     assert frames == said.get(name.partition("-30s")[0], len(want))
     print(f"largest difference {float((got.x[0] - want[:frames]).abs().max()):.1e}")
     assert_same(got.x[0], want[:frames])
+
+
+@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize(("decibel", "offset"), [(-30, 0.1), (-12, -0.1), (12, 0.0)])
+@torch.no_grad()
+def test_a_recordings_level_and_offset(folders, name, decibel, offset):
+    """They change nothing."""
+    encoder, samples = opened(folders(name)), torch.from_numpy(sounds(1, 9000)[0]).double()
+    want = encoder(*whole(samples.float())).x
+    got = encoder(*whole((10 ** (decibel / 20) * samples + offset).float())).x
+    assert float((got - want).abs().max()) < 2e-2 * max(1.0, float(want.abs().max()))
 
 
 @pytest.mark.parametrize("name", TINY)

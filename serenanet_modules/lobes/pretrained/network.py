@@ -8,6 +8,8 @@ OLDER = {  # names of tensors before torch's parametrisations
     "conv.weight_g": "conv.parametrizations.weight.original0",
     "conv.weight_v": "conv.parametrizations.weight.original1",
 }
+EPSILON = 1e-7  # of the variance of a waveform
+LEVEL = 0.1  # -20 dBFS
 
 
 class Network(nn.Module):
@@ -74,3 +76,17 @@ class Network(nn.Module):
 def attention_mask(lengths, total):
     """Boolean (B, 1, 1, total), true on keys that count."""
     return valid_mask(lengths, total)[:, None, None, :]
+
+
+def normalised(wavs, lengths):
+    """wavs (B, S), zero past the lengths, with mean 0 and variance 1 over each utterance's own samples."""
+    valid, count = valid_mask(lengths, wavs.shape[1]), lengths.unsqueeze(1)
+    mean = wavs.sum(1, keepdim=True) / count
+    centred = (wavs - mean).masked_fill(~valid, 0.0)
+    variance = centred.square().sum(1, keepdim=True) / count
+    return centred / (variance + EPSILON).sqrt()
+
+
+def levelled(wavs, lengths):
+    """The same with a root mean square of `LEVEL`, for what was trained on samples as they are, most of them such."""
+    return LEVEL * normalised(wavs, lengths)

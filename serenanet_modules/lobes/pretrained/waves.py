@@ -8,9 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
-from serenanet_modules.lobes.pretrained.network import Network, attention_mask
-
-EPSILON = 1e-7  # of the variance of a waveform
+from serenanet_modules.lobes.pretrained.network import Network, attention_mask, levelled, normalised
 
 
 class WaveNetwork(Network):
@@ -50,8 +48,7 @@ class WaveNetwork(Network):
 
     def forward(self, wavs, lengths):
         """As of `Network`."""
-        if self.normalises:
-            wavs = normalised(wavs, lengths)
+        wavs = normalised(wavs, lengths) if self.normalises else levelled(wavs, lengths)
         x, lengths = self._frames(wavs, lengths)
         x = self.projection(x)
         x = zero_padding(x[0] if isinstance(x, tuple) else x, lengths)
@@ -94,15 +91,6 @@ class WaveNetwork(Network):
             else:
                 x = layer(x, attention_mask=attention_mask(lengths, x.shape[1]))
             yield x
-
-
-def normalised(wavs, lengths):
-    """wavs (B, S), zero past the lengths, with mean 0 and variance 1 over each utterance's own samples."""
-    valid, count = valid_mask(lengths, wavs.shape[1]), lengths.unsqueeze(1)
-    mean = wavs.sum(1, keepdim=True) / count
-    centred = (wavs - mean).masked_fill(~valid, 0.0)
-    variance = centred.square().sum(1, keepdim=True) / count
-    return centred / (variance + EPSILON).sqrt()
 
 
 def norm_over_frames(x, lengths, norm):

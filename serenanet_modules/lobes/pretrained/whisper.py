@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional
 
 from serenanet_modules.lobes.pretrained.log_mel import WhisperLogMel
-from serenanet_modules.lobes.pretrained.network import Network, attention_mask
+from serenanet_modules.lobes.pretrained.network import Network, attention_mask, levelled
 from serenanet_modules.lobes.pretrained.spectrum import HOP
 
 FRAME = 2 * HOP  # samples
@@ -47,7 +47,7 @@ class WhisperNetwork(Network):
     def forward(self, wavs, lengths):
         """As of `Network`."""
         frames = -(-lengths // FRAME)
-        x = self._front(wavs)
+        x = self._front(levelled(wavs, lengths))
         mask = None if self.padded else attention_mask(frames, x.shape[1])
         outputs = []
         for layer in self.body.layers:
