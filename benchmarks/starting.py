@@ -29,7 +29,8 @@ class Row:
     ----------
     name : str
     entry : dict
-        ``steps``: command lines; ``says``: its first column; ``after``: a row whose result it starts from.
+        ``steps``: command lines; ``says``: its first column; ``after``: rows whose results it starts from; ``unseen``:
+        false where the unseen speaker's language is another one.
     options : Namespace
     """
 
@@ -43,7 +44,7 @@ class Row:
         self.folder.mkdir(parents=True, exist_ok=True)
         for number, step in enumerate(self.entry["steps"], start=1):
             self._once(f"step{number}", shlex.split(self._filled(step)))
-        if self.options.unseen:
+        if self.options.unseen and self.entry.get("unseen", True):
             asked = ["recipes/CommonVoice", "--data-folder", self.options.unseen, "--lm", "auto"]
             out = ["--out", str(self.folder / "unseen")]
             self._once("unseen", [SERENANET, "evaluate", str(self.run), *asked, *out], counted=False)
