@@ -77,7 +77,7 @@ def export(folder, to, int8=False, out=None, check=None, say=print):
 
 
 def export_step(folder, look_ahead=None, out=None, say=print):
-    """Export one step of a streaming Fast Conformer, and compare a stream through the file with the model.
+    """Export one step of a streaming encoder of chunks, and compare a stream through the file with the model.
 
     Parameters
     ----------
@@ -107,8 +107,8 @@ def export_step(folder, look_ahead=None, out=None, say=print):
     with replacing(path) as written:
         with plain_operations():
             told = {name: str(value) for name, value in facts.items()}
-            onnx_file.write(step, step.example(), stream.OUTPUTS, written, told, fixed=True)
-        largest = stream.difference(stream.Steps(written), model)
+            onnx_file.write(step, step.example(), step.outputs, written, told, fixed=True)
+        largest = stream.difference(stream.Steps(written), model, look_ahead)
         if not largest <= TOLERANCE:
             raise UserError(f"{path}: differs from the model by {largest:.1e}; it is not written")
         say(f"{path}: {_size(written)}, largest difference of a stream {largest:.1e} (tolerance {TOLERANCE})")

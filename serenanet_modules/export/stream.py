@@ -11,22 +11,18 @@ from torch import nn
 from torch.nn import functional
 
 from serenanet_modules.errors import UserError
-from serenanet_modules.lobes.blocks.relative import Plan, Scope
-from serenanet_modules.lobes.encoders import FastConformerEncoder
+from serenanet_modules.lobes.blocks.chunkwise import Chunkwise
 from serenanet_modules.lobes.frontends import DepthwiseStriding
 
 BEFORE = 2  # encoder frames whose features a step reads again
-CACHES = ("keys", "values", "windows")
-OUTPUTS = ["log_probs", *(f"next_{name}" for name in CACHES)]
 
 
 class Step(nn.Module):
-    """A Fast Conformer's step for one of its look-aheads.
+    """A step of an encoder of chunks, for one of its look-aheads.
 
     Parameters
     ----------
     model : CTCModel
-        Uses the look-ahead from then on.
     look_ahead : int, optional
         Milliseconds.
 
@@ -39,18 +35,20 @@ class Step(nn.Module):
     def __init__(self, model, look_ahead=None):
         super().__init__()
         frontend, encoder = getattr(model.acoustic, "frontend", None), getattr(model.acoustic, "encoder", None)
-        fast = isinstance(frontend, DepthwiseStriding) and isinstance(encoder, FastConformerEncoder)
-        if not (fast and frontend.causal and encoder.look_aheads and model.car is None):
+        eighth = isinstance(frontend, DepthwiseStriding) and frontend.causal
+        if not (eighth and isinstance(encoder, Chunkwise) and encoder.look_aheads and model.car is None):
             raise UserError(
-                "only a Fast Conformer with look_aheads, a causal front end and no CAR is written step by step"
+                "only an encoder with look_aheads, behind a causal striding.yaml, without CAR, is written step by step"
             )
-        if look_ahead is not None:
-            try:
-                model.acoustic.choose_look_ahead(look_ahead)
-            except ValueError as error:
-                raise UserError(str(error)) from None
-        self.frontend, self.encoder, self.decoder = frontend, encoder, model.decoder
-        self.chunk = encoder.look_ahead + 1
+        try:
+            ahead, *_, self._begun = model.init_state(1, look_ahead)["acoustic"]["encoder"]
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        self.frontend, self.encoder, self.decoder, self.chunk = frontend, encoder, model.decoder, ahead + 1
+        self._places = {}  # a cache's name -> the layers that have one, and where in their states it is
+        for i, layer in enumerate(encoder.layers):
+            for place, name in enumerate(layer.carries):
+                self._places.setdefault(name, []).append((i, place))
 
     @property
     def frames(self):
@@ -58,33 +56,39 @@ class Step(nn.Module):
         stride = self.frontend.output_stride
         return stride * (BEFORE + self.chunk - 1) + 1
 
+    @property
+    def outputs(self):
+        """Names of what `forward` gives."""
+        return ["log_probs", *(f"next_{name}" for name in self._places)]
+
     def example(self):
         """Arguments by name: features of silence, encoder frames before and in the chunk, and empty caches."""
-        layers, attention = len(self.encoder.layers), self.encoder.layers[0].attention
-        window = self.encoder.layers[0].convolution.init_state(1)
-        kept = torch.zeros(layers, 1, attention.n_heads, self.encoder.left_context, attention.head_size)
         features = torch.zeros(1, self.frames, self.frontend.input_size)
         said, count = torch.tensor([0]), torch.tensor([self.chunk])
-        return {
-            **{"features": features, "said": said, "count": count, "keys": kept, "values": kept.clone()},
-            "windows": window.expand(layers, *window.shape).clone(),
-        }
+        left, caches = self.encoder.left_context, self._cached(self._begun)
+        full = {name: c if c.numel() else c.new_zeros(*c.shape[:3], left, *c.shape[4:]) for name, c in caches.items()}
+        return {"features": features, "said": said, "count": count, **full}
 
-    def forward(self, features, said, count, keys, values, windows):
+    def forward(self, features, said, count, **caches):
         """features (1, frames, n_mels), said and count (1,) -> log-probabilities (1, chunk, V), and the next caches.
 
         ``said`` are the encoder frames of earlier steps, ``count`` those of this chunk, all but of an utterance's last.
         """
-        x = self.encoder.scale * self._subsampled(features, said)
         left = self.encoder.left_context
         place = torch.arange(left + self.chunk)  # the cache fills from its end
         heard = (place >= left - said[:, None]) & (place < left + count[:, None])
-        plan = Plan.make(Scope(left, 0, chunk=self.chunk), x, left + self.chunk, heard)
-        following = []
-        for i, layer in enumerate(self.encoder.layers):
-            x, state = layer.step(x, (keys[i], values[i], windows[i]), plan, left)
-            following.append(state)
-        return self.decoder(x).log_softmax(-1), *(torch.stack(caches) for caches in zip(*following, strict=True))
+        carried = [[None] * len(layer.carries) for layer in self.encoder.layers]
+        for name, places in self._places.items():
+            for (layer, at), tensor in zip(places, caches[name], strict=True):
+                carried[layer][at] = tensor
+        x = self._subsampled(features, said)
+        plan = self.encoder.plan(self.encoder.scope(self.chunk - 1), x, left + self.chunk, heard)
+        x, following = self.encoder.through(x, plan, [tuple(state) for state in carried])
+        return self.decoder(x).log_softmax(-1), *self._cached(following).values()
+
+    def _cached(self, states):
+        """By name, tensors of the layers that have one, stacked."""
+        return {name: torch.stack([states[i][at] for i, at in places]) for name, places in self._places.items()}
 
     def _subsampled(self, x, said):
         """As the front end does, where the frames before the first one are zeros for each of its convolutions."""
@@ -113,6 +117,7 @@ class Steps:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
         self._shapes = {value.name: value.shape for value in self._session.get_inputs()}
+        self._caches = [value.name.removeprefix("next_") for value in self._session.get_outputs()[1:]]
 
     def __call__(self, features):
         """features (T, n_mels) -> log-probabilities (ceil(T / 8), V)."""
@@ -120,26 +125,26 @@ class Steps:
         count = -(-len(features) // 8)
         end = 8 * (-(-count // chunk) * chunk)
         padded = np.pad(features, ((8 * BEFORE, end - len(features) + frames), (0, 0)))
-        caches = {name: np.zeros(self._shapes[name], np.float32) for name in CACHES}
+        caches = {name: np.zeros(self._shapes[name], np.float32) for name in self._caches}
         found = []
         for said in range(0, count, chunk):
             piece = padded[None, 8 * said : 8 * said + frames]
             given = {"features": piece, "said": np.array([said]), "count": np.array([min(chunk, count - said)])}
             log_probs, *following = self._session.run(None, given | caches)
-            caches = dict(zip(CACHES, following, strict=True))
+            caches = dict(zip(self._caches, following, strict=True))
             found.append(log_probs[0])
         return np.concatenate(found)[:count]
 
 
 @torch.no_grad()
-def difference(steps, model, seconds=(0.1, 1.0, 7.3)):
-    """Largest difference of a log-probability between `Steps` and the model offline, on noise of some lengths."""
+def difference(steps, model, look_ahead=None, seconds=(0.1, 1.0, 7.3)):
+    """Largest difference of a log-probability between `Steps` and the model in one piece, on noise of some lengths."""
     largest = 0.0
     for duration in seconds:
         wavs = 0.1 * torch.randn(1, round(16000 * duration), generator=torch.Generator().manual_seed(1))
         lengths = torch.tensor([wavs.shape[1]])
         features, _ = model.acoustic.features(wavs, lengths)
-        expected = model(wavs, lengths).decoder[0].numpy()
+        expected = model.finish(wavs, model.init_state(1, look_ahead)).decoder[0].numpy()
         found = steps(features[0].numpy())
         if found.shape != expected.shape:
             return float("inf")

@@ -26,8 +26,8 @@ class Streamer:
     recognizer : Recognizer
         Any number of streamers can share it.
     look_ahead : int, optional
-        Milliseconds that the encoder looks ahead, of models with several look-aheads; all that use the recogniser do so
-        from then on. By default what it does already, at first the first one that it was trained with.
+        Milliseconds that the encoder looks ahead, of models with several look-aheads; by default the first one that it
+        was trained with.
 
     Raises
     ------
@@ -43,12 +43,10 @@ class Streamer:
     """
 
     def __init__(self, recognizer, look_ahead=None):
-        self._recognizer = recognizer
+        self._recognizer, self._look_ahead = recognizer, look_ahead
         self._model = recognizer.modules["model"]
         try:
-            if look_ahead is not None:
-                self._model.acoustic.choose_look_ahead(look_ahead)
-            self._state = self._model.init_state(1)
+            self._state = self._model.init_state(1, look_ahead)
         except CannotStream as error:
             raise UserError(f"{recognizer.folder}: this model cannot stream: {error}") from None
         except ValueError as error:
@@ -66,7 +64,7 @@ class Streamer:
     @property
     def look_ahead(self):
         """Seconds from the beginning of what a frame of output stands for to the last sample that it waits for."""
-        return self._model.look_ahead / SAMPLE_RATE
+        return self._model.acoustic.delay(self._look_ahead) / SAMPLE_RATE
 
     @property
     def latency(self):

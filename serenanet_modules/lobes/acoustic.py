@@ -43,8 +43,8 @@ class AcousticModel(Part):
         Size of the output.
     frame_seconds : float or None
         What a frame stands for; None where frames have no common length.
-    look_ahead : int
-        Samples from the beginning of what an output frame stands for to the last one that it waits for.
+    look_aheads : tuple of int
+        Milliseconds, by one of which a stream may look ahead; empty where there is no choice.
     most_seconds : float or None
         What it hears at once; longer audio is to be cut for it. None where any length will do.
     can_mask : bool
@@ -59,6 +59,7 @@ class AcousticModel(Part):
 
     frame_seconds = most_seconds = None
     can_mask = has_features = False
+    look_aheads = ()
     listener = None
 
     def listen(self, wavs, lengths):
@@ -83,15 +84,31 @@ class AcousticModel(Part):
         """Buffers by name that are fitted once on training utterances, before the training; by default none."""
         return {}
 
-    def choose_look_ahead(self, milliseconds):
-        """Look so far ahead from now on, offline as well as piece by piece.
+    def delay(self, look_ahead=None):
+        """Samples from the beginning of what an output frame of a stream stands for to the last one that it waits for.
+
+        Parameters
+        ----------
+        look_ahead : int, optional
+            As of `init_state`.
+        """
+        raise NotImplementedError
+
+    def init_state(self, batch, look_ahead=None):
+        """What ``step`` carries before the first sample.
+
+        Parameters
+        ----------
+        batch : int
+        look_ahead : int, optional
+            Of `look_aheads`; the model's first by default.
 
         Raises
         ------
-        ValueError
-            For a look-ahead that the model does not have.
+        CannotStream
+            For a part that reads whole utterances.
         """
-        raise ValueError(f"{type(self).__name__} has one look-ahead, and no choice")
+        return super().init_state(batch)
 
     def fit_statistics(self, batches):
         """Fit the `statistics` to an iterable of (wavs (B, S), lengths (B,))."""

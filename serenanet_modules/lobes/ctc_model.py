@@ -81,21 +81,27 @@ class CTCModel(nn.Module):
 
     # --- piece by piece: see blocks/streaming.py --------------------------------------------------------------------
 
-    @property
-    def look_ahead(self):
-        """Samples from the beginning of what an output frame stands for to the last one that it waits for."""
-        return self.acoustic.look_ahead
-
-    def init_state(self, batch):
+    def init_state(self, batch, look_ahead=None):
         """What `step` carries before the first sample, by part.
+
+        Parameters
+        ----------
+        batch : int
+        look_ahead : int, optional
+            Milliseconds, of the acoustic model's ``look_aheads``; by default its first.
 
         Raises
         ------
         CannotStream
             For a part that reads whole utterances.
+        ValueError
+            For a look-ahead that the model does not have.
         """
-        parts = {"acoustic": self.acoustic} | ({} if self.car is None else {"car": self.car})
-        return {name: part.init_state(batch) for name, part in parts.items()}
+        if look_ahead is not None and look_ahead not in (had := self.acoustic.look_aheads):
+            told = f"only {', '.join(map(str, had))}" if had else "no choice"
+            raise ValueError(f"a look-ahead of {look_ahead} ms is not one of the model's: it has {told}")
+        begun = {"acoustic": self.acoustic.init_state(batch, look_ahead)}
+        return begun if self.car is None else begun | {"car": self.car.init_state(batch)}
 
     def step(self, wavs, state):
         """Continue by wavs (B, S), any S: the `CTCOutput` of the frames that can be said now, and the next state."""

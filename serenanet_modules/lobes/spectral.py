@@ -1,6 +1,7 @@
 """The acoustic model of this project's systems: log-mel features, a front end, an encoder."""
 
 from serenanet_modules.lobes.acoustic import AcousticModel, AcousticOutput, Conditions, regular_edges
+from serenanet_modules.lobes.blocks.chunkwise import ALL
 from serenanet_modules.lobes.blocks.parts import Extras, Picture
 
 
@@ -72,31 +73,27 @@ class SpectralModel(AcousticModel):
     # --- piece by piece: see blocks/streaming.py --------------------------------------------------------------------
 
     @property
-    def look_ahead(self):
-        """Samples that an output frame waits for, from the beginning of what it stands for."""
-        frames = self.frontend.look_ahead + self.frontend.output_stride * self.encoder.look_ahead
+    def look_aheads(self):
+        """Milliseconds, those of the encoder."""
+        return tuple(self._look_aheads)
+
+    @property
+    def _look_aheads(self):
+        """Milliseconds to encoder frames."""
+        return {round(1000 * self.frame_seconds * n): n for n in self.encoder.look_aheads if n != ALL}
+
+    def delay(self, look_ahead=None):
+        """See `AcousticModel`."""
+        ahead = self.encoder.look_ahead if look_ahead is None else self._look_aheads[look_ahead]
+        frames = self.frontend.look_ahead + self.frontend.output_stride * ahead
         return frames * self.features.hop + self.features.look_ahead
 
-    def choose_look_ahead(self, milliseconds):
-        """Use one of the encoder's look-aheads from now on, offline as well as piece by piece."""
-        frames = {round(1000 * self.frame_seconds * ahead): ahead for ahead in self.encoder.look_aheads}
-        if milliseconds not in frames:
-            had = f"only {', '.join(map(str, frames))}" if frames else "no choice"
-            raise ValueError(
-                f"a look-ahead of {milliseconds} ms is not one of {type(self.encoder).__name__}'s: it has {had}"
-            )
-        self.encoder.choose(frames[milliseconds])
-
-    def init_state(self, batch):
-        """What `step` carries before the first sample, by part.
-
-        Raises
-        ------
-        CannotStream
-            For a part that reads whole utterances.
-        """
-        parts = {"features": self.features, "frontend": self.frontend, "encoder": self.encoder}
-        return {name: part.init_state(batch) for name, part in parts.items()}
+    def init_state(self, batch, look_ahead=None):
+        """What `step` carries before the first sample, by part; see `AcousticModel`."""
+        parts = {"features": self.features, "frontend": self.frontend}
+        chosen = () if look_ahead is None else (self._look_aheads[look_ahead],)
+        begun = {name: part.init_state(batch) for name, part in parts.items()}
+        return begun | {"encoder": self.encoder.init_state(batch, *chosen)}
 
     def step(self, wavs, state):
         """Continue by wavs (B, S), any S: hidden (B, T, d_model) of the frames that can be said now, the next state."""

@@ -142,16 +142,21 @@ def test_models_that_cannot_stream_say_so(tmp_path, hparams):
         Streamer(recognizer)
 
 
-def test_a_look_ahead_is_chosen(tmp_path, sound):
-    """Text of each is that of the whole at the same one; another is refused, as it is by models without a choice."""
+def test_streams_of_several_look_aheads_share_a_recogniser(tmp_path, sound):
+    """Fed in turns, each hears what it hears alone; a look-ahead that the model lacks is refused."""
     recognizer = opened(tmp_path / "run", *STREAMING["Fast Conformer, CAR"])
-    waits = []
-    for look_ahead in (0, 240):
-        streamer = Streamer(recognizer, look_ahead)
-        streamer.feed(sound)
-        assert_same(streamer.finish(), recognizer.transcribe([sound])[0])
-        waits.append(round(1000 * streamer.look_ahead, 1))
-    assert waits == [12.5, 252.5]
+    both = {look_ahead: Streamer(recognizer, look_ahead) for look_ahead in (0, 240)}
+    for at in range(0, len(sound), 3000):
+        for streamer in both.values():
+            streamer.feed(sound[at : at + 3000])
+    assert [round(1000 * streamer.look_ahead, 1) for streamer in both.values()] == [12.5, 252.5]
+    heard = {look_ahead: streamer.finish() for look_ahead, streamer in both.items()}
+    for look_ahead, transcript in heard.items():
+        alone = Streamer(recognizer, look_ahead)
+        alone.feed(sound)
+        assert_same(alone.finish(), transcript)
+    assert_same(heard[240], recognizer.transcribe([sound])[0])
+    assert heard[0].segments[0].confidence != heard[240].segments[0].confidence
     with pytest.raises(UserError, match="run: a look-ahead of 80 ms is not one of .*: it has only 240, 0"):
         Streamer(recognizer, 80)
     with pytest.raises(UserError, match="it has no choice"):

@@ -10,7 +10,8 @@ import torch
 
 from serenanet_modules.config.foreign import Document
 from serenanet_modules.config.hparams import Hparams
-from serenanet_modules.lobes.blocks.relative import Plan, RelativeAttention, Scope
+from serenanet_modules.lobes.blocks.relative import Plan, RelativeAttention
+from serenanet_modules.lobes.blocks.scope import Scope
 from serenanet_modules.lobes.encoders.fast_conformer import FastConformerEncoder
 from serenanet_modules.lobes.frontends.striding import PIECE, DepthwiseStriding
 from serenanet_modules.runs.parakeet_names import our_names
@@ -73,11 +74,10 @@ def test_equals_the_streaming_peer(look_ahead):
     """At 1 + 8k frames, where its lengths are ours too."""
     model = peer("NemotronAsrStreamingEncoder")
     frontend, encoder = ours(model, causal=True, look_aheads=[13, 6, 1, 0])
-    encoder.choose(look_ahead)
     lengths = [1 + 8 * 99, 1 + 8 * 30, 1]
     x = torch.randn(len(lengths), max(lengths), MELS).masked_fill(~mask(lengths)[..., None], 0.0)
     want = model(x, attention_mask=mask(lengths).long(), num_lookahead_tokens=look_ahead).last_hidden_state
-    got = encoder(*frontend(x, torch.tensor(lengths))[:2])
+    got = encoder(*frontend(x, torch.tensor(lengths))[:2], look_ahead=look_ahead)
     for row, n in enumerate(got.lengths):
         torch.testing.assert_close(got.x[row, :n], want[row, :n], **TOLERANCE)
 
@@ -195,6 +195,7 @@ def test_memory_of_a_window_is_linear():
         ({"global_tokens": 1}, "need a window"),
         ({"window": -1}, "0 at least"),
         ({"look_aheads": [0, 3]}, "70 is no multiple of 4 frames, the chunk of look-ahead 3"),
+        ({"look_aheads": ["some"]}, "numbers of frames, 0 at least, or all, not 'some'"),
         ({"norm": "group"}, "must be one of layer, batch"),
         ({"d_model": 30}, "must be even and a multiple of n_heads"),
     ],
@@ -212,15 +213,15 @@ def test_options_that_cannot_be(options, words):
 def test_streaming_equals_offline_for_each_look_ahead(look_ahead):
     """In pieces of any size; what is carried has a bound."""
     encoder = FastConformerEncoder(D, HEADS, 2, 4 * D, 5, look_aheads=[3, 1, 0], left_context=8).eval()
-    encoder.choose(look_ahead)
     x = torch.randn(2, 299, D)
-    whole = encoder(x, torch.full((2,), 299)).x
+    whole = encoder(x, torch.full((2,), 299), look_ahead=look_ahead).x
     for size in (1, 4, 7, 50, 299):
-        state, found = encoder.init_state(2), []
+        state, found = encoder.init_state(2, look_ahead), []
         for piece in x.split(size, dim=1):
             y, state = encoder.step(piece, state)
             found.append(y)
-        assert max(keys.shape[2] for keys, *_ in state[1]) == 8 and state[0].shape[1] <= look_ahead
+        *_, waiting, carried = state
+        assert max(keys.shape[2] for keys, *_ in carried) == 8 and waiting.shape[1] <= look_ahead
         found.append(encoder.finish(x[:, :0], state))
         torch.testing.assert_close(torch.cat(found, dim=1), whole, rtol=1e-4, atol=2e-5)
 
@@ -229,15 +230,11 @@ def test_streaming_equals_offline_for_each_look_ahead(look_ahead):
 def test_training_draws_a_look_ahead():
     encoder = FastConformerEncoder(D, HEADS, 1, 4 * D, 5, dropout=0.0, look_aheads=[3, 1, 0], left_context=8)
     x, lengths = torch.randn(1, 40, D), torch.tensor([40])
-    each = []
-    for look_ahead in encoder.look_aheads:
-        encoder.eval().choose(look_ahead)
-        each.append(encoder(x, lengths).x)
-    encoder.train()
+    each = [encoder(x, lengths, look_ahead=look_ahead).x for look_ahead in encoder.look_aheads]
     drawn = [encoder(x, lengths).x for _ in range(40)]
     assert {next(i for i, y in enumerate(each) if torch.equal(y, one)) for one in drawn} == {0, 1, 2}
     with pytest.raises(ValueError, match="look_ahead is 2 frames, but the encoder has 3, 1, 0"):
-        encoder.choose(2)
+        encoder.init_state(1, 2)
 
 
 # --- subsampling ------------------------------------------------------------------------------------------------------

@@ -190,7 +190,7 @@ def test_look_ahead_is_what_an_output_waits_for(frontend, encoder):
         output, state = model.step(frame, state)
         waits += [t - stride * j for j in range(said, said + output.decoder.shape[1])]
         said += output.decoder.shape[1]
-    assert max(waits) == model.look_ahead
+    assert max(waits) == acoustic.delay()
 
 
 def test_features_look_ahead():

@@ -21,7 +21,6 @@ class WaveModel(AcousticModel):
     """
 
     frame_seconds, hop = 0.02, 320
-    look_ahead = hop  # samples: a frame waits for its own last one
 
     def __init__(self, d_model, kernel_size=5):
         super().__init__()
@@ -57,7 +56,11 @@ class WaveModel(AcousticModel):
 
     # --- piece by piece -------------------------------------------------------------------------------------------
 
-    def init_state(self, batch):
+    def delay(self, look_ahead=None):
+        """Samples: a frame waits for its own last one."""
+        return self.hop
+
+    def init_state(self, batch, look_ahead=None):
         """Samples (B, < hop) of an unfinished frame, and frames (B, before, d_model) that the next one hears."""
         weight = self.norm.weight
         return weight.new_zeros(batch, 0), weight.new_zeros(batch, self._before, self.d_model)

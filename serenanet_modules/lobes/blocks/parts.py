@@ -81,8 +81,8 @@ class Encoder(Part):
         frame begins with and, at an utterance's length, where its last one ends.
     depth : int
         Layers whose output `hidden` can show; 0 where it shows none.
-    look_aheads : tuple of int
-        Those, in frames, that ``choose`` takes; empty where there is no choice.
+    look_aheads : tuple
+        Frames that a pass or a stream may look ahead, see `blocks.chunkwise`; empty where there is no choice.
     """
 
     shortens = False

@@ -1,10 +1,8 @@
 """Attention with the relative positions of Transformer-XL (Dai et al. 2019, arXiv 1901.02860), near or far.
 
-Queries are taken in blocks, each with the keys that it may see: a block has half as many distances to multiply with as
-all queries at once, and a limited scope costs time and memory linear in the length.
+Queries are taken in blocks: a block has half as many distances to multiply with as all queries at once.
 """
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -12,64 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.layers import Linear
-from serenanet_modules.ops.observers import unobserved
+from serenanet_modules.lobes.blocks.scope import Block, blocks_of, joined
 
-BLOCK = 128  # queries at a time, about: few enough for a processor's cache
 LONGEST_PERIOD = 10000.0  # of the sinusoids, over 2 π
-
-
-@dataclass(frozen=True)
-class Scope:
-    """What a frame attends to: frames up to ``left`` before its chunk and up to ``right`` behind it.
-
-    Attributes
-    ----------
-    left, right : int, optional
-        None for both is the whole utterance.
-    chunk : int
-        Frames in a chunk, which see each other; ``left`` is a multiple of it.
-    leading : int
-        How many of the first frames attend to all and are seen by all; with chunks of one frame only.
-    """
-
-    left: int | None = None
-    right: int | None = None
-    chunk: int = 1
-    leading: int = 0
-
-    def blocks(self, first, total):
-        """Queries at positions ``first`` to ``total`` in blocks: start, end, and stretches of keys that hold all seen.
-
-        ``first`` is the first frame of a chunk.
-        """
-        if self.left is None:
-            return [(start, min(start + BLOCK, total), [(0, total)]) for start in range(first, total, BLOCK)]
-        found = []
-        if first < self.leading:
-            leading = min(self.leading, total)
-            found, first = [(first, leading, [(0, total)])], leading
-        size = max(1, BLOCK // self.chunk) * self.chunk
-        for start in range(first, total, size):
-            end = min(start + size, total)
-            low, high = max(0, start - self.left), min(total, -(-end // self.chunk) * self.chunk + self.right)
-            near = [(0, high)] if low <= self.leading else [(0, self.leading), (low, high)]
-            found.append((start, end, [stretch for stretch in near if stretch[1] > stretch[0]]))
-        return found
-
-    def seen(self, queries, keys):
-        """Boolean (Q, K), whether each query sees each key, from their positions (Q, 1) and (K,)."""
-        begin = queries - queries % self.chunk
-        near = (keys >= begin - self.left) & (keys < begin + self.chunk + self.right)
-        return near | (keys < self.leading) | (queries < self.leading)
-
-
-class Block(NamedTuple):
-    """Some queries and what they see."""
-
-    start: int
-    end: int
-    stretches: list  # (start, end) of keys
-    hidden: Tensor | None  # (1 or B, 1, Q, K), keys of the stretches that they do not see
 
 
 class Plan(NamedTuple):
@@ -82,24 +25,12 @@ class Plan(NamedTuple):
 
     @classmethod
     def make(cls, scope, x, total, valid=None):
-        """For queries x (B, T, d_model), the last of ``total`` positions, and valid keys (B, total), None for all."""
-        first, device = total - x.shape[1], x.device
-        if unobserved(x):
-            cut = scope.blocks(first, total)
-        else:
-            cut = [(first, total, [(0, total)])]  # a loop over blocks would fix the length
-        position = torch.arange(total, device=device)
-        blocks = []
-        for start, end, stretches in cut:
-            keys = _joined([position[a:b] for a, b in stretches])
-            hidden = None if scope.left is None else ~scope.seen(position[start:end, None], keys)[None, None]
-            if valid is not None:
-                padding = ~_joined([valid[:, a:b] for a, b in stretches])[:, None, None]  # (B, 1, 1, K)
-                hidden = padding if hidden is None else hidden | padding
-            blocks.append(Block(start, end, stretches, hidden))
-        furthest = max(end - 1 - stretches[0][0] for _, end, stretches in cut)
-        nearest = min(start - stretches[-1][1] for start, _, stretches in cut)
-        return cls(first, blocks, furthest, sinusoids(furthest, nearest, x.shape[2], device).to(x.dtype))
+        """Arguments as of `blocks_of`."""
+        blocks = blocks_of(scope, x, total, valid)
+        furthest = max(block.end - 1 - block.stretches[0][0] for block in blocks)
+        nearest = min(block.start - block.stretches[-1][1] for block in blocks)
+        table = sinusoids(furthest, nearest, x.shape[2], x.device).to(x.dtype)
+        return cls(total - x.shape[1], blocks, furthest, table)
 
 
 def sinusoids(furthest, nearest, size, device):
@@ -165,13 +96,13 @@ class RelativeAttention(nn.Module):
         for start, end, stretches, hidden in plan.blocks:
             rows = slice(start - plan.first, end - plan.first)
             bias = [_by_distance(by_position[:, :, rows], r, plan.furthest, start, stretch) for stretch in stretches]
-            bias = _joined(bias) if q.device.type == "cpu" else _joined(bias).contiguous()  # GPUs want rows aligned
+            bias = joined(bias) if q.device.type == "cpu" else joined(bias).contiguous()  # GPUs want rows aligned
             if hidden is not None:
                 bias = bias.masked_fill(hidden, torch.finfo(bias.dtype).min / 2)  # finite: some rows see nothing
-            keys, values = (_joined([x[:, :, a:b] for a, b in stretches], 2) for x in (k, v))
+            keys, values = (joined([x[:, :, a:b] for a, b in stretches], 2) for x in (k, v))
             # no dropout on attention weights: it would cost the fused kernel
             found.append(functional.scaled_dot_product_attention(by_content[:, :, rows], keys, values, attn_mask=bias))
-        return self.out(_joined(found, 2).transpose(1, 2).flatten(2))
+        return self.out(joined(found, 2).transpose(1, 2).flatten(2))
 
 
 def _by_distance(q, r, furthest, start, stretch):
@@ -184,7 +115,3 @@ def _by_distance(q, r, furthest, start, stretch):
     products = q @ r[:, :, skipped : skipped + count + keys]  # (B, H, Q, Q + K)
     shifted = products.flatten(2)[..., : count * (count + keys - 1)].unflatten(2, (count, count + keys - 1))
     return shifted[..., count - 1 :]
-
-
-def _joined(parts, dim=-1):
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim)

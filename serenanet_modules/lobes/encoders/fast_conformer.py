@@ -2,23 +2,22 @@
 
 import math
 
-import torch
 from torch import nn
 
+from serenanet_modules.lobes.blocks.chunkwise import Chunkwise, check_look_aheads
 from serenanet_modules.lobes.blocks.conformer import ConvolutionModule, feed_forward
 from serenanet_modules.lobes.blocks.layers import Dropout
 from serenanet_modules.lobes.blocks.lengths import padded, valid_mask, zero_padding
 from serenanet_modules.lobes.blocks.parts import Encoder, Frames
-from serenanet_modules.lobes.blocks.relative import Plan, RelativeAttention, Scope
-from serenanet_modules.lobes.blocks.streaming import CannotStream, Streaming
+from serenanet_modules.lobes.blocks.relative import Plan, RelativeAttention
+from serenanet_modules.lobes.blocks.scope import Scope
 
 
-class FastConformerEncoder(Streaming, Encoder):
+class FastConformerEncoder(Chunkwise, Encoder):
     """Layers of half a feed-forward, attention by relative positions, convolution, half a feed-forward.
 
     Frames attend to the whole utterance, to those at most ``window`` frames away, or, with ``look_aheads``, to their
-    chunk and what came before it; then convolutions see no later frames and `step` continues an utterance. A chunk is
-    a frame and as many more as it looks ahead. One model serves all its look-aheads: training draws one for each batch.
+    chunk and what came before it; then convolutions see no later frames and `step` continues an utterance.
 
     Parameters
     ----------
@@ -32,10 +31,8 @@ class FastConformerEncoder(Streaming, Encoder):
         Frames on either side that a frame attends to. Time and memory are then linear in the length.
     global_tokens : int
         With a window: how many of the first frames attend to all, and all to them.
-    look_aheads : list of int, optional
-        Frames; the first is what use begins with, see `choose`.
-    left_context : int
-        With look-aheads: frames before its chunk that a frame attends to, whole chunks of all sizes.
+    look_aheads, left_context
+        As of `Chunkwise`.
 
     Raises
     ------
@@ -65,10 +62,10 @@ class FastConformerEncoder(Streaming, Encoder):
         left_context=70,
     ):
         super().__init__()
-        _check(window, global_tokens, look_aheads, left_context)
-        self.window, self.global_tokens, self.left_context = window, global_tokens, left_context
-        self.look_aheads = tuple(look_aheads or ())
-        self.look_ahead = self.look_aheads[0] if self.look_aheads else 0
+        _check(window, global_tokens, look_aheads)
+        check_look_aheads(look_aheads, left_context)
+        self.d_model, self.window, self.global_tokens = d_model, window, global_tokens
+        self.look_aheads, self.left_context = tuple(look_aheads or ()), left_context
         self.scale, self.dropout = math.sqrt(d_model), Dropout(dropout)
         self.layers = nn.ModuleList(
             FastConformerLayer(d_model, n_heads, d_ffn, kernel_size, dropout, bool(self.look_aheads), norm)
@@ -84,76 +81,32 @@ class FastConformerEncoder(Streaming, Encoder):
         """Its layers."""
         return [[layer] for layer in self.layers]
 
-    def forward(self, x, lengths, least=None):
+    def forward(self, x, lengths, least=None, look_ahead=None):
         """x (B, T, d_model), lengths (B,) -> `Frames` of the same shape."""
-        return Frames(zero_padding(self.hidden(x, lengths), lengths), lengths)
+        return Frames(zero_padding(self.hidden(x, lengths, look_ahead), lengths), lengths)
 
-    def hidden(self, x, lengths):
+    def hidden(self, x, lengths, look_ahead=None):
         """Output of the last layer (B, T, d_model), whose norm is its own; undefined in the padding."""
         inside, total = padded(x, lengths), x.shape[1]
         x = self.dropout(self.scale * zero_padding(x, inside))
-        plan = Plan.make(self._scope(), x, total, None if inside is None else valid_mask(inside, total))
+        plan = self.plan(self.scope(look_ahead), x, total, None if inside is None else valid_mask(inside, total))
         for layer in self.layers:
             x = layer(x, inside, plan)
         return x
 
-    def _scope(self):
-        if not self.look_aheads:
-            return Scope(self.window, self.window, leading=self.global_tokens)
-        ahead = self.look_ahead
-        if self.training:
-            ahead = self.look_aheads[int(torch.randint(len(self.look_aheads), ()))]
-        return Scope(self.left_context, 0, chunk=ahead + 1)
+    def scope(self, look_ahead=None):
+        """The `Scope` of a pass."""
+        if self.look_aheads:
+            return super().scope(look_ahead)
+        return Scope(self.window, self.window, leading=self.global_tokens)
 
-    # --- piece by piece ---------------------------------------------------------------------------------------------
+    def plan(self, scope, x, total, valid=None):
+        """The layers' `Plan`."""
+        return Plan.make(scope, x, total, valid)
 
-    def choose(self, look_ahead):
-        """Use one of the look-aheads, in frames, from now on.
-
-        Raises
-        ------
-        ValueError
-            For one that the model does not have.
-        """
-        if look_ahead not in self.look_aheads:
-            had = ", ".join(map(str, self.look_aheads)) or "none"
-            raise ValueError(f"look_ahead is {look_ahead} frames, but the encoder has {had}")
-        self.look_ahead = look_ahead
-
-    def init_state(self, batch):
-        """What `step` carries before the first frame: frames of an unfinished chunk, and one entry a layer.
-
-        Raises
-        ------
-        CannotStream
-            Without look-aheads.
-        """
-        if not self.look_aheads:
-            raise CannotStream("FastConformerEncoder reads whole utterances only; make it with look_aheads: [0]")
-        nothing = self.layers[0].norm.weight.new_zeros(batch, 0, len(self.layers[0].norm.weight))
-        return nothing, tuple(layer.init_state(batch) for layer in self.layers)
-
-    def step(self, x, state):
-        """Continue by x (B, T, d_model), any T: y of the chunks that are whole now, and the next state."""
-        waiting, carried = state
-        x = torch.cat([waiting, x], dim=1)
-        chunk = self.look_ahead + 1
-        whole = x.shape[1] // chunk * chunk
-        y, carried = self._go_on(x[:, :whole], carried)
-        return y, (x[:, whole:], carried)
-
-    def finish(self, x, state):
-        """All that is left after the last frames x (B, T, d_model), T ≥ 0: the last chunk may be short."""
-        waiting, carried = state
-        return self._go_on(torch.cat([waiting, x], dim=1), carried)[0]
-
-    def _go_on(self, x, carried):
-        if not x.shape[1]:
-            return x, carried
-        x = self.dropout(self.scale * x)
-        scope = Scope(self.left_context, 0, chunk=self.look_ahead + 1)
-        plan = Plan.make(scope, x, carried[0][0].shape[2] + x.shape[1])
-        following = []
+    def through(self, x, plan, carried):
+        """See `Chunkwise`."""
+        x, following = self.dropout(self.scale * x), []
         for layer, before in zip(self.layers, carried, strict=True):
             x, after = layer.step(x, before, plan, self.left_context)
             following.append(after)
@@ -172,6 +125,8 @@ class FastConformerLayer(nn.Module):
     norm : str
         Of `ConvolutionModule`.
     """
+
+    carries = ("keys", "values", "windows")  # what its state consists of
 
     def __init__(self, d_model, n_heads, d_ffn, kernel_size, dropout, causal, norm):
         super().__init__()
@@ -206,14 +161,10 @@ class FastConformerLayer(nn.Module):
         return self.norm(x + 0.5 * self.ffn_after(x))
 
 
-def _check(window, global_tokens, look_aheads, left_context):
+def _check(window, global_tokens, look_aheads):
     if window is not None and look_aheads:
         raise ValueError("window and look_aheads are two ways to limit what frames see; give one of them")
     if window is None and global_tokens:
         raise ValueError("global_tokens need a window; without one all frames see all")
-    if min([window or 0, global_tokens, left_context, *(look_aheads or [])]) < 0:
-        raise ValueError("window, global_tokens, look_aheads and left_context are numbers of frames, 0 at least")
-    if wrong := [ahead for ahead in look_aheads or [] if left_context % (ahead + 1)]:
-        raise ValueError(
-            f"left_context {left_context} is no multiple of {wrong[0] + 1} frames, the chunk of look-ahead {wrong[0]}"
-        )
+    if min(window or 0, global_tokens) < 0:
+        raise ValueError("window and global_tokens are numbers of frames, 0 at least")
