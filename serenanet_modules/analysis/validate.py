@@ -6,6 +6,7 @@ from pathlib import Path
 
 from serenanet_modules.analysis.corpus import characters, outliers, plot, speech_rate
 from serenanet_modules.data.corpora import entries
+from serenanet_modules.data.custom import annotated
 from serenanet_modules.data.manifest import role
 from serenanet_modules.data.preparation import Settings, inspect
 from serenanet_modules.data.recipe import Recipe
@@ -82,6 +83,8 @@ def guess(data, locale, unlabelled=False):
     own, first = Recipe(RECIPES / "Custom"), None
     others = [Recipe(file.parent) for file in sorted(RECIPES.glob("*/dataset.yaml")) if file != own.file]
     for recipe in (*others, own) if folder else ():  # own last: the lists of others look like manifests
+        if recipe is own and not first and annotated(Path(folder)):
+            return own  # whichever tier is meant
         if not recipe.asks:
             try:
                 recipe.candidates(recipe.values(folder, locale))

@@ -16,7 +16,7 @@ from serenanet_modules.config.keys import truth
 from serenanet_modules.errors import UserError
 
 COMMANDS = (
-    *("train", "config", "validate", "transcribe", "stream", "align", "evaluate", "export"),
+    *("train", "config", "validate", "tiers", "transcribe", "stream", "align", "evaluate", "export"),
     *("serve", "ablate", "report", "compare", "lm", "synthesise", "pseudo-label", "demo"),
 )
 INTERRUPTED = 130  # what shells report for Ctrl-C

@@ -8,6 +8,7 @@ from serenanet_modules.data.manifest import role
 from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.errors import UserError
 
+OF_ANNOTATIONS = ("tier", "audio_folder")  # options that need no recipe
 EVERYTHING = {"test": 1}  # of a manifest that knows no splits
 
 
@@ -17,7 +18,7 @@ def candidates(data, locale, data_folder=None, split=None, options=(), needs_tex
     Parameters
     ----------
     data : str or Path
-        A manifest, or a folder of them (see `data.custom`), or a recipe's folder.
+        A manifest or annotations, or a folder of them (see `data.custom`), or a recipe's folder.
     locale : str
         Of what does not say its own.
     data_folder : str or list of str, optional
@@ -58,10 +59,10 @@ def corpus(data, locale, data_folder=None, options=(), needs_text=True):
             raise UserError(f"{path}: is a recipe; say with --data_folder where its corpus is")
         recipe = Recipe(path)
         return recipe.candidates(recipe.values(data_folder, locale, options), needs_text)
-    if options:
-        raise UserError(f"--{options[0][0]}: only a recipe has options, and {path} is none")
+    if unknown := [name for name, _ in options if name not in OF_ANNOTATIONS]:
+        raise UserError(f"--{unknown[0]}: only a recipe has options, and {path} is none")
     root = data_folder[0] if isinstance(data_folder, list) else data_folder
-    found = custom.candidates(path, locale, data_root=root, shares=EVERYTHING, needs_text=needs_text)
+    found = custom.candidates(path, locale, data_root=root, shares=EVERYTHING, needs_text=needs_text, **dict(options))
     return found if root else [_in_clips(c) for c in found]
 
 

@@ -9,16 +9,13 @@ from pathlib import Path
 
 from serenanet_modules.data import custom
 from serenanet_modules.data.audio import AudioError, seconds
+from serenanet_modules.data.endings import AUDIO
 from serenanet_modules.data.manifest import Candidate, role
 from serenanet_modules.data.splitting import by_group
 from serenanet_modules.errors import LayoutError, UserError
 
 logger = logging.getLogger(__name__)
 
-AUDIO = (
-    *("wav", "flac", "mp3", "mpga", "ogg", "opus", "oga", "m4a", "mp4", "mov", "3gp", "webm", "mkv", "mka"),
-    *("aac", "amr", "wma", "aif", "aiff", "caf"),
-)
 PIECE = 20.0  # seconds, of a long recording without a transcript
 UNLABELLED_DEV = 0.02  # of the files, where no corpus has a dev set
 

@@ -1,7 +1,8 @@
 """Corpora of one's own: manifest files become candidates.
 
 A folder holds a manifest for each split, named after it (train.csv, dev.json, test-clean.tsv, valid_manifest.json), or
-a single manifest with a column ``split``, or one without, which is split by speaker.
+a single manifest with a column ``split``, or one without, which is split by speaker. Annotated recordings of
+`data.annotations`, one or a folder of them at any depth, are as one manifest without a column ``split``.
 """
 
 import logging
@@ -9,6 +10,8 @@ import math
 import re
 from pathlib import Path
 
+from serenanet_modules.data.annotations import formats
+from serenanet_modules.data.annotations.rows import read_rows as read_annotations
 from serenanet_modules.data.manifest import SPLITS, Candidate, check_split
 from serenanet_modules.data.splitting import by_group
 from serenanet_modules.data.tables import SUFFIXES, read_rows
@@ -26,13 +29,22 @@ KINDS = {**dict.fromkeys(("start", "end", "duration"), " of seconds"), "weight":
 ROOT = re.compile(r"\$\{data_root\}|\$data_root|\{data_root\}")
 
 
-def candidates(data_folder, locale, data_root=None, shares=None, split_seed=0, needs_text=True):
-    """Return the utterances of manifest files.
+def candidates(
+    data_folder,
+    locale,
+    data_root=None,
+    shares=None,
+    split_seed=0,
+    needs_text=True,
+    tier=None,
+    audio_folder=None,
+):
+    """Return the utterances of manifest files, or of annotated recordings.
 
     Parameters
     ----------
     data_folder : str or Path
-        A manifest, or a folder of them.
+        A manifest or a folder of them, annotations or a folder of them.
     locale : str
         Of the rows that do not say theirs.
     data_root : str, optional
@@ -43,6 +55,10 @@ def candidates(data_folder, locale, data_root=None, shares=None, split_seed=0, n
     split_seed : int
     needs_text : bool
         Whether a manifest without a column for the text is an error.
+    tier : str, optional
+        Of annotated recordings, as of `annotations.tiers.chosen`.
+    audio_folder : str or Path, optional
+        Where recordings that are not with their annotations may lie, at any depth.
 
     Returns
     -------
@@ -54,18 +70,34 @@ def candidates(data_folder, locale, data_root=None, shares=None, split_seed=0, n
         Naming file and line.
     """
     folder = Path(data_folder).absolute()
+    if files := annotated(folder):
+        rows = read_annotations(files, folder if folder.is_dir() else folder.parent, tier, audio_folder)
+        return _candidates(rows, folder, locale, folder, shares, split_seed, needs_text)
     files = [folder] if folder.is_file() else _manifests(folder)
     return [
         candidate
         for file in files
-        for candidate in _file(file, locale, Path(data_root or file.parent).absolute(), shares, split_seed, needs_text)
+        for candidate in _candidates(
+            *(read_rows(file), file, locale, Path(data_root or file.parent).absolute(), shares, split_seed, needs_text)
+        )
     ]
+
+
+def annotated(path):
+    """The files of annotations that a file or folder is or holds; none where it has a manifest."""
+    if formats.reader(path):
+        return [path]
+    return formats.within(path) if path.is_dir() and not _tables(path) else []
+
+
+def _tables(folder):
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
 
 
 def _manifests(folder):
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such file or folder.")
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    files = _tables(folder)
     named = [file for file in files if split_of_name(file.stem)]
     if named or len(files) == 1:
         return named or files
@@ -88,8 +120,8 @@ def split_of_name(name):
     return split if split in ("", "train") or rest in NO_NAMES else f"{split}-{rest}"
 
 
-def _file(file, locale, root, shares, seed, needs_text):
-    rows = read_rows(file)
+def _candidates(rows, file, locale, root, shares, seed, needs_text):
+    """Those of rows that were read from a file, whose relative paths start at ``root``."""
     if needs_text and not any(row.get("text") for row in rows):
         raise UserError(f"{file}: no row has a text; the column is called text, sentence, wrd or transcription.")
     paths = [Path(root, ROOT.sub(str(root).replace("\\", r"\\"), row.get("path"))) for row in rows]
@@ -159,7 +191,8 @@ def _number(row, column):
 def _splits(rows, paths, file, shares, seed):
     given = [row for row in rows if row.get("split")]
     if not given:
-        named = split_of_name(file.stem)
+        is_table = file.suffix.lower() in SUFFIXES  # annotations are named after what is said in them
+        named = split_of_name(file.stem) if is_table else SPLIT_WORDS.get(file.stem.lower())
         return [named] * len(rows) if named else _made(rows, paths, file, shares, seed)
     for row in rows:
         _check_given(row)

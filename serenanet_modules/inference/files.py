@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from serenanet_modules.data.corpora import AUDIO
+from serenanet_modules.data.endings import AUDIO
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing
 

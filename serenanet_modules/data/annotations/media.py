@@ -1,0 +1,97 @@
+"""Where the recording of an annotation file is.
+
+It is looked for below the file's own folder and below ``audio_folder``, nowhere else: a file comes from others, and
+what it names may be anything. A path that it gives counts where it stays inside; else the name alone; else the
+annotation file's own name with an ending of audio. Names that differ only in case or in their Unicode form are the
+same.
+"""
+
+import logging
+import os
+import unicodedata
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from serenanet_modules.data.endings import AUDIO
+from serenanet_modules.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+class Media:
+    """Finds recordings.
+
+    Parameters
+    ----------
+    audio_folder : str or Path, optional
+
+    Raises
+    ------
+    UserError
+        Where that is no folder.
+    """
+
+    def __init__(self, audio_folder=None):
+        self._folder = None if audio_folder is None else Path(audio_folder).absolute()
+        if self._folder is not None and not self._folder.is_dir():
+            raise UserError(f"--audio_folder {audio_folder}: there is no such folder")
+        self._beside = {}  # of each folder of annotation files, its files by `_key`
+
+    def find(self, document):
+        """The recording of a `Document`; where there is none, the path at which one was expected.
+
+        Raises
+        ------
+        UserError
+            Where the file names one outside of its folder, none is inside, and no ``audio_folder`` was given.
+        """
+        folder = document.path.absolute().parent
+        named = [_plain(name) for name in document.media]
+        for name in named:
+            inside = [root / name for root in (folder, self._folder) if root and _stays(name)]
+            if found := next((path for path in inside if path.is_file()), None):
+                return Path(os.path.normpath(found))
+        stems = [document.name, *(name.stem for name in named), document.path.stem]
+        for wanted in [*(name.name for name in named), *(f"{stem}.{end}" for stem in stems for end in AUDIO)]:
+            if found := self._here(folder).get(_key(wanted)) or self._below.get(_key(wanted)):
+                if named and _key(found.name) not in {_key(name.name) for name in named}:
+                    logger.warning("%s: names %s, which is not there; %s is taken", document.path, named[0], found.name)
+                return found
+        if self._folder is None and (climbing := [name for name in named if not _stays(name) and ".." in name.parts]):
+            raise UserError(
+                f"{document.path}: its recording {climbing[0]} lies outside of its folder; say with --audio_folder "
+                "where recordings may be read from"
+            )
+        return folder / (named[0].name if named else f"{document.name}.{AUDIO[0]}")
+
+    def _here(self, folder):
+        if folder not in self._beside:
+            self._beside[folder] = _by_key(folder.iterdir())
+        return self._beside[folder]
+
+    @cached_property
+    def _below(self):
+        return {} if self._folder is None else _by_key(self._folder.rglob("*"))
+
+
+def _plain(name):
+    """A path out of a path or ``file:`` URL of any system."""
+    if name.lower().startswith("file:"):
+        name = unquote(urlsplit(name).path) or name
+    return PurePosixPath(name.replace("\\", "/").replace("\0", "") or "recording")
+
+
+def _stays(name):
+    """Whether a path leads nowhere above the folder that it starts in."""
+    inside = os.path.normpath(name)
+    return not name.is_absolute() and not inside.startswith("..") and ":" not in name.parts[0]
+
+
+def _key(name):
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _by_key(paths):
+    """Files by their names; of two that are one here, the first."""
+    return {_key(path.name): path for path in sorted(paths, reverse=True) if path.is_file()}

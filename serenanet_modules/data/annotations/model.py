@@ -1,0 +1,99 @@
+"""What all annotation formats have in common: a recording, tiers, and in these texts with times."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """A text and when it is said.
+
+    Attributes
+    ----------
+    text : str
+        As it is written in the file.
+    start : float or None
+        Seconds into the recording; None where the file does not say.
+    end : float or None
+        Seconds; None beside a start is the recording's end.
+    speaker : str
+        Where it is not the tier's.
+    id : str
+        The file's own name for it, "" if it has none.
+    """
+
+    text: str
+    start: float | None
+    end: float | None
+    speaker: str = ""
+    id: str = ""
+
+    @property
+    def timed(self):
+        """Whether it is known when it is said, and that takes time."""
+        return self.start is not None and (self.end is None or self.end > self.start)
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A layer of annotations.
+
+    Attributes
+    ----------
+    name : str
+    annotations : tuple of Annotation
+        In the file's order.
+    participant : str
+        Who speaks in it, "" where nobody knows.
+    type : str
+        The kind that the file gives it, such as ELAN's linguistic type.
+    parent : str
+        The name of the tier that it divides or describes.
+    split : str
+        The split that it belongs to, "" where the file says none.
+    """
+
+    name: str
+    annotations: tuple[Annotation, ...]
+    participant: str = ""
+    type: str = ""
+    parent: str = ""
+    split: str = ""
+
+    @property
+    def seconds(self):
+        """Of all its annotations with both times."""
+        return sum(a.end - a.start for a in self.annotations if a.timed and a.end is not None)
+
+
+@dataclass(frozen=True)
+class Document:
+    """The annotations of a recording.
+
+    Attributes
+    ----------
+    path : Path
+        The annotation file.
+    tiers : tuple of Tier
+    media : tuple of str
+        What the file names as its recording: paths or URLs as they stand there, the best first.
+    name : str
+        Of the recording, where a file speaks of several; else that of the file.
+    """
+
+    path: Path
+    tiers: tuple[Tier, ...]
+    media: tuple[str, ...] = ()
+    name: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "name", self.name or self.path.stem)
+
+
+def by_speaker(annotations, name=""):
+    """A `Tier` for each speaker, in order of appearance; what has none is in the tier ``name``."""
+    speakers = dict.fromkeys(a.speaker for a in annotations)
+    return tuple(
+        Tier(speaker or name, tuple(replace(a, speaker="") for a in annotations if a.speaker == speaker), speaker)
+        for speaker in speakers
+    )

@@ -1,0 +1,118 @@
+"""Strangers' files, opened within bounds: text of any Unicode encoding, and XML that can do no harm."""
+
+import codecs
+import io
+import math
+from xml.etree.ElementTree import ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import iterparse
+
+from serenanet_modules.errors import UserError
+
+MOST_BYTES = 64 * 2**20
+MOST_ITEMS = 500_000  # elements of XML, lines of text: hours of speech with every sound marked have fewer
+MOST_DEPTH = 100  # of elements inside elements
+LONGEST = 10**7  # seconds, four months
+
+
+def data_of(path):
+    """The bytes of a file.
+
+    Raises
+    ------
+    UserError
+        Where it is larger than `MOST_BYTES`, or cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from None
+    if len(data) > MOST_BYTES:
+        raise UserError(f"{path}: is larger than {MOST_BYTES >> 20} MiB; cut it into several files.")
+    return data
+
+
+def text_of(path):
+    """A file as text, its line ends as ``\\n``: UTF-8, or UTF-16 with a byte order mark.
+
+    Raises
+    ------
+    UserError
+        For another encoding, and as of `data_of`.
+    """
+    data = data_of(path)
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}: line {line} is neither UTF-8 nor UTF-16; save the file as UTF-8.") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def lines_of(path):
+    """Yield (number, line) of a text file, as of `text_of`; errors also for more than `MOST_ITEMS` lines."""
+    lines = text_of(path).split("\n")
+    if len(lines) > MOST_ITEMS:
+        raise UserError(f"{path}: has {len(lines)} lines; {MOST_ITEMS} are the most that one file may have.")
+    yield from enumerate(lines, start=1)
+
+
+def xml_of(path, name):
+    """The root element of an XML file.
+
+    Entities of its own, which bombs and the theft of files are made of, are refused, and so are more than `MOST_ITEMS`
+    elements and more than `MOST_DEPTH` inside each other.
+
+    Parameters
+    ----------
+    path : Path
+    name : str
+        What the root element must be called.
+
+    Returns
+    -------
+    xml.etree.ElementTree.Element
+
+    Raises
+    ------
+    UserError
+    """
+    events = iterparse(io.BytesIO(data_of(path)), events=("start", "end"))
+    count = depth = 0
+    root = None
+    try:
+        for event, element in events:
+            if root is None:
+                root = element
+                if element.tag != name:
+                    raise UserError(f"{path}: its outermost element is {element.tag!r:.60}, not {name!r}.")
+            depth += 1 if event == "start" else -1
+            count += event == "start"
+            if count > MOST_ITEMS or depth > MOST_DEPTH:
+                most = f"{MOST_ITEMS} elements" if count > MOST_ITEMS else f"{MOST_DEPTH} elements inside each other"
+                raise UserError(f"{path}: has more than {most}, which no annotated recording needs.")
+    except DefusedXmlException:
+        raise UserError(f"{path}: defines entities of its own, which are not read; save it without them.") from None
+    except (ParseError, ValueError, LookupError) as error:
+        raise UserError(f"{path}: is not valid XML ({error}).") from None
+    return root
+
+
+def seconds(text, where, unit=1.0):
+    """A time as it stands in a file, in seconds; ``unit`` is how many of them its 1 has.
+
+    Raises
+    ------
+    UserError
+        Naming ``where``, for what is no time from 0 to `LONGEST`.
+    """
+    try:
+        value = float(text) * unit
+    except (TypeError, ValueError):
+        value = math.nan
+    if not -1.0 <= value <= LONGEST:  # rounding puts a beginning a little before 0
+        raise UserError(f"{where}: {str(text)[:40]!r} is no time.")
+    return max(0.0, value)

@@ -1,0 +1,84 @@
+"""Annotated recordings as rows of a manifest."""
+
+import logging
+from collections import Counter
+
+from serenanet_modules.data.annotations import formats
+from serenanet_modules.data.annotations.media import Media
+from serenanet_modules.data.annotations.tiers import chosen, names
+from serenanet_modules.data.tables import Row
+from serenanet_modules.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def read_rows(paths, folder, tier=None, audio_folder=None):
+    """The annotations of files, one a row: path, id, text, speaker, start and end in seconds.
+
+    Annotations without text are passed over; those without a time are, too, and counted in a warning.
+
+    Parameters
+    ----------
+    paths : list of Path
+        For which there is a `formats.reader`.
+    folder : Path
+        That they are in; ids say the path below it.
+    tier : str, optional
+        As of `tiers.chosen`.
+    audio_folder : str or Path, optional
+        As of `Media`.
+
+    Returns
+    -------
+    list of `tables.Row`
+
+    Raises
+    ------
+    UserError
+        For a file that cannot be read, and where no file has such a tier or any annotation in it.
+    """
+    media, rows, without = Media(audio_folder), [], []
+    for path in paths:
+        for document in formats.read(path):
+            tiers = chosen(document, tier)
+            if not tiers and document.tiers:
+                without.append(document)
+            rows += _rows(document, tiers, media, folder)
+    if not rows and without:
+        first = without[0]
+        raise UserError(f"{first.path}: has no tier {tier} with text; its tiers are {names(first.tiers)}.")
+    if not rows:
+        raise UserError(f"{paths[0]}: holds no annotation with a text and a time.")
+    if without:
+        logger.warning("%d of the recordings have no tier %s, such as %s", len(without), tier, without[0].path)
+    return rows
+
+
+def _rows(document, tiers, media, folder):
+    full = [(tier, a) for tier in tiers for a in tier.annotations if a.text.strip()]
+    usable = [(tier, a) for tier, a in full if a.timed]
+    if left := len(full) - len(usable):
+        logger.warning("%s: %d of %d annotations have no time and are left out", document.path, left, len(full))
+    if not usable:
+        return
+    path, numbers = media.find(document), Counter()
+    inside = document.path.parent.relative_to(folder) if document.path.is_relative_to(folder) else ""
+    stem = "-".join([*getattr(inside, "parts", ()), document.name])
+    for tier, a in usable:
+        numbers[tier.name] += 1
+        name = a.id if document.name != document.path.stem and a.id else _name(stem, tiers, tier, numbers[tier.name])
+        values = {
+            "path": str(path),
+            "id": name,
+            "text": a.text.strip(),
+            "speaker": a.speaker or tier.participant,
+            "start": repr(float(a.start)),
+            "end": "" if a.end is None else repr(float(a.end)),
+            "split": tier.split,
+        }
+        where = f"{document.path}: tier {tier.name}: annotation {numbers[tier.name]}"
+        yield Row(where, {column: value for column, value in values.items() if value})
+
+
+def _name(stem, tiers, tier, number):
+    return f"{stem}-{number:04d}" if len(tiers) == 1 else f"{stem}-{tier.name}-{number:04d}"

@@ -1,0 +1,55 @@
+"""Which tiers of an annotated recording are what is said in it."""
+
+import re
+
+from serenanet_modules.errors import UserError
+
+SHOWN = 8  # tiers that a refusal names
+
+
+def chosen(document, asked=None):
+    """The tiers that are meant.
+
+    Parameters
+    ----------
+    document : Document
+    asked : str, optional
+        A tier's name, or else a type of tiers, or else a participant, or else a regular expression that a whole name
+        matches; what fits one of these is not looked for among the others. By default the tiers that lie in no other,
+        if there is one, or if they are of one type and of a speaker each.
+
+    Returns
+    -------
+    list of Tier
+        Empty where the document has none that is asked for.
+
+    Raises
+    ------
+    UserError
+        Where nobody asked and several tiers could be meant.
+    """
+    full = [tier for tier in document.tiers if any(a.text.strip() for a in tier.annotations)]
+    if asked is not None:
+        return next(filter(None, _ways(full, asked)), [])
+    top = [tier for tier in full if not tier.parent]
+    speakers = {tier.participant for tier in top}
+    if len(top) <= 1 or (len({tier.type for tier in top}) == 1 and "" not in speakers and len(speakers) == len(top)):
+        return top
+    raise UserError(f"{document.path}: which of its tiers is transcribed: {names(top)}? Say it with --tier.")
+
+
+def _ways(tiers, asked):
+    """Yield the tiers that fit in each of the ways in which they can be asked for."""
+    for kind in ("name", "type", "participant"):
+        yield [tier for tier in tiers if getattr(tier, kind) == asked]
+    try:
+        pattern = re.compile(asked)
+    except re.error as error:
+        raise UserError(f"--tier {asked}: is no tier's name, and as a regular expression it fails: {error}") from None
+    yield [tier for tier in tiers if pattern.fullmatch(tier.name)]
+
+
+def names(tiers):
+    """A few tiers' names for a sentence."""
+    shown = ", ".join(f"{tier.name:.40}" for tier in tiers[:SHOWN])
+    return shown + (f" and {len(tiers) - SHOWN} more" if len(tiers) > SHOWN else "") if tiers else "none"

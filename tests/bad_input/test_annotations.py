@@ -1,0 +1,73 @@
+"""Strangers' annotation files: what is dangerous, huge or broken is one sentence, soon, and reads nothing else."""
+
+import random
+from functools import partial
+
+import pytest
+
+from serenanet_modules.data.annotations import formats, opening
+from tests.support.eaf import eaf, tier
+from tests.support.refusals import refusal, refused_or
+
+BOMB = "<!DOCTYPE x [" + '<!ENTITY a0 "ha">' + "".join(
+    f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 10)
+) + "]>\n"  # fmt: skip
+THEFT = '<!DOCTYPE x [<!ENTITY a9 SYSTEM "file:///etc/hostname">]>\n'
+
+
+@pytest.mark.parametrize("head", [BOMB, THEFT])
+def test_entities_are_refused(tmp_path, head):
+    path = eaf(tmp_path / "a.eaf", tier("A", ("a1", "&a9;", 1, 2)), slots=[0, 1], head=head)
+    assert "defines entities" in refusal(lambda: formats.read(path), path)
+
+
+def test_what_is_huge_is_refused_before_it_is_held(tmp_path, monkeypatch):
+    """A million time slots, elements inside each other without end, more bytes than any annotation needs."""
+    path = eaf(tmp_path / "a.eaf", slots=[0] * 3000)
+    monkeypatch.setattr(opening, "MOST_ITEMS", 2500)
+    assert "more than 2500 elements" in refusal(lambda: formats.read(path), path)
+    path.write_text("<ANNOTATION_DOCUMENT>" + "<a>" * 200)
+    assert "100 elements inside each other" in refusal(lambda: formats.read(path), path)
+    monkeypatch.setattr(opening, "MOST_BYTES", 2**20)
+    path.write_bytes(b" " * (2**20 + 1))
+    assert "larger than 1 MiB" in refusal(lambda: formats.read(path), path)
+
+
+def test_files_with_random_errors_are_read_or_refused(tmp_path):
+    """Bytes changed, parts doubled, the end cut off: in every format, no error but a `UserError`."""
+    rng = random.Random(0)
+    for whole in samples(tmp_path):
+        data = whole.read_bytes()
+        path = tmp_path / f"changed{whole.suffix}"
+        for _ in range(60):
+            path.write_bytes(spoilt(data, rng))
+            refused_or(partial(formats.read, path), path)
+
+
+def spoilt(data, rng):
+    changed = bytearray(data)
+    for _ in range(rng.randint(1, 4)):
+        a, b = sorted(rng.choices(range(len(changed) + 1), k=2))
+        kind = rng.randrange(4)
+        if kind == 0:
+            changed[a : a + 1] = bytes([rng.randrange(256)])
+        elif kind == 1:
+            changed[a:a] = changed[a : min(b, a + 50)]
+        elif kind == 2:
+            del changed[a : min(b, a + 50)]
+        else:
+            changed = changed[:b] or bytearray(b"<")
+    return bytes(changed)
+
+
+def samples(folder):
+    yield eaf(
+        folder / "a.eaf",
+        tier("P", ("p1", "moja", 1, 2), participant="A"),
+        tier("W", ("w1", "mo", "p1"), ("w2", "ja", "p1", "w1"), type="words", parent="P"),
+        slots=[0, 900],
+        media=[("file:///x/a.wav", "./a.wav")],
+    )
+    grid = folder / "a.TextGrid"
+    grid.write_text('"ooTextFile"\n"TextGrid"\n0\n1\n<exists>\n1\n"IntervalTier"\n"w"\n0\n1\n1\n0\n1\n"moja"\n')
+    yield grid
