@@ -1,0 +1,28 @@
+"""Loops are found as soon as they are there, cut to one phrase, and ordinary speech has none."""
+
+import random
+
+import pytest
+
+from serenanet_modules.decoding.loops import LEAST, LONGEST, TIMES, loop, without_loop
+
+
+@pytest.mark.parametrize("size", range(1, LONGEST + 1))
+def test_a_phrase_of_any_length(size):
+    """Found with the last label that makes it one, not before, and what was said before it stays."""
+    phrase, before = list(range(100, 100 + size)), [1, 2, 3]
+    said = before + phrase * (LEAST + TIMES)
+    needed = len(before) + max(LEAST, size * TIMES)
+    assert [bool(loop(said[:n])) for n in (needed - 1, needed)] == [False, True]
+    assert loop(said[:needed]) == size
+    assert without_loop(said[:needed]) == before + phrase
+
+
+def test_what_is_no_loop():
+    rng = random.Random(0)
+    for _ in range(200):
+        said = [rng.randrange(30) for _ in range(rng.randrange(60))]
+        assert not loop(said) and without_loop(said) == said
+    assert not loop([])
+    assert not loop([1, 2, 3, 4] * 3 + [1, 2, 3])
+    assert not loop([1] * 40 + [2])  # it has gone on
