@@ -448,6 +448,11 @@ MILLIONS = {  # of the model and of its encoder, least and most
     "conmamba_s2s": ((11.5, 12.5), (9.9, 10.0)),
     "conmamba_s2s/large": ((105, 110), (81, 83)),
     "conformer_s2s": ((10.5, 12.5), (9, 10)),
+    "whisper_like": ((19.3, 19.5), (12.3, 12.4)),  # this and those below: of 40 units
+    "whisper_like/5m": ((5.2, 5.4), (2.6, 2.7)),
+    "whisper_like/19m": ((19.3, 19.5), (12.3, 12.4)),
+    "whisper_like/50m": ((49.4, 49.6), (31.5, 31.6)),
+    "whisper_like/100m": ((96.8, 97.0), (68.9, 69.0)),
     "pretrained_ctc": ((1.5, 2.0), (0, 0.01)),  # this and those below: of a tiny encoder
     "pretrained_ctc/all": ((1.5, 2.0), (0, 0.01)),
     "pretrained_ctc/conmamba": ((1.0, 4.0), (0, 0.01)),

@@ -52,6 +52,11 @@ FAMILIES = {
         *(("units", "char"), ("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.n_heads", "2")),
         *(("encoder.d_ffn", "32"), ("attention_decoder.n_layers", "1"), ("attention_decoder.n_heads", "2")),
     ),
+    "whisper-like": (
+        "whisper_like",
+        *(("units", "char"), ("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.n_heads", "2")),
+        *(("attention_decoder.n_layers", "1"), ("attention_decoder.n_heads", "2")),
+    ),
     "public-waves": ("pretrained_ctc", *HEAD, ("encoder.source", "wav2vec2")),
     "public-wavlm": ("pretrained_ctc", *HEAD, ("encoder.source", "wavlm")),
     "public-whisper": ("pretrained_ctc", *HEAD, ("encoder.source", "whisper-30s")),

@@ -6,6 +6,7 @@ predicted after the last. So both heads and the language model speak of the same
 
 from typing import NamedTuple
 
+import torch
 from torch import nn
 from torch.nn import functional
 
@@ -32,14 +33,17 @@ class AttentionDecoder(nn.Module):
         Output classes; class 0 ends a sentence.
     n_heads, n_layers, d_ffn : int
     dropout : float
-    mixer : {"attention", "mamba", "mamba2"}
-        What the labels see each other through: rotary self-attention, or a Mamba block.
+    mixer : {"attention", "plain", "mamba", "mamba2"}
+        What the labels see each other through: rotary self-attention, self-attention without positions of its own, or a
+        Mamba block.
+    prefix : list of int, optional
+        Labels that stand in the place of the first border, such as those of a language and a task; they are not
+        predicted.
     **options
-        Further arguments of the Mamba block, such as ``d_state``.
+        Further arguments of the `CausalStack`: ``positions``, ``tied``, and those of a Mamba block such as ``d_state``.
 
     Examples
     --------
-    >>> import torch
     >>> decoder = AttentionDecoder(16, 5, n_heads=2, n_layers=1, d_ffn=32).eval()
     >>> memory, lengths = torch.randn(2, 7, 16), torch.tensor([7, 3])
     >>> logits = decoder(torch.tensor([[0, 4, 2], [0, 1, 0]]), memory, lengths)
@@ -53,14 +57,22 @@ class AttentionDecoder(nn.Module):
     True
     """
 
-    def __init__(self, d_model, n_units, n_heads, n_layers, d_ffn, dropout=0.1, mixer="attention", **options):
+    def __init__(
+        self, d_model, n_units, n_heads, n_layers, d_ffn, dropout=0.1, mixer="attention", prefix=None, **options
+    ):
         super().__init__()
         self.stack = CausalStack(n_units, d_model, n_heads, n_layers, d_ffn, dropout, mixer, True, **options)
+        self.prefix = tuple(prefix or (BORDER,))
 
     @property
     def unit_parts(self):
-        """Modules whose tensors have a row for each unit."""
-        return [self.stack.embedding, self.stack.output]
+        """As of `CausalStack`."""
+        return self.stack.unit_parts
+
+    def most_labels(self, memory_lengths):
+        """How many labels utterances of so many frames (B,) can have: as many as frames, and as there are places."""
+        places = self.stack.positions
+        return memory_lengths if places is None else memory_lengths.clamp(max=places.num_embeddings - len(self.prefix))
 
     def forward(self, labels, memory, memory_lengths):
         """Logits of the label after each one.
@@ -79,16 +91,29 @@ class AttentionDecoder(nn.Module):
         Tensor
             (B, U, n_units).
         """
-        return self.stack(labels, self._memories(memory, memory_lengths))
+        before = self.prefix[:-1]
+        whole = functional.pad(self._begun(labels), (len(before), 0))
+        if before:
+            whole[:, : len(before)] = labels.new_tensor(before)
+        return self.stack(whole, self._memories(memory, memory_lengths))[:, len(before) :]
 
     def init_state(self, memory, memory_lengths, beam=1):
         """The state of ``beam`` empty hypotheses for each utterance; keys and values of the memory are made here."""
-        return DecoderState(self.stack.init_state(len(memory) * beam), self._memories(memory, memory_lengths))
+        memories, n = self._memories(memory, memory_lengths), len(memory) * beam
+        layers, before = self.stack.init_state(n), self.prefix[:-1]
+        if before:
+            labels = torch.tensor(before, device=memory.device).expand(n, -1)
+            layers = self.stack.step(labels, layers, memories)[1]
+        return DecoderState(layers, memories)
 
     def step(self, labels, state):
         """Continue each hypothesis by its last label (N,): logits (N, n_units) of the next one, and the state."""
-        logits, layers = self.stack.step(labels, state.layers, state.memories)
-        return logits, DecoderState(layers, state.memories)
+        logits, layers = self.stack.step(self._begun(labels.unsqueeze(1)), state.layers, state.memories)
+        return logits.squeeze(1), DecoderState(layers, state.memories)
+
+    def _begun(self, labels):
+        """Labels with the last one of the prefix in the place of borders, which nothing comes after."""
+        return labels.where(labels != BORDER, self.prefix[-1])
 
     @staticmethod
     def reorder(state, hypotheses, utterances=None):
@@ -137,7 +162,8 @@ class LabelLM(nn.Module):
 
     def step(self, labels, state):
         """Continue by labels (N,): logits (N, n_units), and the state."""
-        return self.stack.step(labels, state)
+        logits, state = self.stack.step(labels.unsqueeze(1), state)
+        return logits.squeeze(1), state
 
     @staticmethod
     def reorder(state, hypotheses):

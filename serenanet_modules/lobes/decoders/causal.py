@@ -4,17 +4,17 @@ A state is what the labels so far leave behind: rotated keys and values of self-
 recurrence. Its tensors are batch-first, so that hypotheses are chosen and dropped by one index.
 """
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from serenanet_modules.lobes.blocks.attention import CausalAttention, Memory, MemoryAttention
 from serenanet_modules.lobes.blocks.layers import Dropout, Linear
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
 from serenanet_modules.lobes.blocks.mamba import Mamba
 from serenanet_modules.lobes.blocks.mamba2 import Mamba2
 from serenanet_modules.lobes.encoders.rotary import rotary_angles, rotate
+from serenanet_modules.ops import linear
 
 
 class CausalSelfAttention(nn.Module):
@@ -60,14 +60,6 @@ class CausalSelfAttention(nn.Module):
         return self.out(y.transpose(1, 2).reshape(batch, length, d_model)), (k, v)
 
 
-class Memory(NamedTuple):
-    """What cross-attention reads of an encoder's output: keys and values (B, H, T, head_size), mask (B, 1, 1, T)."""
-
-    keys: Tensor
-    values: Tensor
-    mask: Tensor
-
-
 class CrossAttention(nn.Module):
     """Attention of labels over encoder frames; padding frames are never read.
 
@@ -103,19 +95,19 @@ class CausalLayer(nn.Module):
 
     Parameters
     ----------
-    d_model, n_heads, d_ffn : int
+    d_model, d_ffn : int
     dropout : float
     mixer : Module
         Causal, with ``init_state`` and ``step``.
-    cross : bool
-        Whether to look at an encoder's output.
+    cross : Module or None
+        What looks at an encoder's output.
     """
 
-    def __init__(self, d_model, n_heads, d_ffn, dropout, mixer, cross):
+    def __init__(self, d_model, d_ffn, dropout, mixer, cross):
         super().__init__()
         self.norm_mixer, self.mixer = nn.LayerNorm(d_model), mixer
-        self.norm_cross = nn.LayerNorm(d_model) if cross else None
-        self.cross = CrossAttention(d_model, n_heads) if cross else None
+        self.norm_cross = None if cross is None else nn.LayerNorm(d_model)
+        self.cross = cross
         self.ffn = nn.Sequential(
             nn.LayerNorm(d_model), Linear(d_model, d_ffn), nn.GELU(), Dropout(dropout), Linear(d_ffn, d_model)
         )
@@ -136,7 +128,7 @@ class CausalLayer(nn.Module):
         return x + self.dropout(self.ffn(x))
 
 
-MIXERS = {"attention": CausalSelfAttention, "mamba": Mamba, "mamba2": Mamba2}
+MIXERS = {"attention": CausalSelfAttention, "plain": CausalAttention, "mamba": Mamba, "mamba2": Mamba2}
 
 
 class CausalStack(nn.Module):
@@ -148,51 +140,90 @@ class CausalStack(nn.Module):
         Classes in and out.
     d_model, n_heads, n_layers, d_ffn : int
     dropout : float
-    mixer : {"attention", "mamba", "mamba2"}
-        What mixes the labels.
+    mixer : {"attention", "plain", "mamba", "mamba2"}
+        What mixes the labels; plain attention knows no positions, which ``positions`` gives it.
     cross : bool
         Whether the layers look at an encoder's output.
+    positions : int, optional
+        So many learned vectors are added to the labels by their place; later places share the last.
+    tied : bool
+        Whether the output layer is the embedding, without a bias.
     **options
         Further arguments of a Mamba block, such as ``d_state``.
     """
 
-    def __init__(self, n_units, d_model, n_heads, n_layers, d_ffn, dropout, mixer, cross, **options):
+    def __init__(
+        self,
+        n_units,
+        d_model,
+        n_heads,
+        n_layers,
+        d_ffn,
+        dropout,
+        mixer,
+        cross,
+        positions=None,
+        tied=False,
+        **options,
+    ):
         super().__init__()
         if mixer not in MIXERS:
             raise ValueError(f"mixer is {mixer!r}; it must be one of {', '.join(MIXERS)}")
-        sizes = (d_model, n_heads) if mixer == "attention" else (d_model,)
-        self.scale = d_model**0.5
+        if (mixer == "plain") != (positions is not None):
+            raise ValueError(f"mixer is {mixer!r} and positions is {positions}: plain attention needs them, others not")
+        sizes = (d_model,) if mixer.startswith("mamba") else (d_model, n_heads)
+        looks = MemoryAttention if mixer == "plain" else CrossAttention
+        self.scale = d_model**0.5 if positions is None else 1.0
         self.embedding = nn.Embedding(n_units, d_model)
-        nn.init.normal_(self.embedding.weight, std=1 / self.scale)
+        self.positions = None if positions is None else nn.Embedding(positions, d_model)
+        for table in filter(None, (self.embedding, self.positions)):
+            nn.init.normal_(table.weight, std=d_model**-0.5)
         self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
-            CausalLayer(d_model, n_heads, d_ffn, dropout, MIXERS[mixer](*sizes, **options), cross)
+            CausalLayer(
+                d_model, d_ffn, dropout, MIXERS[mixer](*sizes, **options), looks(d_model, n_heads) if cross else None
+            )
             for _ in range(n_layers)
         )
         self.norm = nn.LayerNorm(d_model)
-        self.output = Linear(d_model, n_units)
+        self.output = None if tied else Linear(d_model, n_units)
+
+    @property
+    def unit_parts(self):
+        """Modules whose tensors have a row for each unit."""
+        return [self.embedding, *(() if self.output is None else [self.output])]
 
     def forward(self, labels, memories=None):
         """labels (B, U) int64, a `Memory` a layer or None -> logits (B, U, n_units)."""
         x = self._embed(labels)
         for layer, memory in zip(self.layers, memories or [None] * len(self.layers), strict=True):
             x = layer(x, memory)
-        return self.output(self.norm(x))
+        return self._logits(x)
 
     def init_state(self, batch):
         """What `step` carries before the first label: a tuple of tensors for each layer."""
         return tuple(layer.mixer.init_state(batch) for layer in self.layers)
 
     def step(self, labels, state, memories=None):
-        """Continue by one label (N,) each: logits (N, n_units) of the next, and the state."""
-        x, following = self._embed(labels.unsqueeze(1)), []
+        """Continue by labels (N, U), any U: logits (N, U, n_units) of the label after each, and the state."""
+        before = 0 if self.positions is None else state[0][0].shape[2]
+        x, following = self._embed(labels, before), []
         for layer, carried, memory in zip(self.layers, state, memories or [None] * len(self.layers), strict=True):
             x, carried = layer.step(x, carried, memory)
             following.append(carried)
-        return self.output(self.norm(x)).squeeze(1), tuple(following)
+        return self._logits(x), tuple(following)
 
-    def _embed(self, labels):
-        return self.dropout(self.embedding(labels) * self.scale)
+    def _embed(self, labels, before=0):
+        """labels (N, U) behind ``before`` others -> (N, U, d_model)."""
+        x = self.embedding(labels) * self.scale
+        if self.positions is not None:
+            place = torch.arange(before, before + labels.shape[1], device=labels.device)
+            x = x + self.positions(place.clamp(max=self.positions.num_embeddings - 1))
+        return self.dropout(x)
+
+    def _logits(self, x):
+        x = self.norm(x)
+        return linear(x, self.embedding.weight, None) if self.output is None else self.output(x)
 
 
 def choose(state, index):

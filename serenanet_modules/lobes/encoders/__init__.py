@@ -10,5 +10,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "fast_conformer": ["FastConformerEncoder"],
         "hmamba": ["ChunkedEncoder"],
         "rotary": ["RotaryTransformerEncoder"],
+        "sinusoidal": ["SinusoidalEncoder"],
     },
 )

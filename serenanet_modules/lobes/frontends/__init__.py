@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "athm": ["ATHM"],
         "strided": ["StridedConv"],
+        "stem": ["ConvStem"],
         "conv2d": ["ConvFrontend"],
         "striding": ["DepthwiseStriding"],
     },

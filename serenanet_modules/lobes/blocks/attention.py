@@ -1,0 +1,93 @@
+"""Attention without positions of its own, as Whisper has it: in encoders, over labels, from labels to frames."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from serenanet_modules.lobes.blocks.layers import Linear
+from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
+
+
+class Memory(NamedTuple):
+    """What cross-attention reads of an encoder's output: keys and values (B, H, T, head_size), mask (B, 1, 1, T)."""
+
+    keys: Tensor
+    values: Tensor
+    mask: Tensor
+
+
+class Attention(nn.Module):
+    """Frames attend to frames (Vaswani et al. 2017). Keys have no bias: softmax would not see it.
+
+    Parameters
+    ----------
+    d_model, n_heads : int
+    """
+
+    def __init__(self, d_model, n_heads):
+        super().__init__()
+        if d_model % n_heads:
+            raise ValueError(f"d_model {d_model} must be a multiple of n_heads {n_heads}")
+        self.n_heads, self.head_size = n_heads, d_model // n_heads
+        self.q_proj, self.k_proj = Linear(d_model, d_model), Linear(d_model, d_model, bias=False)
+        self.v_proj, self.out_proj = Linear(d_model, d_model), Linear(d_model, d_model)
+
+    def forward(self, x, mask=None):
+        """x (B, T, d_model), mask (B, 1, 1, T) of keys that count -> (B, T, d_model)."""
+        return self.mixed(self.heads(self.q_proj(x)), *self.keys_values(x), mask)
+
+    def heads(self, x):
+        """(B, T, d_model) -> (B, H, T, head_size)."""
+        return x.unflatten(2, (self.n_heads, self.head_size)).transpose(1, 2)
+
+    def keys_values(self, x):
+        """x (B, T, d_model) -> keys, values (B, H, T, head_size)."""
+        return self.heads(self.k_proj(x)), self.heads(self.v_proj(x))
+
+    def mixed(self, q, k, v, mask=None, causal=False):
+        """Queries (B, H, U, head_size), keys and values (B, H, T, head_size) -> (B, U, d_model)."""
+        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        return self.out_proj(y.transpose(1, 2).flatten(2))
+
+
+class CausalAttention(Attention):
+    """Labels attend to those before them; what a state holds are their keys and values."""
+
+    def forward(self, x):
+        """x (B, U, d_model) -> (B, U, d_model)."""
+        return self.step(x, self.init_state(len(x)))[0]
+
+    def init_state(self, batch):
+        """Keys and values (B, H, 0, head_size) of no label."""
+        empty = self.k_proj.weight.new_zeros(batch, self.n_heads, 0, self.head_size)
+        return empty, empty
+
+    def step(self, x, state):
+        """Continue by x (B, U, d_model), any U: the same shape, and the keys and values of all labels so far."""
+        length, before = x.shape[1], state[0].shape[2]
+        k, v = self.keys_values(x)
+        mask = None
+        if before:
+            k, v = (torch.cat([old.to(new.dtype), new], dim=2) for old, new in zip(state, (k, v), strict=True))
+            if length > 1:
+                mask = torch.ones(length, before + length, dtype=torch.bool, device=x.device).tril(before)
+        y = self.mixed(self.heads(self.q_proj(x)), k, v, mask, causal=not before and length > 1)
+        return y, (k, v)
+
+
+class MemoryAttention(Attention):
+    """Labels attend to an encoder's frames; padding is never read."""
+
+    def memory(self, frames, lengths):
+        """frames (B, T, d_model), lengths (B,) -> `Memory`, computed once for all labels."""
+        return Memory(
+            *self.keys_values(zero_padding(frames, lengths)), valid_mask(lengths, frames.shape[1])[:, None, None]
+        )
+
+    def forward(self, x, memory):
+        """x (N, U, d_model) -> the same shape; N is the memory's B, or a multiple: hypotheses side by side."""
+        n, batch = len(x), len(memory.keys)
+        q = self.heads(self.q_proj(x).view(batch, n // batch * x.shape[1], -1))
+        return self.mixed(q, *memory).view_as(x)
