@@ -8,13 +8,12 @@ import sys
 import pytest
 import torch
 
-from serenanet_modules.config.foreign import Document
-from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.lobes.blocks.relative import Plan, RelativeAttention
 from serenanet_modules.lobes.blocks.scope import Scope
 from serenanet_modules.lobes.encoders.fast_conformer import FastConformerEncoder
 from serenanet_modules.lobes.frontends.striding import PIECE, DepthwiseStriding
 from serenanet_modules.runs.parakeet_names import our_names
+from tests.support.counts import parameters
 from tests.support.presets import preset
 from tests.support.tiny import ROOT
 
@@ -83,14 +82,6 @@ def test_equals_the_streaming_peer(look_ahead):
 
 
 # --- sizes ------------------------------------------------------------------------------------------------------------
-
-
-def parameters(files, **changes):
-    hparams = Hparams.load(files, dataset={k: ("the test", "none") for k in ("dataset", "locale", "data_folder")})
-    hparams.override([("features", "null"), *changes.items()])  # whose filters are made of numbers
-    with torch.device("meta"):
-        built = Document(hparams.text, files[-1]).only(["frontend", "encoder", "model"]).build()
-    return {name: sum(p.numel() for p in built[name].parameters()) for name in ("frontend", "encoder", "model")}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from serenanet_modules.lobes.decoders.attention_decoder import AttentionDecoder,
 from serenanet_modules.lobes.encoders.sinusoidal import SinusoidalEncoder
 from serenanet_modules.lobes.frontends.stem import ConvStem
 from serenanet_modules.runs.whisper_names import our_names
-from tests.lobes.test_fast_conformer import parameters
+from tests.support.counts import parameters
 from tests.support.presets import preset
 
 D, HEADS, LAYERS, MELS, UNITS, END, PLACES = 32, 4, 2, 20, 11, 7, 16
