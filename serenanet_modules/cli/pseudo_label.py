@@ -36,7 +36,7 @@ def _label(arguments):
     locale = recognizer.settings["locale"]
     candidates, held_out = pseudo_labels.recordings(a.audio, locale, sys.stdin.buffer), HeldOut.read(a.exclude, locale)
     options = (a.lm, a.batch_seconds, sys.stderr.isatty())
-    labels = pseudo_labels.label(recognizer, candidates, a.min_confidence, held_out, *options)
+    labels = pseudo_labels.label(recognizer, candidates, a.min_confidence, held_out, a.out, *options)
     for error in labels.errors:
         print(f"error: {error}", file=sys.stderr)
     told = ", ".join(f"{number} {reason}" for reason, number in labels.left_out.items() if number) or "nothing"

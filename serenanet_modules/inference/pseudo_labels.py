@@ -6,11 +6,13 @@ model was, which model it was and, by ``labelled_by``, that a training must keep
 
 import csv
 import hashlib
+import json
 import os
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 from serenanet_modules.data import custom
 from serenanet_modules.data.audio import AudioError, cut
@@ -18,6 +20,7 @@ from serenanet_modules.data.manifest import Candidate, role
 from serenanet_modules.data.tables import SUFFIXES
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import files
+from serenanet_modules.inference.journal import Journal
 from serenanet_modules.runtime.files import replacing
 
 COLUMNS = (
@@ -85,7 +88,7 @@ def _of_file(file, locale):
     return Candidate("-".join(inside), file.path.absolute(), "", "/".join(inside[:-1]), locale, "train")
 
 
-def label(recognizer, candidates, least, held_out, lm=None, batch_seconds=120.0, progress=False):
+def label(recognizer, candidates, least, held_out, out, lm=None, batch_seconds=120.0, progress=False):
     """Transcribe recordings, and keep what the recogniser is sure of.
 
     Parameters
@@ -97,6 +100,8 @@ def label(recognizer, candidates, least, held_out, lm=None, batch_seconds=120.0,
         Confidence of a piece that is kept, 0 to 1: `Segment.confidence`.
     held_out : HeldOut
         What must not be labelled: its recordings, ids, speakers and sentences.
+    out : Path
+        The manifest to be. What was heard stands beside it until all is; a labelling that was stopped goes on there.
     lm, batch_seconds, progress
         As of `Recognizer.transcribe`.
 
@@ -111,25 +116,62 @@ def label(recognizer, candidates, least, held_out, lm=None, batch_seconds=120.0,
     """
     if not recognizer.decoder(lm).writes_words:
         raise UserError(f"{recognizer.folder}: writes phones, no words; give it a --lm, or take a model of characters")
-    labels, given = Labels(), []
+    labels = Labels()
     labels.left_out[HELD_OUT] = sum(role(c.split) != "train" for c in candidates)
     free = [c for c in candidates if role(c.split) == "train"]
     model = {"labelled_by": name_of(recognizer.folder), "model_sha256": hash_of(recognizer.folder)}
-    heard = recognizer.heard(_opened(free, given), batch_seconds, lm, progress)
-    for number, (end, pieces) in enumerate(heard):
-        candidate = given[number]
-        if end.error:
-            labels.errors.append(end.error)
-            continue
-        labels.seconds += end.duration
-        for piece in pieces:
-            row = _row(candidate, piece, end.duration, recognizer.settings["locale"]) | model
-            reason = _reason(candidate, piece, least, held_out)
-            if reason:
-                labels.left_out[reason] += 1
+    with Journal(out.with_name(f"{out.name}.heard"), _about(recognizer, lm)) as journal:
+        waiting = [c for c in free if _key(c) not in journal.found]
+        for candidate, end, pieces in _heard(recognizer, waiting, batch_seconds, lm, progress):
+            if end.error:
+                labels.errors.append(end.error)
             else:
-                labels.rows.append(row)
+                journal.add(_key(candidate), [end.duration, [tuple(_said(piece)) for piece in pieces]])
+        for candidate in free:
+            duration, pieces = journal.found.get(_key(candidate), (0.0, ()))
+            labels.seconds += duration
+            for piece in pieces:
+                said = Said(*piece)
+                reason = _reason(candidate, said, least, held_out)
+                if reason:
+                    labels.left_out[reason] += 1
+                else:
+                    labels.rows.append(_row(candidate, said, duration, recognizer.settings["locale"]) | model)
     return labels
+
+
+class Said(NamedTuple):
+    """A piece of a recording: its times in seconds, and what was said there, if anything was."""
+
+    start: float
+    end: float
+    text: str | None
+    confidence: float | None
+
+
+def _said(piece):
+    segment = piece.segment
+    return Said(piece.start, piece.end, *((segment.text, segment.confidence) if segment else (None, None)))
+
+
+def _about(recognizer, lm):
+    """What decides a transcript and its confidence beside the recording."""
+    files = [recognizer.folder / name for name in ("weights.safetensors", "result.json")]
+    return {"lm": lm, "sha256": [_digest(file) for file in [*files, *([] if lm in (None, "auto") else [lm])]]}
+
+
+def _key(candidate):
+    told = os.stat(candidate.path) if os.path.exists(candidate.path) else None
+    file = [os.path.realpath(candidate.path), told and told.st_size, told and told.st_mtime_ns]
+    return json.dumps([*file, candidate.start, candidate.end])
+
+
+def _heard(recognizer, candidates, batch_seconds, lm, progress):
+    """Yield each candidate with its `End` and pieces."""
+    given = []
+    heard = recognizer.heard(_opened(candidates, given), batch_seconds, lm, progress)
+    for number, (end, pieces) in enumerate(heard):
+        yield given[number], end, pieces
 
 
 def _opened(candidates, given):
@@ -155,11 +197,11 @@ def _opened(candidates, given):
 
 def _reason(candidate, piece, least, held_out):
     """Why a piece is left out, "" if it is not."""
-    if what := held_out.has(candidate, piece.segment.text if piece.segment else ""):
+    if what := held_out.has(candidate, piece.text or ""):
         return f"{what} of dev or test"
-    if piece.segment is None:
+    if piece.text is None:
         return "nothing said"
-    return f"below {least:g}" if piece.segment.confidence < least else ""
+    return f"below {least:g}" if piece.confidence < least else ""
 
 
 def _row(candidate, piece, duration, locale):
@@ -173,11 +215,11 @@ def _row(candidate, piece, duration, locale):
         "id": candidate.id if whole else f"{candidate.id}-{start:.2f}-{end:.2f}",
         "path": candidate.path,
         **times,
-        "text": piece.segment.text if piece.segment else "",
+        "text": piece.text,
         "speaker": candidate.speaker,
         "locale": locale,
         "split": "train",
-        "confidence": f"{piece.segment.confidence:.4f}" if piece.segment else "",
+        "confidence": f"{piece.confidence:.4f}",
         "seconds": piece.end - piece.start,
     }
 
@@ -193,7 +235,11 @@ def name_of(folder):
 
 def hash_of(folder):
     """SHA-256 of a run's weights."""
-    with open(Path(folder) / "weights.safetensors", "rb") as file:
+    return _digest(Path(folder) / "weights.safetensors")
+
+
+def _digest(path):
+    with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

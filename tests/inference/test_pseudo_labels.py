@@ -16,6 +16,7 @@ from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.data.custom import candidates
 from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.inference.pseudo_labels import COLUMNS
+from serenanet_modules.inference.recognizer import Recognizer
 from tests.support.tiny import Run, command, prepared_manifest, read_tsv
 
 
@@ -40,7 +41,7 @@ def pseudo_label(tiny, tmp_path, capsys):
         capsys.readouterr()
         line = ["pseudo-label", model, *arguments, "--out", out, "--min-confidence", least]
         status = cli.main([*map(str, line)])
-        rows = list(csv.DictReader(out.open(encoding="utf-8", newline=""))) if status != 2 else []
+        rows = list(csv.DictReader(out.open(encoding="utf-8", newline=""))) if status in (0, 1) else []
         return status, *capsys.readouterr(), rows
 
     return run
@@ -132,6 +133,36 @@ def test_manifests_and_lists(pseudo_label, recognizer, radio, tmp_path, monkeypa
     pieces = [row for row in rows if row["id"].startswith("s2-")]
     assert float(pieces[0]["start"]) == 5.0 and float(pieces[-1]["end"]) == 15.0 and len(pieces) > 1
     assert [row["id"] for row in rows if row["path"].endswith("short0.mp3")] == ["short0"]
+
+
+def test_a_labelling_that_was_stopped_goes_on(pseudo_label, radio, tmp_path, monkeypatch):
+    """What was heard is not heard again, half a line is none; another model or language model begins anew."""
+    *_, want = pseudo_label(radio, out=tmp_path / "whole.csv")
+    heard, read = Recognizer.heard, []
+
+    def stopped(self, sources, *options):
+        for number, found in enumerate(heard(self, sources, *options)):
+            if number == stop:
+                raise KeyboardInterrupt
+            read.append(found[0])
+            yield found
+
+    monkeypatch.setattr(Recognizer, "heard", stopped)
+    out, stop = tmp_path / "pseudo.csv", 2
+    kept = tmp_path / "pseudo.csv.heard"
+    assert pseudo_label(radio, out=out)[0] == 130 and not out.exists()
+    whole = kept.read_bytes()
+    for content, again in ((whole, 2), (whole[:-5], 3), (whole.replace(b'"lm": null', b'"lm": "x"'), 4)):
+        kept.write_bytes(content)
+        read.clear()
+        stop = None
+        status, *_, rows = pseudo_label(radio, out=out)
+        assert (status, rows, len(read)) == (0, want, again)
+        assert not kept.exists()
+    shutil.copytree(radio, tmp_path / "radio")
+    kept.write_bytes(whole)
+    read.clear()
+    assert pseudo_label(tmp_path / "radio", out=out)[0] == 0 and len(read) == 4
 
 
 def test_files_that_are_not_written(pseudo_label, phonemic, radio, tmp_path):
