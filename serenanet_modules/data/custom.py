@@ -1,7 +1,8 @@
 """Corpora of one's own: manifest files become candidates.
 
 A folder holds a manifest for each split, named after it (train.csv, dev.json, test-clean.tsv, valid_manifest.json), or
-a single manifest with a column ``split``, or one without, which is split by speaker. Annotated recordings of
+a single manifest with a column ``split``, or one without, which is split by speaker; or folders named after their
+splits with a manifest each that is called metadata. Annotated recordings of
 `data.annotations`, one or a folder of them at any depth, are as one manifest without a column ``split``.
 """
 
@@ -13,18 +14,13 @@ from pathlib import Path
 from serenanet_modules.data.annotations import formats
 from serenanet_modules.data.annotations.rows import read_rows as read_annotations
 from serenanet_modules.data.manifest import SPLITS, Candidate, check_split
-from serenanet_modules.data.splitting import by_group
+from serenanet_modules.data.splitting import SPLIT_WORDS, by_group, split_of_name
 from serenanet_modules.data.tables import SUFFIXES, read_rows
 from serenanet_modules.errors import LayoutError, UserError
 
 logger = logging.getLogger(__name__)
 
-SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("dev", "valid", "val", "validation"), "dev"),
-    **dict.fromkeys(("test", "eval"), "test"),
-}
-NO_NAMES = ("", "manifest", "set", "data", "split")  # what follows a split's word in a file's name and is no set's name
+HF = "metadata"  # the name of a manifest beside its audio, as Hugging Face's AudioFolder has it
 KINDS = {**dict.fromkeys(("start", "end", "duration"), " of seconds"), "weight": " from 0"}
 ROOT = re.compile(r"\$\{data_root\}|\$data_root|\{data_root\}")
 
@@ -91,14 +87,17 @@ def annotated(path):
 
 
 def _tables(folder):
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    files = (file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    return sorted(file for file in files if not formats.reader(file))
 
 
 def _manifests(folder):
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such file or folder.")
-    files = _tables(folder)
-    named = [file for file in files if split_of_name(file.stem)]
+    files = _tables(folder) or [
+        file for inside in sorted(folder.iterdir()) if inside.is_dir() for file in _tables(inside) if file.stem == HF
+    ]
+    named = [file for file in files if split_of_name(_named_after(file))]
     if named or len(files) == 1:
         return named or files
     if not files:
@@ -107,17 +106,9 @@ def _manifests(folder):
     raise UserError(f"{folder}: which of {names} is the manifest? Give the file, or name it after its split.")
 
 
-def split_of_name(name):
-    """The split that a file, or a column's value, speaks of, "" if none.
-
-    Examples
-    --------
-    >>> split_of_name("valid"), split_of_name("test_clean"), split_of_name("train_manifest"), split_of_name("clips")
-    ('dev', 'test-clean', 'train', '')
-    """
-    word, _, rest = re.sub("[-_. ]", "-", name.strip().lower()).partition("-")
-    split = SPLIT_WORDS.get(word, "")
-    return split if split in ("", "train") or rest in NO_NAMES else f"{split}-{rest}"
+def _named_after(file):
+    """What may say a manifest's split: its name, or where all have one name that of its folder."""
+    return file.parent.name if file.stem == HF else file.stem
 
 
 def _candidates(rows, file, locale, root, shares, seed, needs_text):
@@ -192,7 +183,7 @@ def _splits(rows, paths, file, shares, seed):
     given = [row for row in rows if row.get("split")]
     if not given:
         is_table = file.suffix.lower() in SUFFIXES  # annotations are named after what is said in them
-        named = split_of_name(file.stem) if is_table else SPLIT_WORDS.get(file.stem.lower())
+        named = split_of_name(_named_after(file)) if is_table else SPLIT_WORDS.get(file.stem.lower())
         return [named] * len(rows) if named else _made(rows, paths, file, shares, seed)
     for row in rows:
         _check_given(row)

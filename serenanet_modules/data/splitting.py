@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,26 @@ from serenanet_modules.data.manifest import SPLITS
 from serenanet_modules.errors import UserError
 
 SHARES = {"train": 0.8, "dev": 0.1, "test": 0.1}
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("dev", "valid", "val", "validation"), "dev"),
+    **dict.fromkeys(("test", "eval"), "test"),
+}
+NO_NAMES = ("", "manifest", "set", "data", "split")  # what follows a split's word in a file's name and is no set's name
 SENTENCES, RESULTS = "sentences", "results"  # divisions of a corpus that keeps no test set of use
+
+
+def split_of_name(name):
+    """The split that a file, or a column's value, speaks of, "" if none.
+
+    Examples
+    --------
+    >>> split_of_name("valid"), split_of_name("test_clean"), split_of_name("train_manifest"), split_of_name("clips")
+    ('dev', 'test-clean', 'train', '')
+    """
+    word, _, rest = re.sub("[-_. ]", "-", name.strip().lower()).partition("-")
+    split = SPLIT_WORDS.get(word, "")
+    return split if split in ("", "train") or rest in NO_NAMES else f"{split}-{rest}"
 
 
 def half(text):

@@ -6,9 +6,11 @@ from functools import partial
 import pytest
 
 from serenanet_modules.data.annotations import formats, opening
+from tests.support.annotated import samples
 from tests.support.eaf import eaf, tier
 from tests.support.refusals import refusal, refused_or
 
+ERRORS = 60  # a format
 BOMB = "<!DOCTYPE x [" + '<!ENTITY a0 "ha">' + "".join(
     f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 10)
 ) + "]>\n"  # fmt: skip
@@ -36,12 +38,13 @@ def test_what_is_huge_is_refused_before_it_is_held(tmp_path, monkeypatch):
 def test_files_with_random_errors_are_read_or_refused(tmp_path):
     """Bytes changed, parts doubled, the end cut off: in every format, no error but a `UserError`."""
     rng = random.Random(0)
-    for whole in samples(tmp_path):
-        data = whole.read_bytes()
-        path = tmp_path / f"changed{whole.suffix}"
-        for _ in range(60):
-            path.write_bytes(spoilt(data, rng))
-            refused_or(partial(formats.read, path), path)
+    assert {formats.reader(path) for path in samples(tmp_path)} >= set(formats.READERS)
+    for path in samples(tmp_path):
+        file = path / "segments" if path.is_dir() else path
+        data = file.read_bytes()
+        for _ in range(ERRORS):
+            file.write_bytes(spoilt(data, rng))
+            refused_or(partial(formats.read, path), path.parent)
 
 
 def spoilt(data, rng):
@@ -58,16 +61,3 @@ def spoilt(data, rng):
         else:
             changed = changed[:b] or bytearray(b"<")
     return bytes(changed)
-
-
-def samples(folder):
-    yield eaf(
-        folder / "a.eaf",
-        tier("P", ("p1", "moja", 1, 2), participant="A"),
-        tier("W", ("w1", "mo", "p1"), ("w2", "ja", "p1", "w1"), type="words", parent="P"),
-        slots=[0, 900],
-        media=[("file:///x/a.wav", "./a.wav")],
-    )
-    grid = folder / "a.TextGrid"
-    grid.write_text('"ooTextFile"\n"TextGrid"\n0\n1\n<exists>\n1\n"IntervalTier"\n"w"\n0\n1\n1\n0\n1\n"moja"\n')
-    yield grid

@@ -49,6 +49,19 @@ def test_the_files_of_a_folder_are_named_after_their_splits(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_hugging_face_folders_have_a_list_in_each_split(tmp_path, kind):
+    for split in ("train", "validation", "test"):
+        row = {"csv": "file_name,transcription\na.wav,x\n", "jsonl": '{"file_name": "a.wav", "transcription": "x"}\n'}
+        (tmp_path / split).mkdir()
+        (tmp_path / split / f"metadata.{kind}").write_text(row[kind])
+    found = candidates(tmp_path, "sw")
+    assert {(c.split, c.path) for c in found} == {
+        (split, tmp_path / name / "a.wav")
+        for split, name in (("train", "train"), ("dev", "validation"), ("test", "test"))
+    }
+
+
 def test_split_column(tmp_path):
     rows = ["a\tx\ttrain", "b\tx\tValidation", "c\tx\ttest_clean", "d\tx\teval"]
     found = candidates(tsv(tmp_path / "m.tsv", *rows, head="path\ttext\tsplit"), "sw")

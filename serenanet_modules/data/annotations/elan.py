@@ -6,7 +6,7 @@ Wittenburg et al. 2006, "ELAN: a professional framework for multimodality resear
 from collections import defaultdict
 from dataclasses import dataclass
 
-from serenanet_modules.data.annotations.model import Annotation, Document, Tier
+from serenanet_modules.data.annotations.model import Annotation, Document, Tier, spread
 from serenanet_modules.data.annotations.opening import seconds, xml_of
 from serenanet_modules.errors import UserError
 
@@ -174,13 +174,7 @@ class _Times:
         if missing := sorted(names - self._slots.keys()):
             raise UserError(f"{self.path}: the time slot {missing[0]!r:.40} is named and not there.")
         names = sorted(names, key=self._places.get)
-        times = {name: self._slots[name] for name in names}
-        known = [i for i, name in enumerate(names) if times[name] is not None]
-        for left, right in zip(known, known[1:], strict=False):
-            start, end = times[names[left]], times[names[right]]
-            for i in range(left + 1, right):
-                times[names[i]] = start + (end - start) * (i - left) / (right - left)
-        return times
+        return dict(zip(names, spread([self._slots[name] for name in names]), strict=True))
 
 
 def _ordered(annotations):

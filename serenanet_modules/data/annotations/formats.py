@@ -1,18 +1,59 @@
 """Which reader a file of annotations needs."""
 
 import logging
+from typing import NamedTuple
 
-from serenanet_modules.data.annotations import elan, textgrid
+from serenanet_modules.data.annotations import (
+    chat,
+    elan,
+    exmaralda,
+    flextext,
+    kaldi,
+    labels,
+    lhotse,
+    nist,
+    subtitles,
+    textgrid,
+    transcriber,
+)
 from serenanet_modules.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-READERS = {".eaf": elan.read, ".textgrid": textgrid.read}  # by ending
+
+class Reader(NamedTuple):
+    """How files with some endings are read; ``looks`` tells them from other files with the same endings."""
+
+    read: callable
+    endings: tuple[str, ...]
+    looks: callable = None
+
+
+READERS = (  # of a recording in several formats, the first is read
+    Reader(elan.read, (".eaf",)),
+    Reader(textgrid.read, (".textgrid",)),
+    Reader(exmaralda.read, (".exb",)),
+    Reader(transcriber.read, (".trs",)),
+    Reader(flextext.read, (".flextext",)),
+    Reader(chat.read, (".cha",)),
+    Reader(nist.read_stm, (".stm",)),
+    Reader(subtitles.read, (".srt", ".vtt")),
+    Reader(labels.read_segments, (".tsv",), labels.is_segments),
+    Reader(labels.read_labels, (".txt",), labels.is_labels),
+    Reader(nist.read_ctm, (".ctm",)),
+    Reader(lhotse.read, (".jsonl", ".jsonl.gz"), lhotse.is_one),
+)
+FOLDERS = Reader(kaldi.read, (), kaldi.is_one)
+ENDINGS = tuple(ending for reader in READERS for ending in reader.endings)
 
 
 def reader(path):
-    """The function that reads a file or folder, None where it holds no annotations that are known here."""
-    return READERS.get(path.suffix.lower()) if path.is_file() else None
+    """The `Reader` of a file or folder, None where it holds no annotations that are known here."""
+    name = path.name.lower()
+    if not name.endswith(ENDINGS):
+        return FOLDERS if path.is_dir() and FOLDERS.looks(path) else None
+    fitting = (r for r in READERS if name.endswith(r.endings))
+    return next((r for r in fitting if path.is_file() and (r.looks is None or r.looks(path))), None)
 
 
 def read(path):
@@ -31,22 +72,23 @@ def read(path):
     if found is None:
         if not path.exists():
             raise UserError(f"{path}: there is no such file or folder.")
-        raise UserError(f"{path}: holds no annotations of a known format ({', '.join(READERS)}).")
-    return found(path)
+        raise UserError(f"{path}: holds no annotations of a known format ({', '.join(ENDINGS)}).")
+    return found.read(path)
 
 
 def within(folder):
-    """All files below a folder that hold annotations, sorted.
+    """All files and folders below a folder that hold annotations, sorted.
 
     Of files in one place that differ in their ending alone, which are one recording in several formats, the first in
     the order of `READERS` stands for all, with a warning.
     """
     found = {}
-    for path in sorted(path for path in folder.rglob("*") if reader(path)):
-        found.setdefault(path.with_suffix(""), []).append(path)
-    order = list(READERS)
+    for path in sorted(folder.rglob("*")):
+        if read_by := reader(path):
+            stem = path if read_by is FOLDERS else path.with_suffix("")
+            found.setdefault(stem, []).append((-1 if read_by is FOLDERS else READERS.index(read_by), path))
     for same in found.values():
-        same.sort(key=lambda path: order.index(path.suffix.lower()))
-        if same[1:]:
-            logger.warning("%s is read; %s beside it is not", same[0], ", ".join(path.name for path in same[1:]))
-    return [same[0] for same in found.values()]
+        (_, first), *others = same.sort() or same
+        if others:
+            logger.warning("%s is read; %s beside it is not", first, ", ".join(path.name for _, path in others))
+    return [same[0][1] for same in found.values()]

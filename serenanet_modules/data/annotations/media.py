@@ -48,22 +48,23 @@ class Media:
         """
         folder = document.path.absolute().parent
         named = [_plain(name) for name in document.media]
-        for name in named:
-            inside = [root / name for root in (folder, self._folder) if root and _stays(name)]
-            if found := next((path for path in inside if path.is_file()), None):
-                return Path(os.path.normpath(found))
+        places = [_inside(root, name) for name in named for root in (folder, self._folder) if root]
+        if found := next((path for path in places if path and path.is_file()), None):
+            return found
         stems = [document.name, *(name.stem for name in named), document.path.stem]
         for wanted in [*(name.name for name in named), *(f"{stem}.{end}" for stem in stems for end in AUDIO)]:
             if found := self._here(folder).get(_key(wanted)) or self._below.get(_key(wanted)):
                 if named and _key(found.name) not in {_key(name.name) for name in named}:
                     logger.warning("%s: names %s, which is not there; %s is taken", document.path, named[0], found.name)
                 return found
-        if self._folder is None and (climbing := [name for name in named if not _stays(name) and ".." in name.parts]):
+        outside = [name for name in named if not _inside(folder, name) and (".." in name.parts or _is_file(name))]
+        if outside and self._folder is None:
             raise UserError(
-                f"{document.path}: its recording {climbing[0]} lies outside of its folder; say with --audio_folder "
+                f"{document.path}: its recording {outside[0]} lies outside of its folder; say with --audio_folder "
                 "where recordings may be read from"
             )
-        return folder / (named[0].name if named else f"{document.name}.{AUDIO[0]}")
+        name = named[0].name if named else document.name
+        return folder / (name if named and named[0].suffix else f"{name}.{AUDIO[0]}")
 
     def _here(self, folder):
         if folder not in self._beside:
@@ -82,10 +83,14 @@ def _plain(name):
     return PurePosixPath(name.replace("\\", "/").replace("\0", "") or "recording")
 
 
-def _stays(name):
-    """Whether a path leads nowhere above the folder that it starts in."""
-    inside = os.path.normpath(name)
-    return not name.is_absolute() and not inside.startswith("..") and ":" not in name.parts[0]
+def _inside(root, name):
+    """A path from ``root``, or an absolute one, None where it leads out of that folder."""
+    path = Path(os.path.normpath(root / name))
+    return path if path.is_relative_to(root) else None
+
+
+def _is_file(name):
+    return name.is_absolute() and os.path.isfile(name)
 
 
 def _key(name):

@@ -1,6 +1,7 @@
 """What all annotation formats have in common: a recording, tiers, and in these texts with times."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 
@@ -49,8 +50,6 @@ class Tier:
         The kind that the file gives it, such as ELAN's linguistic type.
     parent : str
         The name of the tier that it divides or describes.
-    split : str
-        The split that it belongs to, "" where the file says none.
     """
 
     name: str
@@ -58,7 +57,6 @@ class Tier:
     participant: str = ""
     type: str = ""
     parent: str = ""
-    split: str = ""
 
     @property
     def seconds(self):
@@ -88,6 +86,23 @@ class Document:
 
     def __post_init__(self):
         object.__setattr__(self, "name", self.name or self.path.stem)
+
+
+def spread(times):
+    """The same times, where those that are None lie evenly between their neighbours; at the ends they stay None.
+
+    Examples
+    --------
+    >>> spread([None, 1.0, None, None, 4.0])
+    [None, 1.0, 2.0, 3.0, 4.0]
+    """
+    found = list(times)
+    known = [i for i, time in enumerate(times) if time is not None]
+    for left, right in pairwise(known):
+        start, end = times[left], times[right]
+        for i in range(left + 1, right):
+            found[i] = start + (end - start) * (i - left) / (right - left)
+    return found
 
 
 def by_speaker(annotations, name=""):

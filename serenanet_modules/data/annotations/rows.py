@@ -6,6 +6,7 @@ from collections import Counter
 from serenanet_modules.data.annotations import formats
 from serenanet_modules.data.annotations.media import Media
 from serenanet_modules.data.annotations.tiers import chosen, names
+from serenanet_modules.data.splitting import split_of_name
 from serenanet_modules.data.tables import Row
 from serenanet_modules.errors import UserError
 
@@ -38,12 +39,12 @@ def read_rows(paths, folder, tier=None, audio_folder=None):
         For a file that cannot be read, and where no file has such a tier or any annotation in it.
     """
     media, rows, without = Media(audio_folder), [], []
-    for path in paths:
+    for path, split in zip(paths, _splits(paths, folder), strict=True):
         for document in formats.read(path):
             tiers = chosen(document, tier)
             if not tiers and document.tiers:
                 without.append(document)
-            rows += _rows(document, tiers, media, folder)
+            rows += _rows(document, tiers, media, folder, split)
     if not rows and without:
         first = without[0]
         raise UserError(f"{first.path}: has no tier {tier} with text; its tiers are {names(first.tiers)}.")
@@ -54,7 +55,26 @@ def read_rows(paths, folder, tier=None, audio_folder=None):
     return rows
 
 
-def _rows(document, tiers, media, folder):
+def _splits(paths, folder):
+    """The split of each file by the folders that it is in, or by a part of its name, such as ``b_supervisions_dev``.
+
+    None of any of them where some say none, or none says train.
+    """
+    said = [_split(path, folder) for path in paths]
+    return said if "train" in said and "" not in said else [""] * len(paths)
+
+
+def _split(path, folder):
+    own = [path.name] if path.is_dir() else path.name.split(".")[0].split("_")
+    return next(filter(None, map(split_of_name, [*_above(path, folder), *own])), "")
+
+
+def _above(path, folder):
+    """The folders that a file is in below ``folder``."""
+    return path.relative_to(folder).parts[:-1] if path.is_relative_to(folder) else ()
+
+
+def _rows(document, tiers, media, folder, split):
     full = [(tier, a) for tier in tiers for a in tier.annotations if a.text.strip()]
     usable = [(tier, a) for tier, a in full if a.timed]
     if left := len(full) - len(usable):
@@ -62,8 +82,7 @@ def _rows(document, tiers, media, folder):
     if not usable:
         return
     path, numbers = media.find(document), Counter()
-    inside = document.path.parent.relative_to(folder) if document.path.is_relative_to(folder) else ""
-    stem = "-".join([*getattr(inside, "parts", ()), document.name])
+    stem = "-".join([*_above(document.path, folder), document.name])
     for tier, a in usable:
         numbers[tier.name] += 1
         name = a.id if document.name != document.path.stem and a.id else _name(stem, tiers, tier, numbers[tier.name])
@@ -74,7 +93,7 @@ def _rows(document, tiers, media, folder):
             "speaker": a.speaker or tier.participant,
             "start": repr(float(a.start)),
             "end": "" if a.end is None else repr(float(a.end)),
-            "split": tier.split,
+            "split": split,
         }
         where = f"{document.path}: tier {tier.name}: annotation {numbers[tier.name]}"
         yield Row(where, {column: value for column, value in values.items() if value})

@@ -3,9 +3,9 @@
 from collections import Counter
 from pathlib import Path
 
-from serenanet_modules.data.custom import split_of_name
 from serenanet_modules.data.manifest import role
 from serenanet_modules.data.sentences import read_sentences
+from serenanet_modules.data.splitting import split_of_name
 from serenanet_modules.data.tables import SUFFIXES, read_rows
 from serenanet_modules.data.text import normaliser
 
