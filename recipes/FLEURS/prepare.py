@@ -1,24 +1,22 @@
 """FLEURS as published: data/<language>/{train,dev,test}.tsv and, unpacked, data/<language>/audio/<split>/*.wav."""
 
 import difflib
+import logging
 from pathlib import Path
 
 from serenanet_modules.data.manifest import SPLITS, Candidate
 from serenanet_modules.errors import LayoutError, UserError
 
+logger = logging.getLogger(__name__)
+
 COLUMNS = ("id", "file_name", "raw_transcription", "transcription", "characters", "num_samples", "gender")  # no header
-LANGUAGES = """
-    af_za am_et ar_eg as_in ast_es az_az be_by bg_bg bn_in bs_ba ca_es ceb_ph ckb_iq cmn_hans_cn cs_cz cy_gb da_dk
-    de_de el_gr en_us es_419 et_ee fa_ir ff_sn fi_fi fil_ph fr_fr ga_ie gl_es gu_in ha_ng he_il hi_in hr_hr hu_hu
-    hy_am id_id ig_ng is_is it_it ja_jp jv_id ka_ge kam_ke kea_cv kk_kz km_kh kn_in ko_kr ky_kg lb_lu lg_ug ln_cd
-    lo_la lt_lt luo_ke lv_lv mi_nz mk_mk ml_in mn_mn mr_in ms_my mt_mt my_mm nb_no ne_np nl_nl nso_za ny_mw oc_fr
-    om_et or_in pa_in pl_pl ps_af pt_br ro_ro ru_ru sd_in sk_sk sl_si sn_zw so_so sr_rs sv_se sw_ke ta_in te_in
-    tg_tj th_th tr_tr uk_ua umb_ao ur_pk uz_uz vi_vn wo_sn xh_za yo_ng yue_hant_hk zu_za
-""".split()
+_TABLE = Path(__file__).with_name("languages.tsv").read_text(encoding="utf-8")
+LANGUAGES = [line.split("\t")[0] for line in _TABLE.splitlines()[1:]]
+ALL = "all"
 
 
-def candidates(data_folder, locale, language):
-    """Yield the utterances of one language.
+def candidates(data_folder, locale, language, roles=SPLITS):
+    """Yield the utterances of one language or of several.
 
     The text is the raw transcription: the language's own rule normalises it. FLEURS does not say who speaks.
 
@@ -27,9 +25,12 @@ def candidates(data_folder, locale, language):
     data_folder : str or Path
         A copy of the repository google/fleurs, its folder data, or that of the language.
     locale : str
-        Whose text rule is used.
-    language : str
-        One of `LANGUAGES`.
+        Whose text rule is used, of one language. Of several each has its own.
+    language : str or list of str
+        Of languages.tsv; several with commas between, or ``all``. Of several, ids begin with the language, and dev and
+        test sets are named after it: ``test-sw_ke``. A language that is missing or broken is left out with a warning.
+    roles : tuple of str
+        Of train, dev and test, what is read.
 
     Yields
     ------
@@ -38,24 +39,59 @@ def candidates(data_folder, locale, language):
     Raises
     ------
     UserError
-        For an unknown language, a missing list, audio that is not unpacked, or a line that is not FLEURS's.
+        For an unknown language; of one language for a missing list, audio that is not unpacked, or a line that is not
+        FLEURS's; of several where none can be read.
     """
-    if language not in LANGUAGES:
-        close = [code for code in LANGUAGES if code.split("_")[0] == language.split("_")[0].lower()]
-        close = close or difflib.get_close_matches(language.lower(), LANGUAGES, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"the codes are {' '.join(LANGUAGES)}"
-        raise UserError(f"language: FLEURS has no {language!r}; {hint}")
-    folder = _folder(Path(data_folder).absolute(), language)
-    for split in SPLITS:
+    codes, folder = _asked(language), Path(data_folder).absolute()
+    if len(codes) == 1:
+        return _language(folder, codes[0], locale, roles)
+    read, errors = [], {}
+    for code in codes:
+        try:
+            read += _language(folder, code, code, roles, several=True)
+        except UserError as error:
+            errors[code] = error
+    missing = [code for code, error in errors.items() if isinstance(error, LayoutError)]
+    if not read:
+        kind = LayoutError if len(missing) == len(codes) else UserError
+        raise kind(f"{folder}: no language asked for can be read; the first: {errors[codes[0]]}")
+    if missing:
+        logger.warning("%s: %d of %d languages are not here: %s", folder, len(missing), len(codes), " ".join(missing))
+    for code in sorted(errors.keys() - missing):
+        logger.warning("%s is left out: %s", code, errors[code])
+    return read
+
+
+def _asked(language):
+    """Codes in the order of languages.tsv, each once."""
+    named = language if isinstance(language, list) else str(language).split(",")
+    named = LANGUAGES if named == [ALL] else [str(code).strip() for code in named]
+    for code in named:
+        if code not in LANGUAGES:
+            close = [known for known in LANGUAGES if known.split("_")[0] == code.split("_")[0].lower()]
+            close = close or difflib.get_close_matches(code.lower(), LANGUAGES, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"the codes are {' '.join(LANGUAGES)}"
+            raise UserError(f"language: FLEURS has no {code!r}; {hint}")
+    return [code for code in LANGUAGES if code in named]
+
+
+def _language(folder, code, locale, roles, several=False):
+    folder = _folder(folder, code, several)
+    for split in roles:
         _check(folder, split)
-    return (utterance for split in SPLITS for utterance in _split(folder, split, locale))
+    prefix, suffix = (f"{code}/", f"-{code}") if several else ("", "")
+    return [
+        Candidate(f"{prefix}{name}", wav, text, "", locale, split if split == "train" else f"{split}{suffix}")
+        for split in roles
+        for name, wav, text in _split(folder, split)
+    ]
 
 
-def _folder(folder, language):
-    for inner in (folder / "data" / language, folder / language, folder):
+def _folder(folder, code, several):
+    for inner in (folder / "data" / code, folder / code, *([] if several else [folder])):
         if any((inner / f"{split}.tsv").is_file() for split in SPLITS):
             return inner
-    raise LayoutError(f"{folder}: there is no data/{language}/train.tsv here; is it a copy of google/fleurs?")
+    raise LayoutError(f"{folder}: there is no data/{code}/train.tsv here; is it a copy of google/fleurs?")
 
 
 def _check(folder, split):
@@ -68,9 +104,13 @@ def _check(folder, split):
         raise UserError(f"{audio / split}: there is no such folder; {hint}")
 
 
-def _split(folder, split, locale):
+def _split(folder, split):
+    """Yield name, audio and raw transcription of each line of a list."""
     file = folder / f"{split}.tsv"
-    lines = file.read_text(encoding="utf-8-sig").split("\n")  # other line ends may stand in a text
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")  # other line ends may stand in a text
+    except (UnicodeDecodeError, OSError) as error:
+        raise UserError(f"{file}: cannot be read as a UTF-8 text ({error}).") from None
     for number, line in enumerate(lines, start=1):
         if not line:
             continue
@@ -79,4 +119,4 @@ def _split(folder, split, locale):
             raise UserError(f"{file}: line {number} has {len(values)} columns, not the {len(COLUMNS)} of FLEURS.")
         row = dict(zip(COLUMNS, values, strict=True))
         wav = folder / "audio" / split / row["file_name"]
-        yield Candidate(f"{split}-{wav.stem}", wav, row["raw_transcription"], "", locale, split)
+        yield f"{split}-{wav.stem}", wav, row["raw_transcription"]

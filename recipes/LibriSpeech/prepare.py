@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from serenanet_modules.data.manifest import Candidate
+from serenanet_modules.data.manifest import SPLITS, Candidate
 from serenanet_modules.errors import LayoutError, UserError
 
 SUBSETS = {
@@ -12,7 +12,7 @@ SUBSETS = {
 }
 
 
-def candidates(data_folder, locale, train_splits, dev_splits, test_splits):
+def candidates(data_folder, locale, train_splits, dev_splits, test_splits, roles=SPLITS):
     """Yield the utterances of the subsets asked for.
 
     Parameters
@@ -22,6 +22,8 @@ def candidates(data_folder, locale, train_splits, dev_splits, test_splits):
     locale : str
     train_splits, dev_splits, test_splits : list of str
         Names of subsets. Each dev and test subset stays a set of its own.
+    roles : tuple of str
+        Of train, dev and test, what is read.
 
     Yields
     ------
@@ -35,6 +37,7 @@ def candidates(data_folder, locale, train_splits, dev_splits, test_splits):
     folder = Path(data_folder).absolute()
     folder = folder / "LibriSpeech" if (folder / "LibriSpeech").is_dir() else folder
     asked = {"train": train_splits, "dev": dev_splits, "test": test_splits}
+    asked = {kind: asked[kind] for kind in roles}
     for kind, subsets in asked.items():
         _check(folder, kind, subsets)
     return (

@@ -12,6 +12,7 @@ def add(commands, name):
     add_recogniser(command)
     command.add_argument("audio", metavar="AUDIO", type=Path, help="audio of any rate, channel count and format")
     command.add_argument("text", metavar="TEXT", help="what is said in it, or a UTF-8 file with that")
+    command.add_argument("--locale", help="the text's, of a run on several languages (the run's)")
     command.add_argument(
         "--out", type=Path, metavar="FILE.TextGrid", help="where to write; the CTM goes beside it (beside AUDIO)"
     )
@@ -24,7 +25,7 @@ def _align(arguments):
     from serenanet_modules.inference.formats import write
 
     text = _text(arguments.text)
-    transcript = align_text(opened(arguments), arguments.audio, text)
+    transcript = align_text(opened(arguments), arguments.audio, text, locale=arguments.locale)
     grid = arguments.out or arguments.audio.with_suffix(".TextGrid")
     for path, format in ((grid, "textgrid"), (grid.with_suffix(".ctm"), "ctm")):
         save(path, write(transcript, format, str(arguments.audio)))

@@ -54,4 +54,14 @@ def _evaluate(arguments):
         about = {"model": str(a.folder), "data": a.data, "split": a.split, "lm": a.lm, "seconds": round(found[2], 1)}
         evaluate.write(found[0], a.out, about)
         print(f"\nhypotheses, alignments and scores: {a.out}")
+        _by_language(a)
     return 0
+
+
+def _by_language(arguments):
+    """Say and write error rates by language, of a recipe of many."""
+    from serenanet_modules.analysis.languages import write
+    from serenanet_modules.data.recipe import Recipe
+
+    if (Path(arguments.data) / "dataset.yaml").is_file() and (table := Recipe(arguments.data).languages):
+        print(write(arguments.out, table, arguments.out, asked=dict(pairs(arguments.more)).get("language")) or "")

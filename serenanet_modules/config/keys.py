@@ -146,7 +146,11 @@ SECTIONS = {
     ),
     "Units": (
         Key("units", TEXT, WEIGHTS, "what the outputs stand for", choices=("char", "bpe", "unigram", "phoneme")),
-        Key("vocab_size", WHOLE, WEIGHTS, "number of bpe and unigram units", least=2),
+        Key(
+            *("language_units", TEXT, WEIGHTS, "of several languages; token: shared, after one that says the language"),
+            choices=("shared", "token", "own"),
+        ),
+        Key("vocab_size", WHOLE, WEIGHTS, "number of bpe and unigram units; of own ones those of a language", least=2),
         Key("n_units", WHOLE, WEIGHTS, "classes, blank included; null takes what the units give", least=1, null=True),
     ),
     "Pre-training": (

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from serenanet_modules.data import custom
-from serenanet_modules.data.manifest import role
+from serenanet_modules.data.manifest import SPLITS, role
 from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.errors import UserError
 
@@ -39,26 +39,26 @@ def candidates(data, locale, data_folder=None, split=None, options=(), needs_tex
     UserError
         Where there are none.
     """
-    found = corpus(data, locale, data_folder, options, needs_text)
+    found = corpus(data, locale, data_folder, options, needs_text, roles=(role(split or "test"),))
     names = sorted({c.split for c in found})
     asked = split or (names[0] if len(names) == 1 else "test")
     chosen = [c for c in found if asked in (c.split, role(c.split))]
     if not chosen:
-        raise UserError(f"{data}: holds no {asked} utterances; --split may be {', '.join(names)}")
+        raise UserError(f"{data}: holds no {asked} utterances; --split may be {', '.join(names or SPLITS)}")
     return [c if role(c.split) == "test" else replace(c, split=f"test-{c.split}") for c in chosen]
 
 
-def corpus(data, locale, data_folder=None, options=(), needs_text=True):
+def corpus(data, locale, data_folder=None, options=(), needs_text=True, roles=None):
     """All utterances of a manifest, a folder of them, or a recipe; parameters and errors as of `candidates`.
 
-    Those of a manifest that knows no splits are of test.
+    Those of a manifest that knows no splits are of test. ``roles`` are as of `Recipe.candidates`.
     """
     path = Path(data)
     if (path / "dataset.yaml").is_file():
         if not data_folder:
             raise UserError(f"{path}: is a recipe; say with --data_folder where its corpus is")
         recipe = Recipe(path)
-        return recipe.candidates(recipe.values(data_folder, locale, options), needs_text)
+        return recipe.candidates(recipe.values(data_folder, locale, options), needs_text, roles)
     if unknown := [name for name, _ in options if name not in OF_ANNOTATIONS]:
         raise UserError(f"--{unknown[0]}: only a recipe has options, and {path} is none")
     root = data_folder[0] if isinstance(data_folder, list) else data_folder

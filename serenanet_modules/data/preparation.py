@@ -16,6 +16,7 @@ import csv
 import functools
 import hashlib
 import importlib.util
+import logging
 import os
 import re
 import signal
@@ -37,6 +38,8 @@ from serenanet_modules.data.text import normaliser
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import locked, replacing, sweep, write_json
 from serenanet_modules.runtime.threads import available_cores
+
+logger = logging.getLogger(__name__)
 
 PREPARATION_VERSION = 2  # raise it when the rules below, or what the FLAC files hold, change
 MOST_OF_NAME = 40  # characters of a clip's name that its FLAC file has too
@@ -100,7 +103,7 @@ def prepare(candidates, folder, settings=None, jobs=None, progress=True):
     Raises
     ------
     UserError
-        Where nothing usable is left of a split.
+        Where nothing usable is left of train, of dev or of test.
     """
     settings = settings or Settings()
     candidates = _in_precedence(candidates)
@@ -297,15 +300,23 @@ def _write(clips, target, identity, settings, progress):
             if clip.reason:
                 c = clip.candidate
                 rows.writerow((c.id, c.path, c.split, clip.reason, clip.detail))
-    for split in sorted({clip.candidate.split for clip in clips} - {clip.candidate.split for clip in kept}):
-        reasons = in_words(rejected(clips, split))
-        first = next(clip.candidate.path for clip in clips if clip.candidate.split == split)
-        raise UserError(f"No {split} utterance is usable ({reasons}; first {first}); see {target / 'rejects.tsv'}.")
+    _check_splits(clips, {clip.candidate.split for clip in kept}, target / "rejects.tsv")
     in_place = sum(clip.flac == clip.candidate.path for clip in kept)
     summary = {**identity, "in_place": in_place, "settings": asdict(settings), **summarise(clips)}
     write_json(target / SUMMARY, summary)
     write_manifest(target / "manifest.csv", _utterances(kept, target, settings, progress))
     return Prepared(target, target / "manifest.csv", summary)
+
+
+def _check_splits(clips, left, rejects):
+    """Refuse a corpus of which a role has nothing left; one of several sets of a role may be lost."""
+    for split in sorted({clip.candidate.split for clip in clips} - left):
+        reasons = in_words(rejected(clips, split))
+        first = next(clip.candidate.path for clip in clips if clip.candidate.split == split)
+        sentence = f"No {split} utterance is usable ({reasons}; first {first}); see {rejects}."
+        if role(split) not in map(role, left):
+            raise UserError(sentence)
+        logger.warning("%s The set is left out.", sentence)
 
 
 def _utterances(clips, target, settings, progress):

@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import inspect
 from pathlib import Path
 
 from ruamel.yaml.comments import CommentedMap
@@ -40,6 +41,12 @@ class Recipe:
         """Names of options that have no value until somebody gives one."""
         return [name for name, value in self.options.items() if is_placeholder(value)]
 
+    @property
+    def languages(self):
+        """Path of languages.tsv beside prepare.py: the code, name, region and measure of each language; or None."""
+        table = self._prepare.with_name("languages.tsv")
+        return table if table.is_file() else None
+
     def values(self, data_folder, locale, overrides=()):
         """The recipe's keys with their values, without a model's.
 
@@ -65,7 +72,7 @@ class Recipe:
             tree["locale"] = locale
         return Hparams(self.file, tree).override(overrides).plain()
 
-    def candidates(self, values, needs_text=True):
+    def candidates(self, values, needs_text=True, roles=None):
         """Read the corpora that hyper-parameters name.
 
         Parameters
@@ -73,13 +80,17 @@ class Recipe:
         values : dict
             ``data_folder``, ``locale`` and the recipe's own options.
         needs_text : bool
+        roles : tuple of str, optional
+            Of train, dev and test those that matter; a recipe that can tell them apart reads and asks for no other.
 
         Returns
         -------
         list of Candidate
         """
-        options = {name: values[name] for name in self.options}
-        return corpora.read(values["data_folder"], values["locale"], self._reader("candidates"), needs_text, options)
+        options, reader = {name: values[name] for name in self.options}, self._reader("candidates")
+        if roles and "roles" in inspect.signature(reader).parameters:
+            options["roles"] = roles
+        return corpora.read(values["data_folder"], values["locale"], reader, needs_text, options)
 
     def texts(self, data_folder):
         """The text files of a corpus.

@@ -33,21 +33,32 @@ class Units(ABC):
     boundary : str
         How a word start is marked in `pieces`: SentencePiece units begin with ``"▁"``;
         phonemes have the separate unit ``"|"`` between words.
+    languages : str
+        How they tell languages apart, as the hyper-parameter ``language_units`` says: ``shared``, ``token``, ``own``.
+    marks : frozenset of int
+        Units that are no part of the text, such as a language's token.
     """
 
     kind: str
     pieces: list[str]
     boundary: str
     blank_id = 0
+    languages = "shared"
+    marks: frozenset[int] = frozenset()
 
     @property
     def size(self) -> int:
         """Number of units, blank included: the width of the output layer."""
         return len(self.pieces)
 
+    @property
+    def spelling(self) -> list[str]:
+        """What each unit adds to the text, with the boundary: `pieces`, but nothing for `marks`."""
+        return ["" if i in self.marks else piece for i, piece in enumerate(self.pieces)]
+
     @abstractmethod
-    def encode(self, text: str) -> list[int]:
-        """Ids of a normalised text, or of a phoneme string such as ``"k a | b a"``."""
+    def encode(self, text: str, locale: str | None = None) -> list[int]:
+        """Ids of a normalised text of a language, or of a phoneme string such as ``"k a | b a"``."""
 
     @abstractmethod
     def decode(self, ids: Iterable[int]) -> str:
@@ -75,15 +86,15 @@ class SentencePieceUnits(Units):
 
     def __init__(self, kind: str, model: bytes):
         self.kind = kind
-        self._model = model
+        self.model = model
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         ids = range(self._processor.get_piece_size())
         self.pieces = [self._processor.id_to_piece(i) for i in ids]
 
     def __reduce__(self):  # the processor itself does not survive a data loader's worker
-        return type(self), (self.kind, self._model)
+        return type(self), (self.kind, self.model)
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, locale: str | None = None) -> list[int]:
         return self._processor.encode(text)
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -92,7 +103,7 @@ class SentencePieceUnits(Units):
 
     def save(self, folder: str | Path) -> None:
         with replacing(Path(folder) / "units.model") as path:
-            path.write_bytes(self._model)
+            path.write_bytes(self.model)
         write_json(Path(folder) / "units.json", {"kind": self.kind, "size": self.size})
 
 
@@ -122,7 +133,7 @@ class PhonemeUnits(Units):
         self.pieces = [BLANK, self.boundary, *phonemes]
         self._ids = {piece: i for i, piece in enumerate(self.pieces)}
 
-    def encode(self, text: str) -> list[int]:
+    def encode(self, text: str, locale: str | None = None) -> list[int]:
         try:
             return [self._ids[phoneme] for phoneme in text.split()]
         except KeyError as error:
@@ -191,8 +202,7 @@ def load_units(folder: str | Path) -> Units:
         if saved["kind"] == "phoneme":
             units = PhonemeUnits(_inventory(saved["phonemes"]))
         else:
-            model = (Path(folder) / "units.model").read_bytes()
-            units = SentencePieceUnits(saved["kind"], model)
+            units = _of_model(saved, (Path(folder) / "units.model").read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing; train the units again.") from None
     except OSError as error:
@@ -204,6 +214,15 @@ def load_units(folder: str | Path) -> Units:
             f"{index} speaks of {saved.get('size')} units, but the model beside it has {units.size}; train them again."
         )
     return units
+
+
+def _of_model(saved, model):
+    """Units of an index that is no list of phonemes, and the bytes beside it."""
+    if "languages" not in saved:
+        return SentencePieceUnits(saved["kind"], model)
+    from serenanet_modules.data.languages import opened  # which is made of this module's units
+
+    return opened(saved, model)
 
 
 def _inventory(phonemes):

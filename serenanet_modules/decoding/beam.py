@@ -207,7 +207,7 @@ class BeamDecoder(Decoder):
         lm = ZeroLM()
         if self._ngram or self.word_score:
             lm = UnitLM(
-                self.units.pieces, self.units.boundary, self._ngram, self.lm_level,
+                self.units.spelling, self.units.boundary, self._ngram, self.lm_level,
                 self.lm_weight, self.word_score,
             )  # fmt: skip
         options = LexiconFreeDecoderOptions(lm_weight=1.0, **shared)

@@ -27,7 +27,7 @@ class WordNGram:
     """
 
     def __init__(self, units, ngram, lm_weight, word_score):
-        self._lm = UnitLM(units.pieces, units.boundary, ngram, "word", lm_weight, word_score)
+        self._lm = UnitLM(units.spelling, units.boundary, ngram, "word", lm_weight, word_score)
         begins = [i != BORDER and piece.startswith(units.boundary) for i, piece in enumerate(units.pieces)]
         self._begins = torch.tensor(begins)
         self._beginner = begins.index(True) if any(begins) else None

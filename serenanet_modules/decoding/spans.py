@@ -108,7 +108,7 @@ def words_of(hypothesis, units):
 
 
 def word_groups(units, labels):
-    """Positions in ``labels`` of each word's units, without those that are nothing but a boundary.
+    """Positions in ``labels`` of each word's units, without marks and those that are nothing but a boundary.
 
     Examples
     --------
@@ -122,7 +122,7 @@ def word_groups(units, labels):
         piece = units.pieces[label]
         if piece.startswith(units.boundary):
             groups.append([])
-        if piece != units.boundary:
+        if piece != units.boundary and label not in units.marks:
             groups[-1].append(i)
     return [group for group in groups if group]
 

@@ -16,7 +16,7 @@ MOST_CELLS = 10**9  # frames times twice the labels, a byte each: about 20 minut
 UNKNOWN = "<unk>"  # SentencePiece's unit for what has none
 
 
-def align_text(recognizer, source, text, batch_seconds=120.0):
+def align_text(recognizer, source, text, batch_seconds=120.0, locale=None):
     """The best CTC path through a text.
 
     Confidences are those that the words would have if greedy decoding had heard them.
@@ -30,9 +30,11 @@ def align_text(recognizer, source, text, batch_seconds=120.0):
     source : str, Path, array or (array, int)
         As of `Recognizer.transcribe`.
     text : str
-        As it is written; the run's locale normalises it.
+        As it is written.
     batch_seconds : float
         Most seconds of padded audio that the network reads at a time.
+    locale : str, optional
+        Whose rules normalise the text, and whose units it is written in; the run's by default.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def align_text(recognizer, source, text, batch_seconds=120.0):
         For audio that cannot be read, and a text that is empty, has what is no unit of the model, or is too long for
         the audio or for memory.
     """
-    hypothesis = spelled(recognizer.units, recognizer.settings["locale"], text)
+    hypothesis = spelled(recognizer.units, locale or recognizer.settings["locale"], text)
     log_probs, edges = _posteriors(recognizer, source, batch_seconds)
     need, frames = frames_needed(hypothesis.labels), len(log_probs)
     if need > frames:
@@ -78,16 +80,16 @@ def spelled(units, locale, text):
         words = [word for word in words if said[word]]
         labels = units.encode(f" {WORD_BOUNDARY} ".join(said[word] for word in words))
     else:
-        labels = units.encode(" ".join(words))
-        if unknown := [c for c in sorted(set("".join(words))) if UNKNOWN in _pieces(units, c)]:
+        labels = units.encode(" ".join(words), locale)
+        if unknown := [c for c in sorted(set("".join(words))) if UNKNOWN in _pieces(units, c, locale)]:
             raise UserError(f"the text has characters that the model has no unit for: {' '.join(unknown)}")
     if not labels:
         raise UserError(f"the text is empty: nothing of {text[:80]!r} can be said")
     return Hypothesis(labels, " ".join(words), words)
 
 
-def _pieces(units, text):
-    return [units.pieces[label] for label in units.encode(text)]
+def _pieces(units, text, locale):
+    return [units.pieces[label] for label in units.encode(text, locale)]
 
 
 def _posteriors(recognizer, source, batch_seconds):

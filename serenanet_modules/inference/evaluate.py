@@ -1,16 +1,16 @@
 """A recogniser scored on any corpus, as its training scored it on its own."""
 
 import csv
-import time
 from dataclasses import dataclass
 
 from serenanet_modules.analysis.bootstrap import with_interval
 from serenanet_modules.analysis.reliability import judged, reliability, words_said
 from serenanet_modules.analysis.scoring import LEVELS, Score, score, write_alignments
 from serenanet_modules.data.manifest import Utterance, by_set, read_manifest
-from serenanet_modules.data.phonemes import WORD_BOUNDARY
 from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.data.summary import in_words
+from serenanet_modules.data.text import rewriter
+from serenanet_modules.inference.hearing import Hearing
 from serenanet_modules.runs.results import confidence_table
 from serenanet_modules.runtime.files import replacing, write_json
 
@@ -36,7 +36,8 @@ def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=
     """Prepare, recognise and score utterances.
 
     Texts are normalised, and audio is decoded and left out, as in a training. Units of phonemes are scored by PER and,
-    where a lexicon makes words of them, by WER and CER too.
+    where a lexicon makes words of them, by WER and CER too. Sets are recognised one after the other, and what was heard
+    in a set is kept beside the prepared data: an evaluation that was interrupted goes on with the next set.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=
     chosen : list of Candidate
         From `data.asked.candidates`.
     folder : Path
-        For the prepared data.
+        For the prepared data and what was heard.
     batch_seconds, lm, progress
         As of `Recognizer.transcribe`.
 
@@ -60,13 +61,12 @@ def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=
     settings = Settings(phonemes=recognizer.phonemic)
     prepared = prepare(chosen, folder, settings, progress=False)
     rows, root = read_manifest(prepared.manifest), prepared.folder
-    start = time.monotonic()
-    paths = [root / u.path for u in rows]
-    found = recognizer.transcribe(paths, batch_seconds, lm, progress)
-    seconds = time.monotonic() - start
-    heard, decoder = {u.id: transcript for u, transcript in zip(rows, found, strict=True)}, recognizer.decoder(lm)
+    hearing = Hearing(recognizer, lm, root)
+    decoder, sets, seconds = recognizer.decoder(lm), {}, 0.0
     measured = ("WER", "CER") * decoder.writes_words + ("PER",) * recognizer.phonemic
-    sets = {name: _score(inside, heard, decoder, measured) for name, inside in by_set(rows).items()}
+    for name, inside in by_set(rows).items():
+        heard, took = hearing.of(name, inside, batch_seconds, progress)
+        sets[name], seconds = _score(inside, heard, decoder, measured), seconds + took
     return sets, prepared.summary, seconds
 
 
@@ -124,14 +124,10 @@ def write(sets, folder, about):
     write_json(folder / "scores.json", {**about, "results": results, "confidence": sure})
 
 
-def _phones(transcript):
-    """What is said in units; where audio is cut, a word ends."""
-    said = (" ".join(token.text for token in segment.tokens) for segment in transcript.segments)
-    return f" {WORD_BOUNDARY} ".join(said)
-
-
 def _score(rows, heard, decoder, measures):
-    texts, phones = {u.id: heard[u.id].text for u in rows}, {u.id: _phones(heard[u.id]) for u in rows}
+    rewrite = {locale: rewriter(locale) for locale in {u.locale for u in rows}}
+    texts = {u.id: rewrite[u.locale](heard[u.id].text) for u in rows}
+    phones = {u.id: heard[u.id].phones for u in rows}
     written, spoken = ({u.id: u.text for u in rows}, texts), ({u.id: u.phonemes for u in rows}, phones)
     pairs = {measure: spoken if measure == "PER" else written for measure in measures}
     scores = {m: score(*pair, LEVELS[m]) for m, pair in pairs.items()}
@@ -141,6 +137,6 @@ def _score(rows, heard, decoder, measures):
 def _reliability(rows, heard, decoder):
     """What the words' confidences are, and how well they say the share of words that are right."""
     words = [heard[u.id].words for u in rows]
-    right = judged([words_said(u, decoder.writes_words) for u in rows], [[w.text for w in said] for said in words])
+    right = judged([words_said(u, decoder.writes_words) for u in rows], [[text for text, _ in said] for said in words])
     kind = "calibrated" if heard[rows[0].id].calibrated else "raw"
-    return kind, reliability([w.confidence for said in words for w in said], sum(right, []))
+    return kind, reliability([confidence for said in words for _, confidence in said], sum(right, []))

@@ -41,8 +41,11 @@ def timed(hypothesis, units, log_probs, edges, calibration=None):
 def placed(hypothesis, units, spans, edges, calibration=None):
     """The same where it is known which frames each label has: ``spans`` are as `decoding.spans.align` gives them."""
     starts, ends = [edges[span.start] for span in spans], [edges[span.end] for span in spans]
-    surfaces = [surface(units, label) for label in hypothesis.labels]
-    tokens = tuple(Token(*row) for row in zip(surfaces, starts, ends, [s.confidence for s in spans], strict=True))
+    tokens = tuple(
+        Token(surface(units, label), start, end, span.confidence)
+        for label, start, end, span in zip(hypothesis.labels, starts, ends, spans, strict=True)
+        if label not in units.marks
+    )
     words = tuple(
         Word(word.text, starts[word.group[0]], ends[word.group[-1]], confidence(word, spans, calibration))
         for word in words_of(hypothesis, units)

@@ -1,5 +1,6 @@
 """Files that are either whole or not there."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -63,6 +64,29 @@ def write_tensors(path, tensors, metadata=None):
 
     with replacing(path) as partial:
         partial.write_bytes(save({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, metadata))
+
+
+def fingerprint(tensors):
+    """SHA-256 of tensors by name: equal where names, types, shapes and all bits are.
+
+    Parameters
+    ----------
+    tensors : dict of str to Tensor
+        On any device.
+
+    Returns
+    -------
+    str
+        Hexadecimal.
+    """
+    from torch import uint8  # brings torch, which locks and folders do without
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        tensor = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(uint8).numpy())
+    return digest.hexdigest()
 
 
 def sweep(folder, spared=None):

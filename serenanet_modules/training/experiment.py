@@ -244,8 +244,18 @@ class Experiment:
         write_json(self.folder / "result.json", result)
         self.task.finish(self.folder)
         print(brain.table(result))
+        self._by_language()
         print(f"results: {self.folder}\nTensorBoard: tensorboard --logdir {self.folder / 'tensorboard'}")
         return result
+
+    def _by_language(self):
+        """Print and write error rates by language, of a recipe of many."""
+        if self.recipe.languages is None or not self.task.recognises:
+            return
+        from serenanet_modules.analysis.languages import write  # brings matplotlib, which a training does without
+
+        if told := write(self.folder, self.recipe.languages, self.folder):
+            print(told)
 
 
 def _saved(path, map_location="cpu"):

@@ -84,7 +84,8 @@ class Speech(Source):
             )
         train = trainable(self._candidates, self._settings)
         say = spoken if self.task.needs_phonemes(self.plain) else written
-        self.learned = self.task.learn(self.plain, self.where, say(train), self.save)
+        locales = [c.locale for c in train]
+        self.learned = self.task.learn(self.plain, self.where, say(train), self.save, locales)
 
     def prepare(self):
         """Decode and sift the corpus; returns a key of the result."""

@@ -68,13 +68,15 @@ class Task:
         return False
 
     @classmethod
-    def learn(cls, plain, where, texts, save):
+    def learn(cls, plain, where, texts, save, locales=()):
         """What the outputs stand for, of the training texts, before any audio is decoded.
 
         Parameters
         ----------
         texts : iterable of str
             Normalised, or where the task needs phonemes those; made as they are asked for.
+        locales : list of str
+            Of each text, where they are known.
 
         Returns
         -------

@@ -3,11 +3,15 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from serenanet_modules import cli
-from serenanet_modules.data.manifest import read_manifest
+from serenanet_modules.data.manifest import read_manifest, write_manifest
+from serenanet_modules.inference.recognizer import Recognizer
+from tests.support import layouts
 from tests.support.folders import copy_without
 from tests.support.tiny import ROOT, prepared_manifest
 
@@ -109,3 +113,51 @@ def test_refusals(evaluate, tiny, tmp_path):
     ):
         status, out, err = evaluate(folder, *arguments)
         assert (status, out) == (2, "") and words in err and err.count("\n") == 1
+
+
+def test_an_interrupted_evaluation_goes_on_with_the_next_set(evaluate, tiny, tmp_path, monkeypatch):
+    """Sets that were recognised are read again, by the same weights and decoding only."""
+    corpus, folder = tiny
+    rows = read_manifest(prepared_manifest(corpus, folder), "test")
+    names = ["test-a", "test-a", "test-b"]
+    manifest = tmp_path / "manifest.csv"
+    root = prepared_manifest(corpus, folder).parent
+    moved = [replace(u, path=str(root / u.path), split=name) for u, name in zip(rows, names, strict=True)]
+    write_manifest(manifest, moved)
+    heard, transcribe = [], Recognizer.transcribe
+
+    def counted(self, sources, *arguments):
+        if len(heard) == 1:
+            heard.append("interrupted")
+            raise KeyboardInterrupt
+        heard.append(len(sources))
+        return transcribe(self, sources, *arguments)
+
+    monkeypatch.setattr(Recognizer, "transcribe", counted)
+    out = ("--out", tmp_path / "out")
+    assert evaluate(folder, manifest, *out)[0] == 130
+    assert evaluate(folder, manifest, *out)[0] == 0 and heard == [2, "interrupted", 1]
+    assert list(scores(tmp_path / "out")) == ["test-a", "test-b"]
+    assert evaluate(folder, manifest, *out)[0] == 0 and heard == [2, "interrupted", 1]
+    first = scores(tmp_path / "out")
+    assert evaluate(folder, manifest, *out, "--lm", "auto")[0] == 0 and heard[3:] == [2, 1]
+    other = copy_without(folder, tmp_path / "other")
+    weights = load_file(other / "weights.safetensors")
+    save_file({name: tensor * 1.5 for name, tensor in weights.items()}, other / "weights.safetensors")
+    assert evaluate(other, manifest, *out)[0] == 0 and heard[5:] == [2, 1]
+    assert scores(tmp_path / "out") != first
+
+
+def test_librispeech_in_one_command(evaluate, tiny, tmp_path):
+    """Both test sets by name, on texts as the corpus writes them, without its training audio."""
+    layouts.librispeech(tmp_path / "LibriSpeech", ("test-clean", "test-other"))
+    (lines,) = (tmp_path / "LibriSpeech/test-clean").rglob("*.trans.txt")
+    lines.write_text(lines.read_text().replace("KUKU", "'TIS O'").replace("MBWA", "MISTER"))
+    status, printed, _ = evaluate(
+        tiny[1], ROOT / "recipes/LibriSpeech", "--data_folder", tmp_path, "--out", tmp_path / "out"
+    )
+    assert status == 0 and list(scores(tmp_path / "out")) == ["test-clean", "test-other"]
+    with open(tmp_path / "out/decoded_test-clean.csv", encoding="utf-8", newline="") as file:
+        references = [row["reference"] for row in csv.DictReader(file)]
+    assert any(text.startswith("'tis o' ") for text in references)
+    assert "WER" in printed

@@ -5,12 +5,13 @@ from collections import Counter
 
 import pytest
 
+from serenanet_modules.data import asked
 from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.data.splitting import half
 from serenanet_modules.errors import LayoutError, UserError
 from tests.support import layouts
-from tests.support.layouts import SENTENCES, candidates
+from tests.support.layouts import SCRIPTS, SENTENCES, candidates
 from tests.support.tiny import ROOT
 
 
@@ -24,7 +25,7 @@ LIBRISPEECH = ("train-clean-100", "dev-clean", "dev-other", "test-clean", "test-
 @pytest.mark.parametrize(
     ("name", "layout", "locale", "options"),
     [
-        ("LibriSpeech", lambda folder: layouts.librispeech(folder, LIBRISPEECH), "en", {}),
+        ("LibriSpeech", lambda folder: layouts.librispeech(folder, LIBRISPEECH), "en_librispeech", {}),
         ("FLEURS", layouts.fleurs, "sw_ke", {"language": "sw_ke"}),
         ("Mboshi", layouts.mboshi, "mdw", {}),
         ("SwahiliSpeech", layouts.swahili_speech, "sw", {}),
@@ -51,7 +52,7 @@ def test_librispeech_keeps_its_dev_and_test_sets_apart(tmp_path):
     assert splits(found) == {"train": 2, "dev-clean": 2, "dev-other": 2, "test-clean": 2, "test-other": 2}
     first = found[0]
     assert (first.id, first.speaker, first.text) == ("100-900-0000", "100", SENTENCES[0].upper())
-    assert first.path.is_file() and first.locale == "en"
+    assert first.path.is_file() and first.locale == "en_librispeech"
     more = candidates("LibriSpeech", tmp_path / "LibriSpeech", train_splits="[train-clean-100, train-clean-360]")
     assert splits(more)["train"] == 4
     alone = candidates("LibriSpeech", tmp_path, dev_splits="[dev-clean]", test_splits="[]")
@@ -70,6 +71,17 @@ def test_librispeech_errors(tmp_path):
     list_file.write_text("100-900-0000\n")
     with pytest.raises(UserError, match=r"100-900.trans.txt: line 1 has no text"):
         candidates("LibriSpeech", tmp_path, dev_splits="[]", test_splits="[]")
+
+
+def test_librispeech_is_measured_without_its_training_audio(tmp_path):
+    """`evaluate` needs the sets that it measures alone."""
+    layouts.librispeech(tmp_path / "LibriSpeech", ("test-clean", "test-other"))
+    recipe = ROOT / "recipes/LibriSpeech"
+    found = asked.candidates(recipe, "sw", [str(tmp_path)])
+    assert splits(found) == {"test-clean": 2, "test-other": 2}
+    assert splits(asked.candidates(recipe, "sw", [str(tmp_path)], "test-other")) == {"test-other": 2}
+    with pytest.raises(UserError, match="there is no dev-clean here"):
+        asked.candidates(recipe, "sw", [str(tmp_path)], "dev-clean")
 
 
 def test_fleurs(tmp_path):
@@ -106,6 +118,48 @@ def test_fleurs_errors(tmp_path):
     (place / "dev.tsv").write_text("1\ta.wav\n")
     with pytest.raises(UserError, match=r"dev.tsv: line 1 has 2 columns, not the 7"):
         candidates("FLEURS", tmp_path, language="sw_ke")
+
+
+def test_fleurs_of_several_languages(tmp_path, caplog):
+    """Each language has its own rule and its own dev and test set; what is missing or broken is listed."""
+    for language, sentences in SCRIPTS.items():
+        layouts.fleurs(tmp_path, language, sentences)
+    found = candidates("FLEURS", tmp_path, language="th_th,en_us, ru_ru")
+    names = {f"{role}-{language}": 2 for role in ("dev", "test") for language in SCRIPTS}
+    assert splits(found) == {"train": 6, **names} and len({c.id for c in found}) == len(found)
+    assert {(c.id.partition("/")[0], c.locale) for c in found} == {(language, language) for language in SCRIPTS}
+    texts = {u.id: u.text for u in read_manifest(prepare(found, tmp_path / "out", progress=False).manifest)}
+    assert [texts[f"{language}/test-test077"] for language in SCRIPTS] == [
+        "the dog sleeps zero",
+        "собака спит 0",
+        "หมานอน 0",
+    ]
+
+    place = tmp_path / "data" / "ru_ru"
+    (place / "dev.tsv").write_bytes(b"\xff\xfe")
+    found = candidates("FLEURS", tmp_path, language="[en_us, ru_ru, sw_ke]")
+    assert {c.locale for c in found} == {"en_us"}
+    assert "ru_ru is left out" in caplog.text and "dev.tsv: cannot be read" in caplog.text
+    assert "1 of 3 languages are not here: sw_ke" in caplog.text
+    caplog.clear()
+    assert {c.locale for c in candidates("FLEURS", tmp_path, language="all")} == {"en_us", "th_th"}
+    assert len(caplog.records) == 2 and "99 of 102 languages are not here: af_za am_et" in caplog.text
+    assert {
+        c.locale for c in asked.candidates(ROOT / "recipes/FLEURS", "sw", [str(tmp_path)], None, [("language", "all")])
+    } == set(SCRIPTS)
+    with pytest.raises(UserError, match="no language asked for can be read; the first: .*data/de_de/train.tsv"):
+        candidates("FLEURS", tmp_path, language="de_de,fr_fr")
+    with pytest.raises(UserError, match="no 'fr'; did you mean fr_fr"):
+        candidates("FLEURS", tmp_path, language="en_us,fr")
+
+
+def test_languages_of_fleurs_have_regions_and_measures():
+    """Seven regions, of the sizes that are published, and seven languages that are written without spaces."""
+    lines = (ROOT / "recipes/FLEURS/languages.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    rows = [line.split("\t") for line in lines]
+    assert sorted(Counter(region for _, _, region, _ in rows).values()) == [4, 11, 12, 14, 16, 20, 25]
+    unspaced = {code for code, _, _, measure in rows if measure == "CER"}
+    assert unspaced == {"cmn_hans_cn", "yue_hant_hk", "ja_jp", "th_th", "lo_la", "my_mm", "km_kh"}
 
 
 def test_mboshi_halves_the_development_set_by_sentence(tmp_path):

@@ -10,10 +10,15 @@ class FakeUnits:
     pieces: list[str]
     boundary: str
     blank_id: int = 0
+    marks = frozenset()
 
     @property
     def size(self) -> int:
         return len(self.pieces)
+
+    @property
+    def spelling(self) -> list[str]:
+        return self.pieces
 
     def encode(self, text: str) -> list[int]:
         return [self.pieces.index(piece) for piece in text.split()]

@@ -9,6 +9,11 @@ from serenanet_modules.data.recipe import Recipe
 from tests.support.tiny import ROOT
 
 SENTENCES = ("kuku analala", "mbwa anakimbia", "paka anacheza", "samaki anaogelea", "ndege anaruka", "farasi anakula")
+SCRIPTS = {  # languages of FLEURS, and sentences of them
+    "en_us": ("the dog sleeps", "the cat plays", "the fish swims", "the hen eats"),
+    "ru_ru": ("собака спит", "кошка играет", "рыба плывёт", "курица ест"),
+    "th_th": ("หมา นอน", "แมว เล่น", "ปลา ว่าย", "ไก่ กิน"),
+}
 
 
 def noise(path, seconds=1.0, rate=16000):
@@ -41,15 +46,15 @@ def librispeech(folder, subsets, chapters=1, utterances=2):
     return folder
 
 
-def fleurs(folder, language="sw_ke"):
+def fleurs(folder, language="sw_ke", sentences=SENTENCES, count=2):
     """data/<language>/<split>.tsv without a header, audio/<split>/*.wav."""
     place = folder / "data" / language
     for split in ("train", "dev", "test"):
         rows = []
-        for i in range(2):
+        for i in range(count):
             wav = noise(place / "audio" / split / f"{split}{i}77.wav")
-            raw = f"{SENTENCES[i].capitalize()}, \u201c{i}\u201d."
-            rows.append([str(i), wav.name, raw, SENTENCES[i], "k | u |", "16000", "FEMALE"])
+            raw = f"{sentences[i].capitalize()}, \u201c{i}\u201d."
+            rows.append([str(i), wav.name, raw, sentences[i], "k | u |", "16000", "FEMALE"])
         (place / f"{split}.tsv").write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
     return folder
 

@@ -29,7 +29,7 @@ class WordBoundaryBrain(UnitsBrain):
         return "sw"
 
     @classmethod
-    def learn(cls, plain, where, texts, save):
+    def learn(cls, plain, where, texts, save, locales=()):
         return None if cls.kept(save) else train_units("char", texts, None)
 
     def _split(self, batch):

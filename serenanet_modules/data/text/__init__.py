@@ -1,6 +1,6 @@
 """Text normalisers: one file per language, found by its name.
 
-To add a language, add ``<locale>.py`` (lower case, ``_`` for ``-``) beside this file with one
+To add a language, add ``<locale>.py`` (lower case, ``_`` for ``-``) beside this file with a
 function ``normalise(text: str) -> str``, whose docstring states its rule. Until then its texts
 follow :mod:`serenanet_modules.data.text.default`.
 """
@@ -31,9 +31,27 @@ def normaliser(locale: str) -> Callable[[str], str]:
     >>> normaliser("mdw")("Lápo teémi, gωlω.")
     'lápo teémi gωlω'
     """
+    return _module(locale).normalise
+
+
+def rewriter(locale: str) -> Callable[[str], str]:
+    """Return what hypotheses go through before they are scored on texts of `locale`.
+
+    That is the text itself, as a recogniser writes by its own rule; but a benchmark with a rule for whatever system is
+    scored has a function ``rewrite`` in its file.
+
+    Examples
+    --------
+    >>> rewriter("en_librispeech")("Mr. Quilter's 2 manuals."), rewriter("sw")("Habari.")
+    ("mister quilter's two manuals", 'Habari.')
+    """
+    return getattr(_module(locale), "rewrite", str)
+
+
+def _module(locale):
     name = locale.lower().replace("-", "_")
     if re.fullmatch(r"[a-z]{2,3}(_[a-z0-9]+)*", name):
         for module in (name, name.split("_")[0]):
             if importlib.util.find_spec(f"{__name__}.{module}"):
-                return importlib.import_module(f"{__name__}.{module}").normalise
-    return importlib.import_module(f"{__name__}.default").normalise
+                return importlib.import_module(f"{__name__}.{module}")
+    return importlib.import_module(f"{__name__}.default")

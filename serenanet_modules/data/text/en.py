@@ -26,13 +26,17 @@ def normalise(text: str) -> str:
     >>> normalise("In 1984 the 2nd café's tea was $1.50.")
     "in nineteen eighty four the second cafe's tea was one point five zero dollars"
     """
+    words = (word.strip("'") for word in re.sub(r"[^a-z']+", " ", spoken(text)).split())
+    return " ".join(word for word in words if word)
+
+
+def spoken(text: str) -> str:
+    """Lower-case ASCII with numbers and symbols in words; other punctuation still stands."""
     text = plain_latin(plain_apostrophes(drop_invisible(text)))
     text = re.sub(rf"([$£€])\s?({NUMBER})", _money, text)
     text = re.sub(r"(\d+)(?:st|nd|rd|th)\b", lambda m: f" {_ordinal(m[1])} ", text)
     text = re.sub(NUMBER, lambda m: f" {_cardinal(m[0])} ", text)
-    text = text.replace("%", " percent ").replace("&", " and ")
-    words = (word.strip("'") for word in re.sub(r"[^a-z']+", " ", text).split())
-    return " ".join(word for word in words if word)
+    return text.replace("%", " percent ").replace("&", " and ")
 
 
 def _money(match):

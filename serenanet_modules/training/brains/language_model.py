@@ -42,7 +42,7 @@ class LanguageModelBrain(UnitsBrain):
         return Document.of_run(plain["acoustic"]).plain()["locale"]
 
     @classmethod
-    def learn(cls, plain, where, texts, save):
+    def learn(cls, plain, where, texts, save, locales=()):
         """The recogniser's units."""
         return load_units(Path(plain["acoustic"]) / "save/units")
 

@@ -40,7 +40,7 @@ class PESSLBrain(HearsSpeech, RecipeBrain):
             raise UserError(f"{where}: 'pessl' is null, but masked prediction is all that this training does")
 
     @classmethod
-    def learn(cls, plain, where, texts, save):
+    def learn(cls, plain, where, texts, save, locales=()):
         """Refuse targets that need transcripts where there are none."""
         if plain["targets"] == "phoneme_seeded" and not any(texts):
             raise UserError(f"{where}: 'targets' phoneme_seeded needs transcripts, and no training utterance has one")

@@ -2,8 +2,8 @@
 
 from functools import cached_property
 
+from serenanet_modules.data.languages import train_language_units
 from serenanet_modules.data.phonemes import g2p
-from serenanet_modules.data.units import train_units
 from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.folder import for_use
@@ -31,6 +31,8 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
         """Refuse units and language models that cannot be had."""
         super().check(plain, where)
         given_language_model(plain["lm"])
+        if plain["units"] == "phoneme" and plain["language_units"] != "shared":
+            raise UserError(f"{where}: 'language_units' is {plain['language_units']}; phonemes are shared by languages")
         if plain["units"] == "phoneme":
             g2p(plain["locale"])  # refuses a locale without one
 
@@ -40,17 +42,18 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
         return plain["units"] == "phoneme"
 
     @classmethod
-    def learn(cls, plain, where, texts, save):
+    def learn(cls, plain, where, texts, save, locales=()):
         """Units of the training transcripts."""
-        return None if cls.kept(save) else _train(texts, plain, where)
+        return None if cls.kept(save) else _train(texts, locales, plain, where)
 
     @classmethod
     def outputs(cls, plain, where, save, learned):
         """As `UnitsBrain`'s; refuses kept units of another kind, and another number of them than is insisted on."""
         outputs = super().outputs(plain, where, save, learned)
         units = outputs.arguments["units"]
-        if units.kind != plain["units"]:
-            raise UserError(f"{save / UNITS} holds {units.kind} units, not {plain['units']}: give another --experiment")
+        if (units.kind, units.languages) != (plain["units"], plain["language_units"]):
+            held, asked = f"{units.languages} {units.kind}", f"{plain['language_units']} {plain['units']}"
+            raise UserError(f"{save / UNITS} holds {held} units, not {asked}: give another --experiment")
         if plain["n_units"] not in (None, units.size):
             raise UserError(
                 f"{where}: 'n_units' is {plain['n_units']} but the {units.kind} units are {units.size}; "
@@ -68,7 +71,7 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
     def encode(self, utterance):
         """Unit ids; phonemes that only dev has are left out, as the model cannot say them."""
         if self.units.kind != "phoneme":
-            return self.units.encode(utterance.text)
+            return self.units.encode(utterance.text, utterance.locale)
         return self.units.encode(" ".join(p for p in utterance.phonemes.split() if p in self.units.pieces))
 
     @cached_property
@@ -109,10 +112,10 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
         write_card(folder)
 
 
-def _train(texts, plain, where):
+def _train(texts, locales, plain, where):
     vocab_size = plain["vocab_size"] if plain["units"] in ("bpe", "unigram") else None
     try:
-        units = train_units(plain["units"], texts, vocab_size)
+        units = train_language_units(plain["language_units"], plain["units"], texts, locales, vocab_size)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     return units

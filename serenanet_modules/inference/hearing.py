@@ -1,0 +1,71 @@
+"""What a recogniser heard in sets of utterances, kept on disk so that an interrupted evaluation goes on."""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from serenanet_modules.data.phonemes import WORD_BOUNDARY
+from serenanet_modules.runtime.files import fingerprint, write_json
+
+
+@dataclass(frozen=True)
+class Said:
+    """Of one utterance: its text, its units with a mark between words, and (word, confidence) pairs."""
+
+    text: str
+    phones: str
+    words: list[tuple[str, float]]
+    calibrated: bool
+
+    @classmethod
+    def of(cls, transcript):
+        """Of a `Transcript`."""
+        said = (" ".join(token.text for token in segment.tokens) for segment in transcript.segments)
+        phones = f" {WORD_BOUNDARY} ".join(said)  # where audio is cut, a word ends
+        words = [(word.text, word.confidence) for word in transcript.words]
+        return cls(transcript.text, phones, words, transcript.calibrated)
+
+
+class Hearing:
+    """Recognises sets of prepared utterances, each once.
+
+    Parameters
+    ----------
+    recognizer : Recognizer
+    lm : path or "auto" or None
+        As of `Recognizer.transcribe`.
+    root : Path
+        Folder of the prepared data, whose name says what they are. Files in its folder ``heard`` are named after the
+        set and a hash of the weights, the decoding and the language model.
+    """
+
+    def __init__(self, recognizer, lm, root):
+        self.recognizer, self.lm, self.root = recognizer, lm, Path(root)
+        told = [fingerprint(recognizer.modules.state_dict()), recognizer.decoder(lm).name, _model(lm)]
+        told += [f"{key}={value}" for key, value in sorted(recognizer.settings.items())]
+        self._key = hashlib.sha256("\n".join(map(str, told)).encode()).hexdigest()[:12]
+
+    def of(self, name, rows, batch_seconds, progress=False):
+        """What is said in the utterances of a set, by id, and the seconds that recognition takes or took."""
+        file = self.root / "heard" / f"{name}-{self._key}.json"
+        if not file.is_file():
+            write_json(file, self._heard(rows, batch_seconds, progress))
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        return {key: Said(**found) for key, found in kept["utterances"].items()}, kept["seconds"]
+
+    def _heard(self, rows, batch_seconds, progress):
+        start = time.monotonic()
+        found = self.recognizer.transcribe([self.root / u.path for u in rows], batch_seconds, self.lm, progress)
+        heard = {u.id: asdict(Said.of(transcript)) for u, transcript in zip(rows, found, strict=True)}
+        return {"seconds": time.monotonic() - start, "utterances": heard}
+
+
+def _model(lm):
+    """What tells a language model from another of its name."""
+    if lm in (None, "auto"):
+        return lm
+    path = Path(lm)
+    file = path / "weights.safetensors" if path.is_dir() else path
+    return f"{path} {file.stat().st_mtime_ns}" if file.is_file() else path
