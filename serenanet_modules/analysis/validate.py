@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from serenanet_modules.analysis.corpus import characters, outliers, plot, speech_rate
+from serenanet_modules.analysis.spelling import asides, changed, left_out, numbers
 from serenanet_modules.data.corpora import entries
 from serenanet_modules.data.custom import annotated
 from serenanet_modules.data.manifest import role
@@ -14,6 +15,7 @@ from serenanet_modules.data.summary import crossing, in_words, summarise, table
 from serenanet_modules.errors import LayoutError, UserError
 
 RECIPES = Path(__file__).parents[2] / "recipes"
+MOST_CHANGED = 60  # characters
 EXAMPLES = 5  # shown of each kind
 RARE = 5  # occurrences in train below which a character can hardly be learned
 ANY_LOCALE = "und"  # has no text rule of its own
@@ -114,6 +116,7 @@ def report(clips, decoded):
     yield from _rejects(clips)
     yield from _crossing(kept)
     yield from _outliers(kept)
+    yield from _spelling([clip for clip in clips if clip.candidate.text])
     yield from _characters(kept)
     if not decoded:
         yield "\nOnly headers were read; --decode also finds what is truncated, damaged, silent or not finite."
@@ -169,6 +172,29 @@ def _outliers(kept):
             yield from _some([f"{o.clip.candidate.id}  {o.value:.2f} {unit}, {o.times:.2g} × median" for o in odd])
 
 
+def _spelling(written):
+    for title, items in (
+        ("transcribers' marks, which are left out of texts", left_out(written)),
+        ("in round brackets, taken as said", asides(written)),
+        ("numbers that may be said in another way than they are read", numbers(written)),
+    ):
+        if items:
+            yield f"\n{title} ({sum(item.count for item in items)})"
+            yield from _some([f"{item.what}  {item.count} ×  {item.example}" for item in items])
+    if characters := changed(written):
+        yield f"\ncharacters that the text rule leaves out or writes otherwise ({len(characters)})"
+        for c in characters[:MOST_CHANGED]:
+            yield f"  {_described(c.what)}  {c.count} ×  {c.example}"
+        if len(characters) > MOST_CHANGED:
+            yield f"  and {len(characters) - MOST_CHANGED} more"
+
+
+def _described(character):
+    """A character with its code point and Unicode's name."""
+    named = unicodedata.name(character, "without a name").lower()
+    return f"{_name(character)} U+{ord(character):04X} {named}"
+
+
 def _characters(kept):
     train = characters(clip for clip in kept if clip.candidate.split == "train")
     if not train:
@@ -180,9 +206,14 @@ def _characters(kept):
     if len(shown) > 12 * COLUMNS:
         yield f"  and {len(shown) - 12 * COLUMNS} more"
     if rare := [c for c, count in train.items() if count < RARE]:
-        names = [f"{_name(c)} U+{ord(c):04X} {unicodedata.name(c, 'without a name').lower()}" for c in rare]
         yield f"\ncharacters that train has fewer than {RARE} times ({len(rare)}); are they errors?"
-        yield from _some(names)
+        yield from _some([f"{_described(c)}  {_in_text(c, kept)}" for c in rare])
+
+
+def _in_text(character, kept):
+    """The text in which a character stands first."""
+    text = next(clip.text for clip in kept if character in clip.text)
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def _name(character):

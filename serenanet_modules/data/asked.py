@@ -8,7 +8,7 @@ from serenanet_modules.data.manifest import SPLITS, role
 from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.errors import UserError
 
-OF_ANNOTATIONS = ("tier", "audio_folder")  # options that need no recipe
+WITHOUT_RECIPE = ("tier", "audio_folder", "clean")  # options that need no recipe
 EVERYTHING = {"test": 1}  # of a manifest that knows no splits
 
 
@@ -59,7 +59,7 @@ def corpus(data, locale, data_folder=None, options=(), needs_text=True, roles=No
             raise UserError(f"{path}: is a recipe; say with --data_folder where its corpus is")
         recipe = Recipe(path)
         return recipe.candidates(recipe.values(data_folder, locale, options), needs_text, roles)
-    if unknown := [name for name, _ in options if name not in OF_ANNOTATIONS]:
+    if unknown := [name for name, _ in options if name not in WITHOUT_RECIPE]:
         raise UserError(f"--{unknown[0]}: only a recipe has options, and {path} is none")
     root = data_folder[0] if isinstance(data_folder, list) else data_folder
     found = custom.candidates(path, locale, data_root=root, shares=EVERYTHING, needs_text=needs_text, **dict(options))

@@ -9,6 +9,7 @@ splits with a manifest each that is called metadata. Annotated recordings of
 import logging
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from serenanet_modules.data.annotations import formats
@@ -16,6 +17,7 @@ from serenanet_modules.data.annotations.rows import read_rows as read_annotation
 from serenanet_modules.data.manifest import SPLITS, Candidate, check_split
 from serenanet_modules.data.splitting import SPLIT_WORDS, by_group, split_of_name
 from serenanet_modules.data.tables import SUFFIXES, read_rows
+from serenanet_modules.data.text.clean import Cleaner
 from serenanet_modules.errors import LayoutError, UserError
 
 logger = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ def candidates(
     needs_text=True,
     tier=None,
     audio_folder=None,
+    clean=None,
 ):
     """Return the utterances of manifest files, or of annotated recordings.
 
@@ -55,6 +58,8 @@ def candidates(
         Of annotated recordings, as of `annotations.tiers.chosen`.
     audio_folder : str or Path, optional
         Where recordings that are not with their annotations may lie, at any depth.
+    clean : str or Path, optional
+        The corpus's conventions of transcription, a table as of `data.text.clean`; what it does is said in a warning.
 
     Returns
     -------
@@ -65,18 +70,32 @@ def candidates(
     UserError
         Naming file and line.
     """
-    folder = Path(data_folder).absolute()
+    folder, cleaner = Path(data_folder).absolute(), Cleaner(clean) if clean else None
+    found = []
+    for file, root, rows in _lists(folder, data_root, tier, audio_folder):
+        found += _candidates(_cleaned(rows, cleaner), file, locale, root, shares, split_seed, needs_text)
+    for line in cleaner.report() if cleaner else ():
+        logger.warning("%s", line)
+    return found
+
+
+def _lists(folder, data_root, tier, audio_folder):
+    """Yield (file, where its relative paths start, its rows) for each list of utterances."""
     if files := annotated(folder):
-        rows = read_annotations(files, folder if folder.is_dir() else folder.parent, tier, audio_folder)
-        return _candidates(rows, folder, locale, folder, shares, split_seed, needs_text)
-    files = [folder] if folder.is_file() else _manifests(folder)
-    return [
-        candidate
-        for file in files
-        for candidate in _candidates(
-            *(read_rows(file), file, locale, Path(data_root or file.parent).absolute(), shares, split_seed, needs_text)
-        )
-    ]
+        above = folder if folder.is_dir() else folder.parent
+        yield folder, above, read_annotations(files, above, tier, audio_folder)
+        return
+    for file in [folder] if folder.is_file() else _manifests(folder):
+        yield file, Path(data_root or file.parent).absolute(), read_rows(file)
+
+
+def _cleaned(rows, cleaner):
+    """The rows with their texts cleaned, without those that are to be skipped."""
+    if cleaner is None:
+        return rows
+    texts = [cleaner(row.get("text")) for row in rows]
+    pairs = zip(rows, texts, strict=True)
+    return [replace(row, values={**row.values, "text": text.strip()}) for row, text in pairs if text is not None]
 
 
 def annotated(path):

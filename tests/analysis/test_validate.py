@@ -57,6 +57,30 @@ def test_what_is_odd_is_named(validate, release, tmp_path):
     assert f"{train[0]['path'][:-4]}  " in out.partition("unusual speech rates")[2]
 
 
+def test_what_the_text_rule_changes_is_named(validate, tmp_path):
+    """Marks, round brackets, numbers that can be said in several ways, every character that does not stay."""
+    texts = [
+        "[kelele] ka\ua789ma %UH",
+        "na~lima [kelele]",
+        "simu 0712 345 678",
+        "tarehe 12/5/2019 (ya jana)",
+        "bei 3.50",
+        "sawa ~!",
+    ]
+    rows = [f"{i}.wav\t{text}\ts{i}" for i, text in enumerate(texts)]
+    (tmp_path / "m.tsv").write_text("\n".join(["path\ttext\tspeaker", *rows]) + "\n", encoding="utf-8")
+    for i in range(len(texts)):
+        noise(tmp_path / f"{i}.wav")
+    _, out, _ = validate(tmp_path / "m.tsv", "--locale", "xx")
+    assert "left out of texts (3)\n  [kelele]  2 ×  [kelele] ka\ua789ma %…\n  %UH  1 ×" in out
+    assert "in round brackets, taken as said (1)\n  (ya jana)  1 ×" in out
+    for number in ("0712 345 678", "12/5/2019"):
+        assert f"  {number}  1 ×" in out.partition("numbers that may be said in another way")[2]
+    changed = out.partition("characters that the text rule leaves out or writes otherwise (6)\n")[2].splitlines()[:6]
+    assert changed[0] == "  ~ U+007E tilde  2 ×  sawa ~!" and "A789" not in "".join(changed)
+    assert [line.split()[0] for line in changed] == ["~", "/", "!", "(", ")", "."]
+
+
 def test_nothing_to_train_on(validate, tmp_path):
     """Status 1 where train or dev would be empty; the reasons are told."""
     (tmp_path / "train.tsv").write_text("path\ttext\na.wav\tneno\n")

@@ -125,3 +125,17 @@ def test_shares_that_are_none(tmp_path):
     for shares in ({"train": 0.5, "dev": 0.1}, {"train": 0.9, "valid": 0.1}, {"train": 0.0, "dev": 1.0}):
         with pytest.raises(UserError, match="shares: .*add up to 1"):
             candidates(file, "sw", shares=shares)
+
+
+def test_a_corpus_has_its_own_conventions(tmp_path, caplog):
+    """Rules apply in their order, before anything else; what each did is said."""
+    file = tsv(tmp_path / "test.tsv", "a.wav\t<moja> mbili", "b.wav\tsh <x> (tatu)", "c.wav\t??? nne")
+    rules = tmp_path / "rules.tsv"
+    rules.write_text("# ours\ndrop\t/[<>]/\n\nreplace\tmoja\tsh\nreplace\tsh\tx\nskip\t???\n")
+    assert [(c.id, c.text) for c in candidates(file, "sw", clean=rules)] == [("a", "x mbili"), ("b", "x x (tatu)")]
+    assert "line 2: drop /[<>]/: 4 ×, such as '<moja> mbili' -> 'moja mbili'" in caplog.text
+    assert "line 6: skip ???: 1 ×, such as '??? nne'" in caplog.text
+    for wrong in ("drop", "drop\t", "lose\tx", "replace\tx", "drop\t/(/", "drop\tx\ty"):
+        rules.write_text(f"# ours\n{wrong}\n")
+        with pytest.raises(UserError, match="rules.tsv: line 2"):
+            candidates(file, "sw", clean=rules)

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from serenanet_modules.data.text import characters, default, en, normaliser, sw, tr
+from serenanet_modules.data.text.marks import marks, without_marks
 
 
 @pytest.mark.parametrize("apostrophe", characters.APOSTROPHES)
@@ -100,13 +101,21 @@ def test_english(text, normal):
         ("25 km² 𝄞", "25 km"),
         ("वह हिन्दी", "वह हिन्दी"),
         ("a\u200bb-c_d", "ab c d"),
+        ("ə˧ʝi˧-se˩ ꜛma ˥", "ə˧ʝi˧ se˩ ꜛma ˥"),
+        ("ka\ua789ma: Mo:KO na=lima, x: y = z", "ka\ua789ma mo:ko na=lima x y z"),
+        ("3:30 http://x.y 说:你好", "3 30 http x y 说你好"),
+        ("می\u200cخواهم \u200ca\u200db\u200c", "می\u200cخواهم ab"),
+        ("ශ්\u200dරී\u200d, ශ්\u200d\u200dරී", "ශ්\u200dරී ශ්\u200dරී"),
+        ("അവൻ അവന്\u200d", "അവൻ അവൻ"),
     ],
 )
 def test_default_rule(text, normal):
     assert default.normalise(text) == normal
 
 
-ALPHABET = st.characters() | st.sampled_from("ng'’ŋaeo0123456789., %$&stndrh\u0301ÀẞİŉΣI你ก·״〇")
+ALPHABET = st.characters() | st.sampled_from(
+    "ng'’ŋaeo0123456789., %$&stndrh\u0301ÀẞİŉΣI你ก·״〇˥:=\u200c\u200dمنර്න[]()<>"
+)
 
 
 @pytest.mark.parametrize("rule", [sw.normalise, en.normalise, default.normalise, tr.normalise])
@@ -149,13 +158,44 @@ def test_turkish_and_azerbaijani_small_letters():
 
 
 def test_whole_locale_then_language_then_default():
-    assert normaliser("sw") is normaliser("sw-KE") is sw.normalise
-    assert normaliser("EN") is en.normalise
+    assert normaliser("sw") is normaliser("sw-KE") and normaliser("sw")("Ng’ombe 2") == sw.normalise("Ng’ombe 2")
+    assert normaliser("EN")("A 2") == en.normalise("A 2")
     for locale in ("mdw", "zh-CN", "nan-tw", "__init__", "../sw", "characters", ""):
-        assert normaliser(locale) is default.normalise
+        assert normaliser(locale) is normaliser("xx") is not normaliser("sw")
 
 
 def test_swahili_text_of_words_is_untouched():
     random.seed(0)
     text = " ".join("".join(random.choices(string.ascii_lowercase, k=5)) for _ in range(50))
     assert sw.normalise(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "left", "named"),
+    [
+        ("[kelele] Kisu <unk> hiki (anacheka).", "Kisu hiki .", ["[kelele]", "<unk>", "(anacheka)"]),
+        (
+            "ndiyo %HESITATION ## xxx, !SIL &=laughs &-uh www",
+            "ndiyo ,",
+            ["%HESITATION", "##", "xxx", "!SIL", "&=laughs", "&-uh", "www"],
+        ),
+        ("<en>yes</en> {laugh} (笑) [a b]", "yes", ["<en>", "</en>", "{laugh}", "(笑)", "[a b]"]),
+        ("Umoja (UM) wa (wa zamani) (Juma) 30 % 5%", "Umoja (UM) wa (wa zamani) (Juma) 30 % 5%", []),
+        (
+            "a < b na c > d, A&B, www.x.org #5 (我是中国人) maxxx",
+            "a < b na c > d, A&B, www.x.org #5 (我是中国人) maxxx",
+            [],
+        ),
+    ],
+)
+def test_transcribers_marks_are_no_speech(text, left, named):
+    assert without_marks(text).split() == left.split() and marks(text) == named
+    assert normaliser("xx")(text) == default.normalise(left) and normaliser("sw")(text) == sw.normalise(left)
+
+
+@given(text=st.text(ALPHABET, max_size=30))
+def test_marks_are_left_out_once_and_for_all(text):
+    """What is left has none, so a normalised text is its own."""
+    for locale in ("xx", "sw"):
+        normal = normaliser(locale)(text)
+        assert normaliser(locale)(normal) == normal

@@ -5,17 +5,20 @@ function ``normalise(text: str) -> str``, whose docstring states its rule. Until
 follow :mod:`serenanet_modules.data.text.default`.
 """
 
+import functools
 import importlib
 import importlib.util
 import re
 from collections.abc import Callable
 
+from serenanet_modules.data.text.marks import without_marks
+
 
 def normaliser(locale: str) -> Callable[[str], str]:
     """Return the rule that turns a sentence of `locale` into what a recogniser should write.
 
-    The file of the whole locale is looked for first, then that of its language, then the default.
-    Every rule is idempotent: normalised text stays as it is.
+    The file of the whole locale is looked for first, then that of its language, then the default. Before any of them
+    transcribers' marks are left out (`marks.without_marks`). Every rule is idempotent: normalised text stays as it is.
 
     Parameters
     ----------
@@ -30,8 +33,15 @@ def normaliser(locale: str) -> Callable[[str], str]:
     "it's five o'clock"
     >>> normaliser("mdw")("Lápo teémi, gωlω.")
     'lápo teémi gωlω'
+    >>> normaliser("nru")("[kelele] ə˧ʝi˧-ʂɯ˥ʝi˩ ba:ka.")
+    'ə˧ʝi˧ ʂɯ˥ʝi˩ ba:ka'
     """
-    return _module(locale).normalise
+    return _rule(_module(locale))
+
+
+@functools.cache
+def _rule(module):
+    return lambda text: module.normalise(without_marks(text))
 
 
 def rewriter(locale: str) -> Callable[[str], str]:

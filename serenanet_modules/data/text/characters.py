@@ -5,14 +5,36 @@ import unicodedata
 
 # Everything people type for an apostrophe: quotes, primes, accents, modifier letters.
 APOSTROPHES = "'’‘‛`´′ʹʼʻʽˈꞌ՚＇"
+# Scripts that part no words: Thai, Lao, Burmese, Khmer, Chinese and Japanese. A space between two of their letters
+# marks a pause or the end of a clause, or stood where there was punctuation.
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\uaa60-\uaa7f\ua9e0-\ua9ff\u1780-\u17ff"
+    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+)
+JOINERS = "\u200c\u200d"
+# Scripts that spell with joiners: Arabic, Syriac, those of India, Sinhala, Mongolian.
+JOINING = "\u0600-\u074f\u0750-\u077f\u08a0-\u08ff\u0900-\u0dff\u1800-\u18af"
+CHILLUS = str.maketrans({"ണ": "ൺ", "ന": "ൻ", "ര": "ർ", "ല": "ൽ", "ള": "ൾ", "ക": "ൿ"})
 LETTERS_WITHOUT_PARTS = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ß": "ss", "ı": "i"}
 )
 
 
-def drop_invisible(text: str) -> str:
-    """Remove zero-width characters, soft hyphens and byte-order marks (category Cf)."""
-    return "".join(c for c in text if unicodedata.category(c) != "Cf")
+def drop_invisible(text: str, but: str = "") -> str:
+    """Remove zero-width characters, soft hyphens and byte-order marks (category Cf), ``but`` these."""
+    return "".join(c for c in text if unicodedata.category(c) != "Cf" or c in but)
+
+
+def joined(text: str) -> str:
+    """Remove zero-width joiners but for one between characters of `JOINING`; Malayalam's chillus are one character.
+
+    >>> joined("\u0d28\u0d4d\u200d") == "\u0d7b", joined("a\u200db"), "\u200c" in joined("می\u200cخواهم")
+    (True, 'ab', True)
+    """
+    text = re.sub("([ണനരലളക])\u0d4d\u200d", lambda m: m[1].translate(CHILLUS), text)
+    text = re.sub(f"(?<![{JOINING}])[{JOINERS}]+|[{JOINERS}]+(?![{JOINING}{JOINERS}])", "", text)
+    return re.sub(f"([{JOINERS}])[{JOINERS}]+", r"\1", text)
 
 
 def plain_apostrophes(text: str, spellings: str = APOSTROPHES) -> str:

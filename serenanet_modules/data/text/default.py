@@ -3,25 +3,24 @@
 import re
 import unicodedata
 
-from serenanet_modules.data.text.characters import drop_invisible, plain_apostrophes
+from serenanet_modules.data.text.characters import JOINERS, UNSPACED, drop_invisible, joined, plain_apostrophes
 
 # The apostrophes that are not letters in any alphabet; ʼ and ʻ are letters in some.
 PUNCTUATION_APOSTROPHES = "'’‘‛`´′＇"
 INSIDE = "'·׳״"  # may stand inside a word: apostrophe, Catalan's middle dot, Hebrew's geresh and gershayim
-# Scripts that part no words: Thai, Lao, Burmese, Khmer, Chinese and Japanese. A space between two of their letters
-# marks a pause or the end of a clause, or stood where there was punctuation.
-UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\uaa60-\uaa7f\ua9e0-\ua9ff\u1780-\u17ff"
-    "\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f"
-    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
+# What letters are made of in some orthographies and Unicode calls a symbol: tone letters, ꞉ and ꞊.
+SYMBOLS_THAT_ARE_LETTERS = frozenset([*map(chr, (*range(0x2E5, 0x2EA), *range(0xA700, 0xA717), 0xA789, 0xA78A))])
+SPACELESS = re.compile(f"[{UNSPACED}]")
+BETWEEN_LETTERS = ":="  # length and clitics: where there is a letter on both sides
 
 
 def normalise(text: str) -> str:
     """Keep letters with their marks, and digits; everything else parts words.
 
-    - Unicode NFC, lower case; zero-width characters go.
-    - Combining marks stay with their letter, so tones survive.
+    - Unicode NFC, lower case. Zero-width characters go, but for joiners between letters of scripts that spell with
+      them (Persian, Sinhala, Malayalam, …); Malayalam's chillu letters are single characters.
+    - Combining marks stay with their letter, so tones survive; tone letters (˥, ꜛ), ꞉ and ꞊ are letters.
+    - ``:`` and ``=`` stay between letters (``ba:ka``, ``na=lima``), where a space or the end follows they do not.
     - An apostrophe stays, as ``'``, inside a word only. ``ʼ`` and ``ʻ`` are letters and stay.
     - Digits stay as they are: how they are read depends on the language.
     - The middle dot (``col·legi``) and Hebrew's geresh stay likewise.
@@ -36,12 +35,22 @@ def normalise(text: str) -> str:
     >>> normalise("你好， 世界 2019 年。")
     '你好世界 2019 年'
     """
-    text = plain_apostrophes(drop_invisible(text), PUNCTUATION_APOSTROPHES)
+    text = plain_apostrophes(drop_invisible(joined(text), JOINERS), PUNCTUATION_APOSTROPHES)
     text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
     kept, letter = [], False
-    for character in text:
-        category = unicodedata.category(character)
-        letter = category[0] == "L" or (letter and category[0] == "M")
-        kept.append(character if letter or category in ("Nd", "Nl") or character in INSIDE else " ")
-    words = (word.strip(INSIDE) for word in "".join(kept).split())
+    for character, after in zip(text, f"{text[1:]} ", strict=False):
+        between = character in BETWEEN_LETTERS and letter and _is_letter(after) and not SPACELESS.match(after)
+        letter = _is_letter(character) or (
+            letter and (unicodedata.category(character)[0] == "M" or character in JOINERS)
+        )
+        kept.append(character if letter or between or _is_kept(character) else " ")
+    words = (word.strip(INSIDE + JOINERS) for word in "".join(kept).split())
     return re.sub(f"(?<=[{UNSPACED}]) (?=[{UNSPACED}])", "", " ".join(word for word in words if word))
+
+
+def _is_letter(character):
+    return unicodedata.category(character)[0] == "L" or character in SYMBOLS_THAT_ARE_LETTERS
+
+
+def _is_kept(character):
+    return unicodedata.category(character) in ("Nd", "Nl") or character in INSIDE
