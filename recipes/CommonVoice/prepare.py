@@ -1,12 +1,17 @@
 """Common Voice, any release and locale: its tsv files and clips/*.mp3 become candidates."""
 
 import csv
+import logging
 from contextlib import contextmanager
 from pathlib import Path
 
+from serenanet_modules.data import custom
 from serenanet_modules.data.manifest import SPLITS, Candidate
 from serenanet_modules.errors import LayoutError, UserError
 
+logger = logging.getLogger(__name__)
+
+VALIDATED = "validated.tsv"
 COLUMNS = ("client_id", "path", "sentence")  # all releases have these, and some have others
 
 
@@ -16,7 +21,8 @@ def candidates(data_folder, locale):
     Parameters
     ----------
     data_folder : str or Path
-        The folder that holds train.tsv, dev.tsv, test.tsv and clips/.
+        The folder that holds train.tsv, dev.tsv, test.tsv and clips/. A release of a young language or of what is
+        new has none of these lists, or empty ones: then validated.tsv is split by speaker.
     locale : str
         Common Voice's code of the language, for rows that do not say theirs.
 
@@ -31,8 +37,19 @@ def candidates(data_folder, locale):
         first clip is yielded.
     """
     folder = Path(data_folder).absolute()
+    if (folder / VALIDATED).is_file() and not any(_lines(folder / f"{split}.tsv") for split in SPLITS):
+        logger.warning("%s: has no clips in train, dev and test lists; %s is split by speaker", folder, VALIDATED)
+        return custom.candidates(folder / VALIDATED, locale)
     _check(folder, locale)
     return (clip for split in SPLITS for clip in _split(folder, split, locale))
+
+
+def _lines(path):
+    """Whether a list has any line but its header."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        return bool(file.readline() and file.readline().strip())
 
 
 def _check(folder, locale):

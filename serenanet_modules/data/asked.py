@@ -22,7 +22,7 @@ def candidates(data, locale, data_folder=None, split=None, options=(), needs_tex
     locale : str
         Of what does not say its own.
     data_folder : str or list of str, optional
-        The recipe's; for a manifest where its relative paths start, if not in its own folder or ``clips`` in that.
+        The recipe's; for a manifest where its relative paths start, if not in its own folder.
     split : str, optional
         A set or a role; by default test, or all of a manifest that is of a single other split.
     options : sequence of (str, str)
@@ -62,11 +62,4 @@ def corpus(data, locale, data_folder=None, options=(), needs_text=True, roles=No
     if unknown := [name for name, _ in options if name not in WITHOUT_RECIPE]:
         raise UserError(f"--{unknown[0]}: only a recipe has options, and {path} is none")
     root = data_folder[0] if isinstance(data_folder, list) else data_folder
-    found = custom.candidates(path, locale, data_root=root, shares=EVERYTHING, needs_text=needs_text, **dict(options))
-    return found if root else [_in_clips(c) for c in found]
-
-
-def _in_clips(candidate):
-    """The same in ``clips`` beside the manifest, where a Common Voice release has what its lists name."""
-    inside = candidate.path.parent / "clips" / candidate.path.name
-    return replace(candidate, path=inside) if inside.is_file() and not candidate.path.is_file() else candidate
+    return custom.candidates(path, locale, data_root=root, shares=EVERYTHING, needs_text=needs_text, **dict(options))

@@ -15,6 +15,7 @@ from pathlib import Path
 from serenanet_modules.data.annotations import formats
 from serenanet_modules.data.annotations.rows import read_rows as read_annotations
 from serenanet_modules.data.manifest import SPLITS, Candidate, check_split
+from serenanet_modules.data.placing import Places
 from serenanet_modules.data.splitting import SPLIT_WORDS, by_group, split_of_name
 from serenanet_modules.data.tables import SUFFIXES, read_rows
 from serenanet_modules.data.text.clean import Cleaner
@@ -134,7 +135,8 @@ def _candidates(rows, file, locale, root, shares, seed, needs_text):
     """Those of rows that were read from a file, whose relative paths start at ``root``."""
     if needs_text and not any(row.get("text") for row in rows):
         raise UserError(f"{file}: no row has a text; the column is called text, sentence, wrd or transcription.")
-    paths = [Path(root, ROOT.sub(str(root).replace("\\", r"\\"), row.get("path"))) for row in rows]
+    places = Places()
+    paths = [places.find(Path(root, ROOT.sub(str(root).replace("\\", r"\\"), row.get("path")))) for row in rows]
     spans = [_span(row) for row in rows]
     names = [row.get("id") or _name(path, root, *span) for row, path, span in zip(rows, paths, spans, strict=True)]
     _check_unique(names, rows)

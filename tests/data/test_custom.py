@@ -139,3 +139,14 @@ def test_a_corpus_has_its_own_conventions(tmp_path, caplog):
         rules.write_text(f"# ours\n{wrong}\n")
         with pytest.raises(UserError, match="rules.tsv: line 2"):
             candidates(file, "sw", clean=rules)
+
+
+def test_files_are_found_under_names_of_other_systems(tmp_path, caplog):
+    """Backslashes, clips beside the list, another case or Unicode form, which is said once."""
+    for name in ("a/b.wav", "clips/c.wav", "clips/\u00e9.wav", "clips/D.WAV"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    file = tsv(tmp_path / "test.tsv", "a\\b.wav\tx", "c.wav\tx", "e\u0301.wav\tx", "clips\\d.wav\tx", "no.wav\tx")
+    found = [c.path.relative_to(tmp_path).as_posix() for c in candidates(file, "sw")]
+    assert found == ["a/b.wav", "clips/c.wav", "clips/\u00e9.wav", "clips/D.WAV", "no.wav"]
+    assert caplog.text.count("differs in case or Unicode form") == 1

@@ -221,6 +221,25 @@ def test_the_divisions_are_whole():
         assert len({line.split("\t")[0] for line in lines}) == len(lines)
 
 
+def test_common_voice_without_lists_of_splits(tmp_path, caplog):
+    """A young language's release, or one of what is new: validated.tsv by speaker, where the other lists are empty."""
+    head, rows = "client_id\tpath\tsentence\tlocale", []
+    for i in range(6):
+        layouts.noise(tmp_path / "clips" / f"c{i}.mp3")
+        rows.append(f"s{i % 3}\tc{i}.mp3\t{SENTENCES[i]}\tsw")
+    (tmp_path / "validated.tsv").write_text("\n".join([head, *rows]) + "\n")
+    (tmp_path / "other.tsv").write_text(head + "\n")
+    for lists in ((), ("train", "dev", "test")):
+        for name in lists:
+            (tmp_path / f"{name}.tsv").write_text(head + "\n")
+        found = candidates("CommonVoice", tmp_path, locale="sw")
+        assert {c.path for c in found} == set((tmp_path / "clips").iterdir())
+        assert len({(c.speaker, c.split) for c in found}) == 3 and {c.split for c in found} == {"train", "dev", "test"}
+        assert "validated.tsv is split by speaker" in caplog.text
+    again = candidates("Custom", tmp_path / "validated.tsv", locale="sw")
+    assert {c.path for c in again} == {c.path for c in found}
+
+
 def test_common_voice_of_any_locale(tmp_path):
     """One recipe for all locales; a row's own locale counts for more."""
     (tmp_path / "clips").mkdir()

@@ -8,12 +8,12 @@ same.
 
 import logging
 import os
-import unicodedata
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from serenanet_modules.data.endings import AUDIO
+from serenanet_modules.data.placing import Places, by_key, key
 from serenanet_modules.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Media:
         self._folder = None if audio_folder is None else Path(audio_folder).absolute()
         if self._folder is not None and not self._folder.is_dir():
             raise UserError(f"--audio_folder {audio_folder}: there is no such folder")
-        self._beside = {}  # of each folder of annotation files, its files by `_key`
+        self._places = Places()
 
     def find(self, document):
         """The recording of a `Document`; where there is none, the path at which one was expected.
@@ -53,8 +53,8 @@ class Media:
             return found
         stems = [document.name, *(name.stem for name in named), document.path.stem]
         for wanted in [*(name.name for name in named), *(f"{stem}.{end}" for stem in stems for end in AUDIO)]:
-            if found := self._here(folder).get(_key(wanted)) or self._below.get(_key(wanted)):
-                if named and _key(found.name) not in {_key(name.name) for name in named}:
+            if found := self._places.inside(folder).get(key(wanted)) or self._below.get(key(wanted)):
+                if named and key(found.name) not in {key(name.name) for name in named}:
                     logger.warning("%s: names %s, which is not there; %s is taken", document.path, named[0], found.name)
                 return found
         outside = [name for name in named if not _inside(folder, name) and (".." in name.parts or _is_file(name))]
@@ -66,14 +66,9 @@ class Media:
         name = named[0].name if named else document.name
         return folder / (name if named and named[0].suffix else f"{name}.{AUDIO[0]}")
 
-    def _here(self, folder):
-        if folder not in self._beside:
-            self._beside[folder] = _by_key(folder.iterdir())
-        return self._beside[folder]
-
     @cached_property
     def _below(self):
-        return {} if self._folder is None else _by_key(self._folder.rglob("*"))
+        return {} if self._folder is None else by_key(self._folder.rglob("*"))
 
 
 def _plain(name):
@@ -91,12 +86,3 @@ def _inside(root, name):
 
 def _is_file(name):
     return name.is_absolute() and os.path.isfile(name)
-
-
-def _key(name):
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _by_key(paths):
-    """Files by their names; of two that are one here, the first."""
-    return {_key(path.name): path for path in sorted(paths, reverse=True) if path.is_file()}
