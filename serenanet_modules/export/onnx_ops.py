@@ -25,6 +25,7 @@ Projection = FLOAT["B", "G", "N", "L"]
 Heads = FLOAT["B", "L", "H", "P"]
 Steps = FLOAT["B", "L", "H"]
 Grouped = FLOAT["B", "L", "G", "N"]
+State = FLOAT["B", "H", "P", "N"]
 
 
 @script()
@@ -57,8 +58,8 @@ def selective_scan(u: Signal, delta: Signal, A: Rates, B: Projection, C: Project
 
 
 @script()
-def chunk_scan(x: Heads, dt: Steps, log_decay: Steps, B: Grouped, C: Grouped) -> Heads:
-    """x (B, L, H, P), dt, log_decay (B, L, H), B, C (B, L, G, N) -> y (B, L, H, P)."""
+def chunk_scan(x: Heads, dt: Steps, log_decay: Steps, B: Grouped, C: Grouped, before_all: State) -> tuple[Heads, State]:
+    """x (B, L, H, P), dt, log_decay (B, L, H), B, C (B, L, G, N), state (B, H, P, N) -> y (B, L, H, P), last state."""
     zero = op.Constant(value_ints=[0])
     one = op.Constant(value_ints=[1])
     minus = op.Constant(value_ints=[-1])
@@ -103,13 +104,13 @@ def chunk_scan(x: Heads, dt: Steps, log_decay: Steps, B: Grouped, C: Grouped) ->
         kept = op.Identity(before)
         return after, kept
 
-    start = op.Expand(op.Constant(value_floats=[0.0]), op.Concat(batch, groups, heads, channels, states, axis=0))
+    start = op.Reshape(before_all, op.Concat(batch, groups, heads, channels, states, axis=0))
     last, starts = op.Scan(start, inputs, through, body=carry, num_scan_inputs=2)
     starts = op.Transpose(starts, perm=[1, 0, 2, 3, 5, 4])  # (B, K, G, R, N, P)
     across = op.Mul(op.MatMul(C_chunks, starts), op.Unsqueeze(op.Exp(op.Cast(sums, to=1)), minus))
     y = op.Transpose(op.Add(within, across), perm=[0, 1, 4, 2, 3, 5])  # (B, K, Q, G, R, P)
     y = op.Reshape(y, op.Concat(batch, op.Mul(count, chunk), op.Mul(groups, heads), channels, axis=0))
-    return op.Slice(y, zero, length, one)
+    return op.Slice(y, zero, length, one), op.Reshape(last, op.Shape(before_all))
 
 
 def _scan_torch(u, delta, A, B, C, initial_state, save):
@@ -119,9 +120,11 @@ def _scan_torch(u, delta, A, B, C, initial_state, save):
 
 
 def _ssd(x, dt, log_decay, B, C, initial, save, chunk):
-    _check_absent(initial)
-    y = chunk_scan(x, dt, log_decay, B, C)
-    return y, op.Identity(y), op.Identity(y)
+    if initial is None:
+        shape = op.Concat(op.Shape(x, start=0, end=1), op.Shape(x, start=2), op.Shape(B, start=3), axis=0)
+        initial = op.Expand(op.Constant(value_floats=[0.0]), shape)
+    y, last = chunk_scan(x, dt, log_decay, B, C, initial)
+    return y, last, op.Identity(y)  # nothing reads the states between
 
 
 def _conv_torch(x, weight, bias, initial, seq_idx, left, silu, channel_last):

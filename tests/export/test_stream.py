@@ -12,13 +12,16 @@ from serenanet_modules.export.command import export_step
 pytestmark = pytest.mark.slow  # an export is
 
 
-@pytest.fixture(scope="module", params=[240, 0])
+STEPS = [("fast-conformer-streaming", 240), ("fast-conformer-streaming", 0), ("ssm", 240)]
+
+
+@pytest.fixture(scope="module", params=STEPS, ids=lambda step: f"{step[0]}-{step[1]}")
 def written(request, exports, tmp_path_factory):
     """A file, the model whose step it is, and the look-ahead."""
-    lines, family = [], "fast-conformer-streaming"
+    lines, (family, look_ahead) = [], request.param
     path = tmp_path_factory.mktemp("step")
-    path = export_step(exports.folder(family), request.param, path, lines.append)
-    return path, exports.opened(family).modules["model"], request.param, lines
+    path = export_step(exports.folder(family), look_ahead, path, lines.append)
+    return path, exports.opened(family).modules["model"], look_ahead, lines
 
 
 def test_steps_are_the_model(written):

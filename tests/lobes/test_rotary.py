@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from serenanet_modules.lobes.encoders.rotary import RotaryTransformerEncoder, rotary_angles, rotate
+from serenanet_modules.lobes.blocks.rotary import rotary_angles, rotate
+from serenanet_modules.lobes.encoders.rotary import RotaryTransformerEncoder
 
 
 def size(encoder):

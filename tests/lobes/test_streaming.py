@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from serenanet_modules.lobes.blocks.chunking import DynamicChunking, FixedPooling
+from serenanet_modules.lobes.blocks.chunkwise import ALL
 from serenanet_modules.lobes.blocks.mamba2 import Mamba2
 from serenanet_modules.lobes.blocks.parts import Part
 from serenanet_modules.lobes.blocks.streaming import CannotStream
@@ -18,6 +19,7 @@ from serenanet_modules.lobes.encoders.conmamba import ConMambaEncoder
 from serenanet_modules.lobes.encoders.fast_conformer import FastConformerEncoder
 from serenanet_modules.lobes.encoders.hmamba import ChunkedEncoder
 from serenanet_modules.lobes.encoders.rotary import RotaryTransformerEncoder
+from serenanet_modules.lobes.encoders.ssm import SSMEncoder
 from serenanet_modules.lobes.features import AbsoluteLogMel, LogMel
 from serenanet_modules.lobes.frontends.athm import ATHM
 from serenanet_modules.lobes.frontends.conv2d import ConvFrontend
@@ -34,6 +36,7 @@ D, UNITS, HOP = 16, 7, 160
 
 causal = partial(ConMambaEncoder, D, n_layers=2, d_ffn=32, kernel_size=5, d_state=4, causal=True)
 fast = partial(FastConformerEncoder, D, n_heads=2, n_layers=2, d_ffn=32, kernel_size=5)
+hybrid = partial(SSMEncoder, D, n_layers=4, d_ffn=32, attention_every=2, n_heads=2, headdim=8, d_state=4)
 two_way = partial(ConMambaEncoder, D, n_layers=1, d_ffn=32, kernel_size=5, d_state=4)
 
 
@@ -59,6 +62,7 @@ ENCODERS = {
     "conmamba_ahead": partial(causal, right_context=2),
     "fast_conformer": partial(fast, look_aheads=[4, 1, 0], left_context=10),
     "hmamba": chunked,
+    "ssm": partial(hybrid, look_aheads=[4, "all", 0], left_context=10),
     "hmamba_ahead": lambda: chunked(DynamicChunking(D, max_gap=3), outer=causal(right_context=1)),
 }
 CARS = {
@@ -137,13 +141,23 @@ def test_whatever_hparams_hold(thing):
         part.init_state(2)
     except CannotStream:
         return
-    whole = part(x, torch.full((2,), x.shape[1]))[0]  # of a model the decoder's log-probabilities
+    whole = whole_of(part, x)
     grain = HOP if thing.kind == "models" else 1
     for pieces in pieces_of(x, random.Random(0), grain):
         outputs = [y[0] if isinstance(y, tuple) else y for y in streamed(part, pieces)]
         joined = torch.cat(outputs, dim=1)
         print(f"largest difference {float((joined - whole).abs().max()):.1e}")
         torch.testing.assert_close(joined, whole, rtol=1e-4, atol=1e-4)
+
+
+def whole_of(part, x):
+    """What a part gives for x at the look-ahead of its streams, of a model the decoder's log-probabilities."""
+    lengths, acoustic = torch.full((2,), x.shape[1]), getattr(part, "acoustic", None)
+    if getattr(part, "look_aheads", ()):
+        return part(x, lengths, look_ahead=part.look_ahead)[0]
+    if acoustic is not None and ALL in getattr(acoustic.encoder, "look_aheads", ()):
+        return part.finish(x, part.init_state(2))[0]  # the whole hears more
+    return part(x, lengths)[0]
 
 
 @pytest.mark.parametrize("samples", [1, 159, 160, 199, 200, 4000, 15999, 16041, 40000])
@@ -218,6 +232,7 @@ def test_features_look_ahead():
         (partial(RotaryTransformerEncoder, D, 2, 1, 32), None, "RotaryTransformerEncoder reads whole utterances only"),
         (partial(ConformerEncoder, D, 2, 1, 32), None, "ConformerEncoder reads whole utterances only"),
         (fast, None, r"FastConformerEncoder reads whole utterances only; make it with look_aheads: \[0\]"),
+        (hybrid, None, r"SSMEncoder reads whole utterances only; make it with look_aheads: \[0\]"),
         (lambda: chunked(outer=two_way()), None, "ConMambaEncoder reads backwards too"),
         (lambda: chunked(inner=two_way()), None, "ConMambaEncoder reads backwards too"),
         (lambda: chunked(inner=causal(right_context=1)), None, "right_context: 0"),

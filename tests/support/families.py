@@ -24,6 +24,11 @@ FAST = (
     *(("units", "char"), ("d_model", "32"), ("encoder.n_layers", "2"), ("encoder.n_heads", "2")),
     *(("encoder.kernel_size", "5"), ("frontend.filters", "8")),
 )
+SSM = (
+    *(("units", "char"), ("d_model", "32"), ("encoder.n_layers", "4"), ("encoder.n_heads", "2")),
+    *(("encoder.attention_every", "2"), ("encoder.headdim", "8"), ("encoder.d_state", "4"), ("frontend.filters", "8")),
+    *(("encoder.look_aheads", "[all, 3, 0]"), ("encoder.left_context", "8")),
+)
 HEAD = (("d_model", "32"), ("head.n_layers", "1"), ("head.n_heads", "2"), ("head.d_ffn", "32"))
 FAMILIES = {
     "serenanet": (
@@ -44,6 +49,7 @@ FAMILIES = {
         *FAST,
         *(("encoder.look_aheads", "[3, 0]"), ("encoder.left_context", "8")),
     ),
+    "ssm": ("ssm", *SSM),
     "hmamba": ("hmamba/small", *CHUNKED, ("encoder.inner.mixer", "mamba2")),
     "hmamba-chunks": ("hmamba/small", *CHUNKED, ("encoder.read", "chunks"), ("encoder.chunking.max_gap", "3")),
     "hmamba-pooling": ("hmamba_pooling/small", *CHUNKED),

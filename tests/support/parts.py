@@ -22,6 +22,7 @@ FOLDER = ROOT / "hparams"
 SUITE = "ablations/suite"  # which describes no model
 SIZES = {  # what these keys become at most, wherever they stand
     **{"d_model": 32, "n_mels": 20, "n_fft": 512, "n_units": 7, "n_clusters": 5, "n_heads": 2, "n_layers": 2},
+    "attention_every": 2,
     **{"d_ffn": 32, "kernel_size": 5, "d_state": 4, "headdim": 8, "gate_size": 8, "channels": [4, 3], "filters": 6},
     **{"mask_start": 0.3, "mask_length": 2, "dropout": 0.1},
 }
@@ -30,7 +31,9 @@ FURTHER = {  # changes to try where a file has such a key, beside those that it 
     "right_context": [{"right_context": "2", "causal": "true"}],
     "max_gap": [{"max_gap": "2"}],
     "global_tokens": [{"window": "2"}, {"window": "3", "global_tokens": "2"}],
-    "look_aheads": [{"look_aheads": look_aheads, "left_context": "4"} for look_aheads in ("[0]", "[3, 1, 0]")],
+    "look_aheads": [
+        {"look_aheads": look_aheads, "left_context": "4"} for look_aheads in ("[0]", "[3, 1, 0]", "[all, 1]")
+    ],
     "resolutions": [{"resolutions": "[4]"}, {"resolutions": "[3]", "output_stride": "2"}],
     "output_stride": [{"output_stride": "1"}],
     "source": [*({"source": name} for name in TINY), {"source": "whisper", "window": "padded"}],

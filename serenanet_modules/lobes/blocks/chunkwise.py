@@ -42,6 +42,8 @@ class Chunkwise(Streaming):
 
     def scope(self, look_ahead=None):
         """The `Scope` of a pass."""
+        if not self.look_aheads:
+            return Scope()
         if look_ahead is None:
             place = int(torch.randint(len(self.look_aheads), ())) if self.training else 0
             look_ahead = self.look_aheads[place]

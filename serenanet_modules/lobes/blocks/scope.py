@@ -69,13 +69,16 @@ class Block(NamedTuple):
     hidden: Tensor | None  # (1 or B, 1, Q, K), keys of the stretches that they do not see
 
 
-def blocks_of(scope, x, total, valid=None):
-    """For queries x (B, T, F), the last of ``total`` positions, and valid keys (B, total), None for all: `Block` s."""
+def blocks_of(scope, x, total, valid=None, whole=False):
+    """For queries x (B, T, F), the last of ``total`` positions, and valid keys (B, total), None for all: `Block` s.
+
+    ``whole`` leaves queries that see everything together.
+    """
     first, device = total - x.shape[1], x.device
-    if unobserved(x):
+    if unobserved(x) and not (whole and scope.left is None):
         cut = scope.blocks(first, total)
     else:
-        cut = [(first, total, [(0, total)])]  # a loop over blocks would fix the length
+        cut = [(first, total, [(0, total)])]  # of tracers a loop over blocks would fix the length
     position = torch.arange(total, device=device)
     blocks = []
     for start, end, stretches in cut:

@@ -13,7 +13,7 @@ from serenanet_modules.lobes.blocks.layers import Dropout, Linear
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
 from serenanet_modules.lobes.blocks.mamba import Mamba
 from serenanet_modules.lobes.blocks.mamba2 import Mamba2
-from serenanet_modules.lobes.encoders.rotary import rotary_angles, rotate
+from serenanet_modules.lobes.blocks.rotary import rotary_angles, rotate
 from serenanet_modules.ops import linear
 
 

@@ -1,14 +1,12 @@
 """Pre-norm transformer encoder with rotary positions (Su et al. 2021, arXiv 2104.09864)."""
 
-import torch
 from torch import nn
 from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.layers import Dropout, Linear
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
 from serenanet_modules.lobes.blocks.parts import Encoder, Frames
-
-ROTARY_BASE = 10000.0
+from serenanet_modules.lobes.blocks.rotary import rotary_angles, rotate
 
 
 class RotaryTransformerEncoder(Encoder):
@@ -84,17 +82,3 @@ class RotaryTransformerLayer(nn.Module):
         # no dropout on attention weights: it would cost the fused kernel, on a CPU half of the layer's time
         y = functional.scaled_dot_product_attention(q, k, qkv[2], attn_mask=mask)
         return self.out(y.transpose(1, 2).reshape(batch, length, d_model))
-
-
-def rotary_angles(length, head_size, device):
-    """Cosine and sine (length, head_size / 2) of position × frequency."""
-    frequency = ROTARY_BASE ** (-torch.arange(0, head_size, 2, device=device) / head_size)
-    angle = torch.outer(torch.arange(length, device=device).float(), frequency)
-    return angle.cos(), angle.sin()
-
-
-def rotate(x, rotation):
-    """Rotate each half-split pair of features of x (..., T, head_size) by its position's angle."""
-    cos, sin = (part.to(x.dtype) for part in rotation)
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
