@@ -1,13 +1,14 @@
 """``serenanet transcribe``."""
 
+import argparse
 import sys
 from pathlib import Path
 
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, opened
-from serenanet_modules.cli.values import positive
+from serenanet_modules.cli.values import names, positive
 from serenanet_modules.errors import UserError
 
-FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm", "textgrid")
+FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm", "textgrid", "eaf")
 
 
 def add(commands, name):
@@ -16,13 +17,37 @@ def add(commands, name):
     command.add_argument(
         "files", metavar="FILE", nargs="+", help="audio of any rate, channels, format, length; folders; - for a list"
     )
-    command.add_argument("--format", choices=FORMATS, default="txt", help="what to write (txt)")
+    command.add_argument(
+        "--format",
+        type=_formats,
+        default=["txt"],
+        metavar=",".join(FORMATS),
+        help="what to write, one or several (txt)",
+    )
     command.add_argument("--out", type=Path, metavar="DIR", help="write a file for each audio file")
     add_decoding(command)
     command.add_argument(
         "--piece-seconds", type=positive, metavar="N", help="what is longer is cut at pauses (as training's utterances)"
     )
+    command.add_argument(
+        "--annotations",
+        type=Path,
+        metavar="FILE|DIR",
+        help="of the recordings: --format eaf adds tiers to these ELAN files, --segment-at takes segments from them",
+    )
+    command.add_argument(
+        "--segment-at", metavar="pause|TIER", default="pause", help="transcribe exactly the segments of a tier (pause)"
+    )
     command.set_defaults(run=_transcribe)
+
+
+def _formats(text):
+    """``eaf,srt`` -> [eaf, srt]."""
+    found = list(dict.fromkeys(names(text)))
+    if not found or (unknown := [name for name in found if name not in FORMATS]):
+        said = unknown[0] if found else text
+        raise argparse.ArgumentTypeError(f"{said!r} is not one of {', '.join(FORMATS)}")
+    return found
 
 
 def _transcribe(arguments):
@@ -32,24 +57,63 @@ def _transcribe(arguments):
     from serenanet_modules.inference import files, formats
 
     found = files.find(arguments.files, sys.stdin.buffer)
-    if len(found) > 1 and not arguments.out and arguments.format not in formats.SEVERAL:
-        raise UserError(f"--format {arguments.format}: holds one recording; for {len(found)} files give --out DIR")
+    _check(arguments, len(found))
     recognizer = opened(arguments)
-    paths = files.outputs(found, arguments.out or Path(), formats.SUFFIXES[arguments.format])
-    transcripts = recognizer.transcripts(
-        *((file.path for file in found), arguments.batch_seconds, arguments.lm, sys.stderr.isatty()),
-        arguments.piece_seconds,
-    )
+    paths = [files.outputs(found, arguments.out or Path(), formats.SUFFIXES[name]) for name in arguments.format]
     status = 0
-    for file, path, transcript in zip(found, paths, transcripts, strict=True):
+    for file, places, transcript in zip(
+        found, zip(*paths, strict=True), _heard(arguments, recognizer, found), strict=True
+    ):
         if isinstance(transcript, UserError):
             tqdm.write(f"error: {transcript}", file=sys.stderr)
             status = 1
             continue
-        text = formats.write(transcript, arguments.format, file.name)
-        if arguments.out:
-            files.save(path, text)
-            continue
-        tqdm.write(f"{file.name}\t{text}" if arguments.format == "txt" and len(found) > 1 else text, end="")
-        sys.stdout.flush()
+        for name, path in zip(arguments.format, places, strict=True):
+            text = _written(arguments, transcript, name, file)
+            if arguments.out:
+                files.save(path, text)
+                continue
+            tqdm.write(f"{file.name}\t{text}" if name == "txt" and len(found) > 1 else text, end="")
+            sys.stdout.flush()
     return status
+
+
+def _check(arguments, count):
+    """Refuse what cannot be written in one place, and tiers that nobody can find."""
+    from serenanet_modules.inference.formats import SEVERAL
+
+    single = [name for name in arguments.format if name not in SEVERAL]
+    if count > 1 and not arguments.out and single:
+        raise UserError(f"--format {single[0]}: holds one recording; for {count} files give --out DIR")
+    if len(arguments.format) > 1 and not arguments.out:
+        raise UserError(f"--format {','.join(arguments.format)}: several formats are several files; give --out DIR")
+    if arguments.segment_at != "pause" and not arguments.annotations:
+        raise UserError(f"--segment-at {arguments.segment_at}: say with --annotations in which files the tier is")
+    if arguments.annotations and not arguments.annotations.exists():
+        raise UserError(f"--annotations {arguments.annotations}: there is no such file or folder")
+
+
+def _heard(arguments, recognizer, found):
+    """The transcript of each recording, or the `UserError` that says why there is none, one after another."""
+    from serenanet_modules.inference.segments import annotations_of, spans_of, transcribe_segments
+
+    options = arguments.batch_seconds, arguments.lm, sys.stderr.isatty(), arguments.piece_seconds
+    if arguments.segment_at == "pause":
+        yield from recognizer.transcripts((file.path for file in found), *options)
+        return
+    for file in found:
+        try:
+            spans = spans_of(annotations_of(file.path, arguments.annotations), arguments.segment_at)
+            yield transcribe_segments(recognizer, file.path, spans, *options)
+        except UserError as error:
+            yield error
+
+
+def _written(arguments, transcript, name, file):
+    """The text of an output file."""
+    from serenanet_modules.inference import formats
+    from serenanet_modules.inference.segments import annotations_of
+
+    if name == "eaf" and arguments.annotations:
+        return formats.added(transcript, annotations_of(file.path, arguments.annotations))
+    return formats.write(transcript, name, file.name)

@@ -5,18 +5,21 @@ json       one line: text, duration, segments with words and tokens, times in se
 srt, vtt   subtitles, see `inference.subtitles`
 tsv        a segment a line: start and end in milliseconds, text (Whisper's)
 ctm        a word a line: recording, channel, start and duration in seconds, word, confidence (NIST's)
-textgrid   for Praat: interval tiers of words and tokens
+textgrid   for Praat: interval tiers of phrases, words, tokens and words' confidences
+eaf        for ELAN: the same tiers
 """
 
 import json
-import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+from serenanet_modules.data.annotations import elan_writing, textgrid
+from serenanet_modules.data.annotations.model import Annotation, Document, Tier
 from serenanet_modules.inference.subtitles import srt, vtt
 
 SEVERAL = ("txt", "json", "ctm")  # of which one file can hold several transcripts
-SUFFIXES = {name: name for name in ("txt", "json", "srt", "vtt", "tsv", "ctm")} | {"textgrid": "TextGrid"}
+WITHIN = {"phrases": "", "words": "phrases", "tokens": "words", "confidence": "words"}  # the tier that each lies in
+SUFFIXES = {name: name for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "eaf")} | {"textgrid": "TextGrid"}
 TIMES, CONFIDENCES = 3, 4  # digits
 
 
@@ -90,27 +93,39 @@ def _one_field(text):
     return "_".join(text.split())
 
 
-def _textgrid(transcript, _):
-    from praatio import textgrid
-
-    grid = textgrid.Textgrid(0, transcript.duration)
-    for name, parts in (("words", transcript.words), ("tokens", transcript.tokens)):
-        grid.addTier(textgrid.IntervalTier(name, _intervals(parts), 0, transcript.duration))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "grid.TextGrid"
-        grid.save(str(path), format="long_textgrid", includeBlankSpaces=True)
-        return path.read_text(encoding="utf-8")
+def _textgrid(transcript, name):
+    return textgrid.write(document(transcript, name), transcript.duration)
 
 
-def _intervals(parts):
-    """(start, end, label) that do not overlap; what has no label or no room is left out."""
-    found, last = [], 0.0
-    for part in parts:
-        start, label = max(part.start, last), part.text.strip()
-        if label and start < part.end:
-            found.append((start, part.end, label))
-            last = part.end
-    return found
+def _eaf(transcript, name):
+    return elan_writing.write(document(transcript, name))
+
+
+def added(transcript, path):
+    """An ELAN file with the tiers of a transcript added, all else as it is; errors as of `elan_writing.add`."""
+    return elan_writing.add(path, document(transcript).tiers).decode("utf-8-sig")
+
+
+def document(transcript, name="audio"):
+    """A transcript as a `Document`: the tiers phrases, words, tokens and, of the words, confidence.
+
+    Parameters
+    ----------
+    transcript : Transcript
+    name : str
+        The recording's file.
+    """
+    layers = {
+        "phrases": transcript.segments,
+        "words": transcript.words,
+        "tokens": transcript.tokens,
+        "confidence": [replace(word, text=f"{word.confidence:.2f}") for word in transcript.words],
+    }
+    tiers = tuple(
+        Tier(layer, tuple(Annotation(p.text, p.start, p.end) for p in parts), type=layer, parent=WITHIN[layer])
+        for layer, parts in layers.items()
+    )
+    return Document(Path(name), tiers, (name,))
 
 
 _WRITERS = {
@@ -121,4 +136,5 @@ _WRITERS = {
     "tsv": _tsv,
     "ctm": _ctm,
     "textgrid": _textgrid,
+    "eaf": _eaf,
 }

@@ -7,10 +7,14 @@ import subprocess
 import sys
 
 import pytest
+import soundfile
 
 from serenanet_modules import cli
 from serenanet_modules.cli import demo
+from serenanet_modules.data.annotations import elan
+from serenanet_modules.data.audio import load
 from serenanet_modules.errors import UserError
+from tests.support.eaf import eaf, tier
 from tests.support.folders import copy_without
 from tests.support.tiny import MODEL, ROOT, TRAINING, make_corpus
 
@@ -156,6 +160,31 @@ def test_formats(serenanet, tiny, clips):
         _, out, _ = serenanet("transcribe", tiny[1], *clips, "--format", format)
         assert out == "".join(serenanet("transcribe", tiny[1], clip, "--format", format)[1] for clip in clips)
     one_sentence(serenanet("transcribe", tiny[1], clips[0], "--format", "doc"), "'doc'", "textgrid")
+
+
+def test_several_formats_and_tiers(serenanet, tiny, clips, tmp_path):
+    """A file for each format; exactly the segments of a tier; tiers beside those that are there, which stay."""
+    run = ("transcribe", tiny[1], clips[0])
+    assert serenanet(*run, "--format", "eaf,srt,TextGrid".lower(), "--out", tmp_path)[0] == 0
+    assert {path.suffix for path in tmp_path.iterdir()} == {".eaf", ".srt", ".TextGrid"}
+    given = eaf(
+        *(tmp_path / f"{clips[0].stem}.eaf", tier("A", ("a1", "", 1, 2), ("a2", "", 3, 4))), slots=[0, 400, 500, 900]
+    )
+    before = [line for line in given.read_text().splitlines() if "<TIME_ORDER>" not in line]
+    status, out, _ = serenanet(*run, "--format", "eaf", "--annotations", tmp_path, "--segment-at", "A")
+    assert status == 0 and [line for line in out.splitlines() if line in before] == before
+    (tmp_path / "new.eaf").write_text(out, encoding="utf-8")
+    tiers = {t.name: t.annotations for t in elan.read(tmp_path / "new.eaf")[0].tiers}
+    assert {(a.start, a.end) for a in tiers["phrases"]} <= {(0.0, 0.4), (0.5, 0.9)} and tiers["words"]
+    for samples, phrase in (((0, 6400), (0.0, 0.4)), ((8000, 14400), (0.5, 0.9))):
+        soundfile.write(tmp_path / "part.wav", load(clips[0])[slice(*samples)], 16000, subtype="FLOAT")
+        alone = serenanet("transcribe", tiny[1], tmp_path / "part.wav")[1].strip()
+        assert alone == "".join(a.text for a in tiers["phrases"] if (a.start, a.end) == phrase)
+    one_sentence(serenanet(*run, "--format", "eaf,srt"), "give --out DIR")
+    one_sentence(serenanet(*run, "--segment-at", "A"), "--annotations")
+    assert "has no tier B" in serenanet(*run, "--annotations", given, "--segment-at", "B")[2]
+    late = eaf(tmp_path / "late.eaf", tier("A", ("a1", "", 1, 2)), slots=[900_000, 901_000])
+    assert "ends before 900.00 s" in serenanet(*run, "--annotations", late, "--segment-at", "A")[2]
 
 
 def test_folders_lists_and_a_file_for_each(serenanet, tiny, clips, tmp_path, monkeypatch):

@@ -58,6 +58,16 @@ class Tier:
     type: str = ""
     parent: str = ""
 
+    def later(self, seconds):
+        """The same, all times so many seconds later."""
+        times = [[t if t is None else t + seconds for t in (a.start, a.end)] for a in self.annotations]
+        moved = (replace(a, start=s, end=e) for a, (s, e) in zip(self.annotations, times, strict=True))
+        return replace(self, annotations=tuple(moved))
+
+    def called(self, name, parent):
+        """The same under another name, in a tier of another name."""
+        return replace(self, name=name, parent=parent)
+
     @property
     def seconds(self):
         """Of all its annotations with both times."""
@@ -102,6 +112,24 @@ def spread(times):
         start, end = times[left], times[right]
         for i in range(left + 1, right):
             found[i] = start + (end - start) * (i - left) / (right - left)
+    return found
+
+
+def apart(annotations):
+    """Annotations with a text, in order of time, none of which begins before the one before has ended.
+
+    What overlaps begins later than it says; what has no room or no time is left out.
+
+    Returns
+    -------
+    list of Annotation
+    """
+    found, last = [], 0.0
+    known = [a for a in annotations if a.timed and a.end is not None and a.text.strip()]
+    for a in sorted(known, key=lambda a: a.start):
+        if (start := max(a.start, last)) < a.end:
+            found.append(replace(a, text=a.text.strip(), start=start))
+            last = a.end
     return found
 
 

@@ -110,7 +110,7 @@ def seconds(text, where, unit=1.0):
         Naming ``where``, for what is no time from 0 to `LONGEST`.
     """
     try:
-        value = float(text) * unit
+        value = round(float(text) * unit, 9)  # so that 700 ms are 0.7 s
     except (TypeError, ValueError):
         value = math.nan
     if not -1.0 <= value <= LONGEST:  # rounding puts a beginning a little before 0

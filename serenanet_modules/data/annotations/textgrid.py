@@ -5,8 +5,10 @@ flags in angle brackets. All else, such as ``xmin =`` and ``intervals [1]:``, is
 """
 
 import re
+import tempfile
+from pathlib import Path
 
-from serenanet_modules.data.annotations.model import Annotation, Document, Tier
+from serenanet_modules.data.annotations.model import Annotation, Document, Tier, apart
 from serenanet_modules.data.annotations.opening import MOST_ITEMS, data_of, seconds, text_of
 from serenanet_modules.errors import UserError
 
@@ -57,6 +59,29 @@ def _tier(tokens):
         end = tokens.seconds() if kind == INTERVALS else start
         found.append(Annotation(tokens.text(), start, end))
     return Tier(name, tuple(found), type=kind)
+
+
+def write(document, duration=None):
+    """A long TextGrid of the tiers of a `Document`, as long as the recording (by default as its last annotation).
+
+    Of annotations of a tier that overlap, the second begins when the first ends.
+
+    Returns
+    -------
+    str
+    """
+    from praatio import textgrid
+
+    inside = {tier.name: apart(tier.annotations) for tier in document.tiers}
+    end = max([duration or 0.0, *(a.end for annotations in inside.values() for a in annotations)]) or 1.0
+    grid = textgrid.Textgrid(0, end)
+    for name, annotations in inside.items():
+        rows = [(a.start, a.end, " ".join(a.text.splitlines())) for a in annotations]
+        grid.addTier(textgrid.IntervalTier(name, rows, 0, end))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "grid.TextGrid"
+        grid.save(str(path), format="long_textgrid", includeBlankSpaces=True)
+        return path.read_text(encoding="utf-8")
 
 
 class _Tokens:

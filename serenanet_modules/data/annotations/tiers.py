@@ -7,7 +7,7 @@ from serenanet_modules.errors import UserError
 SHOWN = 8  # tiers that a refusal names
 
 
-def chosen(document, asked=None):
+def chosen(document, asked=None, empty=False):
     """The tiers that are meant.
 
     Parameters
@@ -17,6 +17,8 @@ def chosen(document, asked=None):
         A tier's name, or else a type of tiers, or else a participant, or else a regular expression that a whole name
         matches; what fits one of these is not looked for among the others. By default the tiers that lie in no other,
         if there is one, or if they are of one type and of a speaker each.
+    empty : bool
+        Whether tiers count in which nothing is written yet.
 
     Returns
     -------
@@ -28,7 +30,7 @@ def chosen(document, asked=None):
     UserError
         Where nobody asked and several tiers could be meant.
     """
-    full = [tier for tier in document.tiers if any(a.text.strip() for a in tier.annotations)]
+    full = [tier for tier in document.tiers if any(empty or a.text.strip() for a in tier.annotations)]
     if asked is not None:
         return next(filter(None, _ways(full, asked)), [])
     top = [tier for tier in full if not tier.parent]

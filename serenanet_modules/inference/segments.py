@@ -1,0 +1,90 @@
+"""Exactly the segments of a tier, transcribed."""
+
+from dataclasses import replace
+
+from serenanet_modules.data.annotations import formats
+from serenanet_modules.data.annotations.tiers import chosen, names
+from serenanet_modules.data.audio import cut, seconds
+from serenanet_modules.errors import UserError
+from serenanet_modules.inference.transcript import Segment, Transcript
+
+
+def annotations_of(recording, place):
+    """The annotation file of a recording: ``place`` itself, or in a folder the file with the recording's name.
+
+    Parameters
+    ----------
+    recording, place : Path
+
+    Raises
+    ------
+    UserError
+        Where there is none.
+    """
+    if not place.is_dir():
+        return place
+    found = [path for path in formats.within(place) if path.stem == recording.stem]
+    if not found:
+        raise UserError(f"{place}: holds no annotations of {recording.name}")
+    return found[0]
+
+
+def spans_of(path, tier):
+    """(start, end) of all annotations with a time in a tier (as of `tiers.chosen`), with a text or without, in order.
+
+    Raises
+    ------
+    UserError
+        Where the file has no such tier.
+    """
+    documents = formats.read(path)
+    found = [t for document in documents for t in chosen(document, tier, empty=True)]
+    if not found:
+        raise UserError(f"{path}: has no tier {tier}; its tiers are {names(documents[0].tiers)}.")
+    return sorted({(a.start, a.end) for t in found for a in t.annotations if a.timed and a.end is not None})
+
+
+def transcribe_segments(recognizer, recording, spans, *options):
+    """What is said in parts of a recording.
+
+    Parameters
+    ----------
+    recognizer : Recognizer
+    recording : str or Path
+    spans : list of (float, float)
+        Start and end in seconds.
+    options
+        Those of `Recognizer.transcripts` after its sources.
+
+    Returns
+    -------
+    Transcript or UserError
+        With a segment for each part in which something is heard, which begins and ends as the part does.
+    """
+    try:
+        parts = dict(cut(recording, spans))
+    except UserError as error:
+        return error
+    if behind := [span for i, span in enumerate(spans) if not len(parts[i])]:
+        return UserError(f"{recording}: ends before {behind[0][0]:.2f} s, where a segment begins; is it the recording?")
+    samples = (parts.pop(i) for i in range(len(spans)))
+    found, calibrated = [], False
+    for span, heard in zip(spans, recognizer.transcripts(samples, *options), strict=True):
+        if isinstance(heard, UserError):
+            return heard
+        calibrated = heard.calibrated
+        if heard.segments:
+            found.append(_segment(heard, *span))
+    text = recognizer.decoder(*options[1:2]).join(segment.text for segment in found)
+    return Transcript(text, seconds(recording) or max((end for _, end in spans), default=0.0), tuple(found), calibrated)
+
+
+def _segment(heard, start, end):
+    """All that was heard in a part as one segment, in the recording's time."""
+
+    def moved(parts):
+        return tuple(replace(p, start=start + p.start, end=min(start + p.end, end)) for p in parts)
+
+    words, tokens = moved(heard.words), moved(heard.tokens)
+    confidence = sum(s.confidence for s in heard.segments) / len(heard.segments)
+    return Segment(heard.text, start, end, confidence, words, tokens)
