@@ -1,6 +1,7 @@
 """Audio that only the ffmpeg program reads: the containers of phones and browsers."""
 
 import contextlib
+import os
 import re
 import shutil
 import struct
@@ -31,11 +32,16 @@ def needed(data):
     return any(data[at : at + len(magic)] == magic for at, magic in MAGIC.values())
 
 
+AS_PLAYED = "aresample=async=1:first_pts=0"  # fills holes by silence, stretches nothing
+LONG, LEAST = 6 * 3600, 20  # seconds of sound behind which a file must have so many bytes for each of them
 FORMATS = "mov,matroska,asf,amr,aac"  # those of `MAGIC` to ffmpeg; some that it knows read other files
 
 
 def read(path, size):
     """Decode the first audio stream of a file in pieces.
+
+    The container's times count, as they do in a player: before a sound track that begins later than the picture, and
+    where time stamps have a hole, there is silence.
 
     Parameters
     ----------
@@ -63,7 +69,7 @@ def _decode(path, size):
     """Yield the rate, then the pieces."""
     command = ["ffmpeg", "-nostdin", "-v", "error", "-xerror"]
     command += ["-protocol_whitelist", "file", "-format_whitelist", FORMATS, "-i", f"file:{path}"]
-    command += ["-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "wav", "-"]
+    command += ["-map", "0:a:0", "-af", AS_PLAYED, "-c:a", "pcm_f32le", "-f", "wav", "-"]
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(tempfile.TemporaryFile())
         process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors))
@@ -72,8 +78,11 @@ def _decode(path, size):
         if header is not None:
             channels, rate = header
             yield rate
-            frame = 4 * channels  # bytes
+            frame, heard = 4 * channels, 0  # bytes
             while block := process.stdout.read(frame * size(rate, channels)):
+                heard += len(block) / frame / rate
+                if heard > LONG and os.path.getsize(path) < LEAST * heard:
+                    raise FFmpegError(f"its time stamps have holes of hours: {LONG / 3600:.0f} h are nearly nothing")
                 yield np.frombuffer(block[: len(block) // frame * frame], np.float32).reshape(-1, channels)
         if process.wait() or header is None:
             errors.seek(0)

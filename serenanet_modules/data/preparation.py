@@ -41,7 +41,7 @@ from serenanet_modules.runtime.threads import available_cores
 
 logger = logging.getLogger(__name__)
 
-PREPARATION_VERSION = 2  # raise it when the rules below, or what the FLAC files hold, change
+PREPARATION_VERSION = 3  # raise it when the rules below, or what the FLAC files hold, change
 MOST_OF_NAME = 40  # characters of a clip's name that its FLAC file has too
 PRECEDENCE = ("test", "dev", "train")  # of two clips with one id, the first is kept
 

@@ -245,6 +245,43 @@ def test_segments_of_damaged_recordings(tmp_path):
         assert caught.value.reason == reason
 
 
+def onsets(path):
+    """Seconds at which sound begins after silence, and the length of it all."""
+    samples = audio.load(path)
+    loud = np.abs(samples[: len(samples) // 160 * 160]).reshape(-1, 160).max(1) > 0.1
+    return [round(i / 100, 2) for i in np.flatnonzero(loud & ~np.append(False, loud[:-1]))], len(samples) / 16000
+
+
+def timed(folder, name, *arguments):
+    """A tone of a second as a container in which it is heard when ``arguments`` say."""
+    soundfile.write(folder / "tone.wav", 0.5 * np.sin(np.arange(16000) * 0.3), 16000)
+    subprocess.run(["ffmpeg", "-v", "error", *arguments, folder / name], check=True)
+    return folder / name
+
+
+@needs_ffmpeg
+def test_a_sound_track_begins_when_its_container_says(tmp_path):
+    """2.5 s after the picture, and with a hole of 3 s in its time stamps, as a player plays it."""
+    picture = ("-f", "lavfi", "-i", "color=size=32x32:rate=5:duration=4")
+    late = timed(tmp_path, "late.mp4", *picture, "-itsoffset", "2.5", "-i", tmp_path / "tone.wav")
+    (start,), seconds = onsets(late)
+    assert start == pytest.approx(2.5, abs=0.05) and seconds == pytest.approx(3.5, abs=0.1)
+    hole = "asetpts=if(gte(T\\,0.5)\\,PTS+3/TB\\,PTS)"
+    path = timed(tmp_path, "hole.mka", "-i", tmp_path / "tone.wav", "-af", hole, "-c:a", "pcm_s16le")
+    starts, seconds = onsets(path)
+    assert starts[0] == 0 and starts[1] == pytest.approx(3.5, abs=0.1) and seconds == pytest.approx(4.0, abs=0.1)
+
+
+@needs_ffmpeg
+def test_holes_of_hours_are_refused(tmp_path, monkeypatch):
+    """A small file cannot make much silence."""
+    hole = "asetpts=if(gte(T\\,0.5)\\,PTS+3000/TB\\,PTS)"
+    path = timed(tmp_path, "hole.mka", "-i", tmp_path / "tone.wav", "-af", hole, "-c:a", "pcm_s16le")
+    monkeypatch.setattr(ffmpeg, "LONG", 1000)
+    with pytest.raises(UserError, match="time stamps have holes of hours"):
+        audio.load(path)
+
+
 @needs_ffmpeg
 def test_segments_of_what_ffmpeg_reads(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(16000, 3), 16000)
