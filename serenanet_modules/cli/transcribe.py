@@ -38,7 +38,23 @@ def add(commands, name):
     command.add_argument(
         "--segment-at", metavar="pause|TIER", default="pause", help="transcribe exactly the segments of a tier (pause)"
     )
+    command.add_argument(
+        "--channel",
+        type=_channel,
+        metavar="mix|left|right|N|each",
+        default="mix",
+        help="which channel is heard; each: every one is a speaker (mix)",
+    )
+    command.add_argument(
+        "--track", metavar="N|LANGUAGE", help="which sound track of a container of several (the first)"
+    )
     command.set_defaults(run=_transcribe)
+
+
+def _channel(text):
+    if text in ("mix", "left", "right", "each") or (text.isdecimal() and 0 < int(text) < 1000):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is not mix, left, right, each or a number from 1")
 
 
 def _formats(text):
@@ -89,22 +105,29 @@ def _check(arguments, count):
         raise UserError(f"--format {','.join(arguments.format)}: several formats are several files; give --out DIR")
     if arguments.segment_at != "pause" and not arguments.annotations:
         raise UserError(f"--segment-at {arguments.segment_at}: say with --annotations in which files the tier is")
+    if arguments.segment_at != "pause" and arguments.channel == "each":
+        raise UserError("--channel each: has pauses of its own a channel; give --segment-at TIER one channel")
     if arguments.annotations and not arguments.annotations.exists():
         raise UserError(f"--annotations {arguments.annotations}: there is no such file or folder")
 
 
 def _heard(arguments, recognizer, found):
     """The transcript of each recording, or the `UserError` that says why there is none, one after another."""
+    from serenanet_modules.inference.channels import EACH, parts, transcribe_parts
     from serenanet_modules.inference.segments import annotations_of, spans_of, transcribe_segments
 
     options = arguments.batch_seconds, arguments.lm, sys.stderr.isatty(), arguments.piece_seconds
-    if arguments.segment_at == "pause":
-        yield from recognizer.transcripts((file.path for file in found), *options)
+    chosen = arguments.channel, arguments.track
+    if arguments.segment_at == "pause" and arguments.channel != EACH:
+        yield from recognizer.transcripts((parts(file.path, *chosen)[""] for file in found), *options)
         return
     for file in found:
         try:
+            if arguments.segment_at == "pause":
+                yield transcribe_parts(recognizer, parts(file.path, *chosen), *options)
+                continue
             spans = spans_of(annotations_of(file.path, arguments.annotations), arguments.segment_at)
-            yield transcribe_segments(recognizer, file.path, spans, *options)
+            yield transcribe_segments(recognizer, parts(file.path, *chosen)[""], spans, *options)
         except UserError as error:
             yield error
 

@@ -37,6 +37,8 @@ REASONS = {
     "empty": "there is no sound in it (0 samples)",
     "not finite": "it has samples that are infinite or not a number",
     "out of range": "its samples are not between -1 and 1",
+    "no such track": "it has no such sound track",
+    "no such channel": "it has no such channel",
 }
 
 
@@ -81,12 +83,16 @@ def load(path):
     return samples
 
 
-def blocks(path):
+def blocks(path, channel=None, track=None):
     """Read an audio file piece by piece; all pieces together are what `load` gives.
 
     Parameters
     ----------
     path : str or Path
+    channel : int, optional
+        Which one alone, from 0; by default all are averaged.
+    track : str, optional
+        Of a container of several sound tracks: a number from 1, or the code of a language; by default the first.
 
     Yields
     ------
@@ -97,15 +103,27 @@ def blocks(path):
     ------
     AudioError
         As `load` does, what is wrong inside the file once that part of it is reached; a file without a sample yields
-        nothing.
+        nothing. Also where there is no such channel or track.
     """
     path = Path(path)
+    rate, parts = _opened(path, track)
+    yield from resampled((_mono(part, path, channel) for part in parts), rate)
+
+
+def channels(path, track=None):
+    """How many channels a file has, 0 where it has no sample; parameters and errors as of `blocks`."""
+    _, parts = _opened(Path(path), track)
+    return next((part.shape[1] for part in parts), 0)
+
+
+def _opened(path, track):
+    """A file's rate, and its (N, channels) samples in pieces."""
     _check_there(path)
     if _checked_format(path):
-        rate, parts = _with_ffmpeg(path)
-    else:
-        rate, parts = _with_libsndfile(path)
-    yield from resampled((_mono(part, path) for part in parts), rate)
+        return _with_ffmpeg(path, track)
+    if track not in (None, "1"):
+        raise AudioError("no such track", path, f"its one track is 1, not {track}")
+    return _with_libsndfile(path)
 
 
 def resampled(parts, rate):
@@ -132,7 +150,7 @@ def resampled(parts, rate):
     yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
 
 
-def cut(path, spans):
+def cut(path, spans, channel=None, track=None):
     """Read parts of a recording in one pass, which holds the parts and no more than a block beside them.
 
     Parameters
@@ -140,6 +158,8 @@ def cut(path, spans):
     path : str or Path
     spans : list of (float, float or None)
         Start and end in seconds, in any order, overlapping or not; None is the recording's end.
+    channel, track
+        As of `blocks`.
 
     Yields
     ------
@@ -154,7 +174,7 @@ def cut(path, spans):
     """
     bounds = [(round(a * SAMPLE_RATE), None if b is None else round(b * SAMPLE_RATE)) for a, b in spans]
     waiting, position = {i: [] for i in sorted(range(len(spans)), key=lambda i: bounds[i][0])}, 0
-    for block in blocks(path):
+    for block in blocks(path, channel, track):
         for i in list(waiting):
             start, end = bounds[i]
             if start >= position + len(block):
@@ -260,12 +280,16 @@ def _said(error):
     return "no MPEG frame was found" if error.code == BAD_FILE else error.error_string
 
 
-def _mono(samples, path):
-    """Average the channels of (N, channels) samples."""
+def _mono(samples, path, channel=None):
+    """One channel of (N, channels) samples, or the average of all."""
     if not np.isfinite(samples).all():
         raise AudioError("not finite", path)
     if too_loud := beyond_sound(samples):
         raise AudioError("out of range", path, too_loud)
+    if channel is not None:
+        if channel >= samples.shape[1]:
+            raise AudioError("no such channel", path, f"the last is {samples.shape[1]}, not {channel + 1}")
+        return samples[:, channel]
     return samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
 
 
@@ -291,10 +315,10 @@ def _with_libsndfile(path):
     return file.samplerate, parts()
 
 
-def _with_ffmpeg(path):
+def _with_ffmpeg(path, track=None):
     """The same for a file that libsndfile does not know."""
     try:
-        rate, parts = ffmpeg.read(path, _block_frames)
+        rate, parts = ffmpeg.read(path, _block_frames, track)
     except ffmpeg.FFmpegError as error:
         raise AudioError("undecodable", path, str(error)) from None
 

@@ -33,12 +33,13 @@ def needed(data):
 
 
 AS_PLAYED = "aresample=async=1:first_pts=0"  # fills holes by silence, stretches nothing
+MOST_TRACKS = 1000
 LONG, LEAST = 6 * 3600, 20  # seconds of sound behind which a file must have so many bytes for each of them
 FORMATS = "mov,matroska,asf,amr,aac"  # those of `MAGIC` to ffmpeg; some that it knows read other files
 
 
-def read(path, size):
-    """Decode the first audio stream of a file in pieces.
+def read(path, size, track=None):
+    """Decode an audio stream of a file in pieces, by default the first.
 
     The container's times count, as they do in a player: before a sound track that begins later than the picture, and
     where time stamps have a hole, there is silence.
@@ -48,6 +49,8 @@ def read(path, size):
     path : Path
     size : callable
         (rate in Hz, channels) -> samples of each channel in a piece.
+    track : str, optional
+        A number from 1, or the code of a language such as ``swa``.
 
     Returns
     -------
@@ -61,15 +64,24 @@ def read(path, size):
     """
     if not shutil.which("ffmpeg"):
         raise FFmpegError("its format needs ffmpeg, which is not installed")
-    pieces = _decode(path, size)
+    pieces = _decode(path, size, _stream(track or "1"))
     return next(pieces), pieces
 
 
-def _decode(path, size):
+def _stream(track):
+    """ffmpeg's name of a sound track."""
+    if track.isdecimal() and 0 < int(track) < MOST_TRACKS:
+        return f"0:a:{int(track) - 1}"
+    if re.fullmatch("[A-Za-z]{2,3}", track):
+        return f"0:a:m:language:{track.lower()}"
+    raise FFmpegError(f"a track is a number from 1 or the code of a language, not {track}")
+
+
+def _decode(path, size, stream):
     """Yield the rate, then the pieces."""
     command = ["ffmpeg", "-nostdin", "-v", "error", "-xerror"]
     command += ["-protocol_whitelist", "file", "-format_whitelist", FORMATS, "-i", f"file:{path}"]
-    command += ["-map", "0:a:0", "-af", AS_PLAYED, "-c:a", "pcm_f32le", "-f", "wav", "-"]
+    command += ["-map", stream, "-af", AS_PLAYED, "-c:a", "pcm_f32le", "-f", "wav", "-"]
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(tempfile.TemporaryFile())
         process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors))

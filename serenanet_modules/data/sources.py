@@ -38,12 +38,21 @@ class End:
     error: UserError | None = None
 
 
+@dataclass(frozen=True)
+class Part:
+    """What is to be heard of an audio file: a channel, from 0, or all averaged; a sound track as of `audio.blocks`."""
+
+    path: Path
+    channel: int | None = None
+    track: str | None = None
+
+
 def read(source):
     """Samples of a source, block by block.
 
     Parameters
     ----------
-    source : str, Path, array or (array, int)
+    source : str, Path, Part, array or (array, int)
         An audio file of any rate, channel count and format; float samples (N,) between -1 and 1 at 16 kHz; or such
         samples (N,) or (N, channels) and their rate in Hz.
 
@@ -58,7 +67,9 @@ def read(source):
         For what is no usable audio, for a file as late as its bad part is reached.
     """
     if isinstance(source, (str, Path)):
-        yield from _not_empty(blocks(source), source)
+        source = Part(source)
+    if isinstance(source, Part):
+        yield from _not_empty(blocks(source.path, source.channel, source.track), source.path)
         return
     samples, rate = source if isinstance(source, tuple) and len(source) == 2 else (source, SAMPLE_RATE)
     mono, size = _checked(samples, rate, isinstance(source, tuple)), int(BLOCK_SECONDS * rate)

@@ -3,8 +3,9 @@
 txt        the text
 json       one line: text, duration, segments with words and tokens, times in seconds, confidences
 srt, vtt   subtitles, see `inference.subtitles`
-tsv        a segment a line: start and end in milliseconds, text (Whisper's)
-ctm        a word a line: recording, channel, start and duration in seconds, word, confidence (NIST's)
+tsv        a segment a line: start and end in milliseconds, text (Whisper's), and the speaker where there is one
+ctm        a word a line: recording, channel, start and duration in seconds, word, confidence (NIST's); the channel is
+           that of the speaker, in the order of their names
 textgrid   for Praat: interval tiers of phrases, words, tokens and words' confidences
 eaf        for ELAN: the same tiers
 """
@@ -14,6 +15,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from serenanet_modules.data.annotations import elan_writing, textgrid
+from serenanet_modules.data.annotations.labels import SEGMENTS, SPEAKING
 from serenanet_modules.data.annotations.model import Annotation, Document, Tier
 from serenanet_modules.inference.subtitles import srt, vtt
 
@@ -62,7 +64,7 @@ def _json(transcript, name):
 def _rounded(value, key=""):
     """The same with no more digits than there is to say."""
     if isinstance(value, dict):
-        return {k: _rounded(v, k) for k, v in value.items()}
+        return {k: _rounded(v, k) for k, v in value.items() if k != "speaker" or v}
     if isinstance(value, (list, tuple)):
         return [_rounded(v) for v in value]
     return round(value, CONFIDENCES if key == "confidence" else TIMES) if isinstance(value, float) else value
@@ -77,16 +79,22 @@ def _vtt(transcript, _):
 
 
 def _tsv(transcript, _):
-    rows = [f"{round(1000 * s.start)}\t{round(1000 * s.end)}\t{s.text}\n" for s in transcript.segments]
-    return "".join(["start\tend\ttext\n", *rows])
+    named = transcript.speakers != ("",)
+    rows = (
+        f"{round(1000 * s.start)}\t{round(1000 * s.end)}\t{s.text}" + f"\t{s.speaker}" * named
+        for s in transcript.segments
+    )
+    return "".join(f"{row}\n" for row in (SPEAKING if named else SEGMENTS, *rows))
 
 
 def _ctm(transcript, name):
-    return "".join(
-        f"{_one_field(Path(name).stem)} 1 {w.start:.{TIMES}f} {w.end - w.start:.{TIMES}f} {_one_field(w.text)} "
+    rows = (
+        f"{_one_field(Path(name).stem)} {channel} {w.start:.{TIMES}f} {w.end - w.start:.{TIMES}f} {_one_field(w.text)} "
         f"{w.confidence:.{CONFIDENCES}f}\n"
-        for w in transcript.words
+        for channel, speaker in enumerate(transcript.speakers, start=1)
+        for w in transcript.of(speaker).words
     )
+    return "".join(rows)
 
 
 def _one_field(text):
@@ -115,17 +123,22 @@ def document(transcript, name="audio"):
     name : str
         The recording's file.
     """
+    tiers = tuple(tier for speaker in transcript.speakers for tier in _tiers(transcript.of(speaker), speaker))
+    return Document(Path(name), tiers, (name,))
+
+
+def _tiers(transcript, speaker):
+    """The tiers of what one speaker says, named after them where they have a name."""
     layers = {
         "phrases": transcript.segments,
         "words": transcript.words,
         "tokens": transcript.tokens,
         "confidence": [replace(word, text=f"{word.confidence:.2f}") for word in transcript.words],
     }
-    tiers = tuple(
-        Tier(layer, tuple(Annotation(p.text, p.start, p.end) for p in parts), type=layer, parent=WITHIN[layer])
-        for layer, parts in layers.items()
-    )
-    return Document(Path(name), tiers, (name,))
+    for layer, parts in layers.items():
+        name, parent = (f"{n} {speaker}".strip() if n else "" for n in (layer, WITHIN[layer]))
+        annotations = tuple(Annotation(p.text, p.start, p.end) for p in parts)
+        yield Tier(name, annotations, speaker, layer, parent)
 
 
 _WRITERS = {

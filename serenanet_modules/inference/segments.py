@@ -50,7 +50,7 @@ def transcribe_segments(recognizer, recording, spans, *options):
     Parameters
     ----------
     recognizer : Recognizer
-    recording : str or Path
+    recording : Part
     spans : list of (float, float)
         Start and end in seconds.
     options
@@ -62,11 +62,13 @@ def transcribe_segments(recognizer, recording, spans, *options):
         With a segment for each part in which something is heard, which begins and ends as the part does.
     """
     try:
-        parts = dict(cut(recording, spans))
+        parts = dict(cut(recording.path, spans, recording.channel, recording.track))
     except UserError as error:
         return error
     if behind := [span for i, span in enumerate(spans) if not len(parts[i])]:
-        return UserError(f"{recording}: ends before {behind[0][0]:.2f} s, where a segment begins; is it the recording?")
+        return UserError(
+            f"{recording.path}: ends before {behind[0][0]:.2f} s, where a segment begins; is it the recording?"
+        )
     samples = (parts.pop(i) for i in range(len(spans)))
     found, calibrated = [], False
     for span, heard in zip(spans, recognizer.transcripts(samples, *options), strict=True):
@@ -76,7 +78,9 @@ def transcribe_segments(recognizer, recording, spans, *options):
         if heard.segments:
             found.append(_segment(heard, *span))
     text = recognizer.decoder(*options[1:2]).join(segment.text for segment in found)
-    return Transcript(text, seconds(recording) or max((end for _, end in spans), default=0.0), tuple(found), calibrated)
+    return Transcript(
+        text, seconds(recording.path) or max((end for _, end in spans), default=0.0), tuple(found), calibrated
+    )
 
 
 def _segment(heard, start, end):

@@ -9,11 +9,12 @@ PAUSE = 1.5  # seconds of silence that end a subtitle in any case
 
 
 class Cue(NamedTuple):
-    """A subtitle: seconds, and its one or two lines."""
+    """A subtitle: seconds, its one or two lines, and who says them."""
 
     start: float
     end: float
     lines: tuple[str, ...]
+    speaker: str = ""
 
 
 def cues(transcript):
@@ -28,7 +29,9 @@ def cues(transcript):
     found = []
     for segment in transcript.segments:
         parts, space = _parts(segment)
-        found += [Cue(run[0].start, run[-1].end, _lines(_texts(run), space)) for run in _runs(parts, space)]
+        runs = _runs(parts, space)
+        found += [Cue(run[0].start, run[-1].end, _lines(_texts(run), space), segment.speaker) for run in runs]
+    found.sort(key=lambda cue: cue.start)
     nexts = [*(cue.start for cue in found), transcript.duration][1:]
     return [
         cue._replace(end=max(cue.end, min(cue.start + SHORTEST, after)))
@@ -39,7 +42,10 @@ def cues(transcript):
 def srt(transcript):
     """SubRip."""
     blocks = (
-        f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n" + "\n".join(cue.lines) + "\n\n"
+        f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
+        + (f"[{cue.speaker}] " if cue.speaker else "")
+        + "\n".join(cue.lines)
+        + "\n\n"
         for number, cue in enumerate(cues(transcript), start=1)
     )
     return "".join(blocks)
@@ -48,7 +54,9 @@ def srt(transcript):
 def vtt(transcript):
     """WebVTT."""
     blocks = (
-        f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{html.escape(chr(10).join(cue.lines), quote=False)}\n\n"
+        f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n"
+        + (f"<v {html.escape(cue.speaker)}>" if cue.speaker else "")
+        + f"{html.escape(chr(10).join(cue.lines), quote=False)}\n\n"
         for cue in cues(transcript)
     )
     return "".join(["WEBVTT\n\n", *blocks])

@@ -1,6 +1,6 @@
 """What a recogniser heard, with times and confidences."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Segment:
         Between 0 and 1.
     words : tuple of Word
     tokens : tuple of Token
+    speaker : str
+        Who says it, "" where nobody asked.
     """
 
     text: str
@@ -54,6 +56,7 @@ class Segment:
     confidence: float
     words: tuple[Word, ...]
     tokens: tuple[Token, ...]
+    speaker: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,15 @@ class Transcript:
     duration: float
     segments: tuple[Segment, ...]
     calibrated: bool = False
+
+    @property
+    def speakers(self):
+        """All who speak, by their names; one without a name where nobody asked."""
+        return tuple(sorted({segment.speaker for segment in self.segments})) or ("",)
+
+    def of(self, speaker):
+        """What one of them says."""
+        return replace(self, segments=tuple(segment for segment in self.segments if segment.speaker == speaker))
 
     @property
     def words(self):

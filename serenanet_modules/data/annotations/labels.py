@@ -2,12 +2,13 @@
 
 import re
 
-from serenanet_modules.data.annotations.model import Annotation, Document, Tier
+from serenanet_modules.data.annotations.model import Annotation, Document, by_speaker
 from serenanet_modules.data.annotations.opening import lines_of, seconds
 from serenanet_modules.errors import UserError
 
 LABEL = re.compile(rb"(\xef\xbb\xbf)?\d+([.,]\d+)?\t\d+([.,]\d+)?\t")
-HEAD = "start\tend\ttext"  # milliseconds
+SEGMENTS = "start\tend\ttext"  # the head of a table of segments, in milliseconds
+SPEAKING = f"{SEGMENTS}\tspeaker"
 BEGINNING = 100  # bytes
 
 
@@ -17,8 +18,8 @@ def is_labels(path):
 
 
 def is_segments(path):
-    """Whether a file begins with the line ``start end text``, between tabs."""
-    return _beginning(path).lstrip(b"\xef\xbb\xbf").splitlines()[:1] == [HEAD.encode()]
+    """Whether a file begins with the line ``start end text``, or ``start end text speaker``, between tabs."""
+    return _beginning(path).lstrip(b"\xef\xbb\xbf").splitlines()[:1] in ([SEGMENTS.encode()], [SPEAKING.encode()])
 
 
 def _beginning(path):
@@ -33,17 +34,18 @@ def read_labels(path):
 
 
 def read_segments(path):
-    """One document with the tier ``segments``."""
-    lines = [(number, line) for number, line in lines_of(path) if line.strip()]
-    return _document(path, "segments", lines[1:], 1e-3)
+    """One document with the tier ``segments``, or a tier for each speaker."""
+    (_, head), *lines = [(number, line) for number, line in lines_of(path) if line.strip()]
+    return _document(path, "segments", lines, 1e-3, head == SPEAKING)
 
 
-def _document(path, name, lines, unit):
+def _document(path, name, lines, unit, speaking=False):
     found = []
     for number, line in lines:
         fields = line.split("\t", 2)
         if len(fields) < 2:
             raise UserError(f"{path}: line {number} has no start and end between tabs.")
         start, end = (seconds(field.replace(",", "."), f"{path}: line {number}", unit) for field in fields[:2])
-        found.append(Annotation("".join(fields[2:]), start, end))
-    return [Document(path, (Tier(name, tuple(found)),))]
+        text, _, speaker = "".join(fields[2:]).partition("\t") if speaking else ("".join(fields[2:]), "", "")
+        found.append(Annotation(text, start, end, speaker))
+    return [Document(path, by_speaker(found, name))]
