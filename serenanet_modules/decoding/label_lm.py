@@ -7,7 +7,7 @@ whose column is the score of ending, and ``reorder(state, hypotheses)``. Scores 
 
 import torch
 
-from serenanet_modules.decoding.fusion import UnitLM
+from serenanet_modules.decoding.words import Words
 
 BORDER = 0
 
@@ -27,27 +27,23 @@ class WordNGram:
     """
 
     def __init__(self, units, ngram, lm_weight, word_score):
-        self._lm = UnitLM(units.spelling, units.boundary, ngram, "word", lm_weight, word_score)
-        begins = [i != BORDER and piece.startswith(units.boundary) for i, piece in enumerate(units.pieces)]
-        self._begins = torch.tensor(begins)
-        self._beginner = begins.index(True) if any(begins) else None
+        self._words = Words(units, ngram, None, lm_weight, word_score)
+        self._begins = torch.tensor(self._words.breaks)
 
     def start(self, n):
         """Empty histories."""
-        return [self._lm.start(False)] * n
+        return [self._words.start()] * n
 
     def step(self, labels, state):
         """Continue each history by a label."""
+        words = self._words
         state = [
-            history if label == BORDER else self._lm.score(history, label)[0]
+            history if label == BORDER else words.extend(history, label)
             for history, label in zip(state, labels.tolist(), strict=True)
         ]
-        ends = torch.tensor([self._lm.finish(history)[1] for history in state])
-        scores = torch.zeros(len(state), len(self._begins))
-        if self._beginner is not None:
-            completed = torch.tensor([self._lm.score(history, self._beginner)[1] for history in state])
-            scores = torch.where(self._begins, completed.unsqueeze(1), scores)
-        scores[:, BORDER] = ends
+        completed = torch.tensor([words.completed(history)[0] - history.base for history in state])
+        scores = torch.where(self._begins, completed.unsqueeze(1), torch.zeros(()))
+        scores[:, BORDER] = torch.tensor([words.finished(history) - history.base for history in state])
         return scores.to(labels.device), state
 
     @staticmethod

@@ -1,17 +1,8 @@
 """The words a lexicon beam search may write, and how each is spelled in units."""
 
-import logging
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from flashlight.lib.text.decoder import SmearingMode, Trie
-
-from serenanet_modules.decoding.ngram import NGram
 from serenanet_modules.errors import UserError
-
-logger = logging.getLogger(__name__)
-
-MAX_HOMOPHONES = 6  # flashlight's Trie keeps no more words at a node
 
 
 class Lexicon:
@@ -49,30 +40,12 @@ class Lexicon:
         spellings = {word: units.encode(" ".join(g2p(word))) for word in set(words)}
         return cls({word: [spelling] for word, spelling in spellings.items() if spelling})
 
-    def trie(self, size: int, blank: int, boundary: int, ngram: NGram | None) -> Trie:
-        """Flashlight's prefix tree over ``spelling + [boundary]``, with words by their index.
-
-        Scores are the words' unigram log-probabilities, which let the search tell
-        a likely beginning of a word from an unlikely one.
-        """
-        by_spelling = defaultdict(list)
-        for index, (word, variants) in enumerate(self.spellings.items()):
-            score = ngram.unigram(word) if ngram else 0.0
-            for spelling in variants:
-                bad = [unit for unit in spelling if unit in (blank, boundary) or unit >= size]
-                if bad:
-                    raise UserError(
-                        f"Lexicon word {word!r} is spelled with unit {bad[0]}, which is the "
-                        f"blank, the boundary or not among the {size} units."
-                    )
-                by_spelling[spelling].append((-score, index))
-        trie = Trie(size, boundary)
-        for spelling, homophones in by_spelling.items():
-            likeliest = sorted(homophones)
-            for minus_score, index in likeliest[:MAX_HOMOPHONES]:
-                trie.insert([*spelling, boundary], index, -minus_score)
-            if len(likeliest) > MAX_HOMOPHONES:
-                dropped = ", ".join(self.words[index] for _, index in likeliest[MAX_HOMOPHONES:])
-                logger.warning("Lexicon: too many words spelled alike; left out: %s", dropped)
-        trie.smear(SmearingMode.MAX)
-        return trie
+    def check(self, size: int, blank: int, boundary: int) -> None:
+        """Raise UserError where a spelling has a unit that is none of ``size``, the blank or the boundary."""
+        for word, variants in self.spellings.items():
+            bad = [unit for spelling in variants for unit in spelling if unit in (blank, boundary) or unit >= size]
+            if bad:
+                raise UserError(
+                    f"Lexicon word {word!r} is spelled with unit {bad[0]}, which is the "
+                    f"blank, the boundary or not among the {size} units."
+                )

@@ -1,30 +1,22 @@
-"""N-gram language models in ARPA format: estimate, read, measure."""
+"""N-gram language models are estimated: by KenLM's lmplz, IRSTLM or our own `kneser_ney`, into an ARPA file."""
 
-import contextlib
 import logging
-import math
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from flashlight.lib.text.decoder import LMState
-from flashlight.lib.text.decoder.kenlm import KenLM
-from flashlight.lib.text.dictionary import Dictionary
-
 from serenanet_modules.decoding import kneser_ney
-from serenanet_modules.decoding.kneser_ney import SPECIAL, UNK
+from serenanet_modules.decoding.kneser_ney import SPECIAL
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import PARTIAL
 
 logger = logging.getLogger(__name__)
 
 TOOLS = ("lmplz", "irstlm", "own")  # in the order in which "auto" tries them
-ORDERS = range(2, 7)  # what KenLM reads as it is built into flashlight-text
-LN10 = math.log(10.0)
+ORDERS = range(2, 7)
 
 
 def estimate(texts: Iterable[str], order: int, path: str | Path, tool: str = "auto") -> str:
@@ -158,119 +150,3 @@ def _tool_run(command: Sequence, product: Path, **environment: str) -> None:
     if done.returncode or not product.exists() or not product.stat().st_size:
         said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
         raise UserError(f"{Path(command[0]).name} could not estimate the language model: {said[:200]}")
-
-
-class NGram:
-    """An ARPA model read by KenLM, speaking words and natural logarithms.
-
-    States are opaque and belong to the sentence begun by the last `start`.
-
-    Parameters
-    ----------
-    path : path
-        The ARPA file.
-    unk_score : float
-        Added to the log-probability of a word that is not in the model.
-
-    Raises
-    ------
-    UserError
-        If there is no such file or KenLM cannot read it.
-    """
-
-    def __init__(self, path: str | Path, unk_score: float = 0.0):
-        self.path = Path(path)
-        self.unk_score = unk_score
-        if not self.path.is_file():
-            raise UserError(f"{path}: no such language model; make one with `serenanet lm`.")
-        try:
-            vocabulary = dict.fromkeys(_arpa_vocabulary(self.path))
-            vocabulary.pop(UNK, None)
-            self._index = {word: i for i, word in enumerate([UNK, *vocabulary])}
-            with _silent_stderr():
-                self._model = KenLM(str(self.path), Dictionary(list(self._index)))
-        except (RuntimeError, ValueError) as error:  # ValueError: not text
-            reason = str(error).strip().splitlines()[-1]
-            raise UserError(f"{path}: cannot be read as an ARPA model ({reason}).") from None
-
-    def __reduce__(self):
-        return NGram, (self.path, self.unk_score)
-
-    def __contains__(self, word: str) -> bool:
-        return self._index.get(word, 0) > 0
-
-    def start(self) -> LMState:
-        """The state at the beginning of a sentence."""
-        return self._model.start(False)
-
-    def score(self, state: LMState, word: str) -> tuple[LMState, float]:
-        """The state after `word`, and ln p(word | state)."""
-        index = self._index.get(word, 0)
-        state, log10 = self._model.score(state, index)
-        return state, log10 * LN10 + (0.0 if index else self.unk_score)
-
-    def finish(self, state: LMState) -> float:
-        """Ln p(</s> | state)."""
-        return self._model.finish(state)[1] * LN10
-
-    def unigram(self, word: str) -> float:
-        """Ln p(word) without any context."""
-        return self.score(self._model.start(True), word)[1]
-
-
-def _arpa_vocabulary(path: Path) -> Iterator[str]:
-    """The words of an ARPA file's unigrams."""
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            if line.startswith("\\1-grams:"):
-                break
-        for line in lines:
-            if line.startswith("\\"):
-                return
-            fields = line.split()
-            if fields:
-                yield fields[1]
-
-
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Keep KenLM's loading bar, which C++ writes to file descriptor 2, off the terminal."""
-    saved = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as null:
-            os.dup2(null.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-
-
-@dataclass(frozen=True)
-class Perplexity:
-    """Perplexity over the known words and sentence ends of a text.
-
-    ``words`` counts the text's words, ``oov`` those of them that the model does not know: these
-    are left out of ``value``, but stand in the context of what follows.
-    """
-
-    value: float
-    words: int
-    oov: int
-    sentences: int
-
-
-def perplexity(arpa: str | Path, texts: Iterable[str]) -> Perplexity:
-    """Perplexity of the ARPA model on `texts`; UserError where there is no word in them."""
-    model = NGram(arpa)
-    total, words, oov, count = 0.0, 0, 0, 0
-    for sentence in _sentences(texts):
-        state = model.start()
-        for word in sentence:
-            state, logprob = model.score(state, word)
-            known = word in model
-            total += logprob if known else 0.0
-            oov += not known
-        total += model.finish(state)
-        words += len(sentence)
-        count += 1
-    return Perplexity(math.exp(-total / (words - oov + count)), words, oov, count)

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import nan
 
-from serenanet_modules.decoding.beam import BeamDecoder, as_array, decode_tasks
+from tqdm import tqdm
+
+from serenanet_modules.decoding.beam import BeamDecoder, as_array
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def tune(
         The values tried. Of equally good pairs the first in this order wins, so list
         the mildest values first.
     jobs : int
-        Processes.
+        Threads.
     title : str, optional
         Of a progress bar.
 
@@ -51,13 +53,11 @@ def tune(
         Use it as ``decoder.with_weights(tuning.lm_weight, tuning.word_score)``.
     """
     grid = list(itertools.product(lm_weights, word_scores))
-    utterances = [as_array(utterance) for utterance in log_probs]
-    tasks = [(weights, utterance) for weights in grid for utterance in utterances]
-    hypotheses = decode_tasks(decoder, tasks, jobs, title)
-    trials = []
-    for lm_weight, word_score in grid:
-        texts = [hypothesis.text for hypothesis in itertools.islice(hypotheses, len(utterances))]
-        trials.append((lm_weight, word_score, score(texts)))
+    utterances, trials = [as_array(utterance) for utterance in log_probs], []
+    with tqdm(total=len(grid) * len(utterances), desc=title, unit="utt", disable=title is None) as bar:
+        for weights in grid:
+            found = decoder.with_weights(*weights).decode_all(utterances, jobs, bar)
+            trials.append((*weights, score([hypothesis.text for hypothesis in found])))
     best = min(trials, key=lambda trial: trial[2])
     return Tuning(*best, trials=tuple(trials))
 

@@ -17,7 +17,6 @@ PACKAGES = (
     "hyperpyyaml",
     "sentencepiece",
     "scikit-learn",
-    "flashlight-text",
     "numpy",
 )
 

@@ -19,7 +19,7 @@ from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import replacing
 from serenanet_modules.training.calibration import Confidences, heard_words, known_words
 from serenanet_modules.training.examples import write_examples
-from serenanet_modules.training.searches import Heard, Searches, jobs_for
+from serenanet_modules.training.searches import Heard, Searches, search_threads
 
 
 class Evaluation:
@@ -149,7 +149,7 @@ class Evaluation:
         """Hypotheses of this process's share of a split."""
         shown = f"{title}: {decoder.name}" if distributed.is_main() else None
         batch_seconds = self.brain.hparams.max_batch_seconds
-        return decoder.decode_rows(heard.rows, batch_seconds, jobs_for(len(heard.rows)), shown)
+        return decoder.decode_rows(heard.rows, batch_seconds, search_threads(), shown)
 
     def _judge(self, sets, heard, decoders, found, fit):
         """Fit or measure the confidences of the decoders that uses of the model have, which read `scoring`."""

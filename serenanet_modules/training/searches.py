@@ -26,7 +26,6 @@ BEAM_UTTERANCES, JOINT_UTTERANCES = 500, 100  # of dev, at most
 LM_WEIGHTS, WORD_SCORES = (0.25, 0.5, 0.75, 1.0, 1.5), (0.0, 1.5, 3.0, 4.5)  # tried on dev, all pairs
 JOINT_CTC_WEIGHTS = (0.4, 0.2, 0.3, 0.5, 0.6)  # tried on dev, as are these in turn:
 JOINT_LM_WEIGHTS, JOINT_WORD_SCORES = (0.1, 0.2, 0.4, 0.6, 0.9), (0.0, 1.0, 2.0, 3.0)
-WORTH_PROCESSES = 400  # beam searches that take longer than starting processes
 
 
 @dataclass(frozen=True)
@@ -166,7 +165,7 @@ class Searches:
                 lambda texts: self._error(decoder, part, texts),
                 LM_WEIGHTS if h.lm_weight is None else (h.lm_weight,),
                 WORD_SCORES if h.word_score is None else (h.word_score,),
-                jobs=jobs_for(len(part.rows) * len(LM_WEIGHTS) * len(WORD_SCORES)),
+                jobs=search_threads(),
                 title=f"tuning {decoder.name}" if distributed.is_main() else None,
             )
             chosen, error = {"lm_weight": tuning.lm_weight, "word_score": tuning.word_score}, 100 * tuning.score
@@ -200,10 +199,9 @@ class Searches:
         return sum(distributed.gather_objects([counts]), ErrorCounts()).rate
 
 
-def jobs_for(searches):
-    """Processes for so many beam searches: this process's share of the cores, where starting them pays."""
-    cores = available_cores() // distributed.local_world_size()
-    return max(1, cores) if searches >= WORTH_PROCESSES else 1
+def search_threads():
+    """Threads for beam searches: this process's share of the cores."""
+    return max(1, available_cores() // distributed.local_world_size())
 
 
 def given_language_model(lm):

@@ -5,8 +5,8 @@ import pytest
 from serenanet_modules.data.languages import train_language_units
 from serenanet_modules.data.units import load_units
 from serenanet_modules.decoding.decoder import Hypothesis
-from serenanet_modules.decoding.fusion import UnitLM
 from serenanet_modules.decoding.spans import word_groups, words_of
+from serenanet_modules.decoding.words import Words
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.timestamps import timed
 
@@ -63,12 +63,11 @@ def test_words_have_no_token(units):
 
 def test_a_word_language_model_reads_words_alone(units):
     """The score of a bonus for each word: three words, with or without a token before them."""
-    lm = UnitLM(units.spelling, units.boundary, word_score=1.0)
-    state, total = lm.start(False), 0.0
+    words = Words(units, word_score=1.0)
+    context = words.start()
     for label in units.encode("the dog sleeps", "en_us"):
-        state, score = lm.score(state, label)
-        total += score
-    assert total + lm.finish(state)[1] == 3.0
+        context = words.extend(context, label)
+    assert words.finished(context) == 3.0
 
 
 def _sure(frames, size):

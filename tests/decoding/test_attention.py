@@ -6,12 +6,15 @@ import pytest
 import torch
 
 from serenanet_modules.decoding import ngram
+from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.attention import AttentionBeam, AttentionGreedy, attention_greedy
 from serenanet_modules.decoding.rows import Outputs, Row
+from serenanet_modules.decoding.words import Words
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.decoders.attention_decoder import AttentionDecoder, LabelLM
 from tests.support.fake_units import pieces
 from tests.support.paths import label_sequences, posteriors
+from tests.support.word_scores import sentence_score
 
 D, SIZE = 8, 4
 MIXERS = {"attention": {}, "mamba": {"d_state": 4}}
@@ -103,15 +106,11 @@ def test_ctc_alone_sums_over_paths():
 
 def test_word_model_is_applied_to_whole_words(word_lm):
     net, (memory, log_probs, lengths) = decoder(), inputs([4], seed=1)
-    model, units = ngram.NGram(word_lm, -10.0), pieces()
+    units = pieces()
+    words = Words(units, NGram(word_lm), None, 0.7, 0.4)
 
     def words_score(labels):
-        state, total = model.start(), 0.0
-        words = units.decode(labels).split()
-        for word in words:
-            state, logprob = model.score(state, word)
-            total += logprob
-        return 0.7 * (total + model.finish(state)) + 0.4 * len(words)
+        return sentence_score(words, units.decode(labels).split())
 
     expected = exhaustive(net, memory[0], log_probs[0], 0.3, words_score)
     beam = AttentionBeam(net, units, 200, 0.3, ngram=word_lm, lm_weight=0.7, word_score=0.4)

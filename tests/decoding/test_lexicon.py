@@ -1,6 +1,6 @@
 import pytest
 
-from serenanet_modules.decoding.lexicon import MAX_HOMOPHONES, Lexicon
+from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.errors import UserError
 from tests.support.fake_units import phonemes
 
@@ -22,18 +22,3 @@ def test_from_words_spells_with_the_g2p():
 def test_unusable(spellings):
     with pytest.raises(UserError):
         Lexicon(spellings)
-
-
-def test_trie_holds_spelling_and_boundary():
-    trie = Lexicon({"a": [[1]], "ab": [[1, 2]]}).trie(4, 0, 3, None)
-    assert trie.search([1, 3]).labels == [0]
-    assert trie.search([1, 2, 3]).labels == [1]
-    assert trie.search([1, 2]).labels == []
-    assert trie.search([2]) is None
-
-
-def test_dropped_homophones_are_named(caplog):
-    words = [f"w{i}" for i in range(MAX_HOMOPHONES + 1)]
-    trie = Lexicon({word: [[1]] for word in words}).trie(4, 0, 3, None)
-    assert trie.search([1, 3]).labels == list(range(MAX_HOMOPHONES))
-    assert words[-1] in caplog.text

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from serenanet_modules.data.units import load_units
-from serenanet_modules.decoding.ngram import NGram
+from serenanet_modules.decoding.arpa import NGram
 from tests.support.tiny import Run, command, make_corpus
 
 CANARIES = {"dev": "paxanoqi", "test": "xuqatami"}  # words, and letters, that no training sentence has

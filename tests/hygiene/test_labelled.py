@@ -9,7 +9,7 @@ import pytest
 from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.data.preparation import Settings, inspect, prepare, trainable
 from serenanet_modules.data.units import load_units
-from serenanet_modules.decoding.ngram import NGram
+from serenanet_modules.decoding.arpa import NGram
 from tests.support.hooks import indifferent
 from tests.support.layouts import candidates
 from tests.support.presets import preset

@@ -87,15 +87,20 @@ def _parameter(value):
     return value
 
 
-def library_path() -> Path:
+def load(folder: Path) -> ctypes.CDLL:
+    """The library of a folder's sources, built if the cache has none; `CompileError` where that cannot be."""
+    return _load(folder)
+
+
+def library_path(folder: Path | None = None) -> Path:
     """Where the built library lies: one file per source text, flags, and kind of processor."""
     cache = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or Path.home() / ".cache" / "torch_extensions")
-    return cache / "serenanet" / f"kernels-{_key()}.so"
+    return cache / "serenanet" / f"kernels-{_key(folder or FOLDER)}.so"
 
 
-def _key():
+def _key(folder):
     digest = hashlib.sha256(" ".join([*FLAGS, platform.machine(), _processor()]).encode())
-    for source in sorted(FOLDER.glob("*.[ch]*")):
+    for source in sorted(folder.glob("*.[ch]*")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -111,27 +116,28 @@ def _processor():
 
 
 @functools.cache
-def _load():
-    path = library_path()
+def _load(folder=None):
+    folder = folder or FOLDER
+    path = library_path(folder)
     try:
         if not path.exists():
-            _build(path)
+            _build(path, folder)
         return ctypes.CDLL(str(path))
     except OSError as error:
         raise CompileError(f"{path}: {error}") from None
 
 
-def _build(path):
+def _build(path, folder):
     """Build in a folder of our own and rename: no lock to be left behind, no half-written library to be loaded."""
     compiler = (shlex.split(os.environ.get("CXX", "")) or ["c++"])[0]  # "ccache g++" is allowed
     with _own_tools():
         for tool, package in ((compiler, "a C++ compiler (Debian: g++)"), ("ninja", "ninja")):
             if shutil.which(tool) is None:
                 raise CompileError(f"there is no {tool!r} on the path; install {package}")
-        _compile(path)
+        _compile(path, folder)
 
 
-def _compile(path):
+def _compile(path, sources):
     logger.warning("Compiling the C++ kernels, once on this machine (some seconds)")
     began = time.monotonic()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +147,7 @@ def _compile(path):
         try:
             cpp_extension.load(
                 name="serenanet_kernels",
-                sources=[str(source) for source in sorted(FOLDER.glob("*.cpp"))],
+                sources=[str(source) for source in sorted(sources.glob("*.cpp"))],
                 extra_cflags=FLAGS,
                 extra_ldflags=["-fopenmp"],
                 build_directory=folder,

@@ -1,0 +1,114 @@
+"""The beam search in C++, built as the kernels of `ops` are; it gives what `search.PlainSearch` gives."""
+
+import ctypes
+import functools
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from serenanet_modules.decoding.search import Found, PlainSearch
+from serenanet_modules.ops import backends, cpp
+
+logger = logging.getLogger(__name__)
+
+FOLDER = Path(__file__).parent
+_POINTER, _INTEGER, _NUMBER = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+_NGRAMS = {
+    "begin": np.int64, "word": np.int32, "logprob": np.float64, "backoff": np.float64,
+    "shorter": np.int32, "state": np.int32,
+}  # fmt: skip
+_WORDS = {
+    "edges": np.int64, "symbol": np.int32, "endings": np.int64, "known": np.int32, "name": np.int32,
+    "ahead": np.float64,
+    "spelt": np.int64, "symbols": np.int32, "breaks": np.uint8,
+}  # fmt: skip
+
+
+class _NGramsStructure(ctypes.Structure):
+    _fields_ = [*((name, _POINTER) for name in _NGRAMS), ("start", _INTEGER), ("end", _INTEGER)]
+
+
+class _WordsStructure(ctypes.Structure):
+    _fields_ = [
+        *(("words", _NGramsStructure), ("letters", _NGramsStructure)),
+        *((name, _POINTER) for name in _WORDS),
+        *((name, _INTEGER) for name in ("blank", "boundary", "has_ngrams")),
+        *((name, _NUMBER) for name in ("lm_weight", "word_score")),
+    ]
+
+
+class _LimitsStructure(ctypes.Structure):
+    _fields_ = [
+        *((name, _INTEGER) for name in ("hypotheses", "labels")),
+        *((name, _NUMBER) for name in ("hypothesis_threshold", "label_threshold")),
+    ]
+
+
+class CompiledSearch:
+    """As `PlainSearch`; several threads may call it at once."""
+
+    def __init__(self, words, limits):
+        self._arrays, tree = [], words.tree  # kept alive for as long as the structures point to them
+        arrays = {
+            "edges": tree.edges, "symbol": tree.symbol, "endings": tree.endings, "known": words.ending_known,
+            "name": tree.ending_word,
+            "ahead": words.ahead, "spelt": np.cumsum([0, *map(len, words.spelt)]),
+            "symbols": [symbol for symbols in words.spelt for symbol in symbols], "breaks": words.breaks,
+        }  # fmt: skip
+        self._words = _WordsStructure(
+            self._ngrams(words.ngram),
+            self._ngrams(words.letters),
+            *(self._address(arrays[name], kind) for name, kind in _WORDS.items()),
+            *(words.units.blank_id, words.boundary, words.has_ngram, words.lm_weight, words.word_score),
+        )
+        self._limits = _LimitsStructure(*limits)
+
+    def __call__(self, log_probs, wanted):
+        """As of `PlainSearch`."""
+        log_probs = np.ascontiguousarray(log_probs, np.float32)
+        (frames, units), room = log_probs.shape, len(log_probs) + 1
+        wanted = min(wanted, self._limits.hypotheses)
+        scores, counts = np.zeros(wanted), np.zeros((2, wanted), np.int64)
+        labels, names = np.zeros((2, wanted, room), np.int32)
+        found = _function()(
+            ctypes.byref(self._words), ctypes.byref(self._limits), log_probs.ctypes.data, frames, units, wanted,
+            *(array.ctypes.data for array in (scores, labels, counts[0], names, counts[1])),
+        )  # fmt: skip
+        return [
+            Found(float(scores[i]), labels[i, : counts[0, i]].tolist(), names[i, : counts[1, i]].tolist())
+            for i in range(found)
+        ]
+
+    def _ngrams(self, ngram):
+        addresses = (self._address(getattr(ngram, name), kind) for name, kind in _NGRAMS.items())
+        return _NGramsStructure(*addresses, ngram.first, ngram.end)
+
+    def _address(self, values, kind):
+        self._arrays.append(np.ascontiguousarray(values, kind))
+        return self._arrays[-1].ctypes.data
+
+
+def search_of(words, limits):
+    """The compiled search or, where there is none or plain PyTorch is asked for in place of kernels, the plain one."""
+    plain = backends.requested(None) == "torch" or why_not() is not None
+    return (PlainSearch if plain else CompiledSearch)(words, limits)
+
+
+@functools.cache
+def why_not():
+    """None where the compiled search can run, else the reason; the first call builds it if the cache has none."""
+    try:
+        _function()
+    except cpp.CompileError as error:
+        logger.warning("Without the compiled beam search, one in Python takes its place: %s", error)
+        return str(error)
+    return None
+
+
+@functools.cache
+def _function():
+    function = cpp.load(FOLDER).serena_search
+    function.restype = _INTEGER
+    function.argtypes = [*[_POINTER] * 3, *[_INTEGER] * 3, *[_POINTER] * 5]
+    return function

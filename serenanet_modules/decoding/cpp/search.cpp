@@ -1,0 +1,348 @@
+// CTC prefix beam search over words of n-grams; `search.PlainSearch` says what it computes, and computes the same.
+//
+// A pure function of its arguments: nothing is kept between two calls, and no call uses more than its own thread.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace {
+
+constexpr double NOTHING = -std::numeric_limits<double>::infinity();
+constexpr int32_t NONE = -1;
+
+struct NGrams {  // as `arpa.NGram` holds them
+    const int64_t* begin;  // of the children of each n-gram
+    const int32_t* word;   // last word of each n-gram
+    const double *logprob, *backoff;
+    const int32_t *shorter, *state;  // the n-gram without its first word; what is remembered after it
+    int64_t start, end;              // the first state; the word that ends a sequence, or -1
+
+    // ln p(word | state), and the state after it.
+    double ln(int32_t& state, int32_t next) const {
+        double sum = 0.0;
+        for (;; state = shorter[state]) {
+            int64_t found = 1 + next;
+            if (state) {
+                const int32_t *first = word + begin[state], *last = word + begin[state + 1];
+                const int32_t* place = std::lower_bound(first, last, next);
+                found = place != last && *place == next ? place - word : 0;
+            }
+            if (found) {
+                sum += logprob[found];
+                state = this->state[found];
+                return sum;
+            }
+            sum += backoff[state];
+        }
+    }
+};
+
+struct Words {  // as `words.Words` holds them
+    NGrams words, letters;    // of sentences, and of unknown words
+    const int64_t* edges;     // of each node of the tree of spellings: its edges; edge e leads to node e + 1
+    const int32_t* symbol;
+    const int64_t* endings;   // of each node: the words that end there
+    const int32_t *known, *name;  // of each ending: its word in the n-grams and in the tree
+    const double* ahead;      // of each node: what an unfinished word there is taken to score
+    const int64_t* spelt;     // of each unit: its symbols
+    const int32_t* symbols;
+    const uint8_t* breaks;    // of each unit: whether it begins a word
+    int64_t blank, boundary;  // units; the second where only words of the tree may be written, else -1
+    int64_t has_ngrams;       // else all words are equally likely
+    double lm_weight, word_score;
+};
+
+struct Limits {
+    int64_t hypotheses, labels;
+    double hypothesis_threshold, label_threshold;
+};
+
+struct Node {
+    double base, ahead;        // score of the words; what the unfinished one is taken to score
+    double blank, label;       // ln p of all paths of this prefix, by what they end in
+    double next_blank, next_label, total, score;
+    int32_t parent, unit, from;  // from: the node at which the word began
+    int32_t state, tree, letters, touched;
+    int32_t spelling;          // state of the n-grams of letters
+    double spelled;            // what the letters cost, if the word is unknown
+    int32_t word;              // that has just been completed, where words are those of the tree
+};
+
+double add(double a, double b) {
+    if (a < b) std::swap(a, b);
+    return b == NOTHING ? a : a + std::log1p(std::exp(b - a));
+}
+
+class Children {  // (node, what follows) -> node
+public:
+    Children() : keys_(1 << 12, EMPTY), nodes_(1 << 12) {}
+    int32_t& at(int32_t node, int64_t what) {
+        if (2 * ++count_ > keys_.size()) grow();
+        const size_t i = slot((uint64_t(uint32_t(node)) << 32) | uint64_t(what));
+        if (keys_[i] == EMPTY) keys_[i] = (uint64_t(uint32_t(node)) << 32) | uint64_t(what), nodes_[i] = NONE;
+        else --count_;
+        return nodes_[i];
+    }
+
+private:
+    static constexpr uint64_t EMPTY = ~uint64_t(0);
+    size_t slot(uint64_t key) const {
+        size_t i = (key * 0x9E3779B97F4A7C15ull) >> 20;
+        for (i &= keys_.size() - 1; keys_[i] != EMPTY && keys_[i] != key;) i = (i + 1) & (keys_.size() - 1);
+        return i;
+    }
+    void grow() {
+        std::vector<uint64_t> keys(2 * keys_.size(), EMPTY);
+        std::vector<int32_t> nodes(keys.size());
+        keys.swap(keys_), nodes.swap(nodes_);
+        for (size_t i = 0; i < keys.size(); ++i)
+            if (keys[i] != EMPTY) {
+                const size_t j = slot(keys[i]);
+                keys_[j] = keys[i], nodes_[j] = nodes[i];
+            }
+    }
+    std::vector<uint64_t> keys_;
+    std::vector<int32_t> nodes_;
+    size_t count_ = 0;
+};
+
+class Search {
+public:
+    Search(const Words& words, const Limits& limits, int64_t units) : w_(words), limits_(limits), units_(units) {
+        Node root{};
+        root.blank = 0.0, root.label = NOTHING, root.total = 0.0;
+        root.parent = root.from = NONE, root.unit = int32_t(w_.boundary), root.state = int32_t(w_.words.start);
+        root.touched = root.word = NONE, root.spelling = int32_t(w_.letters.start);
+        nodes_.push_back(root);
+        beam_.push_back(0);
+    }
+
+    void frame(const float* log_probs) {
+        choose(log_probs);
+        step_or_stay(log_probs);
+    }
+
+    // Of the tree's words: only hypotheses whose last word may end stay, if there are any.
+    void close() {
+        labels_.assign(1, int32_t(w_.boundary));
+        const std::vector<float> sure(units_, 0.0f);
+        closed_ = step_or_stay(sure.data());
+    }
+
+    int64_t results(int64_t wanted, int64_t room, double* scores, int32_t* labels, int64_t* counts, int32_t* names,
+                    int64_t* name_counts) {
+        for (int32_t id : beam_) nodes_[id].score = nodes_[id].total + finished(nodes_[id]);
+        sort(beam_, beam_.size());
+        const int64_t found = std::min<int64_t>(wanted, beam_.size());
+        for (int64_t i = 0; i < found; ++i) {
+            scores[i] = nodes_[beam_[i]].score;
+            write(beam_[i], labels + i * room, counts[i], names + i * room, name_counts[i]);
+        }
+        return found;
+    }
+
+private:
+    // Whether any hypothesis goes on; a frame in which none does, as no word of the tree allows it, is left out.
+    bool step_or_stay(const float* log_probs) {
+        const std::vector<int32_t> before = beam_;
+        step(log_probs);
+        if (!beam_.empty()) return true;
+        beam_ = before;
+        return false;
+    }
+
+    void choose(const float* log_probs) {
+        const float floor = *std::max_element(log_probs, log_probs + units_) - float(limits_.label_threshold);
+        labels_.clear();
+        for (int32_t unit = 0; unit < units_; ++unit)
+            if (log_probs[unit] >= floor) labels_.push_back(unit);
+        const size_t most = std::min<size_t>(limits_.labels, labels_.size());
+        std::partial_sort(labels_.begin(), labels_.begin() + most, labels_.end(), [&](int32_t a, int32_t b) {
+            return log_probs[a] != log_probs[b] ? log_probs[a] > log_probs[b] : a < b;
+        });
+        labels_.resize(most);
+    }
+
+    void step(const float* log_probs) {
+        ++frame_;
+        next_.clear();
+        for (int32_t id : beam_) {
+            const Node node = nodes_[id];
+            for (int32_t unit : labels_) {
+                const double p = log_probs[unit];
+                if (unit == w_.blank) {
+                    arrive(id, &Node::next_blank, node.total + p);
+                } else if (unit == w_.boundary && node.tree == 0) {  // any number of boundaries is one
+                    arrive(id, &Node::next_label, node.total + p);
+                } else {
+                    if (unit == node.unit && node.label != NOTHING)
+                        arrive(id, &Node::next_label, node.label + p);
+                    const double before = unit == node.unit ? node.blank : node.total;
+                    if (before != NOTHING) extend(id, unit, before + p);
+                }
+            }
+        }
+        prune();
+    }
+
+    void arrive(int32_t id, double Node::*where, double score) {
+        Node& node = nodes_[id];
+        if (node.touched != frame_) {
+            node.touched = frame_, node.next_blank = node.next_label = NOTHING;
+            next_.push_back(id);
+        }
+        node.*where = add(node.*where, score);
+    }
+
+    void extend(int32_t id, int32_t unit, double score) {
+        if (w_.boundary < 0 || unit != w_.boundary) {
+            int32_t& place = children_.at(id, unit);
+            if (place == NONE) {
+                const int32_t made = make(id, unit);
+                if (made == NONE) return;
+                place = made;
+            }
+            arrive(place, &Node::next_label, score);
+            return;
+        }
+        const int32_t tree = nodes_[id].tree, from = nodes_[id].from;
+        for (int64_t ending = w_.endings[tree]; ending < w_.endings[tree + 1]; ++ending) {
+            int32_t& place = children_.at(from, units_ + w_.name[ending]);
+            if (place == NONE) place = make_word(id, int32_t(ending));
+            arrive(place, &Node::next_label, score);
+        }
+    }
+
+    // The hypothesis that goes on by a unit; none where no word of the tree does.
+    int32_t make(int32_t id, int32_t unit) {
+        const Node& before = nodes_[id];
+        Node node = before;
+        node.parent = id, node.unit = unit, node.touched = node.word = NONE;
+        if (w_.breaks[unit]) {
+            complete(before, node);
+            begin(node);
+        } else {
+            node.from = before.letters ? before.from : id;
+        }
+        for (int64_t s = w_.spelt[unit]; s < w_.spelt[unit + 1]; ++s) spell(node, w_.symbols[s]);
+        if (w_.boundary >= 0 && node.tree == NONE) return NONE;
+        if (node.letters && node.tree != NONE) node.ahead = w_.ahead[node.tree];
+        nodes_.push_back(node);
+        return int32_t(nodes_.size()) - 1;
+    }
+
+    int32_t make_word(int32_t id, int32_t ending) {
+        Node node = nodes_[id];
+        node.base = nodes_[id].base + word(node.state, w_.known[ending]);
+        node.parent = id, node.unit = int32_t(w_.boundary), node.touched = NONE, node.word = w_.name[ending];
+        begin(node);
+        nodes_.push_back(node);
+        return int32_t(nodes_.size()) - 1;
+    }
+
+    void begin(Node& node) const {
+        node.tree = node.letters = 0, node.ahead = node.spelled = 0.0;
+        node.from = NONE, node.spelling = int32_t(w_.letters.start);
+    }
+
+    void spell(Node& node, int32_t symbol) const {
+        ++node.letters;
+        const double cost = w_.boundary < 0 ? w_.letters.ln(node.spelling, symbol) : 0.0;
+        node.spelled += cost;
+        if (node.tree == NONE) {
+            node.ahead += w_.lm_weight * cost;
+            return;
+        }
+        const int32_t *first = w_.symbol + w_.edges[node.tree], *last = w_.symbol + w_.edges[node.tree + 1];
+        const int32_t* found = std::lower_bound(first, last, symbol);
+        if (found != last && *found == symbol) {
+            node.tree = int32_t(found - w_.symbol) + 1;
+            return;
+        }
+        int32_t state = node.state;
+        node.tree = NONE;
+        node.ahead = w_.has_ngrams ? w_.lm_weight * (w_.words.ln(state, 0) + node.spelled) : w_.word_score;
+    }
+
+    // The word of `before` is over: its score, and the state after it.
+    void complete(const Node& before, Node& after) const {
+        if (!before.letters) return;
+        const int64_t ending = before.tree == NONE ? 0 : w_.endings[before.tree];
+        if (before.tree != NONE && ending < w_.endings[before.tree + 1])
+            after.base = before.base + word(after.state, w_.known[ending]);
+        else
+            {
+            int32_t spelling = before.spelling;
+            const double end = w_.letters.end < 0 ? 0.0 : w_.letters.ln(spelling, int32_t(w_.letters.end));
+            const double p = w_.words.ln(after.state, 0) + (before.spelled + end);
+            after.base = before.base + (w_.has_ngrams ? w_.lm_weight * p : w_.word_score);
+        }
+    }
+
+    double finished(const Node& node) const {
+        Node last = node;
+        if (w_.boundary < 0) complete(node, last);
+        return last.base + (w_.words.end < 0 ? 0.0 : w_.lm_weight * w_.words.ln(last.state, int32_t(w_.words.end)));
+    }
+
+    double word(int32_t& state, int32_t known) const { return w_.lm_weight * w_.words.ln(state, known) + w_.word_score; }
+
+    void prune() {
+        double best = NOTHING;
+        for (int32_t id : next_) {
+            Node& node = nodes_[id];
+            node.blank = node.next_blank, node.label = node.next_label, node.total = add(node.blank, node.label);
+            node.score = node.total + node.base + node.ahead;
+            best = std::max(best, node.score);
+        }
+        const double floor = best - limits_.hypothesis_threshold;
+        beam_.clear();
+        for (int32_t id : next_)
+            if (nodes_[id].score >= floor && nodes_[id].score != NOTHING) beam_.push_back(id);
+        sort(beam_, limits_.hypotheses);
+    }
+
+    // The best ones first, no more than `most`.
+    void sort(std::vector<int32_t>& ids, int64_t most) const {
+        const size_t kept = std::min<size_t>(most, ids.size());
+        std::partial_sort(ids.begin(), ids.begin() + kept, ids.end(), [&](int32_t a, int32_t b) {
+            return nodes_[a].score != nodes_[b].score ? nodes_[a].score > nodes_[b].score : a < b;
+        });
+        ids.resize(kept);
+    }
+
+    void write(int32_t id, int32_t* labels, int64_t& count, int32_t* names, int64_t& name_count) const {
+        count = name_count = 0;
+        if (closed_ && nodes_[id].word != NONE) names[name_count++] = nodes_[id].word, id = nodes_[id].parent;
+        for (; nodes_[id].parent != NONE; id = nodes_[id].parent) {
+            labels[count++] = nodes_[id].unit;
+            if (nodes_[id].word != NONE) names[name_count++] = nodes_[id].word;
+        }
+        std::reverse(labels, labels + count);
+        std::reverse(names, names + name_count);
+    }
+
+    const Words& w_;
+    const Limits& limits_;
+    const int64_t units_;
+    std::vector<Node> nodes_;
+    std::vector<int32_t> beam_, next_, labels_;
+    Children children_;
+    int32_t frame_ = 0;
+    bool closed_ = false;
+};
+
+}  // namespace
+
+// Up to `wanted` hypotheses of log-probabilities (frames, units), best first; returns how many. Of each: its score, its
+// labels and, of the tree's words, which they are, in arrays of `frames + 1` each.
+extern "C" int64_t serena_search(const Words* words, const Limits* limits, const float* log_probs, int64_t frames,
+                                 int64_t units, int64_t wanted, double* scores, int32_t* labels, int64_t* counts,
+                                 int32_t* names, int64_t* name_counts) {
+    Search search(*words, *limits, units);
+    for (int64_t t = 0; t < frames; ++t) search.frame(log_probs + t * units);
+    if (words->boundary >= 0) search.close();
+    return search.results(wanted, frames + 1, scores, labels, counts, names, name_counts);
+}

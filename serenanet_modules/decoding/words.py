@@ -1,0 +1,263 @@
+"""What the searches know of words: how units spell them, and what they score."""
+
+from collections.abc import Iterable, Sequence
+from copy import copy
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from serenanet_modules.decoding import kneser_ney
+from serenanet_modules.decoding.arpa import NGram
+from serenanet_modules.decoding.kneser_ney import SPECIAL
+from serenanet_modules.decoding.lexicon import Lexicon
+
+# Chosen on dev sets, of real Swahili and of the embedded corpus, with models of 4 words to 540 sentences
+NOVELTY = 4.0  # power of the share of new words that p(<unk>) is
+DOUBT = 20.0  # new words that every model is taken to have met beside its own
+SPELLING_ORDER = 4  # of the n-grams of letters
+OFF = -1  # the tree's node of what begins no word
+
+
+class Tree:
+    """The prefixes of spellings.
+
+    A node's edges are sorted by their symbols; edge e leads to node e + 1; node 0 is the empty prefix.
+
+    Parameters
+    ----------
+    spellings : iterable of (sequence of int, int)
+        The symbols of each spelling, and which word it spells.
+
+    Attributes
+    ----------
+    edges, symbol : numpy.ndarray
+        Of each node, where its edges begin (and an end more); of each edge, its symbol.
+    endings, ending_word : numpy.ndarray
+        Of each node, where the words that end there begin (and an end more); of each of these endings, its word.
+
+    Examples
+    --------
+    >>> tree = Tree([([5, 7], 0), ([5], 1)])
+    >>> tree.edges.tolist(), tree.symbol.tolist(), tree.endings.tolist(), tree.ending_word.tolist()
+    ([0, 1, 2, 2], [5, 7], [0, 0, 1, 2], [1, 0])
+    """
+
+    def __init__(self, spellings: Iterable[tuple[Sequence[int], int]]):
+        spellings = list(spellings)
+        lengths = np.array([len(symbols) for symbols, _ in spellings], np.int64)
+        starts = np.cumsum(lengths) - lengths
+        flat = np.array([symbol for symbols, _ in spellings for symbol in symbols], np.int64)
+        width = int(flat.max(initial=0)) + 1
+        node, count = np.zeros(len(spellings), np.int64), 1
+        keys, self._levels = [np.zeros(0, np.int64)], []
+        for depth in range(int(lengths.max(initial=0))):
+            going = np.flatnonzero(lengths > depth)
+            found, which = np.unique(node[going] * width + flat[starts[going] + depth], return_inverse=True)
+            node[going] = count + which
+            self._levels.append(slice(count, count + len(found)))
+            keys.append(found)
+            count += len(found)
+        self._parents, symbol = np.divmod(np.concatenate(keys), width)
+        self.symbol = symbol.astype(np.int32)
+        self.edges = np.searchsorted(self._parents, np.arange(count + 1))
+        order = np.argsort(node, kind="stable")
+        self._ending_node = node[order]
+        self.endings = np.searchsorted(self._ending_node, np.arange(count + 1))
+        self.ending_word = np.array([word for _, word in spellings], np.int64)[order]
+
+    def best_ahead(self, scores):
+        """Of each node, the best of the scores (E,) of the endings that lie behind it; 0 in an empty tree."""
+        best = np.full(len(self.edges) - 1, -np.inf if len(scores) else 0.0)
+        np.maximum.at(best, self._ending_node, scores)
+        for level in reversed(self._levels):
+            np.maximum.at(best, self._parents[level.start - 1 : level.stop - 1], best[level])
+        return best
+
+
+class Context(NamedTuple):
+    """Where a hypothesis stands among the words.
+
+    Attributes
+    ----------
+    base, ahead : float
+        Score of the words that are over, and what the unfinished one is taken to score.
+    state : int
+        Of the n-grams of words.
+    tree : int
+        Node of the spellings, or `OFF`.
+    letters : int
+        Symbols of the unfinished word.
+    spelling : int
+        State of the n-grams of letters.
+    spelled : float
+        Ln p of its letters, if it is unknown.
+    """
+
+    base: float
+    ahead: float
+    state: int
+    tree: int
+    letters: int
+    spelling: int
+    spelled: float
+
+
+class Words:
+    """Scores of words: ``lm_weight * ln p(word | words before) + word_score``.
+
+    A word that the n-grams lack scores ``lm_weight * (ln p(<unk> | words before) + (1 - new) ln p(its letters))``, and
+    no ``word_score``, which makes up for what a model's words cost. Here ``new`` is the share of words that were new in
+    the text of the n-grams, estimated by those met once (Good, 1953), and ``new ** 4`` is p(<unk>), for which the tools
+    write all sorts of numbers. The letters' n-grams come from the spellings of the model's words. So a model of few
+    words changes little, and one that knows a language says no to what is no word of it.
+
+    An unfinished word is taken to score what the likeliest word that begins so would without context, and as an unknown
+    one as soon as none does.
+
+    Parameters
+    ----------
+    units : Units
+    ngram : NGram, optional
+        Without it all words are equally likely.
+    lexicon : Lexicon, optional
+        Only these words can be written, as it spells them, with a boundary between.
+    lm_weight, word_score : float
+    """
+
+    def __init__(self, units: Any, ngram=None, lexicon: Lexicon | None = None, lm_weight=0.5, word_score=0.0):
+        self.units, self.lexicon = units, lexicon
+        self.lm_weight, self.word_score = lm_weight, word_score
+        self.breaks = [
+            i != units.blank_id and piece.startswith(units.boundary) for i, piece in enumerate(units.spelling)
+        ]
+        self.has_ngram, self.ngram, self.letters = ngram is not None, NGram.empty(), NGram.empty()
+        self.known, new = {}, 1.0
+        if ngram is not None:
+            self.known, new = ngram.words, _new(ngram)
+            self.ngram = ngram.with_unknown(NOVELTY * np.log(new))
+        self.boundary = -1 if lexicon is None else units.pieces.index(units.boundary)
+        self.tree = Tree(self._spell_as_written(1.0 - new) if lexicon is None else self._spell_as_listed())
+        self.ending_known = np.array([self.known.get(self.names[w], 0) for w in self.tree.ending_word], np.int32)
+
+    def _spell_as_written(self, share):
+        """Words are spelled by the strings of units; symbols are letters."""
+        units = self.units
+        written = [piece.removeprefix(units.boundary) for piece in units.spelling]
+        written[units.blank_id] = ""
+        alphabet = set("".join(written))
+        self.names = [word for word in self.known if word not in SPECIAL and set(word) <= alphabet]
+        if self.has_ngram:
+            self.letters = _letters(self.names, sorted(alphabet)).scaled(share)
+        numbers = self.letters.words
+        self.spelt = [[numbers.get(letter, 0) for letter in word] for word in written]
+        return [([numbers[letter] for letter in word], i) for i, word in enumerate(self.names)]
+
+    def _spell_as_listed(self):
+        """Words are spelled by a lexicon; symbols are units."""
+        self.lexicon.check(self.units.size, self.units.blank_id, self.boundary)
+        self.names = self.lexicon.words
+        self.spelt = [[unit] for unit in range(self.units.size)]
+        return [(spelling, i) for i, word in enumerate(self.names) for spelling in self.lexicon.spellings[word]]
+
+    def with_weights(self, lm_weight, word_score):
+        """The same words, weighed in another way."""
+        other = copy(self)
+        for name in ("ahead", "_ahead"):
+            other.__dict__.pop(name, None)
+        other.lm_weight, other.word_score = lm_weight, word_score
+        return other
+
+    @cached_property
+    def ahead(self):
+        """Of each node of the tree, what an unfinished word there is taken to score (nodes,)."""
+        return self.tree.best_ahead(self.lm_weight * self.ngram.logprob[1 + self.ending_known] + self.word_score)
+
+    # --- one hypothesis, in plain Python ------------------------------------------------------------------------------
+
+    def start(self):
+        """The `Context` of an empty hypothesis."""
+        return self.begin(0.0, self.ngram.first)
+
+    def begin(self, base, state):
+        """The context before a word's first letter."""
+        return Context(base, 0.0, state, 0, 0, self.letters.first, 0.0)
+
+    def extend(self, context, unit):
+        """The context after a unit."""
+        if self.breaks[unit]:
+            context = self.begin(*self.completed(context))
+        for symbol in self.spelt[unit]:
+            context = self._spell(context, symbol)
+        if context.letters and context.tree != OFF:
+            context = context._replace(ahead=self._ahead[context.tree])
+        return context
+
+    def completed(self, context):
+        """Score and n-gram state after the unfinished word, which is over."""
+        if not context.letters:
+            return context.base, context.state
+        if context.tree != OFF:
+            first, end = self.endings(context.tree)
+            if first < end:
+                return self.completed_as(context, first)
+        spelled = context.spelled
+        if self.letters.end >= 0:
+            spelled += self.letters.step(context.spelling, self.letters.end)[1]
+        state, logprob = self.ngram.step(context.state, 0)
+        if not self.has_ngram:
+            return context.base + self.word_score, state
+        return context.base + self.lm_weight * (logprob + spelled), state
+
+    def completed_as(self, context, ending):
+        """The same with one of the words that end at its node."""
+        state, logprob = self.ngram.step(context.state, int(self.ending_known[ending]))
+        return context.base + (self.lm_weight * logprob + self.word_score), state
+
+    def endings(self, node):
+        """First and last + 1 of the endings at a node of the tree."""
+        return int(self.tree.endings[node]), int(self.tree.endings[node + 1])
+
+    def finished(self, context):
+        """The score of a hypothesis that is over."""
+        base, state = (context.base, context.state) if self.lexicon else self.completed(context)
+        return base + self.lm_weight * self.ngram.finish(state)
+
+    def _spell(self, context, symbol):
+        base, ahead, state, tree, letters, spelling, spelled = context
+        spelling, cost = (spelling, 0.0) if self.lexicon else self.letters.step(spelling, symbol)
+        spelled += cost
+        if tree == OFF:
+            ahead += self.lm_weight * cost
+        else:
+            first, end = int(self.tree.edges[tree]), int(self.tree.edges[tree + 1])
+            at = first + int(np.searchsorted(self.tree.symbol[first:end], symbol))
+            tree = at + 1 if at < end and self.tree.symbol[at] == symbol else OFF
+            if tree == OFF and self.has_ngram:
+                ahead = self.lm_weight * (self.ngram.step(state, 0)[1] + spelled)
+            elif tree == OFF:
+                ahead = self.word_score
+        return Context(base, ahead, state, tree, letters + 1, spelling, spelled)
+
+    @cached_property
+    def _ahead(self):
+        return self.ahead.tolist()
+
+
+def _new(ngram):
+    """The share of words in the text of n-grams that were new there, from 0 to 1."""
+    size = len(ngram.words)
+    special = [ngram.words[name] for name in SPECIAL if name in ngram.words]
+    if ngram.order > 1:  # after how many different words each word was met
+        met = np.bincount(ngram.word[ngram.begin[1] : ngram.begin[1 + size]], minlength=size)
+    else:
+        likely = np.exp(ngram.logprob[1 : 1 + size])
+        met = np.round(likely / np.delete(likely, special).min(initial=1.0))
+    met = np.delete(met, special)
+    return float((DOUBT + (met == 1).sum()) / (DOUBT + met.sum()))
+
+
+def _letters(names, alphabet):
+    """N-grams of letters, of words each counted once; every letter is a word, too, so that none is unknown."""
+    words, levels = kneser_ney.estimate([*map(list, names), *map(list, alphabet)], SPELLING_ORDER)
+    return NGram.of_lines(kneser_ney.arpa_lines(words, levels))
