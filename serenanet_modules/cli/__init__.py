@@ -17,7 +17,7 @@ from serenanet_modules.errors import UserError
 
 COMMANDS = (
     *("train", "config", "validate", "tiers", "transcribe", "stream", "align", "evaluate", "export"),
-    *("serve", "ablate", "report", "compare", "languages", "lm", "synthesise", "pseudo-label", "demo"),
+    *("serve", "ablate", "report", "compare", "benchmark", "languages", "lm", "synthesise", "pseudo-label", "demo"),
 )
 INTERRUPTED = 130  # what shells report for Ctrl-C
 BROKEN_PIPE = 141

@@ -15,12 +15,20 @@ def add_recogniser(command):
 
 
 def add_decoding(command):
-    """``--lm`` and ``--batch-seconds``."""
+    """``--lm``, ``--context`` and ``--batch-seconds``."""
     command.add_argument(
         "--lm", metavar="PATH|auto", help="beam search with this language model, or with that of the run (auto)"
     )
+    add_context(command)
     command.add_argument(
         "--batch-seconds", type=positive, default=120.0, metavar="S", help="padded audio read at a time (120)"
+    )
+
+
+def add_context(command):
+    """``--context``."""
+    command.add_argument(
+        "--context", metavar="TEXT", help="names and words that may be said: for a speech LLM's prompt"
     )
 
 
@@ -30,4 +38,5 @@ def opened(arguments):
     from serenanet_modules.runtime.threads import best_device, share_cores
 
     share_cores()
-    return Recognizer.from_folder(arguments.folder, arguments.device or best_device())
+    device = arguments.device or best_device()
+    return Recognizer.from_folder(arguments.folder, device, getattr(arguments, "context", None))

@@ -5,7 +5,7 @@ import sys
 from argparse import SUPPRESS
 from dataclasses import fields
 
-from serenanet_modules.cli.opening import add_recogniser, opened
+from serenanet_modules.cli.opening import add_context, add_recogniser, opened
 from serenanet_modules.cli.values import count, positive
 from serenanet_modules.errors import UserError
 
@@ -29,6 +29,7 @@ def add(commands, name):
     )
     command.add_argument("--name", help="what the model is called; by default its experiment")
     command.add_argument("--lm", metavar="PATH|auto", help="as `serenanet transcribe` takes it")
+    add_context(command)
     limits = command.add_argument_group("batches and limits", argument_default=SUPPRESS)
     limits.add_argument("--batch-seconds", type=positive, metavar="S", help="padded audio read at a time (120)")
     limits.add_argument(

@@ -20,12 +20,15 @@ class Hypothesis:
         Those of a lexicon search, which spells them with the labels.
     score : float
         What a search maximises.
+    looped : bool
+        Whether it ended because it went round (`decoding.loops`); what it repeated stands there once.
     """
 
     labels: list[int]
     text: str
     words: list[str] | None = None
     score: float = 0.0
+    looped: bool = False
 
 
 class Decoder(ABC):

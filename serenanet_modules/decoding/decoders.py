@@ -8,6 +8,7 @@ from serenanet_modules.decoding.attention import AttentionBeam, AttentionGreedy
 from serenanet_modules.decoding.beam import BeamDecoder
 from serenanet_modules.decoding.greedy import Greedy
 from serenanet_modules.decoding.lexicon import Lexicon
+from serenanet_modules.decoding.prompted import Prompted
 
 
 @dataclass(frozen=True)
@@ -21,15 +22,19 @@ class Decoders:
     units : Units
     settings : mapping
         Hyper-parameters: ``scoring``, ``beam_size``, and of a model with a label decoder ``attention_beam_size`` and
-        ``length_normalisation``; ``decoding``: the weights that dev chose, as result.json holds them.
+        ``length_normalisation``; ``decoding``: the weights that dev chose, as result.json holds them; of a model with a
+        language model ``context`` too.
     lexicon : Lexicon, optional
         Words of which texts are made, for phoneme units.
+    tokens : Tokens, optional
+        Of a model with a language model.
     """
 
     model: Any
     units: Any
     settings: Mapping
     lexicon: Lexicon | None = None
+    tokens: Any = None
 
     @property
     def scoring(self):
@@ -69,6 +74,12 @@ class Decoders:
             chosen = self.settings["decoding"].get(name, {})
             search = search.with_weights(**self._weights(chosen, "ctc_weight", "lm_weight", "word_score"))
         return search
+
+    def prompted(self, beam_size=None):
+        """What the language model of a speech LLM writes, its answers weighed by CTC as dev chose."""
+        beam_size = beam_size or self.settings["attention_beam_size"] or 1
+        chosen = self._weights(self.settings["decoding"].get(Prompted.NAME, {}), "ctc_weight") if beam_size > 1 else {}
+        return Prompted(self.model, self.units, self.tokens, self.settings["context"] or "", beam_size, **chosen)
 
     @staticmethod
     def _weights(chosen, *names):

@@ -52,6 +52,10 @@ def export(folder, to, int8=False, out=None, check=None, say=print):
     _check_packages(to)
     folder = Path(folder)
     opened = open_run(folder, "cpu")
+    if opened.tokens is not None:
+        raise UserError(
+            f"{folder}: a speech LLM writes text token by token, which no exported file can; use it as it is"
+        )
     speech = None if check is None else Speech(Path(check), opened)
     path = _target(out, folder, to)
     facts, eager = metadata(opened, folder), Eager(opened)

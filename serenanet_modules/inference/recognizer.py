@@ -34,7 +34,7 @@ class Recognizer:
         self.network = Network(run.modules, self.device)
 
     @classmethod
-    def from_folder(cls, folder, device="cpu"):
+    def from_folder(cls, folder, device="cpu", context=None):
         """Open a finished result folder.
 
         Parameters
@@ -43,13 +43,20 @@ class Recognizer:
             ``results/<dataset>/<experiment>/<seed>``.
         device : str
             Where the network runs, such as ``cpu`` or ``cuda:0``.
+        context : str, optional
+            Names and words that may be said, for the prompt of a speech LLM; by default that of the training.
 
         Raises
         ------
         UserError
             For a folder that lacks something or whose parts do not fit, or a device that is not there.
         """
-        return cls(open_run(folder, device), device)
+        run = open_run(folder, device)
+        if context is not None:
+            if run.tokens is None:
+                raise UserError(f"{folder}: the model is asked nothing, so that there is no place for --context")
+            run.settings["context"] = context
+        return cls(run, device)
 
     @property
     def phonemic(self):

@@ -11,10 +11,12 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "adapter": ["ConvAdapter", "QFormerAdapter", "StackAdapter"],
         "features": ["AbsoluteLogMel", "LogMel"],
         "ctc_model": ["CTCModel"],
         "hybrid_model": ["HybridModel"],
         "pretraining_model": ["PretrainingModel"],
         "spectral": ["SpectralModel"],
+        "speech_llm": ["SpeechLLM"],
     },
 )

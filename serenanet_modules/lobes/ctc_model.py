@@ -21,6 +21,7 @@ class CTCOutput(NamedTuple):
     prediction: Prediction | None = None  # of the frames that PESSL hid, where it hid some
     extras: Extras = Extras()
     attention: Tensor | None = None  # a second head's logits of the labels (B, U + 1, units)
+    tokens: Tensor | None = None  # a language model's logits of the last tokens (B, U + 1, vocabulary)
 
     def log_probs(self, scoring):
         """Log-probabilities by source: ``decoder``, ``car``, or ``average`` of the two distributions."""
@@ -46,13 +47,20 @@ class CTCModel(nn.Module):
     ----------
     attention : AttentionDecoder or None
         What gives labels by those before them, of models that have such a part.
+    llm : CausalLM or None
+        What gives tokens by those before them, of models that have a language model.
     """
 
     def __init__(self, acoustic, n_units, car=None):
         super().__init__()
         self.acoustic = acoustic
         self.decoder = Linear(acoustic.d_model, n_units)
-        self.car, self.attention = car, None
+        self.car, self.attention, self.llm = car, None, None
+
+    @property
+    def writer(self):
+        """What writes text by reading ``hidden``, None where CTC alone does."""
+        return self.attention
 
     @property
     def scorings(self):

@@ -4,6 +4,7 @@ import json
 import math
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -13,22 +14,33 @@ from torch import nn
 
 from serenanet_modules.config.foreign import Document, inside
 from serenanet_modules.data.segment import BOUNDS, piece_seconds
+from serenanet_modules.data.tokens import FILE as TOKENIZER_FILE
+from serenanet_modules.data.tokens import Tokens
 from serenanet_modules.data.units import Units, load_units
 from serenanet_modules.decoding.confidence import Calibration
 from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.language_model import NeuralLMRun
-from serenanet_modules.runs.public_encoder import encoder_of, referenced, take_weights, weight_files
+from serenanet_modules.runs.public_parts import referenced, referring, take_weights, weight_files
 from serenanet_modules.runs.words import FILE as WORDS
 from serenanet_modules.runs.words import read_words
 from serenanet_modules.runtime.backend import check_backend
 
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
-MORE = ("save/units/units.model", "save/lexicon.tsv", "save/lm.arpa", WORDS, "result.json")  # that a folder may have
+TOKENIZER = f"save/{TOKENIZER_FILE}"
+MORE = (
+    "save/units/units.model",
+    "save/lexicon.tsv",
+    "save/lm.arpa",
+    WORDS,
+    "result.json",
+    TOKENIZER,
+)  # that a folder may have
 PARTS = ("model",)
 SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
 ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
+LLM_SETTINGS = ("attention_beam_size", "context")  # of models with a language model
 WEIGHTS = ("ctc_weight", "lm_weight", "word_score")
 MOST_BEAM = 1000
 
@@ -44,8 +56,9 @@ class OpenRun:
         ``model`` with its weights, in evaluation mode.
     units : Units
     settings : dict
-        The hyper-parameters `SETTINGS`, `ATTENTION_SETTINGS` where the model has a label decoder; ``decoding``:
-        the weights that dev chose; ``confidence``: a `Calibration` by the name of each decoder that dev gave one;
+        The hyper-parameters `SETTINGS`, `ATTENTION_SETTINGS` where the model has a label decoder, `LLM_SETTINGS` where
+        it has a language model; ``decoding``: the weights that dev chose; ``confidence``: a `Calibration` by the
+        name of each decoder that dev gave one;
         ``piece_seconds``: how long the audio may be that the model reads at once, which is what 99 % of its training
         utterances were.
     """
@@ -67,14 +80,20 @@ class OpenRun:
     @property
     def decoders(self):
         """`Decoders` of the model, without a lexicon."""
-        return Decoders(self.modules["model"], self.units, self.settings)
+        return Decoders(self.modules["model"], self.units, self.settings, tokens=self.tokens)
+
+    @cached_property
+    def tokens(self):
+        """`Tokens` of the model's language model, None where it has none."""
+        llm = self.modules["model"].llm
+        return None if llm is None else tokens_of(llm, self.folder / TOKENIZER)
 
     def decoder(self, lm=None):
         """The decoder of this recogniser.
 
         Greedy; with phoneme units a search over the training words, where the folder holds their spellings; with a
         language model a beam search. A model with a label decoder always searches, jointly with CTC, and its phones
-        stay phones.
+        stay phones; a speech LLM writes.
 
         Parameters
         ----------
@@ -91,6 +110,10 @@ class OpenRun:
         UserError
             For a language model that cannot be used.
         """
+        if self.modules["model"].llm is not None:
+            if lm is not None:
+                raise UserError(f"{self.folder}: a speech LLM writes by its own language model; leave out --lm")
+            return self.decoders.prompted()
         if self.modules["model"].attention is not None:
             return self._joint(lm)
         lexicon = self._lexicon() if self.phonemic else None
@@ -167,28 +190,35 @@ def open_run(folder, device):
     document, weights = Document.of_run(folder), folder / "weights.safetensors"
     _check_keys(document, (*PARTS, *SETTINGS), document.source)
     # training, and all that it imports, is not needed here
-    built = document.only((*PARTS, *SETTINGS, *ATTENTION_SETTINGS)).build(*weight_files(document, weights))
+    asked = (*PARTS, *SETTINGS, *ATTENTION_SETTINGS, *LLM_SETTINGS)
+    built = document.only(asked).build(*weight_files(document, weights))
     units = load_units(folder / "save" / "units")
     if units.size != built["n_units"]:
         raise UserError(f"{folder}: the model has {built['n_units']} units, but save/units holds {units.size}")
     modules = nn.ModuleDict({name: built[name] for name in PARTS})
     load_weights(modules, weights)
     more = () if built["model"].attention is None else ATTENTION_SETTINGS
+    more = more if built["model"].llm is None else LLM_SETTINGS
     _check_keys(built, more, document.source)
     settings = {name: built[name] for name in (*SETTINGS, *more)} | _results(folder)
     _check_beams(settings, document.source)
     return OpenRun(folder, modules.to(device).eval(), units, settings)
 
 
+def tokens_of(llm, file):
+    """The `Tokens` of a `CausalLM` whose tokenizer lies in a file."""
+    return Tokens(file, llm.prompt, llm.end, llm.network.config.vocab_size)
+
+
 def load_weights(modules, path):
-    """Load ``model`` from weights.safetensors, and from where a public encoder is that the folder refers to."""
+    """Load ``model`` from weights.safetensors, and from where the public parts are that the folder refers to."""
     try:
         weights = load_file(path)
         if bad := [name for name, t in weights.items() if t.is_floating_point() and not t.isfinite().all()]:
             raise UserError(f"{path}: {bad[0]} holds values that are infinite or not a number")
         elsewhere = referenced(modules["model"])
-        if elsewhere:
-            take_weights(encoder_of(modules["model"]), Path(path).parent)
+        for _, part in referring(modules["model"]):
+            take_weights(part, Path(path).parent)
         missing, unexpected = modules.load_state_dict(weights, strict=False)
         if unexpected or {name.removeprefix("model.") for name in missing} != elsewhere:
             raise RuntimeError("other tensors")
@@ -255,7 +285,7 @@ def _results(folder):
             raise UserError(f"{path}: is not valid JSON ({error})") from None
     try:
         decoding = result.get("decoding", {})
-        ways = {name: _numbers(found) for name, found in decoding.items() if name.startswith("attention/")}
+        ways = {name: _numbers(found) for name, found in decoding.items() if name.startswith(("attention/", "llm/"))}
         usual = result.get("data", {}).get("splits", {}).get("train", {}).get("p99_seconds", BOUNDS[1])
         seconds = piece_seconds(usual if math.isfinite(usual) else BOUNDS[1])
         maps = _maps(folder, result.get("confidence", {}))

@@ -4,6 +4,7 @@ import torch
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.origin import ACOUSTIC
+from serenanet_modules.runs.public_parts import referenced
 
 MASKED = f"{ACOUSTIC}pessl."  # begins the names of masked prediction's weights
 COLUMNS = {"loaded": "loaded", "by_symbol": "by symbol", "new": "new", "left_out": "left out"}
@@ -43,13 +44,14 @@ class Transfer:
     ------
     UserError
         With the first tensor of the acoustic model that differs, and both shapes. A buffer that the origin lacks is a
-        constant, or a statistic to be fitted.
+        constant, or a statistic to be fitted; a public part that is referred to has its weights from elsewhere.
     """
 
     def __init__(self, origin, model, units=None, unit_parts=(), masked=False, where=""):
         self.origin, self.units = origin, units
         self.own = {name: tensor.shape for name, tensor in model.state_dict().items()}
-        self._constants = {name for name, _ in model.named_buffers()} - origin.tensors.keys()
+        fixed = {name for name, _ in model.named_buffers()} | referenced(model)
+        self._constants = fixed - origin.tensors.keys()
         self.theirs = {name: tensor.shape for name, tensor in origin.tensors.items()}
         self.statistics = {f"{ACOUSTIC}{name}" for name in model.acoustic.statistics}
         self._check(masked, where)

@@ -50,6 +50,9 @@ class Evaluation:
         Fitted on dev.
     seconds : float
         Spent on features, network and greedy decoding, by the slowest process.
+    written : dict of str to dict
+        For each split, or all dev sets together, and each decoder: of how many ``pieces`` of audio it wrote nothing
+        (``empty``), or went round until it was stopped (``looped``).
     chunks : dict of str to dict
         ``boundary_rate``, chunks per frame, and ``compression``, frames per chunk, of each split, of an encoder that
         cuts chunks.
@@ -64,7 +67,7 @@ class Evaluation:
         self.searches = Searches(self.decoders, brain.hparams, splits["train"], self.folder)
         self.piece_seconds = piece_seconds(read_summary(root)["splits"]["train"]["p99_seconds"])
         self.known, self.confidences = frozenset(known_words(splits["train"])), Confidences()
-        self.seconds, self.chunks = 0.0, {}
+        self.seconds, self.chunks, self.written = 0.0, {}, {}
 
     def run(self):
         """Evaluate all splits; the main process writes the files.
@@ -88,6 +91,7 @@ class Evaluation:
             decoders = [*self.greedy, *searches]
             decoded = [_gathered(heard.texts(*pair)) for pair in zip(decoders, found, strict=True)]
             self._judge(sets, heard, decoders, found, fit=first)
+            self.written[title] = {d.name: _written(texts) for d, texts in zip(decoders, found, strict=True)}
             if distributed.is_main():
                 results |= {name: self._score(name, rows, decoders, decoded) for name, rows in sets.items()}
         if distributed.is_main():
@@ -117,7 +121,7 @@ class Evaluation:
             seconds += time.monotonic() - start  # texts are there, so the device has nothing left to do
             if output.extras.chunks is not None:
                 rates.add_(output.extras.chunks.cpu())
-            with_hidden = model.attention is not None
+            with_hidden = model.writer is not None
             kept = rows_of(output, self.scoring, [piece.seconds for piece in pieces], with_hidden)
             return list(zip(kept, *hypotheses, strict=True))
 
@@ -194,6 +198,15 @@ class Evaluation:
                 writer.writerow(
                     [u.id, u.duration, u.text, *([u.phonemes] * phonemic), *(texts[u.id] for texts in decoded.values())]
                 )
+
+
+def _written(hypotheses):
+    """How many of all processes' hypotheses there are, how many are empty, and how many ended in a loop."""
+    empty, looped = (
+        sum(map(bool, found)) for found in ((not h.text for h in hypotheses), (h.looped for h in hypotheses))
+    )
+    counts = distributed.sum_(torch.tensor([len(hypotheses), empty, looped])).tolist()
+    return dict(zip(("pieces", "empty", "looped"), counts, strict=True))
 
 
 def _gathered(by_utterance):

@@ -171,7 +171,7 @@ class Experiment:
         model = built["model"]
         self.low_rank = LowRank(model, self.plain.get("lora"), self.frozen, self.plain["seed"])
         factors = rate_factors(model, self.plain, self.task.levels(model), self.task.loaded(model, self.save))
-        self.weights = Weights(model, self.frozen)
+        self.weights = Weights(model, self.frozen, self.task.elsewhere(model))
         self.weights.keep(self.save / "frozen.safetensors")
         self.weights.add_to(self.checkpointer)
         train, accumulation = source.splits["train"], self.plain["grad_accumulation_factor"]

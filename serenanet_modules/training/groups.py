@@ -194,10 +194,13 @@ class Weights:
     model : Module
     frozen : Frozen
         Its frozen parts.
+    elsewhere : collection of str
+        Names of tensors whose source is referred to, and which are read from there.
     """
 
-    def __init__(self, model, frozen):
+    def __init__(self, model, frozen, elsewhere=()):
         self.model, self.left_out = model, left_out(model, frozen)
+        self.held = self.left_out - set(elsewhere)
 
     def state(self):
         """What a checkpoint holds."""
@@ -220,10 +223,10 @@ class Weights:
 
     def keep(self, path):
         """Write the frozen weights into a file once, or take them from it."""
-        if not self.left_out:
+        if not self.held:
             return
         if path.is_file():
             self.model.load_state_dict(load_file(path), strict=False)
         elif distributed.is_main():
             state = self.model.state_dict()
-            write_tensors(path, {name: state[name] for name in sorted(self.left_out)})
+            write_tensors(path, {name: state[name] for name in sorted(self.held)})

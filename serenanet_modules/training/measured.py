@@ -7,7 +7,7 @@ from torch import nn
 
 from serenanet_modules.config.foreign import FILE, Document, brain_named, inside
 from serenanet_modules.errors import UserError
-from serenanet_modules.runs.public_encoder import weight_files
+from serenanet_modules.runs.public_parts import weight_files
 from serenanet_modules.runs.recogniser import load_weights, usable_device
 from serenanet_modules.runtime.files import write_json
 

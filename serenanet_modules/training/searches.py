@@ -97,7 +97,7 @@ class Searches:
         -------
         list of Decoder
         """
-        return [*self._beams(heard, dev), *self._joint(heard, dev)]
+        return [*self._beams(heard, dev), *self._joint(heard, dev), *self._prompted(heard, dev)]
 
     def _beams(self, heard, dev):
         if not self.hparams.beam_size:
@@ -125,6 +125,16 @@ class Searches:
             device = next(decoders.model.parameters()).device
             model = NeuralLMRun(h.neural_lm).model(decoders.units).to(device)
             yield self._tuned_joint(decoders.joint(label_lm=model), part, **grid)
+
+    def _prompted(self, heard, dev):
+        h, decoders = self.hparams, self.decoders
+        if decoders.model.llm is None:
+            return
+        yield decoders.prompted(beam_size=1)
+        if h.attention_beam_size > 1:
+            tried = JOINT_CTC_WEIGHTS if decoders.model.scorings else (0.0,)
+            part = heard.part(self._sample(dev, JOINT_UTTERANCES))
+            yield self._tuned_joint(decoders.prompted(), part, ctc_weight=(h.decoding_ctc_weight, tried))
 
     # --- words and language models --------------------------------------------------------------------------------
 

@@ -151,7 +151,7 @@ def test_a_reference(begin, encoder, corpus, run):
         (
             None,
             ("--keep_encoder", "reference", "--freeze", "null"),
-            "'keep_encoder' reference is for an encoder that keeps",
+            "must keep its weights; set 'keep_encoder' to copy",
         ),
         (
             None,

@@ -16,7 +16,8 @@ from serenanet_modules.lobes.pretrained.fbank import SeamlessFbank
 from serenanet_modules.lobes.pretrained.log_mel import WhisperLogMel
 from serenanet_modules.lobes.pretrained.model import LayerMix
 from serenanet_modules.lobes.pretrained.network import LEVEL
-from serenanet_modules.runs.public_encoder import EncoderFolder, take_weights
+from serenanet_modules.runs.public_encoder import EncoderFolder
+from serenanet_modules.runs.public_parts import take_weights
 from tests.support.encoders import TINY, save_encoder
 from tests.support.families import sounds
 

@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.lobes.pretrained import PublicEncoder
-from serenanet_modules.runs.public_encoder import EncoderFolder, take_weights
+from serenanet_modules.runs.public_encoder import EncoderFolder
+from serenanet_modules.runs.public_parts import take_weights
 from tests.support.encoders import save_encoder
 from tests.support.folders import copy_without, make_random_result
 from tests.support.presets import preset

@@ -17,7 +17,9 @@ from serenanet_modules.lobes.heads.clusters import Clusters, Spectrum
 from serenanet_modules.lobes.heads.pessl import Masking
 from serenanet_modules.lobes.hybrid_model import HybridModel
 from serenanet_modules.lobes.pretraining_model import PretrainingModel
+from serenanet_modules.lobes.speech_llm import Said, SpeechLLM
 from serenanet_modules.training.brains.ctc import ctc_per_utterance, frames_needed
+from serenanet_modules.training.brains.speech_llm import token_loss
 from serenanet_modules.training.label_loss import label_loss
 from serenanet_modules.training.masking import Masker
 from tests.support.parts import SIZES
@@ -39,6 +41,24 @@ def refinement(part, batch):
 
 def label_decoder(part, batch):
     return {"logits": (part(with_border(batch.labels), batch.x, batch.lengths), batch.label_lengths + 1)}
+
+
+def adapter(part, batch):
+    """From frames to fewer ones, for a language model."""
+    y, lengths, *_ = part(batch.x, batch.lengths)
+    assert lengths.dtype == torch.int64 and int(lengths.max()) <= y.shape[1]
+    return {"output": (y, lengths)}
+
+
+def language_model(part, batch):
+    """Embeddings in, logits out; padding stands in front."""
+    total = batch.x.shape[1]
+    places = (torch.arange(total) - (total - batch.lengths).unsqueeze(1)) % total  # (B, T): from the front to the back
+    valid = torch.arange(total) >= (total - batch.lengths).unsqueeze(1)
+    x = zero_padding(batch.x, batch.lengths).gather(1, places.unsqueeze(-1).expand_as(batch.x))
+    logits = part(x, valid, total)
+    back = ((torch.arange(total) + (total - batch.lengths).unsqueeze(1)) % total).unsqueeze(-1)
+    return {"logits": (logits.gather(1, back.expand(-1, -1, logits.shape[-1])), batch.lengths)}
 
 
 def chunking(part, batch):
@@ -80,12 +100,17 @@ def model(part, batch):
         output, found = part(wavs, batch.lengths, Conditions(masker=masker)), {}
     elif isinstance(part, CTCModel):
         more = {"labels": labels} if isinstance(part, HybridModel) else {}
+        if isinstance(part, SpeechLLM):
+            texts = [row[:n] for row, n in zip(labels.tolist(), label_lengths.tolist(), strict=True)]
+            more = {"said": Said([[7, 8]] * len(texts), [[9]] * len(texts), texts)}
         output = part(wavs, batch.lengths, Conditions(frames_needed(labels, label_lengths), masker=masker), **more)
         found = {name: (output.log_probs(name), output.lengths) for name in part.scorings}
         found["ctc"] = ctc_per_utterance(output.decoder, output.lengths, labels, label_lengths, 0), None
         if output.attention is not None:
             found["attention"] = output.attention, label_lengths + 1
             found["attention loss"] = label_loss(output.attention, labels, label_lengths, 0.1)[0], None
+        if output.tokens is not None:
+            found["tokens"] = token_loss(output.tokens, texts, 2)[0], None
     else:
         raise TypeError(f"tests/support/calls.py does not say how to call a {type(part).__name__}")
     if masker is not None:
@@ -116,5 +141,7 @@ CALLS = {
     "decoders": Call(label_decoder, SIZES["d_model"]),
     "chunking": Call(chunking, SIZES["d_model"]),
     "pretraining": Call(pretraining, SIZES["d_model"]),
+    "adapters": Call(adapter, SIZES["d_model"]),
+    "llm": Call(language_model, SIZES["d_model"]),
     "public": Call(public, 1, (700, 7000)),
 }

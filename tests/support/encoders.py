@@ -3,7 +3,7 @@
 import torch
 
 from serenanet_modules.lobes.pretrained.families import FAMILIES
-from serenanet_modules.training.encoder_source import CLASS, PART
+from serenanet_modules.runs.public_encoder import CLASS, PART
 
 FRONT = {
     "conv_dim": [8, 8, 8],
@@ -58,13 +58,15 @@ USUAL = "wav2vec2"  # has a norm that leaks, unless it is over valid frames
 
 
 def settled(hparams, name=USUAL):
-    """Hyper-parameters whose public encoder, if they have one and it has no source yet, is a tiny one."""
+    """Hyper-parameters whose public parts, if they have some without a source yet, are tiny ones."""
+    from tests.support.language_models import settled_llm  # which has encoders too
+
     for key in (PART, "model"):
         given = hparams.part(key, CLASS)
         if given is not None and given["config"] is None:
             name = given["source"] or name
             hparams.fill(key, {"source": name, "config": TINY[name]})
-    return hparams
+    return settled_llm(hparams)
 
 
 def save_encoder(folder, name):

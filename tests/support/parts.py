@@ -23,6 +23,7 @@ SUITE = "ablations/suite"  # which describes no model
 SIZES = {  # what these keys become at most, wherever they stand
     **{"d_model": 32, "n_mels": 20, "n_fft": 512, "n_units": 7, "n_clusters": 5, "n_heads": 2, "n_layers": 2},
     "attention_every": 2,
+    "d_hidden": 24,
     **{"d_ffn": 32, "kernel_size": 5, "d_state": 4, "headdim": 8, "gate_size": 8, "channels": [4, 3], "filters": 6},
     **{"mask_start": 0.3, "mask_length": 2, "dropout": 0.1},
 }

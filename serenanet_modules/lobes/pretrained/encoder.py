@@ -118,6 +118,10 @@ class PublicEncoder(nn.Module):
         """As of `AcousticModel.levels`."""
         return self.network.levels()
 
+    def own(self):
+        """Names of the tensors that are the source's, by this network's names for them."""
+        return {name: f"network.{name}" for name in self.network.state_dict()}
+
     def check(self, shapes):
         """Refuse weights that this encoder cannot take.
 

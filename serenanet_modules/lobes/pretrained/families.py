@@ -48,27 +48,27 @@ class Family:
     def configuration(self, values):
         """Transformers' configuration of plain values by key."""
         given = {key: values[key] for key in self.keys if key in values and key != "do_normalize"}
-        made = self._of_transformers("configuration", self.config)(**given, **self.fixed)
+        made = of_transformers(self.module, "configuration", self.config)(**given, **self.fixed)
         made._attn_implementation = self.attention
         return made
 
     def base_class(self):
         """Transformers' class of the model, or of its encoder."""
-        return self._of_transformers("modeling", self.base)
+        return of_transformers(self.module, "modeling", self.base)
 
     def network_class(self):
         """This project's class."""
         module, name = self.network.split(":")
         return getattr(importlib.import_module(f"{__package__}.{module}"), name)
 
-    def _of_transformers(self, kind, name):
-        try:
-            module = importlib.import_module(f"transformers.models.{self.module}.{kind}_{self.module}")
-        except ImportError as error:
-            raise ImportError(
-                f"public encoders need transformers ({error}); pip install 'serenanet[pretrained]'"
-            ) from None
-        return getattr(module, name)
+
+def of_transformers(model, kind, name):
+    """A class of one of transformers' models; ``kind`` is configuration or modeling."""
+    try:
+        module = importlib.import_module(f"transformers.models.{model}.{kind}_{model}")
+    except ImportError as error:
+        raise ImportError(f"public models need transformers ({error}); pip install 'serenanet[pretrained]'") from None
+    return getattr(module, name)
 
 
 STILL = {"layerdrop": 0.0, "mask_time_prob": 0.0, "mask_feature_prob": 0.0, "apply_spec_augment": False}

@@ -9,5 +9,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "hybrid": ["HybridBrain"],
         "language_model": ["LanguageModelBrain"],
         "pessl": ["PESSLBrain"],
+        "speech_llm": ["SpeechLLMBrain"],
     },
 )

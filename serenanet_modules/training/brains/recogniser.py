@@ -74,10 +74,15 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
             return self.units.encode(utterance.text, utterance.locale)
         return self.units.encode(" ".join(p for p in utterance.phonemes.split() if p in self.units.pieces))
 
+    @property
+    def made_with(self):
+        """What `Decoders` are given besides."""
+        return {}
+
     @cached_property
     def decoders(self):
         """`Decoders` of the network; evaluation chooses their weights."""
-        return Decoders(self.modules.model, self.units, {**vars(self.hparams), "decoding": {}})
+        return Decoders(self.modules.model, self.units, {**vars(self.hparams), "decoding": {}}, **self.made_with)
 
     def evaluate_splits(self, root, splits, folder):
         """Decode and score dev and test."""
@@ -91,6 +96,7 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
             "confidence": evaluation.confidences.results,
             "units": units,
             "chunks": evaluation.chunks,
+            "written": evaluation.written,
             "seconds": {"network": round(evaluation.seconds, 3), **self.seconds},
         }
 

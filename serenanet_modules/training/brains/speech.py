@@ -9,12 +9,12 @@ import torch
 from serenanet_modules.data.batching import loader_of
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.origin import open_origin
-from serenanet_modules.runs.public_encoder import referenced
+from serenanet_modules.runs.public_parts import referenced
 from serenanet_modules.runs.start import Start
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import replacing, write_json
-from serenanet_modules.training.encoder_source import begin_from_source, settled
 from serenanet_modules.training.masking import Masker, check_masks
+from serenanet_modules.training.public_source import begin_from_source, settled, take_referenced
 from serenanet_modules.training.recall import remember
 from serenanet_modules.training.targets import Targets
 
@@ -48,16 +48,17 @@ class HearsSpeech:
 
     @classmethod
     def settle(cls, hparams, save):
-        """What a public encoder's source says of it."""
+        """What the sources of public parts say of them."""
         return settled(hparams, save.parent)
 
     @classmethod
     def start(cls, plain, hparams, built, outputs, resumes):
-        """The `Start` from what ``pretrained`` names; a public encoder takes its weights."""
+        """The `Start` from what ``pretrained`` names; public parts take their weights."""
         check_masks(built)
-        if resumes():
-            return None
         model = built["model"]
+        if resumes():
+            take_referenced(model, plain["output_folder"])
+            return None
         begin_from_source(model, plain, hparams.source)
         if plain["pretrained"] is None:
             return None
@@ -104,7 +105,7 @@ class HearsSpeech:
 
     @staticmethod
     def elsewhere(model):
-        """What the acoustic model says of itself."""
+        """Those of the public parts that the folder refers to."""
         return referenced(model)
 
     @classmethod

@@ -1,0 +1,143 @@
+"""Models side by side: how well they hear, how fast, in how much memory; as a table, as CSV, as a picture."""
+
+import csv
+import io
+import statistics
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from serenanet_modules.analysis.bootstrap import compare, with_interval
+from serenanet_modules.analysis.palette import BLACK, BLUE, GREY
+from serenanet_modules.analysis.scoring import score
+from serenanet_modules.runtime.files import replacing
+
+COLUMNS = {  # key -> heading
+    "model": "model",
+    "WER": "WER %",
+    "interval": "95 % interval",
+    "difference": "WER against the first",
+    "CER": "CER %",
+    "match": "perfect %",
+    "empty": "empty",
+    "looped": "loops",
+    "p50": "latency p50, s",
+    "p95": "p95, s",
+    "rtf": "RTF alone",
+    "rtf_batched": "RTF batched",
+    "tokens": "tokens/s",
+    "cold": "cold start, s",
+    "memory": "peak MiB",
+    "parameters": "parameters",
+    "trained": "trained %",
+    "joules": "J/s of audio",
+}
+DPI = 110
+
+
+def summary(runs, references):
+    """A row of plain values for each model.
+
+    Parameters
+    ----------
+    runs : dict of str to list of dict
+        By model, the measurements of `inference.benchmark`, whose texts are normalised; texts are those of the first.
+    references : dict of str to str
+        Texts by id.
+
+    Returns
+    -------
+    list of dict
+        By the keys of `COLUMNS`; times are medians over the measurements.
+    """
+    rows, first = [], None
+    for name, measured in runs.items():
+        texts = measured[0]["texts"]
+        words, letters = score(references, texts, "word"), score(references, texts, "char")
+        first = first or words
+        rate = with_interval(words)
+        difference = None if words is first else compare(first.per_utterance, words.per_utterance)
+        rows.append(
+            {
+                "model": name,
+                "WER": rate["percent"],
+                "interval": "{:.2f} … {:.2f}".format(*rate["interval_95"]),
+                "difference": difference and _difference(difference),
+                "CER": with_interval(letters)["percent"],
+                "match": 100 * statistics.mean(texts[key] == text for key, text in references.items()),
+                "empty": sum(not text for text in texts.values()),
+                "looped": measured[0]["looped"],
+                **_speed(measured),
+            }
+        )
+    return rows
+
+
+def _difference(found):
+    return f"{100 * found.difference:+.2f} ({100 * found.low:+.2f} … {100 * found.high:+.2f})"
+
+
+def _speed(measured):
+    """What is not about texts; medians over the measurements."""
+    first, seconds = measured[0], measured[0]["seconds"]
+    middle = {
+        key: statistics.median(m[key] for m in measured) for key in ("single", "batched", "cold_start", "peak_bytes")
+    }
+    latencies = np.median([m["latencies"] for m in measured], axis=0)
+    joules = [m["joules"] for m in measured if m["joules"] is not None]
+    trained = first["trained_parameters"]
+    return {
+        "p50": float(np.quantile(latencies, 0.5)),
+        "p95": float(np.quantile(latencies, 0.95)),
+        "rtf": middle["single"] / seconds,
+        "rtf_batched": middle["batched"] / seconds,
+        "tokens": first["labels"] / middle["single"],
+        "cold": middle["cold_start"],
+        "memory": middle["peak_bytes"] / 2**20,
+        "parameters": first["parameters"],
+        "trained": None if trained is None else 100 * trained / first["parameters"],
+        "joules": statistics.median(joules) / seconds if joules else None,
+    }
+
+
+def markdown(rows):
+    """A table, without columns that no model has a value for."""
+    keys = [key for key in COLUMNS if any(row[key] is not None for row in rows)]
+    lines = ["| " + " | ".join(COLUMNS[key] for key in keys) + " |", "|" + "---|" * len(keys)]
+    lines += ["| " + " | ".join(_cell(key, row[key]) for key in keys) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(key, value):
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3f}" if key in ("p50", "p95", "rtf", "rtf_batched", "joules") else f"{value:.2f}"
+    return f"{value:,}" if isinstance(value, int) else value.replace("|", "\\|")
+
+
+def as_csv(rows):
+    """The same with all digits, and all columns."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(COLUMNS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: "" if value is None else value for key, value in row.items()} for row in rows)
+    return out.getvalue()
+
+
+def draw(rows, file):
+    """Error rate over real-time factor, of single utterances (filled) and batched (hollow)."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for row in rows:
+        axes.plot([row["rtf"], row["rtf_batched"]], [row["WER"]] * 2, color=GREY, linewidth=1, zorder=1)
+        axes.scatter(row["rtf"], row["WER"], color=BLUE, zorder=2)
+        axes.scatter(row["rtf_batched"], row["WER"], facecolors="white", edgecolors=BLUE, zorder=2)
+        axes.annotate(row["model"], (row["rtf"], row["WER"]), xytext=(5, 5), textcoords="offset points", color=BLACK)
+    axes.set_xscale("log")
+    axes.set_xlabel("real-time factor: alone (filled), batched (hollow)")
+    axes.set_ylabel("word error rate, %")
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.25)
+    with replacing(file) as path:
+        figure.savefig(path, dpi=DPI, format="png")

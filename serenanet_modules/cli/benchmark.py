@@ -1,0 +1,116 @@
+"""``serenanet benchmark``."""
+
+import json
+import random
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from serenanet_modules.cli.opening import add_context
+from serenanet_modules.cli.values import count, pairs, positive
+from serenanet_modules.errors import UserError
+
+OUT = Path("benchmark")
+
+
+def add(commands, name):
+    command = commands.add_parser(
+        name,
+        help="error rates, speed and memory of several models on the same speech",
+        epilog="Further --key value pairs are the recipe's, such as --language sw_ke.",
+    )
+    command.add_argument(
+        "models", metavar="MODEL", nargs="+", help="a result folder, or a folder of transformers: Whisper, wav2vec 2.0"
+    )
+    command.add_argument("data", metavar="MANIFEST|RECIPE", help="as `serenanet evaluate` takes it")
+    command.add_argument("--split", metavar="NAME", help="a set, or all dev, test or train sets (test)")
+    command.add_argument("--data-folder", nargs="+", metavar="DIR", help="as `serenanet evaluate` takes it")
+    command.add_argument("--locale", required=True, help="whose text rules are used, for all models")
+    command.add_argument("--max-samples", type=count, metavar="N", help="utterances, drawn at random; by default all")
+    command.add_argument("--speed-runs", type=count, default=3, metavar="N", help="measurements of each model (3)")
+    command.add_argument("--batch-seconds", type=positive, default=120.0, metavar="S", help="of padded audio (120)")
+    command.add_argument("--device", default="cpu", help="(cpu)")
+    command.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"table, picture, measurements ({OUT})")
+    add_context(command)
+    command.set_defaults(run=_benchmark, takes_more=True)
+
+
+def _benchmark(arguments):
+    from serenanet_modules.analysis import speed
+    from serenanet_modules.data.text import normaliser
+    from serenanet_modules.runtime.files import write_text
+
+    a = arguments
+    rows, root = _prepared(a)
+    clips = [(u.id, str(root / u.path)) for u in rows]
+    runs = {model: [] for model in _named(a.models)}
+    for number in range(a.speed_runs):  # one of each model, then the next: what slows the machine slows all
+        for name, folder in _named(a.models).items():
+            runs[name].append(_measurement(a, name, folder, number, clips))
+    normalise = normaliser(a.locale)
+    for measured in runs.values():
+        measured[0]["texts"] = {key: normalise(text) for key, text in measured[0]["texts"].items()}
+    table = speed.summary(runs, {u.id: u.text for u in rows})
+    write_text(a.out / "benchmark.md", speed.markdown(table))
+    write_text(a.out / "benchmark.csv", speed.as_csv(table))
+    speed.draw(table, a.out / "wer_rtf.png")
+    seconds = sum(u.duration for u in rows)
+    print(f"{len(rows)} utterances, {seconds / 60:.1f} min; {a.speed_runs} measurements of each model\n")
+    print(speed.markdown(table))
+    print(f"{a.out}: benchmark.md, benchmark.csv, wer_rtf.png")
+    return 0
+
+
+def _prepared(a):
+    """Utterances that are measured, and the folder of their audio."""
+    from serenanet_modules.data.asked import candidates
+    from serenanet_modules.data.manifest import read_manifest
+    from serenanet_modules.data.preparation import Settings, prepare
+
+    asked = {"data": a.data, "locale": a.locale, "data_folder": a.data_folder, "split": a.split}
+    prepared = prepare(candidates(**asked, options=pairs(a.more)), a.out / "prepared", Settings(), progress=False)
+    rows = sorted(read_manifest(prepared.manifest), key=lambda u: u.id)
+    if a.max_samples and a.max_samples < len(rows):
+        rows = random.Random(0).sample(rows, a.max_samples)
+    return rows, prepared.folder
+
+
+def _named(models):
+    """Folder by a name, the shortest end of its path that no other has."""
+    paths = [Path(model).absolute() for model in dict.fromkeys(models)]
+    names = {}
+    for path in paths:
+        ends = ["/".join(path.parts[-n:]) for n in range(1, len(path.parts))]
+        others = [str(other) for other in paths if other != path]
+        names[next((end for end in ends if not any(f"/{end}" in o[-len(end) - 1 :] for o in others)), str(path))] = path
+    return names
+
+
+def _measurement(a, name, folder, number, clips):
+    """What a process of its own measures; what an earlier call with the same request has measured is taken."""
+    from serenanet_modules.runtime.files import write_json
+
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder")
+    file = re.sub(r"[^\w.-]+", "_", name)
+    out = a.out / "runs" / f"{file}-{number}.json"
+    request = {"model": str(folder), "device": a.device, "locale": a.locale, "context": a.context}
+    request |= {"clips": clips, "batch_seconds": a.batch_seconds, "out": str(out)}
+    asked = out.with_suffix(".request.json")
+    if out.is_file() and asked.is_file():
+        earlier = json.loads(asked.read_text(encoding="utf-8"))
+        earlier.pop("spawned", None)
+        if earlier == json.loads(json.dumps(request)):
+            return json.loads(out.read_text(encoding="utf-8"))
+    out.unlink(missing_ok=True)
+    write_json(asked, {**request, "spawned": time.time()})
+    print(f"{name}: measurement {number + 1} of {a.speed_runs}", file=sys.stderr)
+    ended = subprocess.run(
+        [sys.executable, "-m", "serenanet_modules.inference.benchmark", str(asked)], stderr=subprocess.PIPE, text=True
+    )
+    if ended.returncode:
+        said = ended.stderr.strip().rpartition("\n")[2].removeprefix("error: ")
+        raise UserError(said if said.startswith(str(folder)) else f"{folder}: cannot be measured ({said})")
+    return json.loads(out.read_text(encoding="utf-8"))

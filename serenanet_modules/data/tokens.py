@@ -1,0 +1,59 @@
+"""Tokens of a public language model, and the prompt that its user asks it with."""
+
+from pathlib import Path
+
+from serenanet_modules.errors import UserError
+
+FILE = "tokenizer.json"
+CONTEXT = "Names and words that may be said: {}.\n"  # of a context, before the sound
+MOST_BYTES = 2**26
+
+
+class Tokens:
+    """A tokenizer as transformers write it, and a prompt.
+
+    Parameters
+    ----------
+    file : Path
+        Its tokenizer.json; data only.
+    prompt : sequence of str
+        Three texts: before a context, between it and the sound, after the sound.
+    end : sequence of int
+        Tokens that end a text.
+    size : int
+        Of the language model's vocabulary.
+
+    Raises
+    ------
+    UserError
+        For a file that is no tokenizer, or one of more tokens than the model has.
+    """
+
+    def __init__(self, file, prompt, end, size):
+        from tokenizers import Tokenizer  # of the extra `pretrained`
+
+        self.file, self.prompt, self.end = Path(file), tuple(prompt), tuple(end)
+        try:
+            if self.file.stat().st_size > MOST_BYTES:
+                raise ValueError("it is far too long")
+            self._tokenizer = Tokenizer.from_file(str(file))
+        except Exception as error:  # the library's own are plain ones
+            raise UserError(f"{file}: cannot be read as a tokenizer ({error})") from None
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        if self._tokenizer.get_vocab_size() > size:
+            raise UserError(f"{file}: has {self._tokenizer.get_vocab_size()} tokens, the language model only {size}")
+
+    def encode(self, text):
+        """Tokens of a text, without its end."""
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def decode(self, tokens):
+        """The text of tokens, special ones left out, with single spaces."""
+        return " ".join(self._tokenizer.decode(list(tokens), skip_special_tokens=True).split())
+
+    def around(self, context=""):
+        """Tokens before and after the sound; what the context is, such as names, stands before it."""
+        first, between, last = self.prompt
+        told = CONTEXT.format(" ".join(context.split())) if context and context.strip() else ""
+        return self.encode(first + told + between), self.encode(last)

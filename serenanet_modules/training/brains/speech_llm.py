@@ -1,0 +1,124 @@
+"""Training of a speech LLM: an adapter, and adapters of the language model where asked, learn to let it write."""
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from speechbrain.core import Stage
+from torch.nn import functional
+
+from serenanet_modules.data.tokens import FILE as TOKENIZER
+from serenanet_modules.errors import UserError
+from serenanet_modules.lobes.speech_llm import Said
+from serenanet_modules.runs.recogniser import tokens_of
+from serenanet_modules.training.brains.ctc import CTCBrain
+from serenanet_modules.training.public_source import keep_tokenizer
+
+NOTHING = -100  # the target where nothing is asked for
+
+
+class SpeechLLMBrain(CTCBrain):
+    """Trains a `SpeechLLM`; parameters as in `UnitsBrain`.
+
+    The loss is ``ctc_weight`` times CTC plus the rest of 1 times the cross-entropy of the text's tokens and its end,
+    both per label; prompt and sound are no targets.
+    """
+
+    @classmethod
+    def check(cls, plain, where):
+        """Refuse units that are no letters, and CTC where there is no head."""
+        super().check(plain, where)
+        if plain["units"] == "phoneme":
+            raise UserError(f"{where}: 'units' is phoneme, but a language model writes words; give char or bpe")
+        if not plain["ctc_head"] and plain["ctc_weight"]:
+            raise UserError(f"{where}: 'ctc_weight' is {plain['ctc_weight']}, but there is no CTC head; set it to 0")
+
+    @classmethod
+    def settle(cls, hparams, save):
+        """As of `HearsSpeech`; the adapter's output is of the language model's size."""
+        found = super().settle(hparams, save)
+        return {**found, "adapter": {"d_model": found["llm"]["config"]["hidden_size"]}}
+
+    @classmethod
+    def begin(cls, built, source, start, plain, save):
+        """As of `HearsSpeech`; the tokenizer comes into the folder."""
+        super().begin(built, source, start, plain, save)
+        keep_tokenizer(built["model"].llm, Path(save))
+
+    @cached_property
+    def tokens(self):
+        """The language model's `Tokens`."""
+        return tokens_of(self.modules.model.llm, Path(self.hparams.output_folder) / "save" / TOKENIZER)
+
+    @property
+    def made_with(self):
+        """As of `RecogniserBrain`, with the tokens."""
+        return {"tokens": self.tokens}
+
+    def compute_forward(self, batch, stage):
+        """As `CTCBrain`'s; the texts and prompts are told to the language model."""
+        self._said = self._told(batch, stage)
+        return super().compute_forward(batch, stage)
+
+    def model_inputs(self, batch):
+        """What the language model is told."""
+        return {"said": self._said}
+
+    def compute_objectives(self, outputs, batch, stage):
+        """As `CTCBrain`'s, with the loss of the tokens, and their accuracy in percent, which is reported only."""
+        losses = super().compute_objectives(outputs, batch, stage)
+        summed, right, count = token_loss(outputs.tokens, self._said.texts, self.tokens.end[0])
+        loss = batch.mean(summed / count)
+        losses["loss"] = losses["loss"] + (1 - self.hparams.ctc_weight) * loss
+        return {**losses, "tokens": loss, "accuracy": 100 * (right / count).mean()}
+
+    def _told(self, batch, stage):
+        texts = [self.tokens.encode(utterance.text) for utterance in batch.utterances]
+        contexts = self._contexts(batch) if stage == Stage.TRAIN else [""] * len(texts)
+        default = self.hparams.context or ""
+        around = [self.tokens.around(" ".join(filter(None, (default, context)))) for context in contexts]
+        return Said(*map(list, zip(*around, strict=True)), texts)
+
+    def _contexts(self, batch):
+        """For half of the utterances some words of them and of their batch mates, so that a context is of use."""
+        most, words = self.hparams.context_words, [utterance.text.split() for utterance in batch.utterances]
+        if not most:
+            return [""] * len(words)
+        mates = sorted({word for said in words for word in said})
+        contexts = []
+        for said in words:
+            own = [said[i] for i in torch.randperm(len(said))[: most // 2].tolist()]
+            others = [mates[i] for i in torch.randperm(len(mates))[: most - len(own)].tolist()]
+            chosen = sorted(set(own + others), key=len) if torch.rand(()) < 0.5 else []
+            contexts.append(", ".join(chosen))
+        return contexts
+
+    @cached_property
+    def dev_decoders(self):
+        """What the language model writes, and greedy decoding of the CTC head, where there is one."""
+        ctc = {"ctc_": self.decoders.greedy()} if self.modules.model.scorings else {}
+        return {"": self.decoders.prompted(beam_size=1), **ctc}
+
+
+def token_loss(logits, texts, end):
+    """Cross-entropy of texts and their ends, summed, how many tokens are the likeliest, and how many there are.
+
+    Parameters
+    ----------
+    logits : Tensor
+        (B, U + 1, V) float32; those of each text stand at the end.
+    texts : list of list of int
+    end : int
+
+    Returns
+    -------
+    (Tensor, Tensor, Tensor)
+        (B,) each.
+    """
+    targets = torch.full(logits.shape[:2], NOTHING, dtype=torch.int64)
+    for row, text in zip(targets, texts, strict=True):
+        row[-len(text) - 1 :] = torch.tensor([*text, end])
+    targets = targets.to(logits.device)
+    losses = functional.cross_entropy(logits.transpose(1, 2), targets, ignore_index=NOTHING, reduction="none")
+    right = (logits.argmax(-1) == targets).sum(1)
+    return losses.sum(1), right, (targets != NOTHING).sum(1)

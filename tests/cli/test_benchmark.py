@@ -1,0 +1,165 @@
+"""`serenanet benchmark`: models are measured in processes of their own, once, and compared on the same utterances."""
+
+import csv
+import json
+import subprocess
+
+import pytest
+import torch
+
+from serenanet_modules.analysis import speed
+from serenanet_modules.cli import main
+from serenanet_modules.cli.benchmark import _named
+from serenanet_modules.inference import benchmark
+from serenanet_modules.inference.plain import PlainModel, is_plain
+from tests.support.folders import make_random_result
+from tests.support.presets import preset
+from tests.support.refusals import refusal
+from tests.support.tiny import SAMPLE
+
+TINY = (("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.d_ffn", "64"), ("frontend.gate_size", "16"))
+TINY += (("car", "null"), ("n_mels", "40"), ("features.n_fft", "512"))
+
+
+@pytest.fixture(scope="module", name="models")
+def _models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return [
+        str(make_random_result(folder / name, preset("serenanet/small"), *TINY, blank=b))
+        for name, b in (("a", 5.0), ("b", 0.0))
+    ]
+
+
+@pytest.fixture(scope="module", name="asked")
+def _asked(models, tmp_path_factory):
+    """(command line, folder that it writes)."""
+    out = tmp_path_factory.mktemp("benchmark")
+    data = [str(SAMPLE / "test.tsv"), "--locale", "sw", "--max-samples", "3", "--speed-runs", "2", "--out", str(out)]
+    return ["benchmark", *models, *data], out
+
+
+def in_this_process(monkeypatch):
+    """Let measurements run here; returns the requests' models in order."""
+    asked = []
+
+    def run(arguments, **options):
+        asked.append(json.loads(open(arguments[-1], encoding="utf-8").read())["model"])
+        monkeypatch.setattr("sys.argv", arguments[2:])
+        benchmark.main()
+        return subprocess.CompletedProcess(arguments, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return asked
+
+
+def test_models_take_turns_and_are_compared(asked, models, monkeypatch, capsys):
+    """Measurements are interleaved; a second call measures nothing; another request measures anew."""
+    line, out = asked
+    spawned = in_this_process(monkeypatch)
+    assert main(line) == 0
+    assert spawned == models * 2
+    with open(out / "benchmark.csv", encoding="utf-8", newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["model"], second["model"]) == ("a", "b") and not first["difference"] and "…" in second["difference"]
+    assert float(first["WER"]) > 0 and int(second["parameters"]) > 1000
+    assert all(float(first[key]) > 0 for key in ("p50", "p95", "rtf", "rtf_batched", "cold", "memory", "tokens"))
+    assert float(first["p50"]) <= float(first["p95"])
+    assert (out / "benchmark.md").read_text(encoding="utf-8") in capsys.readouterr().out
+    assert (out / "wer_rtf.png").read_bytes().startswith(b"\x89PNG")
+    assert main(line) == 0 and len(spawned) == 4
+    assert main([*line, "--speed-runs", "3"]) == 0 and spawned[4:] == models
+    assert main([*line, "--batch-seconds", "10"]) == 0 and len(spawned) == 10
+
+
+def test_batched_texts_are_those_alone(asked, models, monkeypatch):
+    _, out = asked
+    in_this_process(monkeypatch)
+    found = json.loads((out / "runs/a-0.json").read_text(encoding="utf-8"))
+    assert found["texts"] == found["alone"] and len(found["texts"]) == 3 and any(found["texts"].values())
+
+
+def test_a_process_of_its_own(models, tmp_path, capsys):
+    """And what goes wrong in it is one sentence."""
+    line = ["benchmark", models[0], str(SAMPLE / "test.tsv"), "--locale", "sw", "--max-samples", "1"]
+    assert main([*line, "--speed-runs", "1", "--out", str(tmp_path)]) == 0
+    assert "| a |" in capsys.readouterr().out
+    (tmp_path / "empty").mkdir()
+    assert main(["benchmark", str(tmp_path / "empty"), *line[2:], "--out", str(tmp_path)]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert said[-1].startswith("error: ") and "hyperparams.yaml is missing" in said[-1] and "Traceback" not in said
+
+
+def test_names_tell_models_apart():
+    assert list(_named(["/r/x/1986", "/r/y/1986", "/w/whisper"])) == ["x/1986", "y/1986", "whisper"]
+
+
+def test_energy_is_what_the_machine_tells(tmp_path):
+    assert benchmark.energy(tmp_path) is None
+    for name, joules in (("intel-rapl:0", 5), ("intel-rapl:1", 2), ("intel-rapl:0:0", 100)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "energy_uj").write_text(str(joules * 10**6), encoding="ascii")
+    assert benchmark.energy(tmp_path) == 7
+
+
+def test_rows_are_medians_and_counts():
+    """Times of the middle measurement, texts of the first; loops and empties are counted."""
+
+    def measured(single):
+        told = {"texts": {"u": "a b", "v": ""}, "looped": 1, "single": single, "batched": 1.0, "seconds": 10.0}
+        told |= {"cold_start": 2.0, "peak_bytes": 2**20, "latencies": [single, 0.0], "labels": 4, "joules": None}
+        return told | {"parameters": 200, "trained_parameters": 50}
+
+    (row,) = speed.summary({"m": [measured(s) for s in (4.0, 2.0, 1.0)]}, {"u": "a b", "v": "c"})
+    assert (row["rtf"], row["tokens"], row["looped"], row["empty"], row["match"]) == (0.2, 2.0, 1, 1, 50.0)
+    assert row["trained"] == 25 and row["joules"] is None and round(row["WER"], 2) == 33.33
+    assert "J/s" not in speed.markdown([row]) and "| m |" in speed.markdown([row])
+
+
+# --- models of others' making ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", name="plain")
+def _plain(tmp_path_factory):
+    """A tiny wav2vec 2.0 with a CTC head."""
+    import transformers
+
+    folder = tmp_path_factory.mktemp("plain")
+    (folder / "vocab.json").write_text(
+        json.dumps({"<pad>": 0, "<unk>": 1, "|": 2, "a": 3, "b": 4, "c": 5}), encoding="utf-8"
+    )
+    tokenizer = transformers.Wav2Vec2CTCTokenizer(str(folder / "vocab.json"))
+    extractor = transformers.Wav2Vec2FeatureExtractor(return_attention_mask=False)
+    transformers.Wav2Vec2Processor(extractor, tokenizer).save_pretrained(folder)
+    torch.manual_seed(0)
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+        "vocab_size": 6,
+    }
+    sizes |= {"conv_dim": [8, 8], "conv_stride": [10, 8], "conv_kernel": [20, 8], "num_conv_pos_embeddings": 8}
+    config = transformers.Wav2Vec2Config(**sizes, num_conv_pos_embedding_groups=2, pad_token_id=0)
+    transformers.Wav2Vec2ForCTC(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_plain_folder(plain, models, tmp_path):
+    """It is told from a result folder, and writes; code and other models are refused."""
+    assert is_plain(plain) and not is_plain(models[0])
+    request = {
+        "model": str(plain),
+        "device": "cpu",
+        "locale": "sw",
+        "context": None,
+        "batch_seconds": 20.0,
+        "spawned": 0.0,
+    }
+    clips = [(path.stem, str(path)) for path in sorted((SAMPLE / "clips").iterdir())[:2]]
+    found = benchmark.measure({**request, "clips": clips})
+    assert found["decoder"] == "generate" and set(found["texts"]) == {name for name, _ in clips}
+    assert any(found["texts"].values()) and set("".join(found["texts"].values())) <= set("abc ")
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}), encoding="utf-8")
+    refusal(lambda: PlainModel(tmp_path, "cpu", "sw"), "model.safetensors")
+    (tmp_path / "model.safetensors").write_bytes((plain / "model.safetensors").read_bytes())
+    refusal(lambda: PlainModel(tmp_path, "cpu", "sw"), "model_type 'gpt2'")

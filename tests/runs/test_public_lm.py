@@ -1,0 +1,102 @@
+"""Folders of public language models are data: code, pickles, sizes that no file holds and templates are bounded."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from serenanet_modules.lobes.pretrained import CausalLM
+from serenanet_modules.runs.public_lm import LanguageModelFolder
+from serenanet_modules.runs.public_parts import take_weights
+from tests.support.language_models import LORA, TEMPLATE, TINY_LMS, save_language_model
+from tests.support.refusals import refusal
+
+
+@pytest.fixture(scope="module", name="original")
+def _original(tmp_path_factory):
+    return save_language_model(tmp_path_factory.mktemp("models") / "llama")
+
+
+@pytest.fixture(name="folder")
+def _folder(original, tmp_path):
+    """A copy to spoil."""
+    return shutil.copytree(original, tmp_path / "llm")
+
+
+def change(folder, name="config.json", **values):
+    file = folder / name
+    file.write_text(json.dumps({**json.loads(file.read_text(encoding="utf-8")), **values}), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"auto_map": {"AutoModelForCausalLM": "evil.Evil"}}, "never run"),
+        ({"model_type": "gpt2"}, "model_type 'gpt2' is none of llama"),
+        ({"hidden_size": 30000}, "cannot be used"),
+        ({"hidden_size": 10**9}, "hidden_size is 1000000000"),
+        ({"intermediate_size": 100000}, "far larger than"),
+        ({"num_hidden_layers": 150}, "lack model.layers.2"),
+        ({"num_hidden_layers": -1}, "num_hidden_layers is -1"),
+        ({"rope_parameters": {"a": {"b": {"c": {}}}}}, "larger than that of any"),
+        ({"eos_token_id": None}, "eos_token_id"),
+        ({"hidden_act": "exec"}, "exec"),
+    ],
+)
+def test_configurations_that_cannot_be(folder, values, words):
+    if values.get("eos_token_id", 0) is None:
+        (folder / "generation_config.json").unlink(missing_ok=True)
+    change(folder, **values)
+    refusal(lambda: LanguageModelFolder(str(folder)).arguments(), "llm.source", words)
+
+
+def test_pickles_and_what_is_missing(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    refusal(lambda: LanguageModelFolder(str(folder)), "pytorch_model.bin", "anybody's code")
+    (folder / "tokenizer.json").unlink()
+    refusal(lambda: LanguageModelFolder(str(folder)), "has no tokenizer.json")
+
+
+@pytest.mark.parametrize("learns", ["frozen", "lora", "all"])
+@pytest.mark.parametrize("name", TINY_LMS)
+def test_weights_are_those_of_the_folder(tmp_path, name, learns):
+    """Logits are transformers' own, tied embeddings or not, with adapters that have not learned yet."""
+    folder = save_language_model(tmp_path / name, name)
+    source = LanguageModelFolder(str(folder))
+    told = source.told()
+    keep = "copy" if learns == "all" else "reference"
+    lm = CausalLM(**told, learns=learns, lora=LORA, keep=keep).eval()
+    take_weights(lm)
+    import transformers
+
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).eval()
+    ids = torch.tensor([[5, 6, 7, 8, 9]])
+    with torch.no_grad():
+        ours = lm(lm.embed(ids), torch.ones(1, 5, dtype=torch.bool), 5)
+        torch.testing.assert_close(ours, theirs(ids).logits.float(), rtol=1e-5, atol=1e-5)
+    state = lm.state_dict()
+    again = CausalLM(**told, learns=learns, lora=LORA, keep=keep)
+    assert not again.load_state_dict(state, strict=False).unexpected_keys
+    with torch.no_grad():
+        assert torch.equal(again.eval()(again.embed(ids), torch.ones(1, 5, dtype=torch.bool), 5), ours)
+
+
+def test_prompts(folder):
+    """Of the chat template, or plain; of what reaches for more than it is given, one sentence."""
+    source = LanguageModelFolder(str(folder))
+    assert source.prompt("Write.", True) == ["<|im_start|>user\n", "", "\nWrite.<|im_end|>\n<|im_start|>assistant\n"]
+    assert source.prompt("", False) == ["<|im_start|>", "", "\n"]
+    for template in (
+        "{{ ''.__class__.__mro__ }}",
+        "{% for",
+        "{{ raise_exception('no') }}",
+        "{{ 10 ** 10 ** 10 }}"[:4],
+        "x",
+    ):
+        change(folder, "tokenizer_config.json", chat_template=template)
+        refusal(
+            lambda: LanguageModelFolder(str(folder)).prompt("", True), "llm.source", "chat template", "--llm.chat false"
+        )
+    (folder / "chat_template.jinja").write_text(TEMPLATE.replace("user", "x"), encoding="utf-8")
+    assert LanguageModelFolder(str(folder)).prompt("", True)[2].endswith("assistant\n")
