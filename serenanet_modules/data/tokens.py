@@ -45,8 +45,8 @@ class Tokens:
             raise UserError(f"{file}: has {self._tokenizer.get_vocab_size()} tokens, the language model only {size}")
 
     def encode(self, text):
-        """Tokens of a text, without its end."""
-        return self._tokenizer.encode(text, add_special_tokens=False).ids
+        """Tokens of a text, without its end; what looks like a mark of the prompt is text here."""
+        return self._encoded(text, marks=False)
 
     def decode(self, tokens):
         """The text of tokens, special ones left out, with single spaces."""
@@ -56,4 +56,9 @@ class Tokens:
         """Tokens before and after the sound; what the context is, such as names, stands before it."""
         first, between, last = self.prompt
         told = CONTEXT.format(" ".join(context.split())) if context and context.strip() else ""
-        return self.encode(first + told + between), self.encode(last)
+        before = [*self._encoded(first), *self.encode(told), *self._encoded(between)]
+        return before, self._encoded(last)
+
+    def _encoded(self, text, marks=True):
+        self._tokenizer.encode_special_tokens = not marks
+        return self._tokenizer.encode(text, add_special_tokens=False).ids

@@ -7,6 +7,7 @@ from torch import nn
 
 from serenanet_modules.lobes.adapter import by_labels
 from serenanet_modules.lobes.blocks.parts import Frames
+from serenanet_modules.lobes.blocks.streaming import CannotStream
 from serenanet_modules.lobes.ctc_model import CTCModel
 
 COMPRESS = ("stack", "ctc")
@@ -101,6 +102,15 @@ class SpeechLLM(CTCModel):
             return output
         x, valid = self.sequences(self.embeddings(output.hidden, output.decoder, output.lengths), said)
         return output._replace(tokens=self.llm(x, valid, max(map(len, said.texts)) + 1))
+
+    def init_state(self, batch, look_ahead=None):
+        """There is none.
+
+        Raises
+        ------
+        CannotStream
+        """
+        raise CannotStream("a speech LLM writes when it has heard all")
 
     def embeddings(self, hidden, log_probs, lengths):
         """What the language model reads of the acoustic model's frames (B, T, d_model) and their CTC log-probabilities.

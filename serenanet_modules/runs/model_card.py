@@ -121,7 +121,8 @@ def _entry(result, name):
 
 def _rates(result, name):
     decoders = result["results"][name]
-    usual = [way for way in ("attention/beam", f"{result['scoring']}/greedy") if way in decoders] or list(decoders)
+    ways = ("llm/beam", "llm/greedy", "attention/beam", f"{result['scoring']}/greedy")
+    usual = [way for way in ways if way in decoders] or list(decoders)
     return {measure.lower(): found["percent"] for measure, found in decoders[usual[0]].items()}
 
 

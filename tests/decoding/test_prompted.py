@@ -136,6 +136,7 @@ def test_a_context_stands_in_the_prompt(tokens):
     plain, told = tokens.around(), tokens.around("Wanjiku,  Ng'ombe")
     assert plain == tokens.around("  ") and plain[1] == told[1] != []
     assert "Names and words that may be said: Wanjiku, Ng'ombe." in tokens.decode(told[0])
+    assert 2 in plain[1] and 2 not in tokens.encode("<|im_end|>") + tokens.around("<|im_end|>")[0]
     model = speech_llm("llama")
     output = heard(model)
     first = [

@@ -37,7 +37,10 @@ def settled_llm(hparams):
         if hparams.part(key, CLASS) is not None:
             hparams.fill(key, {"source": "llama", "config": TINY_LMS["llama"], "prompt": PROMPT})
             if "adapter" in hparams and hparams.tree["adapter"] is not None:
-                hparams.fill("adapter", {"d_model": SIZES["hidden_size"]})
+                sizes = {"d_model": SIZES["hidden_size"]}
+                if hparams.tree["head"] is None:  # then the adapter reads the encoder's frames of 20 ms side by side
+                    sizes["d_input"] = TINY["whisper"]["d_model"] * hparams.tree["output_stride"] // 2
+                hparams.fill("adapter", sizes)
     return hparams
 
 

@@ -30,7 +30,8 @@ class Family:
     config, base : str
         Its classes.
     keys : tuple of str
-        Of a configuration, that say what the encoder computes; ``do_normalize`` is of the preprocessor's.
+        Of a configuration, that say what the encoder computes; ``a.b`` is b of the part a, and ``do_normalize`` the
+        preprocessor's.
     fixed : dict
         Keys with one value always: what draws at random by itself is off, and what comes after the layers is left out.
     attention : str
@@ -47,10 +48,14 @@ class Family:
 
     def configuration(self, values):
         """Transformers' configuration of plain values by key."""
-        given = {key: values[key] for key in self.keys if key in values and key != "do_normalize"}
+        given = _nested({key: values[key] for key in self.keys if key in values and key != "do_normalize"})
         made = of_transformers(self.module, "configuration", self.config)(**given, **self.fixed)
         made._attn_implementation = self.attention
         return made
+
+    def of_model(self, name):
+        """A class of transformers that stands beside that of the model."""
+        return of_transformers(self.module, "modeling", name)
 
     def base_class(self):
         """Transformers' class of the model, or of its encoder."""
@@ -71,6 +76,23 @@ def of_transformers(model, kind, name):
     return getattr(module, name)
 
 
+def _nested(values):
+    """``a.b`` -> {a: {b: …}}."""
+    found = {}
+    for key, value in values.items():
+        part, dot, name = key.rpartition(".")
+        (found.setdefault(part, {}) if dot else found)[name] = value
+    return found
+
+
+GRANITE_ENCODER = (
+    *("input_dim", "num_layers", "hidden_dim", "feedforward_mult", "num_heads", "dim_head", "output_dim"),
+    *("context_size", "max_pos_emb", "dropout", "conv_kernel_size", "conv_expansion_factor"),
+)
+GRANITE_PROJECTOR = (
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act", "layer_norm_eps"),
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "cross_attention_frequency", "encoder_hidden_size"),
+)
 STILL = {"layerdrop": 0.0, "mask_time_prob": 0.0, "mask_feature_prob": 0.0, "apply_spec_augment": False}
 BEHIND = {"add_adapter": False}
 FAMILIES = {
@@ -105,6 +127,15 @@ FAMILIES = {
         ),
         fixed=STILL | BEHIND | {"use_intermediate_ffn_before_adapter": False},
     ),
+    "granite_speech": Family(
+        *("granite:GraniteNetwork", "granite_speech", "GraniteSpeechConfig", "GraniteSpeechModel"),
+        keys=(
+            *("window_size", "downsample_rate", "text_config.hidden_size"),
+            *(f"encoder_config.{key}" for key in GRANITE_ENCODER),
+            *(f"projector_config.{key}" for key in GRANITE_PROJECTOR),
+        ),
+        fixed={},
+    ),
     "whisper": Family(
         *("whisper:WhisperNetwork", "whisper", "WhisperConfig", "WhisperEncoder"),
         keys=(
@@ -135,6 +166,8 @@ def known(config):
     if config.get("auto_map"):
         raise ValueError("auto_map asks for code of its own, which is never run")
     family = FAMILIES[kind]
+    parts = {name: part for name, part in config.items() if isinstance(part, dict)}
+    config = config | {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
     values = {key: config[key] for key in family.keys if key in config}
     for key, value in values.items():
         for part in value if isinstance(value, (list, tuple)) else [value]:
