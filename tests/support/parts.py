@@ -37,7 +37,7 @@ FURTHER = {  # changes to try where a file has such a key, beside those that it 
     ],
     "resolutions": [{"resolutions": "[4]"}, {"resolutions": "[3]", "output_stride": "2"}],
     "output_stride": [{"output_stride": "1"}],
-    "source": [*({"source": name} for name in TINY), {"source": "whisper", "window": "padded"}],
+    "language": [*({"source": name} for name in TINY), {"source": "whisper", "window": "padded"}],
 }
 
 
