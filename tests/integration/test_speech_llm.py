@@ -59,7 +59,8 @@ def test_the_folder_is_small_and_says_where_the_rest_is(run, sources):
     assert (run.folder / "save/tokenizer.json").read_bytes() == (sources[1] / "tokenizer.json").read_bytes()
     result = run.result
     assert set(result["results"]["test"]) == {"decoder/greedy", "llm/greedy"}
-    assert result["written"]["test"]["llm/greedy"]["pieces"] == 6
+    counts = result["written"]["test"]["llm/greedy"]
+    assert counts["pieces"] >= 6 and set(counts) == {"pieces", "empty", "looped"}
     assert set(result["history"][0]["train"]) == {"loss", "ctc", "tokens", "accuracy"}
     prompt = Document.of_run(run.folder).arguments("llm", "serenanet_modules.lobes.pretrained.CausalLM")["prompt"]
     assert prompt == ["<|im_start|>user\n", "", "\nTranscribe the speech.<|im_end|>\n<|im_start|>assistant\n"]
