@@ -42,7 +42,7 @@ class StackAdapter(Part):
 
     def forward(self, x, lengths):
         """As the module says."""
-        x = zero_padding(self.norm(x), lengths)
+        x = zero_padding(self.norm(zero_padding(x, lengths)), lengths)
         x = functional.pad(x, (0, 0, 0, -x.shape[1] % self.stack)).unflatten(1, (-1, self.stack)).flatten(2)
         return Frames(_standard(self.layers(x)), fewer(lengths, self.stack))
 
@@ -67,7 +67,7 @@ class ConvAdapter(Part):
 
     def forward(self, x, lengths):
         """As the module says."""
-        x = self.norm(x)
+        x = self.norm(zero_padding(x, lengths))
         for convolution in self.convolutions:
             x = functional.gelu(convolution(zero_padding(x, lengths).transpose(1, 2))).transpose(1, 2)
             lengths = fewer(lengths, 2)
@@ -107,7 +107,7 @@ class QFormerAdapter(Part):
     def forward(self, x, lengths):
         """As the module says."""
         batch, size = len(x), self.window
-        x = self.enter(zero_padding(self.norm(x), lengths))
+        x = self.enter(self.norm(zero_padding(x, lengths)))
         x = functional.pad(x, (0, 0, 0, -x.shape[1] % size))
         valid = valid_mask(lengths, x.shape[1]).view(-1, size)  # (B * windows, size)
         valid = valid | ~valid.any(1, keepdim=True)  # windows of padding alone attend to something too
