@@ -6,6 +6,9 @@ from pathlib import Path
 from serenanet_modules.cli.opening import add_recogniser, opened
 from serenanet_modules.errors import UserError
 
+HEARD = 0.05  # confidence below which a word may well not be said
+SHOWN = 20  # words
+
 
 def add(commands, name):
     command = commands.add_parser(name, help="find when each word of a known text is said: a TextGrid and a CTM")
@@ -33,7 +36,17 @@ def _align(arguments):
     (segment,) = transcript.segments
     kind = "confidence" if transcript.calibrated else "raw confidence"
     print(f"{len(segment.words)} words, {len(segment.tokens)} tokens, {kind} {segment.confidence:.2f}")
+    _doubts(transcript)
     return 0
+
+
+def _doubts(transcript):
+    """Name the words that have no place, and those that are hardly heard where they are placed."""
+    doubtful = [f"{w.text} at {w.start:.2f} s" for w in transcript.words if w.confidence < HEARD]
+    for title, found in (("without a place", transcript.unplaced), ("hardly heard", doubtful)):
+        if found:
+            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+            print(f"{title} ({len(found)}): {', '.join(found[:SHOWN])}{more}")
 
 
 def _text(argument):

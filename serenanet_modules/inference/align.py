@@ -1,18 +1,24 @@
 """A known text aligned with its audio: when is each word and each unit said?"""
 
+from dataclasses import replace
 from functools import partial
+from itertools import islice, pairwise
+from typing import NamedTuple
 
 import torch
 
 from serenanet_modules.data.phonemes import WORD_BOUNDARY, g2p
 from serenanet_modules.data.text import normaliser
+from serenanet_modules.decoding.anchors import cuts, greedy
 from serenanet_modules.decoding.decoder import Hypothesis
-from serenanet_modules.decoding.spans import frames_needed
+from serenanet_modules.decoding.spans import align, frames_needed, word_groups
 from serenanet_modules.errors import UserError
-from serenanet_modules.inference.timestamps import timed
+from serenanet_modules.inference.timestamps import placed
 from serenanet_modules.inference.transcript import Transcript
 
 MOST_CELLS = 10**9  # frames times twice the labels, a byte each: about 20 minutes of characters at 40 ms
+AT_ONCE = 2 * 10**7  # of these that have one path over all of them: about 3 minutes
+BETWEEN = 200**2  # labels of the text times labels that were heard, between cuts of what is longer
 UNKNOWN = "<unk>"  # SentencePiece's unit for what has none
 
 
@@ -21,8 +27,10 @@ def align_text(recognizer, source, text, batch_seconds=120.0, locale=None):
 
     Confidences are those that the words would have if greedy decoding had heard them.
 
-    The network reads the audio in pieces cut at pauses, as it does to transcribe; the path is one over all of it. So
-    memory grows with frames times labels, and `MOST_CELLS` bounds it.
+    The network reads the audio in pieces cut at pauses, as it does to transcribe. The path is one over all of it, up to
+    some minutes; what is longer is cut at words where the text and greedy decoding have the same, rare runs of labels,
+    and each part has its path, so that time and memory grow with the length alone. Words between two cuts without the
+    frames to say them have no place: they are in no segment, and the transcript lists them as ``unplaced``.
 
     Parameters
     ----------
@@ -49,20 +57,58 @@ def align_text(recognizer, source, text, batch_seconds=120.0, locale=None):
     """
     hypothesis = spelled(recognizer.units, locale or recognizer.settings["locale"], text)
     log_probs, edges = _posteriors(recognizer, source, batch_seconds)
-    need, frames = frames_needed(hypothesis.labels), len(log_probs)
-    if need > frames:
+    parts = _parts(recognizer.units, hypothesis, log_probs)
+    placed_parts = [part for part in parts if frames_needed(part.labels) <= part.end - part.start]
+    if not placed_parts:
         raise UserError(
-            f"the text has {len(hypothesis.labels)} units, which need {need} frames, but the audio has {frames}; is it "
-            "what is said there?"
+            f"the text has {len(hypothesis.labels)} units, which need {frames_needed(hypothesis.labels)} frames, but "
+            f"the audio has {len(log_probs)}; is it what is said there?"
         )
-    if frames * (2 * len(hypothesis.labels) + 1) > MOST_CELLS:
-        raise UserError(
-            f"{frames} frames and {len(hypothesis.labels)} units are too many to align at once; cut the audio and the "
-            "text into parts of some 10 minutes"
-        )
+    labels, words = ([x for part in placed_parts for x in getattr(part, name)] for name in ("labels", "words"))
+    spans = [span for part in placed_parts for span in _aligned(part, log_probs, recognizer.units.blank_id)]
     calibration = recognizer.run.calibration(recognizer.run.decoders.greedy())
-    segment = timed(hypothesis, recognizer.units, log_probs, edges, calibration)
-    return Transcript(segment.text, edges[-1], (segment,), calibration is not None)
+    known = replace(hypothesis, labels=labels, words=words, text=" ".join(words)) if parts[1:] else hypothesis
+    segment = placed(known, recognizer.units, spans, edges, calibration)
+    unplaced = tuple(word for part in parts if part not in placed_parts for word in part.words)
+    return Transcript(segment.text, edges[-1], (segment,), calibration is not None, unplaced)
+
+
+class _Part(NamedTuple):
+    """Labels of whole words, and the frames in which they are said, ``end`` not included."""
+
+    labels: list[int]
+    words: list[str]
+    start: int
+    end: int
+
+
+def _parts(units, hypothesis, log_probs):
+    """The text as one part, or if that is long cut where it and what was heard agree beyond doubt."""
+    labels, frames = hypothesis.labels, len(log_probs)
+    whole = _Part(labels, hypothesis.words or [], 0, frames)
+    if frames * (2 * len(labels) + 1) <= AT_ONCE:
+        return [whole]
+    heard, starts = greedy(log_probs, units.blank_id)
+    may_cut = [units.pieces[label].startswith(units.boundary) for label in labels]
+    found = cuts(labels, heard, may_cut, BETWEEN)
+    bounds = [(0, 0), *((i, starts[j]) for i, j in found), (len(labels), frames)]
+    parts, words = [], iter(hypothesis.words)
+    for (first, start), (last, end) in pairwise(bounds):
+        inside = labels[first:last]
+        parts.append(_Part(inside, [*islice(words, len(word_groups(units, inside)))], start, end))
+    return parts if found else [whole]
+
+
+def _aligned(part, log_probs, blank_id):
+    """The spans of a part's labels among all frames."""
+    frames = part.end - part.start
+    if frames * (2 * len(part.labels) + 1) > MOST_CELLS:
+        raise UserError(
+            f"{frames} frames and {len(part.labels)} units are too many to align at once; cut the audio and the text "
+            "into parts of some 10 minutes"
+        )
+    spans = align(log_probs[part.start : part.end], part.labels, blank_id)
+    return [span._replace(start=part.start + span.start, end=part.start + span.end) for span in spans]
 
 
 def spelled(units, locale, text):

@@ -22,6 +22,7 @@ from serenanet_modules.inference.subtitles import srt, vtt
 SEVERAL = ("txt", "json", "ctm")  # of which one file can hold several transcripts
 WITHIN = {"phrases": "", "words": "phrases", "tokens": "words", "confidence": "words"}  # the tier that each lies in
 SUFFIXES = {name: name for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "eaf")} | {"textgrid": "TextGrid"}
+WHERE_ASKED = ("speaker", "unplaced")  # what json leaves out where it says nothing
 TIMES, CONFIDENCES = 3, 4  # digits
 
 
@@ -64,7 +65,7 @@ def _json(transcript, name):
 def _rounded(value, key=""):
     """The same with no more digits than there is to say."""
     if isinstance(value, dict):
-        return {k: _rounded(v, k) for k, v in value.items() if k != "speaker" or v}
+        return {k: _rounded(v, k) for k, v in value.items() if k not in WHERE_ASKED or v}
     if isinstance(value, (list, tuple)):
         return [_rounded(v) for v in value]
     return round(value, CONFIDENCES if key == "confidence" else TIMES) if isinstance(value, float) else value

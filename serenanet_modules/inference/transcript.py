@@ -88,12 +88,15 @@ class Transcript:
     calibrated : bool
         Whether the words' confidences are probabilities that they are right, by a map that dev gave; else they are the
         network's raw ones, mostly too high.
+    unplaced : tuple of str
+        Words of a given text that have no place in the audio.
     """
 
     text: str
     duration: float
     segments: tuple[Segment, ...]
     calibrated: bool = False
+    unplaced: tuple[str, ...] = ()
 
     @property
     def speakers(self):

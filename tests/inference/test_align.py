@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from praatio import textgrid
 
 from serenanet_modules import cli
 from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.decoding.decoder import Hypothesis
-from serenanet_modules.decoding.spans import frames_needed
+from serenanet_modules.decoding.spans import align, frames_needed
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import align as module
 from serenanet_modules.inference.align import align_text, spelled
@@ -80,3 +81,74 @@ def test_the_command(tiny, clips, tmp_path, capsys):
     assert cli.main(["align", str(folder), str(tmp_path / "clip.mp3"), "Baba na mama"]) == 0
     assert (tmp_path / "clip.TextGrid").read_text() == out.read_text() and (tmp_path / "clip.ctm").is_file()
     assert cli.main(["align", str(folder), str(clips[0]), "baba " * 300]) == 2
+
+
+def spoken(units, words, rng, frame=0.04):
+    """Log-probabilities in which words are said, each label in a frame or two with blanks around, 5 % of them misheard.
+
+    Returns
+    -------
+    log_probs : Tensor
+        (T, V).
+    times : list of (float, float)
+        Of each word, in seconds.
+    """
+    rows, times = [], []
+    for word in words:
+        start = None
+        for label in units.encode(word):
+            said = label if rng.random() > 0.05 else rng.integers(2, units.size)
+            if units.pieces[label] != units.boundary and start is None:
+                start = len(rows)
+            rows += [said] * rng.integers(1, 3)
+            end = len(rows)
+            rows += [units.blank_id] * rng.integers(1, 4)
+        times.append((start * frame, end * frame))
+    log_probs = torch.full((len(rows), units.size), 0.1 / units.size)
+    log_probs[torch.arange(len(rows)), torch.tensor(rows)] = 0.9
+    return log_probs.log(), times
+
+
+@pytest.fixture
+def long_text(recognizer, monkeypatch):
+    """Words that are said, their times, and a function that aligns others with them."""
+    units, rng = recognizer.units, np.random.default_rng(1)
+    letters = [piece for piece in units.pieces if piece.isalpha() and piece.islower() and len(piece) == 1]
+    words = ["".join(rng.choice(letters, rng.integers(2, 8))) for _ in range(1500)]
+    log_probs, times = spoken(units, words, rng)
+    edges = [i * 0.04 for i in range(len(log_probs) + 1)]
+    monkeypatch.setattr(module, "_posteriors", lambda *_: (log_probs, edges))
+    monkeypatch.setattr(module, "normaliser", lambda locale: str)
+    return words, times, lambda text: align_text(recognizer, None, " ".join(text))
+
+
+def test_long_texts_are_aligned_by_parts(long_text, monkeypatch):
+    """With 5 % of the words replaced, 95 % of the others are within 100 ms of where they are said."""
+    words, times, aligned = long_text
+    rng = np.random.default_rng(2)
+    replaced = set(rng.choice(len(words), len(words) // 20, replace=False).tolist())
+    text = [words[rng.integers(len(words))] if i in replaced else word for i, word in enumerate(words)]
+    biggest = []
+    monkeypatch.setattr(
+        module, "align", lambda p, labels, b: biggest.append(len(p) * len(labels)) or align(p, labels, b)
+    )
+    found = aligned(text)
+    assert [w.text for w in found.words] == text and found.unplaced == () and len(biggest) > 20
+    assert max(biggest) < module.AT_ONCE // 10
+    off = [max(abs(w.start - s), abs(w.end - e)) for w, (s, e) in zip(found.words, times, strict=True)]
+    off = [value for i, value in enumerate(off) if i not in replaced]
+    print(f"within 100 ms: {np.mean(np.array(off) <= 0.1):.3f}, median {np.median(off):.3f} s")
+    assert np.mean(np.array(off) <= 0.1) >= 0.95 and np.median(off) <= 0.04
+
+
+def test_holes_on_either_side(long_text):
+    """A passage that is not said has no place, and is listed; one that is said and not in the text is passed over."""
+    words, times, aligned = long_text
+    unsaid = [word[::-1] + word for word in words[:60]]
+    text = [*words[:400], *unsaid, *words[400:900], *words[960:]]
+    found = aligned(text)
+    kept = {(w.text, round(w.start, 2)) for w in found.words}
+    said = [(w, round(s, 2)) for i, (w, (s, _)) in enumerate(zip(words, times, strict=True)) if not 900 <= i < 960]
+    assert sum((w, s) in kept for w, s in said) >= 0.95 * len(said)
+    assert set(found.unplaced) & set(unsaid) and len(found.unplaced) <= 80
+    assert len(found.words) + len(found.unplaced) == len(text)
