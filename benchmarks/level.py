@@ -37,11 +37,7 @@ CHUNK = SAMPLE_RATE // 5
 def main(argv=None):
     options = parse(argv)
     recognizer = Recognizer.from_folder(options.folder)
-    chosen = candidates(options.data, recognizer.settings["locale"], options.data_folder, options.split)
-    with tempfile.TemporaryDirectory() as work:
-        prepared = prepare(chosen, Path(work), Settings(), progress=False)
-        rows = read_manifest(prepared.manifest)
-        recordings = {u.id: load(prepared.folder / u.path) for u in rows}
+    texts, recordings = spoken(options, recognizer)
     ways = {
         "offline": partial(offline, recognizer),
         "16 bits": lambda sounds: offline(recognizer, map(rounded, sounds)),
@@ -51,7 +47,7 @@ def main(argv=None):
         ways["streamed"] = partial(streamed, recognizer)
     except UserError:
         pass
-    print(table({u.id: u.text for u in rows}, recordings, ways))
+    print(table(texts, recordings, ways))
 
 
 def parse(argv):
@@ -61,6 +57,15 @@ def parse(argv):
     parser.add_argument("--data-folder")
     parser.add_argument("--split", help="a set (test)")
     return parser.parse_args(argv)
+
+
+def spoken(options, recognizer):
+    """Texts and recordings (N,) of the data asked for, by utterance."""
+    chosen = candidates(options.data, recognizer.settings["locale"], options.data_folder, options.split)
+    with tempfile.TemporaryDirectory() as work:
+        prepared = prepare(chosen, Path(work), Settings(), progress=False)
+        rows = read_manifest(prepared.manifest)
+        return {u.id: u.text for u in rows}, {u.id: load(prepared.folder / u.path) for u in rows}
 
 
 def offline(recognizer, sounds):

@@ -1,11 +1,14 @@
-"""Throughput and latency of `serenanet serve` at rising concurrency, with and without batching.
+"""Throughput, latency and memory of `serenanet serve` at rising concurrency, against the recogniser in this process.
 
     python benchmarks/server.py RESULT_DIR FILE [FILE ...]
 
 Two servers of the same model run, one that batches requests and one that takes them one by one (a batch holds a
-hundredth of a second of audio, so one request). They are loaded in turns, batched, single, batched, …: so many
-clients send the FILEs in turn, each its next request when its last is answered, on connections that stay open, for so
-many seconds. Every answer is compared with that of a request on its own. Clients and servers share the machine's cores.
+hundredth of a second of audio, so one request). They are loaded in turns, batched, single, in process, batched, …: so
+many clients send the FILEs in turn, each its next request when its last is answered, on connections that stay open, for
+so many seconds; in process, `Recognizer.transcribe` gets as many files at a time. Every answer is compared with that of
+a request on its own. All share the machine's cores, so beside wall time stands the CPU time that the serving process
+spends on a request, which bounds what a core can serve whatever else is at work. Memory is what is resident above that
+of a process that has imported torch.
 """
 
 import argparse
@@ -28,6 +31,7 @@ from serenanet_modules.data.audio import SAMPLE_RATE, load  # noqa: E402
 from serenanet_modules.runtime.provenance import provenance  # noqa: E402
 
 SERVERS = {"batched": (), "single": ("--batch-seconds", "0.01")}
+BARE = "import torch, sys; print(); sys.stdin.read()"
 PERCENTILES = (50, 95, 99)
 BOUNDARY = "serenanet-benchmark"
 
@@ -41,13 +45,16 @@ def main(argv=None):
         for request in requests:
             for server in servers.values():  # each has its first, slow request behind it then
                 request.expected = server.text(request)
-        found["rows"] = measure(servers, requests, options)
+        bare = imported()
+        found["ready"] = {name: resident(server.process.pid) - bare for name, server in servers.items()}
+        found["rows"] = measure({**servers, "in process": InProcess(options, requests)}, requests, options)
+        found["grown"] = {name: resident(server.process.pid) - bare for name, server in servers.items()}
     finally:
         for server in servers.values():
             server.process.terminate()
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "server.json").write_text(json.dumps(found, indent=1, default=str), encoding="utf-8")
-    text = table(found["rows"])
+    text = table(found["rows"]) + "\n" + memory(found["ready"], found["grown"])
     (options.out / "server.md").write_text(text, encoding="utf-8")
     print(text)
     return int(any(row["wrong"] for row in found["rows"]))
@@ -66,10 +73,26 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
+def resident(pid):
+    """MiB of a process's own and shared pages in memory."""
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+
+
+def imported():
+    """MiB of a process that has imported torch."""
+    with subprocess.Popen([sys.executable, "-c", BARE], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        size = resident(process.pid)
+        process.stdin.close()
+    return size
+
+
 class Request:
     """A file as a multipart body; `expected` is its text."""
 
     def __init__(self, path):
+        self.path = path
         self.seconds, self.expected = len(load(path)) / SAMPLE_RATE, None
         head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{path.name}"\r\n\r\n'
         self.body = head.encode() + path.read_bytes() + f"\r\n--{BOUNDARY}--\r\n".encode()
@@ -91,9 +114,45 @@ class Server:
         self.place = said.split("http://")[1].split()[0]
         threading.Thread(target=self.process.stdout.read, daemon=True).start()  # its log must not fill the pipe
 
+    def cpu(self):
+        """Seconds of CPU time that it has spent."""
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def load(self, requests, clients, seconds):
+        """As `load_with`."""
+        return load_with(self, requests, clients, seconds)
+
     def text(self, request):
         """The transcript of one request on its own."""
         return ask(http.client.HTTPConnection(self.place), request)
+
+
+class InProcess:
+    """The recogniser in this process, as the server uses it."""
+
+    def __init__(self, options, requests):
+        import torch
+
+        from serenanet_modules.inference.recognizer import Recognizer
+
+        torch.set_num_threads(options.threads)
+        self._recognizer = Recognizer.from_folder(options.folder, options.device)
+        self._recognizer.transcribe([request.path for request in requests])
+        self.cpu = time.process_time
+
+    def load(self, requests, clients, seconds):
+        """So many files at a time, as `load_with`."""
+        latencies, audio, wrong, files = [], 0.0, 0, itertools.cycle(requests)
+        began = time.perf_counter()
+        while (start := time.perf_counter()) - began < seconds:
+            batch = list(itertools.islice(files, clients))
+            found = self._recognizer.transcribe([request.path for request in batch])
+            latencies += [time.perf_counter() - start] * clients
+            audio += sum(request.seconds for request in batch)
+            wrong += sum(t.text != request.expected for t, request in zip(found, batch, strict=True))
+        return time.perf_counter() - began, latencies, audio, wrong
 
 
 def ask(connection, request):
@@ -113,7 +172,9 @@ def measure(servers, requests, options):
         taken = {name: [] for name in servers}
         for _ in range(options.repeats):
             for name, server in servers.items():
-                taken[name].append(load_with(server, requests, clients, options.seconds))
+                before = server.cpu()
+                run = server.load(requests, clients, options.seconds)
+                taken[name].append((*run, (server.cpu() - before) / len(run[1])))
         for name, runs in taken.items():
             rows.append(summary(clients, name, runs))
             print(f"{clients} clients, {name}: {rows[-1]['requests_per_second']:.2f} requests/s", file=sys.stderr)
@@ -162,6 +223,7 @@ def summary(clients, name, runs):
         "wrong": sum(run[3] for run in runs),
         "requests_per_second": float(np.median([len(run[1]) / run[0] for run in runs])),
         "audio_per_second": float(np.median([run[2] / run[0] for run in runs])),
+        "cpu": float(np.median([run[4] for run in runs])),
         **{f"p{p}": float(value) for p, value in zip(PERCENTILES, percentiles, strict=True)},
     }
 
@@ -172,20 +234,32 @@ def table(rows):
     Examples
     --------
     >>> row = {"clients": 2, "server": "batched", "requests_per_second": 3.21, "audio_per_second": 9.99, "wrong": 0,
-    ...        "p50": 0.1, "p95": 0.2, "p99": 0.3}
+    ...        "p50": 0.1, "p95": 0.2, "p99": 0.3, "cpu": 0.01234}
     >>> print(table([row]).splitlines()[-1])
-    | 2 | batched | 3.2 | 10.0 | 100 | 200 | 300 | |
+    | 2 | batched | 3.2 | 10.0 | 12.3 | 100 | 200 | 300 | |
     """
     lines = [
-        "| clients | server | requests/s | audio s/s | p50 ms | p95 ms | p99 ms | |",
-        "|---|---|---|---|---|---|---|---|",
+        "| clients | server | requests/s | audio s/s | CPU ms a request | p50 ms | p95 ms | p99 ms | |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         milliseconds = " | ".join(f"{1000 * row[f'p{p}']:.0f}" for p in PERCENTILES)
         wrong = f" {row['wrong']} WRONG" if row["wrong"] else ""
-        rates = f"{row['requests_per_second']:.1f} | {row['audio_per_second']:.1f}"
+        rates = f"{row['requests_per_second']:.1f} | {row['audio_per_second']:.1f} | {1000 * row['cpu']:.1f}"
         lines.append(f"| {row['clients']} | {row['server']} | {rates} | {milliseconds} |{wrong} |")
     return "\n".join(lines)
+
+
+def memory(ready, grown):
+    """A line: MiB above a bare torch when a server is ready and when it has been loaded.
+
+    Examples
+    --------
+    >>> memory({"batched": 80.2}, {"batched": 120.9})
+    'MiB above import torch: batched 80 when ready, 121 in the end'
+    """
+    sizes = (f"{name} {ready[name]:.0f} when ready, {grown[name]:.0f} in the end" for name in ready)
+    return "MiB above import torch: " + "; ".join(sizes)
 
 
 if __name__ == "__main__":

@@ -172,13 +172,7 @@ def refused(connection, request):
 
 def used(pid, folder):
     """Memory (MiB) and open files of a process, and MiB in a folder."""
-    return {"memory": resident(pid), "files": len(os.listdir(f"/proc/{pid}/fd")), "disk": size(folder)}
-
-
-def resident(pid):
-    """MiB of a process's own and shared pages in memory."""
-    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+    return {"memory": load.resident(pid), "files": len(os.listdir(f"/proc/{pid}/fd")), "disk": size(folder)}
 
 
 def size(folder):

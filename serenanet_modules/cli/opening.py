@@ -1,6 +1,14 @@
 """What commands that use a finished run share: how it is named, and opened."""
 
-from serenanet_modules.cli.values import positive
+from argparse import SUPPRESS
+
+from serenanet_modules.cli.values import positive, switch
+
+RULES = {
+    "rule1_min_trailing_silence": "of silence that begin anew, though nothing was said (2.4)",
+    "rule2_min_trailing_silence": "of silence that end a sentence (1.2)",
+    "rule3_min_utterance_length": "after which a sentence is cut where it is quietest (20; no more than transcribe)",
+}
 
 
 def add_run(command):
@@ -14,11 +22,16 @@ def add_recogniser(command):
     command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
 
 
-def add_decoding(command):
-    """``--lm``, ``--context`` and ``--batch-seconds``."""
+def add_lm(command):
+    """``--lm``."""
     command.add_argument(
         "--lm", metavar="PATH|auto", help="beam search with this language model, or with that of the run (auto)"
     )
+
+
+def add_decoding(command):
+    """``--lm``, ``--context`` and ``--batch-seconds``."""
+    add_lm(command)
     add_context(command)
     command.add_argument(
         "--batch-seconds", type=positive, default=120.0, metavar="S", help="padded audio read at a time (120)"
@@ -30,6 +43,28 @@ def add_context(command):
     command.add_argument(
         "--context", metavar="TEXT", help="names and words that may be said: for a speech LLM's prompt"
     )
+
+
+def add_rules(command):
+    """What ends a sentence of a stream, by sherpa-onnx's names."""
+    group = command.add_argument_group("end of a sentence")
+    group.add_argument(
+        "--enable-endpoint-detection",
+        type=switch,
+        default=True,
+        metavar="true|false",
+        help="by silence (true), else cut as `serenanet transcribe` cuts",
+    )
+    for name, helped in RULES.items():
+        group.add_argument(f"--{name.replace('_', '-')}", type=positive, default=SUPPRESS, metavar="S", help=helped)
+
+
+def rules(arguments):
+    """The `Rules` that `add_rules` asked for."""
+    from serenanet_modules.inference.endpointing import NONE, Rules
+
+    given = Rules(**{name: getattr(arguments, name) for name in RULES if hasattr(arguments, name)})
+    return given if arguments.enable_endpoint_detection else NONE
 
 
 def opened(arguments):

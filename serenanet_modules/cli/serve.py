@@ -5,7 +5,7 @@ import sys
 from argparse import SUPPRESS
 from dataclasses import fields
 
-from serenanet_modules.cli.opening import add_context, add_recogniser, opened
+from serenanet_modules.cli.opening import add_context, add_lm, add_recogniser, add_rules, opened, rules
 from serenanet_modules.cli.values import count, positive
 from serenanet_modules.errors import UserError
 
@@ -28,12 +28,15 @@ def add(commands, name):
         help="a name under which browsers may reach a server without a token, besides this machine's (any number)",
     )
     command.add_argument("--name", help="what the model is called; by default its experiment")
-    command.add_argument("--lm", metavar="PATH|auto", help="as `serenanet transcribe` takes it")
+    add_lm(command)
     add_context(command)
     limits = command.add_argument_group("batches and limits", argument_default=SUPPRESS)
     limits.add_argument("--batch-seconds", type=positive, metavar="S", help="padded audio read at a time (120)")
     limits.add_argument(
-        "--batch-wait", type=lambda text: positive(text) / 1000, metavar="MS", help="wait for company (5)"
+        "--batch-wait",
+        type=lambda text: positive(text) / 1000,
+        metavar="MS",
+        help="wait for company, behind a batch of several (5)",
     )
     limits.add_argument(
         "--max-upload", type=_megabytes, dest="max_upload_bytes", metavar="MB", help="of a request (25)"
@@ -45,6 +48,7 @@ def add(commands, name):
     limits.add_argument(
         "--idle", type=positive, dest="idle_seconds", metavar="S", help="that a live session may be silent (30)"
     )
+    add_rules(command)
     command.set_defaults(run=_serve)
 
 
@@ -71,7 +75,8 @@ def _options(arguments):
     from serenanet_modules.server.options import Options
 
     given = {field.name: getattr(arguments, field.name) for field in fields(Options) if hasattr(arguments, field.name)}
-    return Options(**given | {"name": arguments.name or _name(arguments.folder), "hosts": tuple(arguments.allow_host)})
+    name, hosts = arguments.name or _name(arguments.folder), tuple(arguments.allow_host)
+    return Options(**given | {"name": name, "hosts": hosts, "rules": rules(arguments)})
 
 
 def _megabytes(text):

@@ -2,9 +2,10 @@
 
 import sys
 
-from serenanet_modules.cli.opening import add_recogniser, opened
+from serenanet_modules.cli.opening import add_lm, add_recogniser, add_rules, opened, rules
 from serenanet_modules.cli.values import positive
-from serenanet_modules.errors import UserError
+
+FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm")
 
 
 def add(commands, name):
@@ -18,6 +19,12 @@ def add(commands, name):
         help="audio of any kind, the microphone until Ctrl-C (default), or - for raw 16-bit samples at 16 kHz on stdin",
     )
     command.add_argument(
+        "--format",
+        choices=FORMATS,
+        default="txt",
+        help="what to write of each sentence (txt); json has the open one too",
+    )
+    command.add_argument(
         "--chunk-ms", type=positive, default=200.0, metavar="N", help="milliseconds that are read at a time (200)"
     )
     command.add_argument(
@@ -26,48 +33,56 @@ def add(commands, name):
         metavar="MS",
         help="milliseconds, of models that were trained with several look-aheads",
     )
+    add_lm(command)
+    add_rules(command)
     command.set_defaults(run=_stream)
 
 
 def _stream(arguments):
-    """Text to stdout as it grows, latency to stderr at the end; Ctrl-C ends the sound, not the command."""
+    """Sentences to stdout, latency to stderr at the end; Ctrl-C ends the sound, not the command."""
+    from serenanet_modules.inference.endpointing import LiveStream
+    from serenanet_modules.inference.formats import Growing
     from serenanet_modules.inference.live import chunks
-    from serenanet_modules.inference.streaming import Streamer
 
-    streamer = Streamer(opened(arguments), arguments.look_ahead)
-    screen = _Line() if sys.stdout.isatty() else _Log()
+    live = LiveStream(opened(arguments), rules(arguments), arguments.look_ahead, arguments.lm)
+    if arguments.format == "txt" and sys.stdout.isatty():
+        screen = _Line()
+    else:
+        screen = _Lines(Growing(arguments.format, arguments.source))
     try:
         for samples in chunks(arguments.source, arguments.chunk_ms / 1000):
-            screen.show(streamer.feed(samples))
+            for sentence in live.feed(samples):
+                screen.end(sentence)
+            screen.show(live.text)
     except KeyboardInterrupt:
         pass
-    except UserError:
-        if streamer.text:  # what was heard before is said
-            screen.end(streamer.finish().text)
-        raise
-    screen.end(streamer.finish().text)
-    print(streamer.latency, file=sys.stderr)
+    finally:  # whatever has ended the sound, what was heard is said
+        for sentence in live.finish():
+            screen.end(sentence)
+    print(live.latency, file=sys.stderr)
     return 0
 
 
-class _Log:
-    """A line for each text that differs from the one before; the last line is the final text."""
+class _Lines:
+    """What a program reads."""
 
-    def __init__(self):
-        self._last = ""
+    def __init__(self, writer):
+        self._writer = writer
+        self._write(writer.head)
 
     def show(self, text):
-        if text != self._last:
-            print(text, flush=True)
-            self._last = text
+        self._write(self._writer.partial(text))
 
-    def end(self, text):
-        if text != self._last or not text:
-            print(text, flush=True)
+    def end(self, sentence):
+        self._write(self._writer.final(sentence))
+
+    def _write(self, text):
+        if text:
+            print(text, end="", flush=True)
 
 
 class _Line:
-    """One line of a terminal, written anew; a text too long for it shows its end."""
+    """The open sentence in one line of a terminal, written anew; of one too long for it, the end."""
 
     def show(self, text):
         import shutil
@@ -76,5 +91,5 @@ class _Line:
         shown = text if len(text) <= width else "…" + text[1 - width :]
         print(f"\r\033[K{shown}", end="", flush=True)
 
-    def end(self, text):
-        print(f"\r\033[K{text}", flush=True)
+    def end(self, sentence):
+        print(f"\r\033[K{sentence.text}", flush=True)

@@ -55,28 +55,52 @@ def segment(blocks, max_seconds=BOUNDS[1]):
     >>> [round(len(piece) / SAMPLE_RATE) for piece in segment([samples])]
     [21, 29]
     """
-    if max_seconds < 1:
-        raise ValueError(f"max_seconds is {max_seconds}, not at least 1")
-    longest = int(max_seconds * SAMPLE_RATE)
-    enough = longest + longest // 4  # to know that the last piece is not made too short
-    parts, size = [], 0
+    longest, parts, size = samples_in(max_seconds), [], 0
     for block in blocks:
         parts.append(block)
         size += len(block)
-        if size >= enough:
+        if size >= enough(longest):
             held = _joined(parts)
-            while len(held) >= enough:
-                cut = _cut(held, longest, longest)
-                yield held[:cut]
-                held = held[cut:]
+            while at := cut_at(held, longest):
+                yield held[:at]
+                held = held[at:]
             parts, size = [held] if len(held) else [], len(held)
     held, parts = _joined(parts), []
-    while len(held) > longest:
-        cut = _cut(held, longest, min(longest, len(held) - longest // 4))
-        yield held[:cut]
-        held = held[cut:]
+    while at := cut_at(held, longest, ended=True):
+        yield held[:at]
+        held = held[at:]
     if len(held):
         yield held
+
+
+def samples_in(max_seconds):
+    """The samples of the longest piece, which is a second at least."""
+    if max_seconds < 1:
+        raise ValueError(f"max_seconds is {max_seconds}, not at least 1")
+    return int(max_seconds * SAMPLE_RATE)
+
+
+def enough(longest):
+    """Samples to be heard before a piece is cut off: then the last piece is not made too short."""
+    return longest + longest // 4
+
+
+def cut_at(held, longest, ended=False):
+    """How many of the samples held (N,) are the next piece; 0 where no cut is due.
+
+    Parameters
+    ----------
+    held : numpy.ndarray
+        All that follows the last cut.
+    longest : int
+        Samples of the longest piece.
+    ended : bool
+        Whether no more will follow.
+    """
+    if len(held) <= longest or (len(held) < enough(longest) and not ended):
+        return 0
+    latest = min(longest, len(held) - longest // 4) if ended else longest
+    return longest // 2 + quietest(held[longest // 2 : latest])
 
 
 def _joined(parts):
@@ -84,13 +108,11 @@ def _joined(parts):
     return parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty(0, np.float32)])
 
 
-def _cut(samples, longest, latest):
-    earliest = longest // 2
-    return earliest + _quietest(samples[earliest:latest])
+def quietest(samples):
+    """Offset of the middle of the quietest pause, of samples (N,), a fifth of a second at least.
 
-
-def _quietest(samples):
-    """Offset of the middle of the quietest pause; of equally quiet ones the last, for the longer piece."""
+    Of equally quiet ones it is the last, for the longer piece.
+    """
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
     energy = np.square(frames - samples.mean(dtype=np.float64)).sum(axis=1)  # whatever the recording's offset
     loudness = np.convolve(energy, np.ones(PAUSE), mode="valid")

@@ -44,6 +44,11 @@ class Network:
         """For each piece, seconds of its source at which its frames begin, and at which the last one ends."""
         return [_seconds(*row) for row in zip(pieces, output.edges.tolist(), output.lengths.tolist(), strict=True)]
 
+    def most(self, piece_seconds):
+        """So many seconds or, if that is less, what the acoustic model hears at once."""
+        most = self.modules["model"].acoustic.most_seconds
+        return piece_seconds if most is None else min(piece_seconds, most)
+
     def read(self, sources, hear, piece_seconds, batch_seconds=120.0, title=None, silence=lambda piece: None):
         """Cut sources into pieces, hear those that are not silent, and sort what was heard by source.
 
@@ -69,8 +74,7 @@ class Network:
         End, list
             For each source, in order: how it ended, and what was made of each of its pieces.
         """
-        found, most = [], self.modules["model"].acoustic.most_seconds
-        piece_seconds = piece_seconds if most is None else min(piece_seconds, most)
+        found, piece_seconds = [], self.most(piece_seconds)
         with tqdm(total=0, desc=title, unit="s", unit_scale=True, disable=title is None) as bar:
             for window in windows(sources, WINDOW * batch_seconds, piece_seconds):
                 pieces = [event for event in window if isinstance(event, Piece)]

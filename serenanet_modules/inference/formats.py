@@ -17,9 +17,10 @@ from pathlib import Path
 from serenanet_modules.data.annotations import elan_writing, textgrid
 from serenanet_modules.data.annotations.labels import SEGMENTS, SPEAKING
 from serenanet_modules.data.annotations.model import Annotation, Document, Tier
-from serenanet_modules.inference.subtitles import srt, vtt
+from serenanet_modules.inference.subtitles import cues, srt, vtt
 
 SEVERAL = ("txt", "json", "ctm")  # of which one file can hold several transcripts
+HEADS = {"vtt": "WEBVTT\n\n", "tsv": f"{SEGMENTS}\n"}  # which come once
 WITHIN = {"phrases": "", "words": "phrases", "tokens": "words", "confidence": "words"}  # the tier that each lies in
 SUFFIXES = {name: name for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "eaf")} | {"textgrid": "TextGrid"}
 WHERE_ASKED = ("speaker", "unplaced")  # what json leaves out where it says nothing
@@ -54,12 +55,56 @@ def write(transcript, format, name="audio"):
     return _WRITERS[format](transcript, name)
 
 
+class Growing:
+    """A transcript in one of the formats above, sentence by sentence; json has the sentences as lines of their own.
+
+    Parameters
+    ----------
+    format : str
+        Any but textgrid and eaf.
+    name : str
+        As of `write`.
+
+    Attributes
+    ----------
+    head : str
+        What comes first.
+    """
+
+    def __init__(self, format, name="audio"):
+        self._format, self._name, self._open, self._cues = format, name, "", 0
+        self._number, self.head = 0, HEADS.get(format, "")
+
+    def partial(self, text):
+        """What there is to write where the open sentence is ``text`` now: json says it when it has changed."""
+        if self._format != "json" or text == self._open:
+            return ""
+        self._open = text
+        return _line({"type": "partial", "id": self._number, "text": text})
+
+    def final(self, sentence):
+        """A sentence that is over, a `Transcript` of one segment."""
+        number, cues_before, self._open = self._number, self._cues, ""
+        self._number += 1
+        if self._format == "json":
+            said = {**asdict(sentence.segments[0]), "calibrated": sentence.calibrated}
+            return _line({"type": "final", "id": number, **_rounded(said)})
+        if self._format == "srt":
+            self._cues += len(cues(sentence))
+            return srt(sentence, cues_before + 1)
+        return write(sentence, self._format, self._name).removeprefix(self.head)
+
+
 def _txt(transcript, _):
     return f"{transcript.text}\n"
 
 
 def _json(transcript, name):
-    return json.dumps({"file": name, **_rounded(asdict(transcript))}, ensure_ascii=False) + "\n"
+    return _line({"file": name, **_rounded(asdict(transcript))})
+
+
+def _line(value):
+    return json.dumps(value, ensure_ascii=False) + "\n"
 
 
 def _rounded(value, key=""):

@@ -58,6 +58,10 @@ class Recognizer:
             run.settings["context"] = context
         return cls(run, device)
 
+    def beside(self):
+        """The same model for another thread: decoders keep what they have found, and belong to one."""
+        return Recognizer(self.run, self.device)
+
     @property
     def phonemic(self):
         """Whether the model's units are phonemes."""
@@ -125,6 +129,10 @@ class Recognizer:
         hear, most = partial(self._heard, self.decoder(lm)), piece_seconds or self.settings["piece_seconds"]
         title = "transcribing" if progress else None
         yield from self.network.read(sources, hear, most, batch_seconds, title, Heard.of)
+
+    def segment(self, piece, lm=None):
+        """The `Segment` of a `Piece`, read alone as `transcribe` reads it; None where nothing is said."""
+        return None if piece.silent else self._segments(self.decoder(lm), [piece])[0]
 
     def decoder(self, lm=None):
         """The decoder that `transcribe` uses, made once for each language model."""

@@ -59,7 +59,22 @@ class Streamer:
     @property
     def text(self):
         """What was said so far."""
-        return "" if self._silence.holds else self._greedy.hypothesis.text
+        return "" if self.silent else self._greedy.hypothesis.text
+
+    @property
+    def silent(self):
+        """Whether all so far is silence by its level, whatever the network makes of it."""
+        return self._silence.holds
+
+    @property
+    def decoded(self):
+        """Seconds that the network has heard, as far as it says so."""
+        return self._greedy.frames * self._model.acoustic.frame_seconds
+
+    @property
+    def spoken(self):
+        """Seconds at which the last label ends; 0 where nothing was said. What follows is silence, or a blank."""
+        return self._greedy.runs[-1].end * self._model.acoustic.frame_seconds if self.text else 0.0
 
     @property
     def look_ahead(self):
@@ -90,7 +105,7 @@ class Streamer:
         UserError
             For samples of another shape or type, and after `finish`.
         """
-        samples = _checked(samples)
+        samples = checked(samples)
         if self._state is None:
             raise UserError("this stream has ended; begin another")
         self._samples += len(samples)
@@ -184,7 +199,8 @@ class Latency:
         )
 
 
-def _checked(samples):
+def checked(samples):
+    """Samples (N,) as float32, or a `UserError` that says what is wrong with them."""
     samples = np.asarray(samples)
     if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
         shape = f"{samples.dtype} of shape {samples.shape}"

@@ -39,14 +39,14 @@ def cues(transcript):
     ]
 
 
-def srt(transcript):
-    """SubRip."""
+def srt(transcript, first=1):
+    """SubRip, numbered from ``first``."""
     blocks = (
         f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
         + (f"[{cue.speaker}] " if cue.speaker else "")
         + "\n".join(cue.lines)
         + "\n\n"
-        for number, cue in enumerate(cues(transcript), start=1)
+        for number, cue in enumerate(cues(transcript), start=first)
     )
     return "".join(blocks)
 

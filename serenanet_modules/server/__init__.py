@@ -3,7 +3,7 @@
 - `options`: what the server allows.
 - `app`: the FastAPI application, put together.
 - `transcriptions`: ``/v1/audio/transcriptions`` and ``/v1/models``; `shapes`, their answers; `errors`, their refusals.
-- `guard`: what is asked of a request before its body is read.
+- `fields`: the names that a request may have; `guard`: what is asked of a request before its body is read.
 - `uploads`: from a body to samples.
 - `batcher`: the one thread that runs the network, on several requests at a time.
 - `live`: ``/v1/audio/stream``.

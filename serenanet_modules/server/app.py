@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 import serenanet_modules
 from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.errors import UserError
-from serenanet_modules.inference.streaming import Streamer
+from serenanet_modules.inference.endpointing import LiveStream
 from serenanet_modules.server import errors, live, page, transcriptions
 from serenanet_modules.server.guard import GuardedRoute
 from serenanet_modules.server.metrics import Observed
@@ -38,7 +38,7 @@ def make_app(recognizer, options=None):
     options = options or Options()
     # the language model is tried, and the first request does not wait for what is set up at first use
     recognizer.transcribe([np.zeros(SAMPLE_RATE, np.float32)], lm=options.lm)
-    service = Service(recognizer, options, Streamer, _can_stream(recognizer))
+    service = Service(recognizer, options, LiveStream, _can_stream(recognizer))
     app = FastAPI(
         title="SerenaNet",
         version=serenanet_modules.__version__,
@@ -58,7 +58,7 @@ def make_app(recognizer, options=None):
 
 def _can_stream(recognizer):
     try:
-        Streamer(recognizer)
+        LiveStream(recognizer)
     except UserError:
         return False
     return True

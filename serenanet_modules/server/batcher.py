@@ -27,7 +27,10 @@ class _Job:
 
 
 class Batcher:
-    """Collects audio that arrives within a few milliseconds, or while the network is busy, into batches.
+    """Collects audio that arrives while the network is busy, or within a few milliseconds of it, into batches.
+
+    A request that finds the network idle is taken at once. Behind a batch of several, whose senders may well send their
+    next ones now, it is given a moment for company.
 
     Parameters
     ----------
@@ -37,14 +40,14 @@ class Batcher:
     batch_seconds : float
         Most seconds of audio in a batch of more than one.
     wait : float
-        Seconds to wait for company.
+        Seconds to wait for company behind a batch that had some.
     observe : callable, optional
         Called after each batch with its number of requests and its seconds of audio.
     """
 
     def __init__(self, recognise, batch_seconds, wait=0.005, observe=lambda requests, seconds: None):
         self._recognise, self._batch_seconds, self._wait, self._observe = recognise, batch_seconds, wait, observe
-        self._jobs, self._changed, self._closed = deque(), threading.Condition(), False
+        self._jobs, self._changed, self._closed, self._company = deque(), threading.Condition(), False, False
         self.last_seconds = 0.0  # that the latest batch took
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._thread.start()
@@ -93,11 +96,13 @@ class Batcher:
         """Wait for a batch; none at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._closed)
-            self._changed.wait_for(self._enough, self._wait)
+            if self._company:
+                self._changed.wait_for(self._enough, self._wait)
             batch, seconds = [], 0.0
             while self._jobs and (not batch or seconds + self._jobs[0].seconds <= self._batch_seconds):
                 batch.append(self._jobs.popleft())
                 seconds += batch[-1].seconds
+            self._company = len(batch) > 1
         return batch
 
     def _enough(self):

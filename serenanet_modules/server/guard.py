@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 
 from serenanet_modules.server.errors import APIError
+from serenanet_modules.server.fields import check_names
 
 SLOWEST = 2000  # bytes per second of an upload
 LINGER = 4  # times the largest upload that is read and thrown away, so that its sender gets to see the refusal
@@ -23,6 +24,7 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request):
             check_client(request.headers, request.app.state.service.options)
+            check_names(request.query_params, names(self.dependant.query_params), "this address's parameter")
             return await handle(request)
 
         return guarded
@@ -40,13 +42,20 @@ class UploadRoute(GuardedRoute):
             with service.admission:
                 try:
                     with anyio.fail_after(limit):
-                        receive = limited(request.receive, service.options, request.headers)
-                        return await handle(Request(request.scope, receive))
+                        received = Request(request.scope, limited(request.receive, service, request.headers))
+                        async with received.form() as form:  # which the handler then has from there
+                            check_names(form, names(self.dependant.body_params), "the form's field")
+                            return await handle(received)
                 except TimeoutError:
                     message = f"the transcription was not ready after {limit:g} s; try again, or send shorter audio"
                     raise APIError(503, message, code="timeout", retry_after=service.retry_after) from None
 
         return bounded
+
+
+def names(fields):
+    """Those that a route knows, of its fields as FastAPI has them."""
+    return [field.alias for field in fields]
 
 
 def check_client(headers, options, authorization=None):
@@ -101,12 +110,13 @@ def check_token(authorization, token):
         raise APIError(401, "this server wants its token as 'Authorization: Bearer TOKEN'", code="invalid_api_key")
 
 
-def limited(receive, options, headers):
+def limited(receive, service, headers):
     """An ASGI ``receive`` that refuses a body that is too large or too slow, as soon as it is known to be.
 
     Some of the rest of a large one is read before the refusal: clients that find their connection closed while they
     still send report that and not the answer.
     """
+    options = service.options
     most, announced, seen, ended = options.max_upload_bytes, headers.get("content-length", ""), 0, False
     too_large = announced.isascii() and announced.isdigit() and int(announced) > most
     message = f"the upload is larger than {size(most)}; send less at a time"
@@ -115,12 +125,12 @@ def limited(receive, options, headers):
 
     async def arriving():
         nonlocal seen, ended
-        with anyio.CancelScope(deadline=until + seen / SLOWEST):
+        with service.patience(until + seen / SLOWEST):
             message = await receive()
             seen += len(message.get("body", b""))
             ended = not message.get("more_body")
             return message
-        raise APIError(408, "the upload is too slow", "file", "upload_too_slow", hang_up=True)
+        raise service.closing() or APIError(408, "the upload is too slow", "file", "upload_too_slow", hang_up=True)
 
     async def counted():
         nonlocal too_large

@@ -3,22 +3,31 @@
 The client sends audio as binary messages of any length, 16-bit little-endian samples of one channel at 16 kHz, and at
 the end the text message ``{"type": "finish"}``. The server sends JSON:
 
-- ``{"type": "partial", "text": …}`` when the text so far has changed,
-- ``{"type": "final", …}`` after ``finish``, with what verbose_json has, then closes with 1000,
-- ``{"type": "error", "error": {…}}``, in the shape of the HTTP API, then closes with
+- ``{"type": "partial", "id": …, "text": …}`` when the text of the open sentence has changed,
+- ``{"type": "final", "id": …, "start": …, "end": …, …}`` when a sentence is over, with what verbose_json has of it; the
+  next has the next number, from 0 on, and its partial texts begin anew,
+- ``{"type": "done", …}`` when the audio is over, whatever has ended it: all of it, as verbose_json, behind a ``final``
+  of what was heard of an open sentence. After ``finish`` the server then closes with 1000; else comes
+- ``{"type": "error", "error": {…}}``, in the shape of the HTTP API, and it closes with
 
   ==== ==================================================================================
-  1003 the model cannot stream, or a message is neither audio nor ``finish``
+  1003 the model cannot stream, a message is neither audio nor ``finish``, or a parameter is none
   1008 more audio than allowed, or nothing for too long
   1011 the server failed
   1013 too many live sessions
   ==== ==================================================================================
 
+In OpenAI's realtime events a partial is ``conversation.item.input_audio_transcription.delta``, a final ``….completed``.
+
+Parameters of the address, such as ``/v1/audio/stream?look_ahead=480``: ``look_ahead`` in milliseconds, of models with
+several; ``enable_endpoint_detection``, ``rule1_min_trailing_silence``, ``rule2_min_trailing_silence`` and
+``rule3_min_utterance_length``, sherpa-onnx's names for what ends a sentence (`inference.endpointing`).
+
 Where the server wants a token, programs send it as ``Authorization: Bearer …``. Browsers cannot; they offer two
 subprotocols, ``serenanet`` and ``bearer.`` with the token in base64url without padding. Without a token, only pages of
 this server may connect. A wrong token or page is refused before the connection is there, with 401 or 403.
 
-When the server ends, an open session gets its ``final``.
+When the server ends, an open session gets its ``final`` and ``done``.
 """
 
 import base64
@@ -29,16 +38,21 @@ import anyio
 import numpy as np
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
+from serenanet_modules.config.keys import truth
 from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.errors import UserError
+from serenanet_modules.inference.endpointing import Rules
 from serenanet_modules.server import errors, shapes
 from serenanet_modules.server.errors import APIError
+from serenanet_modules.server.fields import check_names
 from serenanet_modules.server.guard import check_client
 
 SUBPROTOCOL, BEARER = "serenanet", "bearer."
 TOGETHER = 2**20  # bytes of messages that the network reads at once when they come faster than it reads
 ARRIVED = 0.002  # seconds that messages which have arrived need to be read
 DONE, UNSUPPORTED, POLICY, FAILED, LATER = 1000, 1003, 1008, 1011, 1013
+
+PARAMETERS = {"look_ahead": int, "enable_endpoint_detection": truth} | dict.fromkeys(vars(Rules()), float)
 
 log = logging.getLogger(__name__)
 router = APIRouter()
@@ -47,8 +61,8 @@ router = APIRouter()
 class _Refusal(APIError):
     """An `APIError` that closes a connection with a code of its own."""
 
-    def __init__(self, closing, status, message, code):
-        super().__init__(status, message, code=code)
+    def __init__(self, closing, status, message, code, param=None):
+        super().__init__(status, message, param, code)
         self.closing = closing
 
 
@@ -104,25 +118,59 @@ class Session:
     """
 
     def __init__(self, socket, service):
-        self._socket, self._service = socket, service
+        self._socket, self._service, self._sentences = socket, service, []
         self._left = int(service.options.max_seconds * SAMPLE_RATE)
         self._odd, self._stopping, self._waiting = b"", False, None
 
     async def run(self):
         """Read audio until the client has finished, and send what is heard."""
-        service, said = self._service, ""
+        stream = await self._opened()
+        refusal = None
         try:
-            stream = await self._network(service.open_stream)
+            await self._listen(stream)
+        except _Refusal as error:  # which ends the audio; what was heard before is not lost
+            refusal = error
+        await self._say(await self._network(stream.finish))
+        await self._send("done", self._shape(stream.transcript(self._sentences)))
+        if refusal is not None:
+            raise refusal
+
+    async def _opened(self):
+        service, given = self._service, self._socket.query_params
+        try:
+            check_names(given, PARAMETERS, "the live route's parameter")
+            settings = {name: _value(name, text) for name, text in given.items()}
+            return await self._network(service.open_stream, settings)
+        except APIError as error:
+            raise _Refusal(UNSUPPORTED, error.status_code, error.detail, error.code, error.param) from None
         except UserError as error:
-            raise _Refusal(UNSUPPORTED, 400, str(error), "cannot_stream") from None
+            code = "invalid_value" if service.can_stream else "cannot_stream"
+            message = str(error).removeprefix(f"{service.recognizer.folder}: ")
+            raise _Refusal(UNSUPPORTED, 400, message, code) from None
+
+    async def _listen(self, stream):
+        said = ""
         async for samples in self._audio():
-            text = await self._network(stream.feed, samples)
-            if text != said:
-                await self._socket.send_json({"type": "partial", "text": text})
-                said = text
-        transcript = await self._network(stream.finish)
-        shape = shapes.verbose(transcript, service.language, service.recognizer.units)
-        await self._socket.send_json({"type": "final", **shape.model_dump(exclude_none=True)})
+            if sentences := await self._network(stream.feed, samples):
+                await self._say(sentences)
+                said = ""
+            if stream.text != said:
+                said = stream.text
+                await self._send("partial", {"id": len(self._sentences), "text": said})
+
+    async def _say(self, sentences):
+        for sentence in sentences:
+            (segment,) = sentence.segments
+            place = {"id": len(self._sentences), "start": segment.start, "end": segment.end}
+            await self._send("final", place | self._shape(sentence))
+            self._sentences.append(sentence)
+
+    def _shape(self, transcript):
+        shape = shapes.verbose(transcript, self._service.language, self._service.recognizer.units)
+        return shape.model_dump(exclude_none=True)
+
+    async def _send(self, kind, content):
+        await self._socket.send_json({"type": kind, **content})
 
     def stop(self):
         """Take what was sent so far for all."""
@@ -142,12 +190,20 @@ class Session:
                 if self._stopping:
                     return
                 raise _Refusal(POLICY, 408, f"nothing was sent for {idle:g} s", "idle")
-            more = data
-            while more is not None and not finished and len(data) < TOGETHER:
-                more, finished = await self._next(ARRIVED)
-                data += more or b""
-            if data:
-                yield self._samples(data)
+            more, refusal = data, None
+            try:
+                while more is not None and not finished and len(data) < TOGETHER:
+                    more, finished = await self._next(ARRIVED)
+                    data += more or b""
+            except _Refusal as error:  # of a message behind some audio
+                refusal = error
+            if len(samples := self._samples(data)):
+                yield samples
+            if len(self._odd) > 1:
+                most = self._service.options.max_seconds
+                refusal = _Refusal(POLICY, 413, f"a live session may have {most:g} s of audio", "audio_too_long")
+            if refusal is not None:
+                raise refusal
 
     async def _next(self, seconds):
         """The bytes of a message, None if there is none for so long; and whether it is ``finish``."""
@@ -164,20 +220,28 @@ class Session:
         return message["bytes"], False
 
     def _samples(self, data):
-        """16-bit samples as floats; half a sample waits for its other half."""
+        """16-bit samples as floats, no more than are allowed; half a sample waits for its other half."""
         data = self._odd + data
-        whole = len(data) // 2 * 2
-        self._odd, self._left = data[whole:], self._left - whole // 2
-        if self._left < 0:
-            most = self._service.options.max_seconds
-            raise _Refusal(POLICY, 413, f"a live session may have {most:g} s of audio", "audio_too_long")
-        return np.frombuffer(data[:whole], "<i2").astype(np.float32) / 2**15
+        whole = min(len(data) // 2, self._left)
+        self._odd, self._left = data[2 * whole :], self._left - whole
+        return np.frombuffer(data[: 2 * whole], "<i2").astype(np.float32) / 2**15
+
+
+def _value(name, text):
+    """A parameter's value."""
+    try:
+        value = PARAMETERS[name](text)
+    except ValueError:
+        value = None
+    if value is None:
+        raise APIError(400, f"{name} is {text!r}, which it cannot be", name, "invalid_value")
+    return value
 
 
 def _check_finish(text):
     try:
-        finish = json.loads(text)["type"] == "finish"
-    except (ValueError, KeyError, TypeError):
+        finish = json.loads(text) == {"type": "finish"}
+    except (ValueError, RecursionError):
         finish = False
     if not finish:
         message = 'send audio as binary messages, and {"type": "finish"} as the only text'

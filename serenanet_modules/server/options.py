@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from serenanet_modules.errors import UserError
+from serenanet_modules.inference.endpointing import Rules
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,12 @@ class Options:
         Names under which browsers reach a server that has no token, besides ``localhost`` and this machine's.
     lm : path, "auto" or None
         As `Recognizer.transcribe` takes it.
+    rules : Rules
+        What ends a sentence of live audio, where a session does not say it.
     batch_seconds : float
         Most seconds of padded audio that the network reads at a time.
     batch_wait : float
-        Seconds that the network waits for company before it starts on a request.
+        Seconds that the network waits for company before it starts on a request, where the batch before had some.
     max_upload_bytes : int
         Of a whole request.
     max_seconds : float
@@ -47,6 +50,7 @@ class Options:
     token: str | None = None
     hosts: tuple[str, ...] = ()
     lm: str | None = None
+    rules: Rules = Rules()
     batch_seconds: float = 120.0
     batch_wait: float = 0.005
     max_upload_bytes: int = 25 * 2**20

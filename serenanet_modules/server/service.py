@@ -1,11 +1,18 @@
 """What the routes of one application share."""
 
+import contextlib
+import time
+from dataclasses import replace
+
 import anyio
 
+from serenanet_modules.inference.endpointing import NONE, Rules
 from serenanet_modules.server.batcher import Batcher
 from serenanet_modules.server.errors import APIError
 from serenanet_modules.server.guard import Admission
 from serenanet_modules.server.metrics import Metrics
+
+PAUSE, LAST_BYTES = 2.0, 10.0  # seconds that an upload may pause, and go on, when the server ends
 
 
 class Service:
@@ -16,7 +23,7 @@ class Service:
     recognizer : Recognizer
     options : Options
     open_stream : callable
-        From the recogniser to a `Streamer`; raises a `UserError` where it cannot stream.
+        `LiveStream`, or what does as it.
     can_stream : bool
 
     Attributes
@@ -32,17 +39,34 @@ class Service:
 
     def __init__(self, recognizer, options, open_stream, can_stream):
         self.recognizer, self.options, self.can_stream = recognizer, options, can_stream
-        self._open_stream = open_stream
+        self._open_stream, self._beside = open_stream, recognizer.beside()
         self.stopping = False
-        self.live = set()
+        self.live, self._arriving = set(), set()
         self.admission = Admission(self._refusal)
         self.metrics = Metrics(lambda: len(self.batcher), lambda: len(self.live))
         self.batcher = Batcher(self._recognise, options.batch_seconds, options.batch_wait, self.metrics.batch)
         self.decoding, self.streaming = anyio.CapacityLimiter(options.decoders), anyio.CapacityLimiter(1)
 
-    def open_stream(self):
-        """A `Streamer` of its own for a live session."""
-        return self._open_stream(self.recognizer)
+    def open_stream(self, settings):
+        """A `LiveStream` of its own for a live session.
+
+        Parameters
+        ----------
+        settings : dict
+            ``look_ahead``, ``enable_endpoint_detection`` and what `Rules` has, as far as the client says them.
+
+        Raises
+        ------
+        UserError
+            For what the model cannot do.
+        """
+        usual = self.options.rules
+        if settings.get("enable_endpoint_detection", usual != NONE):
+            given = {name: value for name, value in settings.items() if name in vars(usual)}
+            rules = replace(Rules() if usual == NONE else usual, **given)
+        else:
+            rules = NONE
+        return self._open_stream(self._beside, rules, settings.get("look_ahead"), self.options.lm)
 
     @property
     def retry_after(self):
@@ -55,15 +79,30 @@ class Service:
         return self.recognizer.settings["locale"]
 
     def stop(self):
-        """Refuse what is new, and let live sessions come to their end."""
-        self.stopping = True
+        """Refuse what is new, and let uploads that go on and live sessions come to their end."""
+        self.stopping, self._latest = True, time.monotonic() + LAST_BYTES  # the event loop's clock
+        for scope in self._arriving:
+            scope.deadline = min(scope.deadline, time.monotonic() + PAUSE)
         for session in tuple(self.live):
             session.stop()
+
+    @contextlib.contextmanager
+    def patience(self, deadline):
+        """A scope for the next bytes of an upload, which ends at the deadline; when the server ends, after a pause."""
+        if self.stopping:
+            deadline = min(deadline, time.monotonic() + PAUSE, self._latest)
+        with anyio.CancelScope(deadline=deadline) as scope:
+            self._arriving.add(scope)
+            try:
+                yield scope
+            finally:
+                self._arriving.discard(scope)
 
     def closing(self):
         """The refusal of anything new, or None while the server is not about to end."""
         if self.stopping:
-            return APIError(503, "the server is shutting down", code="shutting_down", retry_after=5)
+            message = "the server is shutting down"
+            return APIError(503, message, code="shutting_down", retry_after=5, hang_up=True)
         return None
 
     def _refusal(self, inside):

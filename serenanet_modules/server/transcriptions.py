@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.security import HTTPBearer
 
+from serenanet_modules.data import codes
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import formats
 from serenanet_modules.server import shapes, uploads
@@ -17,6 +18,8 @@ ALIAS = "whisper-1"  # programs that were written for OpenAI's server ask for th
 MEDIA = {"text": "text/plain", "srt": "text/plain", "vtt": "text/vtt"}
 CLIENT_GONE = 499  # what nginx calls it; seen in metrics only
 FORMATS = {"text": "txt", "srt": "srt", "vtt": "vtt"}
+
+Granularity, Subtitles = Literal["word", "segment"], Literal["srt", "vtt"]
 
 TOKEN = [Depends(HTTPBearer(auto_error=False))]  # for the API's description; what checks it is the route's class
 
@@ -29,22 +32,27 @@ async def transcribe(
     request: Request,
     file: Annotated[UploadFile, File(description="audio of any rate, channel count and format")],
     model: Annotated[str | None, Form(description=f"the server's model or {ALIAS}, which stands for it")] = None,
-    language: Annotated[str | None, Form(description="the model's own; another one is refused")] = None,
+    language: Annotated[
+        str | None, Form(description="the model's own, by code or name, or auto; another one is refused")
+    ] = None,
     prompt: Annotated[str | None, Form(description="has no effect")] = None,
     response_format: Annotated[Literal["json", "text", "srt", "verbose_json", "vtt"], Form()] = "json",
     temperature: Annotated[float, Form(ge=0, le=1, description="has no effect: nothing is drawn at random")] = 0,
     granularities: Annotated[
-        list[Literal["word", "segment"]] | None,
+        list[Granularity] | None,
         Form(alias="timestamp_granularities[]", description="of verbose_json; segment by default"),
     ] = None,
+    more_granularities: Annotated[list[Granularity] | None, Form(alias="timestamp_granularities")] = None,
     include: Annotated[
-        list[Literal["srt", "vtt"]] | None,
+        list[Subtitles] | None,
         Form(alias="include[]", description="of verbose_json: subtitles beside the rest"),
     ] = None,
+    more_include: Annotated[list[Subtitles] | None, Form(alias="include")] = None,
     stream: Annotated[bool, Form(description="json as server-sent events, a delta for each segment")] = False,
 ):
     """Transcribe a recording."""
     service = request.app.state.service
+    granularities, include = (granularities or []) + (more_granularities or []), (include or []) + (more_include or [])
     _check(service, model, language)
     _check_format(response_format, granularities or include, stream)
     options = service.options
@@ -59,7 +67,7 @@ async def transcribe(
     if response_format == "json":
         shape = shapes.transcription(transcript)
     else:
-        parts = granularities or ("segment",), include or ()
+        parts = granularities or ("segment",), include
         shape = shapes.verbose(transcript, service.language, service.recognizer.units, *parts)
     return JSONResponse(shape.model_dump(exclude_none=True))
 
@@ -68,7 +76,7 @@ def _check(service, model, language):
     """Refuse what does not fit the model."""
     _check_model(service, model or ALIAS)
     own = service.language
-    if language and language.lower().replace("_", "-").split("-")[0] != own.lower().split("-")[0]:
+    if language and codes.language(language) not in (codes.language(own), "auto"):
         raise APIError(400, f"the model transcribes {own!r} and not {language!r}", "language", "unsupported_language")
 
 

@@ -1,6 +1,7 @@
 """``serenanet stream``: text as it grows, the final text, and how late it was."""
 
 import io
+import json
 import os
 import re
 import signal
@@ -10,9 +11,12 @@ import types
 
 import numpy as np
 import pytest
+import soundfile
 
 from serenanet_modules import cli
-from serenanet_modules.data.audio import load
+from serenanet_modules.data.audio import SAMPLE_RATE, load
+from serenanet_modules.errors import UserError
+from serenanet_modules.inference import formats, live
 from serenanet_modules.inference.recognizer import Recognizer
 from tests.support.folders import make_random_result
 from tests.support.presets import preset
@@ -57,13 +61,30 @@ def stream(capsys):
 
 @pytest.mark.parametrize("chunk", [10, 200, 60000])
 def test_a_file(stream, causal, text, chunk):
-    """Each line goes on where the one before ended; the last is the whole text."""
+    """A line for each sentence; as json also for the open one, each time it has changed."""
     status, out, err = stream(causal, CLIP, "--chunk-ms", chunk)
-    lines = out.splitlines()
-    assert status == 0 and lines[-1] == text
-    assert all(later.startswith(line) and later != line for line, later in zip(lines, lines[1:], strict=False))
-    assert (len(lines) > 3) == (chunk < 1000)
+    assert (status, out) == (0, f"{text}\n")
     assert re.fullmatch(LATENCY, err) and (f"+ chunk {chunk})" in err) == (chunk < 1000)
+    *partial, final = map(json.loads, stream(causal, CLIP, "--chunk-ms", chunk, "--format", "json")[1].splitlines())
+    said = [line["text"] for line in partial]
+    assert {line["type"] for line in partial} <= {"partial"} and (len(said) > 3) == (chunk < 1000)
+    assert all(later.startswith(line) for line, later in zip(said, [*said[1:], text], strict=False))
+    assert len(set(said)) == len(said)
+    assert (final["type"], final["id"], final["text"], final["calibrated"]) == ("final", 0, text, False)
+    assert final["start"] < final["end"] and 0 < final["words"][0]["confidence"] < 1
+
+
+@pytest.mark.parametrize("format", ["txt", "srt", "vtt", "tsv", "ctm"])
+def test_formats(stream, causal, tmp_path, format):
+    """Sentence after sentence they become the file that `transcribe` writes."""
+    sound = np.concatenate([load(CLIP), np.zeros(SAMPLE_RATE // 2, np.float32)] * 2)
+    soundfile.write(tmp_path / "two.wav", sound, SAMPLE_RATE)
+    length = ["--rule3-min-utterance-length", 4, "--rule1-min-trailing-silence", 9, "--rule2-min-trailing-silence", 9]
+    _, out, _ = stream(causal, tmp_path / "two.wav", "--format", format, *length)
+    (whole,) = Recognizer.from_folder(causal).transcribe([tmp_path / "two.wav"], piece_seconds=4.0)
+    assert len(whole.segments) == 2
+    expected = formats.write(whole, format, str(tmp_path / "two.wav"))
+    assert out == ("".join(f"{segment.text}\n" for segment in whole.segments) if format == "txt" else expected)
 
 
 def test_a_terminal_shows_one_line(causal, text, monkeypatch):
@@ -96,16 +117,27 @@ def test_ctrl_c_ends_the_microphone(causal, tmp_path):
     recorder.chmod(0o755)
     path = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "serenanet_modules.cli", "stream", str(causal), "microphone", "--chunk-ms", "500"],
+        [
+            sys.executable,
+            "-m",
+            "serenanet_modules.cli",
+            "stream",
+            str(causal),
+            "microphone",
+            "--chunk-ms",
+            "500",
+            *("--format", "json"),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | path,
     )
-    first = process.stdout.readline()
+    first = json.loads(process.stdout.readline())
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=100)
-    assert process.returncode == 0 and first.strip() and (first + out).splitlines()[-1].startswith(first.strip())
+    last = json.loads(out.splitlines()[-1])
+    assert process.returncode == 0 and last["type"] == "final" and last["text"].startswith(first["text"]) != ""
     assert re.fullmatch(LATENCY, err)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "process").read_text()), 0)
@@ -120,13 +152,29 @@ def test_what_cannot_be_streamed_is_one_sentence(stream, causal, tmp_path):
         ((causal, tmp_path / "text.mp3"), "text.mp3: this cannot be read as audio"),
         ((causal, CLIP, "--chunk-ms", "0"), "--chunk-ms: '0' is not a number above 0"),
         ((causal, CLIP, "--chunk-ms", "nan"), "'nan' is not"),
+        (
+            (causal, CLIP, "--rule2-min-trailing-silence", "0.1"),
+            "rule2_min_trailing_silence is 0.1; give 0.2 s or more",
+        ),
+        ((causal, CLIP, "--lm", tmp_path / "no.arpa"), "no.arpa: no such language model"),
         ((tmp_path / "nowhere", CLIP), "nowhere: there is no such folder"),
     ):
         status, out, err = stream(*arguments)
         assert (status, out) == (2, "") and err.startswith("error: ") and err.count("\n") == 1 and words in err
 
 
-def test_silence_is_an_empty_line(stream, causal, monkeypatch):
+def test_silence_is_no_line(stream, causal, monkeypatch):
     monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO()))
     status, out, err = stream(causal, "-")
-    assert (status, out) == (0, "\n") and "over 0.0 s" in err
+    assert (status, out) == (0, "") and "over 0.0 s" in err
+
+
+def test_what_was_heard_before_a_bad_part_is_said(stream, causal, monkeypatch, text):
+    """A source that breaks off is one sentence on stderr, behind all that came before."""
+
+    def broken(source, seconds):
+        yield load(CLIP)
+        raise UserError("the wire was cut")
+
+    monkeypatch.setattr(live, "chunks", broken)
+    assert stream(causal, "-") == (2, f"{text}\n", "error: the wire was cut\n")

@@ -216,7 +216,7 @@ def test_nothing_sent_becomes_a_header_or_a_path(live, clips):
 
 def test_live_sessions_that_send_too_much(live, monkeypatch):
     """In one message, in one that unfolds, or what is no message at all: closed, and its place is free again."""
-    monkeypatch.setattr(app, "Streamer", Counting)
+    monkeypatch.setattr(app, "LiveStream", Counting)
     with live(max_live=1) as address:
         stream = address.replace("http", "ws") + STREAM
         for data in (bytes(2 * 2**20), bytes(200 * 2**20)):

@@ -78,17 +78,30 @@ def test_an_error_is_the_request_s_own():
     assert killed[::2] == [1, 2] and isinstance(killed[1], RuntimeError) and isinstance(killed[3], UserError)
 
 
-def test_company_is_waited_for():
-    """An idle network lets a request wait for another, until a batch is full."""
+def test_company_is_waited_for_where_there_was_some():
+    """A request alone is taken at once; behind a batch of several the next waits for others, until a batch is full."""
     network = Network()
 
     async def main():
-        batcher = Batcher(network, 2.0, 60.0)
-        assert await asyncio.gather(*(batcher.transcribe(SECOND + value) for value in (1, 2))) == [1, 2]
+        batcher = Batcher(network, 2.0, 600.0)
+        assert await batcher.transcribe(SECOND) == 0
+        network.go.clear()
+        network.began.clear()
+        first = asyncio.create_task(batcher.transcribe(SECOND))
+        await asyncio.to_thread(network.began.wait, 60)
+        others = [asyncio.create_task(batcher.transcribe(SECOND + value)) for value in (1, 2)]
+        while len(batcher) < 2:
+            await asyncio.sleep(0)
+        network.go.set()
+        assert await asyncio.gather(first, *others) == [0, 1, 2]
+        third = asyncio.create_task(batcher.transcribe(SECOND + 3))
+        await asyncio.sleep(0.05)
+        assert network.sizes == [1, 1, 2] and not third.done()
+        assert await asyncio.gather(third, batcher.transcribe(SECOND + 4)) == [3, 4]
         batcher.close()
 
     asyncio.run(main())
-    assert network.sizes == [2]
+    assert network.sizes == [1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.05])

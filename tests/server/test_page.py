@@ -43,7 +43,7 @@ def test_headers(serve):
 def guarded(live):
     """The address of a server that wants a token, and whose model streams."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(app, "Streamer", Counting)
+        patch.setattr(app, "LiveStream", Counting)
         with live(token=TOKEN) as address:
             yield address
 

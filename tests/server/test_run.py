@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -39,6 +40,27 @@ def test_a_server_and_its_end(tiny, clips, transcripts, tmp_path):
             assert server.wait(60) == 0
         finally:
             server.kill()
+
+
+def test_an_upload_that_stops_does_not_hold_the_end_up(live, clips):
+    """After the signal, half an upload gets a short while, and a reason."""
+    with live(idle_seconds=60.0) as address:
+        host, port = urlsplit(address).netloc.split(":")
+        connection = socket.create_connection((host, int(port)), timeout=30)
+        head = f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+        connection.sendall(f"{head}Content-Length: 1000\r\n\r\n--x".encode())
+        until(lambda: _inside(port), "the request to be seen", 60)
+    answer = connection.makefile("rb").read()  # the server has ended by then
+    connection.close()
+    assert answer.startswith(b"HTTP/1.1 503") and b"shutting_down" in answer
+
+
+def test_answers_are_not_held_back():
+    """The socket hands small packets on at once; what is accepted on it does too."""
+    with run.listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def _inside(port):

@@ -10,7 +10,7 @@ import soundfile
 
 from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.inference import formats
-from tests.support.serving import URL, Held, refused, until
+from tests.support.serving import URL, Held, post, refused, until
 
 openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
 
@@ -119,6 +119,7 @@ def test_models(client):
         ({"temperature": 3}, openai.BadRequestError, "temperature"),
         ({"timestamp_granularities": ["word"]}, openai.BadRequestError, "response_format"),
         ({"include": ["logprobs"]}, openai.BadRequestError, "include[]"),
+        ({"extra_body": {"timestamp_granularities": "words"}}, openai.BadRequestError, "timestamp_granularities"),
         ({"file": b"no audio"}, openai.BadRequestError, "file"),
         ({"file": b""}, openai.BadRequestError, "file"),
     ],
@@ -128,6 +129,56 @@ def test_refusals(client, clips, options, error, param):
     with pytest.raises(error) as raised:
         client.audio.transcriptions.create(**{"file": clips[0], "model": "tiny", **options})
     assert raised.value.param == param and raised.value.type == "invalid_request_error"
+
+
+@pytest.mark.parametrize("brackets", ["[]", ""])
+def test_lists_with_and_without_brackets(serve, clips, brackets):
+    client = serve()
+    data = {f"timestamp_granularities{brackets}": ["word", "segment"], f"include{brackets}": ["srt"]}
+    answer = post(client, clips[0].read_bytes(), data={**data, "response_format": "verbose_json"}).json()
+    assert answer["words"] and answer["segments"] and answer["srt"] and "vtt" not in answer
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "code", "words"),
+    [
+        ({"hotwords": "Juma"}, "hotwords", "unknown_parameter", "known are file, model"),
+        ({"timestamp_granularitys[]": "word"}, "timestamp_granularitys[]", "unknown_parameter", "did you mean"),
+        ({"File": "x"}, "File", "unknown_parameter", "did you mean 'file'"),
+        ({"languages[]": "sw"}, "languages[]", "unknown_parameter", "did you mean 'language'"),
+        ({"language": ["sw", "en"]}, "language", "invalid_value", "more than once"),
+        ({"x" * 300: "1"}, "x" * 100, "unknown_parameter", "is unknown"),
+    ],
+)
+def test_fields_that_are_none(serve, clips, fields, name, code, words):
+    """Named, also where there is no file."""
+    client = serve()
+    for answer in (post(client, clips[0].read_bytes(), data=fields), client.post(URL, data=fields)):
+        assert words in refused(answer, 400, code)
+        assert answer.json()["error"]["param"] == name
+
+
+def test_parameters_of_an_address_that_are_none(serve, clips):
+    """No route drops one in silence."""
+    client = serve()
+    for answer in (
+        post(client, clips[0].read_bytes(), params={"language": "en"}),
+        client.get("/v1/models?limit=3"),
+        client.get("/v1/models/tiny", params={"x": "y"}),
+        client.get("/metrics?name=x"),
+    ):
+        assert "this address's parameter" in refused(answer, 400, "unknown_parameter")
+
+
+@pytest.mark.parametrize("language", ["sw", "sw-KE", "SW_ke", "swahili", "Swahili", "swa", "swh", "auto", ""])
+def test_languages_by_name(serve, clips, transcripts, language):
+    answer = post(serve(), clips[0].read_bytes(), data={"language": language})
+    assert answer.status_code == 200 and answer.json()["text"] == transcripts[0].text
+
+
+@pytest.mark.parametrize("language", ["english", "eng", "en", "swedish", "swan"])
+def test_other_languages(serve, clips, language):
+    refused(post(serve(), clips[0].read_bytes(), data={"language": language}), 400, "unsupported_language")
 
 
 def test_other_refusals_have_the_same_shape(serve):

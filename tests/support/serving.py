@@ -7,6 +7,7 @@ import numpy as np
 import soundfile
 
 from serenanet_modules.data.audio import SAMPLE_RATE
+from serenanet_modules.inference.transcript import Transcript
 
 URL = "/v1/audio/transcriptions"
 STREAM = "/v1/audio/stream"
@@ -58,17 +59,25 @@ class Held:
 
 
 class Counting:
-    """Stands in for `Streamer`: says how many samples it was fed, and in the end transcribes them."""
+    """Stands in for `LiveStream`: says how many samples it was fed, and in the end transcribes them."""
 
-    def __init__(self, recognizer):
-        self._recognizer, self._parts = recognizer, [np.empty(0, np.float32)]
+    def __init__(self, recognizer, rules=None, look_ahead=None, lm=None):
+        self._recognizer, self._parts, self.given = recognizer, [np.empty(0, np.float32)], (rules, look_ahead, lm)
+        self.text = ""
 
     def feed(self, samples):
         self._parts.append(samples)
         count = sum(map(len, self._parts))
         if count > 10**6:
             raise RuntimeError("too much")
-        return f"{count // 1000} thousand"
+        self.text = f"{count // 1000} thousand"
+        return []
 
     def finish(self):
-        return self._recognizer.transcribe([np.concatenate(self._parts)])[0]
+        samples = np.concatenate(self._parts)
+        found = self._recognizer.transcribe([samples]) if len(samples) else []
+        return [Transcript(s.text, found[0].duration, (s,)) for f in found for s in f.segments]
+
+    def transcript(self, sentences):
+        segments = tuple(segment for sentence in sentences for segment in sentence.segments)
+        return Transcript(" ".join(s.text for s in segments), sum(map(len, self._parts)) / SAMPLE_RATE, segments)

@@ -60,13 +60,13 @@ function base64url(text) {
   return btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-/** Audio in, partial texts out, over a WebSocket. `result` is the transcript in the end. */
+/** Audio in, text so far out, over a WebSocket. `result` is the transcript in the end, `reason` what ended it early. */
 export class LiveSession {
-  static async open(token, onPartial) {
+  static async open(token, onText) {
     const url = new URL("v1/audio/stream", document.baseURI);
     url.protocol = url.protocol.replace("http", "ws");
     const socket = new WebSocket(url, token ? ["serenanet", `bearer.${base64url(token)}`] : ["serenanet"]);
-    const session = new LiveSession(socket, onPartial);
+    const session = new LiveSession(socket, onText);
     await new Promise((resolve, reject) => {
       socket.onopen = resolve;
       session.result.catch(reject);
@@ -74,14 +74,19 @@ export class LiveSession {
     return session;
   }
 
-  constructor(socket, onPartial) {
+  constructor(socket, onText) {
     this.socket = socket;
+    this.reason = null;
+    const sentences = [];
     this.result = new Promise((resolve, reject) => {
       socket.onmessage = ({ data }) => {
         const message = JSON.parse(data);
-        if (message.type === "partial") onPartial(message.text);
-        if (message.type === "final") resolve(message);
-        if (message.type === "error") reject(new Error(sentence(message.error.message)));
+        if (message.type === "partial" || message.type === "final") {
+          sentences[message.id] = message.text;
+          onText(sentences.join(" "));
+        }
+        if (message.type === "done") resolve(message);
+        if (message.type === "error") reject((this.reason = new Error(sentence(message.error.message))));
       };
       socket.onclose = () => reject(new Error("The live session was cut off."));
     });

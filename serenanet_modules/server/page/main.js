@@ -111,7 +111,10 @@ async function startRecording() {
     session = live ? await LiveSession.open(state.token, (text) => ($("partial").textContent = text)) : null;
     state.recorder = await Recorder.start((samples) => session?.send(samples));
     state.session = session;
-    session?.result.catch((error) => state.session === session && (dropRecording(), fail(error)));
+    session?.result.then(
+      () => state.session === session && stopRecording(), // the server has heard enough
+      (error) => state.session === session && (dropRecording(), fail(error)),
+    );
     $("result").hidden = true;
     $("file").disabled = true;
     $("record").textContent = "Stop";
@@ -143,6 +146,7 @@ async function stopRecording() {
   say("Transcribing…", { progress: 1 });
   try {
     show(await session.finish(), wav(samples), "recording.wav");
+    if (session.reason) fail(session.reason);
   } catch (error) {
     fail(error);
   } finally {
