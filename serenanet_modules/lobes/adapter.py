@@ -60,16 +60,16 @@ class ConvAdapter(Part):
 
     def __init__(self, d_input, d_model, d_hidden=1024, kernel_size=5):
         super().__init__()
-        self.norm = nn.LayerNorm(d_input)
-        sizes = zip((d_input, d_hidden), (d_hidden, d_hidden), strict=True)
-        self.convolutions = nn.ModuleList(nn.Conv1d(*s, kernel_size, 2, kernel_size // 2) for s in sizes)
+        self.norm, self.kernel_size = nn.LayerNorm(d_input), kernel_size
+        self.convolutions = nn.ModuleList(Linear(kernel_size * size, d_hidden) for size in (d_input, d_hidden))
         self.project = Linear(d_hidden, d_model)
 
     def forward(self, x, lengths):
         """As the module says."""
         x = self.norm(zero_padding(x, lengths))
         for convolution in self.convolutions:
-            x = functional.gelu(convolution(zero_padding(x, lengths).transpose(1, 2))).transpose(1, 2)
+            x = functional.pad(zero_padding(x, lengths), (0, 0, *[self.kernel_size // 2] * 2))
+            x = functional.gelu(convolution(x.unfold(1, self.kernel_size, 2).flatten(2)))
             lengths = fewer(lengths, 2)
         return Frames(_standard(self.project(x)), lengths)
 

@@ -465,6 +465,8 @@ MILLIONS = {  # of the model and of its encoder, least and most
     "pretrained_ctc/lora": ((1.5, 2.0), (0, 0.01)),
     "pretrained_ctc/serenanet": ((1.5, 2.2), (0, 0.01)),
     "pretrained_ctc/top": ((1.5, 2.0), (0, 0.01)),
+    "speech_llm": ((2.7, 3.2), (0, 0.01)),  # of a tiny language model too
+    "speech_llm/granite_doge": ((0.05, 0.2), (0, 0.01)),
 }
 
 

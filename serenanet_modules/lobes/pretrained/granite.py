@@ -70,7 +70,8 @@ class GraniteLogMel(nn.Module):
 
     def __init__(self, n_mels):
         super().__init__()
-        filters = melscale_fbanks(N_FFT // 2 + 1, 0.0, 8000.0, n_mels, 16000)
+        with torch.device("cpu"):  # torchaudio looks at their values
+            filters = melscale_fbanks(N_FFT // 2 + 1, 0.0, 8000.0, n_mels, 16000)
         self.register_buffer("filters", filters, persistent=False)
         self.register_buffer("window", torch.hann_window(WINDOW), persistent=False)
 
