@@ -5,12 +5,12 @@ from collections import defaultdict
 from itertools import groupby
 
 LENGTHS = (12, 8, 5)  # labels of an anchor; shorter ones are looked for where longer ones leave too much between
-MOST_PLACES = 3  # in the text and in what was heard, at which an anchor may stand
+MOST_PLACES = 5  # in the text and in what was heard, at which an anchor may stand
 SIDE = 2  # labels of an anchor on each side of a cut
 
 
 def greedy(log_probs, blank_id=0):
-    """The labels of the best path and the frames at which they begin.
+    """The labels of the best path and the frames in which each is.
 
     Parameters
     ----------
@@ -20,21 +20,23 @@ def greedy(log_probs, blank_id=0):
 
     Returns
     -------
-    labels, starts : list of int
+    labels : list of int
+    spans : list of (int, int)
+        First frame, and the one behind the last.
 
     Examples
     --------
     >>> import torch
     >>> greedy(torch.eye(3)[[0, 1, 1, 0, 1, 2]])
-    ([1, 1, 2], [1, 4, 5])
+    ([1, 1, 2], [(1, 3), (4, 5), (5, 6)])
     """
-    labels, starts, frame = [], [], 0
+    labels, spans, frame = [], [], 0
     for label, run in groupby(log_probs.argmax(1).tolist()):
+        start, frame = frame, frame + len(list(run))
         if label != blank_id:
             labels.append(label)
-            starts.append(frame)
-        frame += len(list(run))
-    return labels, starts
+            spans.append((start, frame))
+    return labels, spans
 
 
 def cuts(labels, heard, may_cut, most):

@@ -88,15 +88,28 @@ def _parts(units, hypothesis, log_probs):
     whole = _Part(labels, hypothesis.words or [], 0, frames)
     if frames * (2 * len(labels) + 1) <= AT_ONCE:
         return [whole]
-    heard, starts = greedy(log_probs, units.blank_id)
-    may_cut = [units.pieces[label].startswith(units.boundary) for label in labels]
-    found = cuts(labels, heard, may_cut, BETWEEN)
-    bounds = [(0, 0), *((i, starts[j]) for i, j in found), (len(labels), frames)]
+    bounds = [(0, 0), *_cuts(units, labels, log_probs), (len(labels), frames)]
     parts, words = [], iter(hypothesis.words)
     for (first, start), (last, end) in pairwise(bounds):
         inside = labels[first:last]
         parts.append(_Part(inside, [*islice(words, len(word_groups(units, inside)))], start, end))
-    return parts if found else [whole]
+    return parts if parts[1:] else [whole]
+
+
+def _cuts(units, labels, log_probs):
+    """(label, frame) pairs at which a text and its audio can be cut, before words.
+
+    Text and what was heard are compared without boundaries between words, which are not heard where a piece of the
+    audio begins.
+    """
+    boundary = units.pieces.index(units.boundary) if units.boundary in units.pieces else None
+    places = [i for i, label in enumerate(labels) if label != boundary]
+    begins = [units.pieces[labels[i]].startswith(units.boundary) or labels[i - 1] == boundary for i in places]
+    heard = [
+        (label, end) for label, (_, end) in zip(*greedy(log_probs, units.blank_id), strict=True) if label != boundary
+    ]
+    found = cuts([labels[i] for i in places], [label for label, _ in heard], begins, BETWEEN)
+    return [(places[i] - (labels[places[i] - 1] == boundary), heard[j - 1][1]) for i, j in found]
 
 
 def _aligned(part, log_probs, blank_id):
