@@ -80,12 +80,12 @@ def _transcribe(arguments):
     for file, places, transcript in zip(
         found, zip(*paths, strict=True), _heard(arguments, recognizer, found), strict=True
     ):
-        if isinstance(transcript, UserError):
-            tqdm.write(f"error: {transcript}", file=sys.stderr)
+        texts = _texts(arguments, transcript, file)
+        if isinstance(texts, UserError):
+            tqdm.write(f"error: {texts}", file=sys.stderr)
             status = 1
             continue
-        for name, path in zip(arguments.format, places, strict=True):
-            text = _written(arguments, transcript, name, file)
+        for name, path, text in zip(arguments.format, places, texts, strict=True):
             if arguments.out:
                 files.save(path, text)
                 continue
@@ -132,11 +132,23 @@ def _heard(arguments, recognizer, found):
             yield error
 
 
+def _texts(arguments, transcript, file):
+    """The text of each output file, or the `UserError` that says why there is none."""
+    if isinstance(transcript, UserError):
+        return transcript
+    try:
+        return [_written(arguments, transcript, name, file) for name in arguments.format]
+    except UserError as error:
+        return error
+
+
 def _written(arguments, transcript, name, file):
     """The text of an output file."""
     from serenanet_modules.inference import formats
     from serenanet_modules.inference.segments import annotations_of
 
     if name == "eaf" and arguments.annotations:
-        return formats.added(transcript, annotations_of(file.path, arguments.annotations))
+        path = annotations_of(file.path, arguments.annotations)
+        if path.suffix.lower() == ".eaf":
+            return formats.added(transcript, path)
     return formats.write(transcript, name, file.name)

@@ -183,6 +183,11 @@ def test_several_formats_and_tiers(serenanet, tiny, clips, tmp_path):
     one_sentence(serenanet(*run, "--format", "eaf,srt"), "give --out DIR")
     one_sentence(serenanet(*run, "--segment-at", "A"), "--annotations")
     assert "has no tier B" in serenanet(*run, "--annotations", given, "--segment-at", "B")[2]
+    (tmp_path / "bad.eaf").write_text("<a>")
+    status, out, err = serenanet(*run, "--format", "eaf", "--annotations", tmp_path / "bad.eaf")
+    assert (status, out, err.count("\n")) == (1, "", 1) and "bad.eaf: its outermost element" in err
+    grid = tmp_path / f"{clips[0].stem}.TextGrid"
+    assert serenanet(*run, "--format", "eaf", "--annotations", grid)[0] == 0  # a new file: that is none of ELAN's
     late = eaf(tmp_path / "late.eaf", tier("A", ("a1", "", 1, 2)), slots=[900_000, 901_000])
     assert "ends before 900.00 s" in serenanet(*run, "--annotations", late, "--segment-at", "A")[2]
 
