@@ -8,11 +8,11 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import torch
 
 from serenanet_modules.ops import linear
+from serenanet_modules.runtime.memory import forget_peak, peak, resident, status
 
 PASSES = ("forward", "forward+backward")
 
@@ -141,13 +141,13 @@ def report_peak(passes, limits):
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, resource.RLIM_INFINITY))
     for name, prepare in passes.items():
         call = prepare()
-        base = _resident()
-        _forget_peak()
+        base = resident()
+        forget_peak()
         signal.setitimer(signal.ITIMER_REAL, limits["seconds"])
         began = time.perf_counter()
         try:
             call()
-            result = {"seconds": time.perf_counter() - began, "bytes": max(0, _peak() - base)}
+            result = {"seconds": time.perf_counter() - began, "bytes": max(0, peak() - base)}
         except (RuntimeError, MemoryError) as error:
             if "alloc" not in str(error) and not isinstance(error, MemoryError):
                 raise
@@ -158,38 +158,5 @@ def report_peak(passes, limits):
             return
 
 
-def _status(key):
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(key + ":"):
-            return int(line.split()[1]) * 1024
-    raise OSError(key)
-
-
-def _resident():
-    try:
-        return _status("VmRSS")
-    except OSError:
-        return _peak()
-
-
 def _data_segment():
-    try:
-        return _status("VmData")
-    except OSError:
-        return 2**40
-
-
-def _peak():
-    """Highest resident size; Linux's ru_maxrss also counts the parent's at the time of the fork."""
-    try:
-        return _status("VmHWM")
-    except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _forget_peak():
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass  # the peak then covers the passes before, too
+    return status("VmData") or 2**40

@@ -6,7 +6,10 @@ import tempfile
 from pathlib import Path
 
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, opened
-from serenanet_modules.cli.values import pairs
+from serenanet_modules.cli.values import add_switch, pairs, positive, wholes
+from serenanet_modules.errors import UserError
+
+CHUNK_MS = 100.0
 
 
 def add(commands, name):
@@ -28,34 +31,72 @@ def add(commands, name):
     command.add_argument("--locale", help="whose text rules are used (those of the run)")
     command.add_argument("--out", type=Path, metavar="DIR", help="write hypotheses, alignments and scores")
     add_decoding(command)
+    add_switch(command, "--compare-streaming", "error rates, latencies and memory offline and as a stream, greedily")
+    command.add_argument(
+        "--look-ahead",
+        type=wholes,
+        metavar="MS,…",
+        help="with --compare-streaming: milliseconds, some of those that the model has (all)",
+    )
+    command.add_argument(
+        "--chunk-ms", type=positive, metavar="N", help="with --compare-streaming: milliseconds fed at a time (100)"
+    )
     command.set_defaults(run=_evaluate, takes_more=True)
 
 
 def _evaluate(arguments):
-    from serenanet_modules.data.asked import candidates
-    from serenanet_modules.inference import evaluate
     from serenanet_modules.runtime.threads import best_device, share_cores
     from serenanet_modules.training.measured import measure, task_of
 
-    a, options = arguments, pairs(arguments.more)
-    task = task_of(a.folder)
-    asked = {"data": a.data, "locale": a.locale, "data_folder": a.data_folder, "split": a.split, "options": options}
+    a = arguments
+    if not a.compare_streaming and (a.look_ahead or a.chunk_ms):
+        raise UserError("--look-ahead and --chunk-ms go with --compare-streaming; add it, or leave them out")
+    if a.compare_streaming and a.lm:
+        raise UserError("--compare-streaming decodes greedily, as streams do; leave --lm out")
+    asked = {"data": a.data, "locale": a.locale, "data_folder": a.data_folder, "split": a.split}
+    asked["options"], task = pairs(a.more), task_of(a.folder)
     if task is not None and not task.recognises:
+        if a.compare_streaming:
+            raise UserError(f"{a.folder}: is no recogniser, so nothing of it streams; leave --compare-streaming out")
         share_cores()
         print(measure(a.folder, asked, a.device or best_device(), a.out))
         return 0
-    recognizer = opened(a)
-    chosen = candidates(**asked | {"locale": a.locale or recognizer.settings["locale"]})
     with contextlib.ExitStack() as stack:
         prepared = a.out / "prepared" if a.out else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        found = evaluate.evaluate(recognizer, chosen, prepared, a.batch_seconds, a.lm, sys.stderr.isatty())
+        (_compare if a.compare_streaming else _score)(a, opened(a), asked, prepared)
+    return 0
+
+
+def _score(arguments, recognizer, asked, prepared):
+    from serenanet_modules.data.asked import candidates
+    from serenanet_modules.inference import evaluate
+
+    a = arguments
+    chosen = candidates(**asked | {"locale": a.locale or recognizer.settings["locale"]})
+    found = evaluate.evaluate(recognizer, chosen, prepared, a.batch_seconds, a.lm, sys.stderr.isatty())
     print(*evaluate.report(*found), sep="\n")
     if a.out:
         about = {"model": str(a.folder), "data": a.data, "split": a.split, "lm": a.lm, "seconds": round(found[2], 1)}
         evaluate.write(found[0], a.out, about)
         print(f"\nhypotheses, alignments and scores: {a.out}")
         _by_language(a)
-    return 0
+
+
+def _compare(arguments, recognizer, asked, prepared):
+    from serenanet_modules.analysis import streaming
+    from serenanet_modules.data.asked import candidates
+    from serenanet_modules.inference.compared import compare, streams
+    from serenanet_modules.inference.evaluate import left_out
+
+    a, seconds = arguments, (arguments.chunk_ms or CHUNK_MS) / 1000
+    ways = streams(recognizer, a.look_ahead, seconds)
+    chosen = candidates(**asked | {"locale": a.locale or recognizer.settings["locale"]})
+    rows, summary = compare(recognizer, ways, chosen, prepared, sys.stderr.isatty())
+    print(*left_out(summary), streaming.markdown(rows), sep="\n")
+    if a.out:
+        about = {"model": str(a.folder), "data": a.data, "split": a.split, "chunk_ms": 1000 * seconds}
+        streaming.write(rows, about, a.out)
+        print(f"\ntables and pictures: {a.out}")
 
 
 def _by_language(arguments):

@@ -20,6 +20,11 @@ def whole(text):
     return int(text)
 
 
+def wholes(text):
+    """``480,0`` -> [480, 0]."""
+    return [whole(name) for name in names(text)]
+
+
 def positive(text):
     """A number above 0."""
     try:

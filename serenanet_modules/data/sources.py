@@ -85,7 +85,7 @@ def cut(source, most=30.0):
     at = 0
     try:
         for samples in segment(read(source), most):
-            yield Piece(at / SAMPLE_RATE, samples.copy())  # a view would keep all that it was cut from
+            yield Piece(at / SAMPLE_RATE, samples if samples.base is None else samples.copy())  # a view keeps the whole
             at += len(samples)
     except UserError as error:
         yield End(error=error)

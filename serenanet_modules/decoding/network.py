@@ -35,7 +35,8 @@ class Network:
 
     def output(self, pieces):
         """The model's `CTCOutput` of pieces of audio, read as one batch."""
-        wavs = pad_sequence([torch.from_numpy(piece.samples) for piece in pieces], batch_first=True)  # (B, S)
+        wavs = [torch.from_numpy(piece.samples) for piece in pieces]
+        wavs = wavs[0].unsqueeze(0) if len(wavs) == 1 else pad_sequence(wavs, batch_first=True)  # (B, S)
         lengths = torch.tensor([len(piece.samples) for piece in pieces])
         with torch.inference_mode(), self._context:
             return self.modules["model"](wavs.to(self.device), lengths.to(self.device))

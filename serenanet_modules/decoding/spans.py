@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torchaudio.functional import forced_align, merge_tokens
 
+from serenanet_modules.decoding.greedy import collapse
+
 IMPOSSIBLE = -1e3  # stands for minus infinity, of which differences would be NaN
 
 
@@ -79,7 +81,9 @@ def align(log_probs, labels, blank_id=0):
     frames = len(log_probs)
     if frames_needed(labels) > frames:
         return [_evenly(log_probs, label, i, len(labels)) for i, label in enumerate(labels)]
-    path = forced_align(log_probs.unsqueeze(0), torch.tensor([labels], dtype=torch.int32), blank=blank_id)[0][0]
+    path = log_probs.argmax(1).int()
+    if collapse(path.tolist(), blank_id)[0] != list(labels):  # else it is the best, and needs no table of all others
+        path = forced_align(log_probs.unsqueeze(0), torch.tensor([labels], dtype=torch.int32), blank=blank_id)[0][0]
     on_path = log_probs.gather(1, path.long().unsqueeze(1)).squeeze(1)  # (T,)
     lost = torch.cat([torch.zeros(1), (log_probs.amax(1) - on_path).double().cumsum(0)]).tolist()  # (T + 1,)
     found, before = [], 0

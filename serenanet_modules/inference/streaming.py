@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.utils._pytree import tree_leaves
 
 from serenanet_modules.data.audio import SAMPLE_RATE, beyond_sound
 from serenanet_modules.data.silence import Silence
@@ -80,6 +81,11 @@ class Streamer:
     def look_ahead(self):
         """Seconds from the beginning of what a frame of output stands for to the last sample that it waits for."""
         return self._model.acoustic.delay(self._look_ahead) / SAMPLE_RATE
+
+    @property
+    def carried(self):
+        """Bytes that the model carries from the sound so far to the next."""
+        return sum(part.nbytes for part in tree_leaves(self._state) if isinstance(part, torch.Tensor))
 
     @property
     def latency(self):

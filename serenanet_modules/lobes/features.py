@@ -21,7 +21,9 @@ from serenanet_modules.lobes.level import ABOVE, FIRST, FLOOR, LEAST, MEMORY, ru
 from serenanet_modules.ops.observers import unobserved
 
 UPRIGHT = 50.0  # Hz from which on the tilt is undone
-PIECE = 3000  # frames that are transformed at a time: spectra are large, and hours of them would not fit into memory
+PIECE = (
+    3000  # frames that are transformed at a time: spectra of hours would not fit into memory, nor copies of the sound
+)
 STEADY = 5.0  # dB: deviation of a band that hardly ever rises above the floor, as where a codec has cut
 DEAF = 1e6  # dB: what such a band is divided by, so that nothing is heard in it that the training never had
 
@@ -76,11 +78,28 @@ class LogMel(nn.Module):
 
     def raw(self, wavs, lengths):
         """The same before normalisation, in dB over the level; what lies past a length is undefined."""
-        changes = zero_padding(self._changes(wavs.float(), None).unsqueeze(-1), lengths).squeeze(-1)
-        half = self.n_fft // 2  # frame t is centred at sample hop * t
-        power = self.power(functional.pad(changes, (half, half)))
+        frames = wavs.shape[1] // self.hop + 1
+        if unobserved(wavs) and frames > PIECE:
+            starts = range(0, frames, PIECE)
+            pieces = (self._piece(wavs, lengths, start, min(start + PIECE, frames)) for start in starts)
+            power = torch.cat([*pieces], dim=1)
+        else:
+            power = self._power(self._changes(wavs.float(), None), lengths, self.n_fft // 2, self.n_fft // 2)
         lengths = torch.div(lengths, self.hop, rounding_mode="floor") + 1
         return self._relative(power, valid_mask(lengths, power.shape[1]))[0], lengths
+
+    def _piece(self, wavs, lengths, start, end):
+        """Power of the frames ``start`` to ``end``; frame t is centred at sample ``hop * t``."""
+        low = start * self.hop - self.n_fft // 2
+        high = (end - 1) * self.hop - self.n_fft // 2 + self.n_fft
+        first = max(0, low)
+        changes = self._changes(wavs[:, first:high].float(), wavs[:, first - 1 : first].float() if first else None)
+        return self._power(changes, (lengths - first).clamp(min=0), first - low, high - first - changes.shape[1])
+
+    def _power(self, changes, lengths, before, behind):
+        """Power of the frames in differences (B, S), zero past their lengths and so many samples beside them."""
+        changes = zero_padding(changes.unsqueeze(-1), lengths).squeeze(-1)
+        return self.power(functional.pad(changes, (before, behind)))
 
     def _changes(self, wavs, before):
         return differences(wavs, before)
@@ -193,14 +212,6 @@ class MelPower(nn.Module):
 
     def forward(self, changes):
         """Differences (B, S) -> (B, T, n_mels) of all frames of n_fft samples that lie within them."""
-        frames = (changes.shape[1] - self.n_fft) // self.hop + 1
-        if not unobserved(changes) or frames <= PIECE:
-            return self._transformed(changes)
-        ends = ((min(start + PIECE, frames) - 1) * self.hop + self.n_fft for start in range(0, frames, PIECE))
-        starts = range(0, frames * self.hop, PIECE * self.hop)
-        return torch.cat([self._transformed(changes[:, a:b]) for a, b in zip(starts, ends, strict=True)], dim=1)
-
-    def _transformed(self, changes):
         with torch.autocast(changes.device.type, enabled=False):
             options = {"window": self.window, "center": False, "return_complex": True}
             spectrum = torch.stft(changes, self.n_fft, self.hop, len(self.window), **options)  # (B, F, T)
