@@ -30,9 +30,15 @@ def add_lm(command):
 
 
 def add_decoding(command):
-    """``--lm``, ``--context`` and ``--batch-seconds``."""
+    """``--lm``, ``--context``, ``--hotwords`` and ``--batch-seconds``."""
     add_lm(command)
     add_context(command)
+    command.add_argument(
+        "--hotwords", metavar="FILE|WORD,…", help="words that are expected: commas between, or a file of one a line"
+    )
+    command.add_argument(
+        "--hotword-weight", type=positive, default=6.0, metavar="N", help="what each of them scores more, in nats (6)"
+    )
     command.add_argument(
         "--batch-seconds", type=positive, default=120.0, metavar="S", help="padded audio read at a time (120)"
     )
@@ -74,4 +80,10 @@ def opened(arguments):
 
     share_cores()
     device = arguments.device or best_device()
-    return Recognizer.from_folder(arguments.folder, device, getattr(arguments, "context", None))
+    recognizer = Recognizer.from_folder(arguments.folder, device, getattr(arguments, "context", None))
+    if getattr(arguments, "hotwords", None) is None:
+        return recognizer
+    from serenanet_modules.inference.hotwords import read_hotwords
+
+    words = read_hotwords(arguments.hotwords, recognizer.settings["locale"], arguments.hotword_weight)
+    return recognizer.expecting(words)

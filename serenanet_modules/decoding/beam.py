@@ -49,6 +49,8 @@ class BeamDecoder(Decoder):
         Added for every word that the model knows: positive values make for more, shorter words.
     scoring : str
         Which of a network's log-probabilities are searched.
+    hotwords : dict of str to float, optional
+        Words that are expected, and what each scores more.
 
     Raises
     ------
@@ -66,12 +68,14 @@ class BeamDecoder(Decoder):
     lm_weight: float = 0.5
     word_score: float = 0.0
     scoring: str = "decoder"
+    hotwords: dict[str, float] | None = None
 
     @property
     def name(self) -> str:
         """As of `Decoder`."""
         kind = "prefix" if self.lexicon is None else "lexicon"
-        return f"{self.scoring}/{kind}-beam" + ("" if self.lm is None else "+lm")
+        lm, hotwords = "" if self.lm is None else "+lm", "+hotwords" if self.hotwords else ""
+        return f"{self.scoring}/{kind}-beam{lm}{hotwords}"
 
     @property
     def writes_words(self) -> bool:
@@ -83,7 +87,7 @@ class BeamDecoder(Decoder):
             self.beam_threshold = 14.0 if self.lexicon is None else 25.0
         self._check()
         ngram = NGram(self.lm) if self.lm is not None else None
-        self._words = Words(self.units, ngram, self.lexicon, self.lm_weight, self.word_score)
+        self._words = Words(self.units, ngram, self.lexicon, self.lm_weight, self.word_score, self.hotwords)
 
     def _check(self) -> None:
         for option in ("beam_size", "beam_size_token", "beam_threshold", "token_threshold"):

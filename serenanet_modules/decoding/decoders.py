@@ -28,6 +28,8 @@ class Decoders:
         Words of which texts are made, for phoneme units.
     tokens : Tokens, optional
         Of a model with a language model.
+    hotwords : dict of str to float, optional
+        Words that the CTC beam search expects, and what each scores more.
     """
 
     model: Any
@@ -35,6 +37,7 @@ class Decoders:
     settings: Mapping
     lexicon: Lexicon | None = None
     tokens: Any = None
+    hotwords: Mapping[str, float] | None = None
 
     @property
     def scoring(self):
@@ -49,7 +52,7 @@ class Decoders:
         """CTC beam search: of words where there is a lexicon, else of label prefixes; ``lm`` is the path of n-grams."""
         tuned = {} if lm is None else self._weights(self.settings["decoding"], "lm_weight", "word_score")
         size = self.settings["beam_size"] or BeamDecoder.beam_size
-        options = {"lexicon": self.lexicon, "beam_size": size, "scoring": self.scoring}
+        options = {"lexicon": self.lexicon, "beam_size": size, "scoring": self.scoring, "hotwords": self.hotwords}
         return BeamDecoder(self.units, lm, **options, **tuned)
 
     def attention_greedy(self):

@@ -11,6 +11,7 @@ from serenanet_modules.decoding import kneser_ney
 from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.kneser_ney import SPECIAL
 from serenanet_modules.decoding.lexicon import Lexicon
+from serenanet_modules.errors import UserError
 
 # Chosen on dev sets, of real Swahili and of the embedded corpus, with models of 4 words to 540 sentences
 NOVELTY = 4.0  # power of the share of new words that p(<unk>) is
@@ -74,6 +75,13 @@ class Tree:
             np.maximum.at(best, self._parents[level.start - 1 : level.stop - 1], best[level])
         return best
 
+    def path(self, ending):
+        """The nodes from the empty prefix to that of an ending."""
+        nodes = [int(self._ending_node[ending])]
+        while nodes[-1]:
+            nodes.append(int(self._parents[nodes[-1] - 1]))
+        return nodes[::-1]
+
 
 class Context(NamedTuple):
     """Where a hypothesis stands among the words.
@@ -123,14 +131,25 @@ class Words:
     lexicon : Lexicon, optional
         Only these words can be written, as it spells them, with a boundary between.
     lm_weight, word_score : float
+    hotwords : mapping of str to float, optional
+        Words that are expected, and what each scores more; while it is unfinished, its share of letters. Where the
+        n-grams lack one, it scores p(<unk>), and pays for no letters.
+
+    Raises
+    ------
+    UserError
+        For a hotword that cannot be spelled.
     """
 
-    def __init__(self, units: Any, ngram=None, lexicon: Lexicon | None = None, lm_weight=0.5, word_score=0.0):
+    def __init__(
+        self, units: Any, ngram=None, lexicon: Lexicon | None = None, lm_weight=0.5, word_score=0.0, hotwords=None
+    ):
         self.units, self.lexicon = units, lexicon
         self.lm_weight, self.word_score = lm_weight, word_score
         self.breaks = [
             i != units.blank_id and piece.startswith(units.boundary) for i, piece in enumerate(units.spelling)
         ]
+        self.hotwords = dict(hotwords or {})
         self.has_ngram, self.ngram, self.letters = ngram is not None, NGram.empty(), NGram.empty()
         self.known, new = {}, 1.0
         if ngram is not None:
@@ -138,6 +157,7 @@ class Words:
             self.ngram = ngram.with_unknown(NOVELTY * np.log(new))
         self.boundary = -1 if lexicon is None else units.pieces.index(units.boundary)
         self.tree = Tree(self._spell_as_written(1.0 - new) if lexicon is None else self._spell_as_listed())
+        self.bonus = np.array([self.hotwords.get(self.names[word], 0.0) for word in self.tree.ending_word])
         self.ending_known = np.array([self.known.get(self.names[w], 0) for w in self.tree.ending_word], np.int32)
 
     def _spell_as_written(self, share):
@@ -146,10 +166,19 @@ class Words:
         written = [piece.removeprefix(units.boundary) for piece in units.spelling]
         written[units.blank_id] = ""
         alphabet = set("".join(written))
-        self.names = [word for word in self.known if word not in SPECIAL and set(word) <= alphabet]
+        for word in self.hotwords:
+            if missing := sorted(set(word) - alphabet):
+                raise UserError(
+                    f"Hotword {word!r}: the recogniser's units lack {missing[0]!r}; spell it in their letters."
+                )
+        known = [word for word in self.known if word not in SPECIAL and set(word) <= alphabet]
+        self.names = [*known, *(word for word in self.hotwords if word not in self.known)]
+        letters = _letters(known, sorted(alphabet)) if self.has_ngram or self.hotwords else NGram.empty()
+        numbers = letters.words
         if self.has_ngram:
-            self.letters = _letters(self.names, sorted(alphabet)).scaled(share)
-        numbers = self.letters.words
+            self.letters = letters.scaled(share)
+        else:  # letters tell words apart and cost nothing
+            self.letters = letters.scaled(0.0)
         self.spelt = [[numbers.get(letter, 0) for letter in word] for word in written]
         return [([numbers[letter] for letter in word], i) for i, word in enumerate(self.names)]
 
@@ -157,6 +186,8 @@ class Words:
         """Words are spelled by a lexicon; symbols are units."""
         self.lexicon.check(self.units.size, self.units.blank_id, self.boundary)
         self.names = self.lexicon.words
+        if missing := sorted(self.hotwords.keys() - set(self.names)):
+            raise UserError(f"Hotword {missing[0]!r}: is none of the recogniser's words, whose sounds it knows.")
         self.spelt = [[unit] for unit in range(self.units.size)]
         return [(spelling, i) for i, word in enumerate(self.names) for spelling in self.lexicon.spellings[word]]
 
@@ -171,7 +202,13 @@ class Words:
     @cached_property
     def ahead(self):
         """Of each node of the tree, what an unfinished word there is taken to score (nodes,)."""
-        return self.tree.best_ahead(self.lm_weight * self.ngram.logprob[1 + self.ending_known] + self.word_score)
+        scores = self.lm_weight * self.ngram.logprob[1 + self.ending_known] + self.word_score
+        ahead = self.tree.best_ahead(scores)
+        for ending in np.flatnonzero(self.bonus):
+            path = self.tree.path(ending)
+            share = self.bonus[ending] * np.arange(len(path)) / (len(path) - 1)
+            ahead[path] = np.maximum(ahead[path], scores[ending] + share)
+        return ahead
 
     # --- one hypothesis, in plain Python ------------------------------------------------------------------------------
 
@@ -212,7 +249,7 @@ class Words:
     def completed_as(self, context, ending):
         """The same with one of the words that end at its node."""
         state, logprob = self.ngram.step(context.state, int(self.ending_known[ending]))
-        return context.base + (self.lm_weight * logprob + self.word_score), state
+        return context.base + (self.lm_weight * logprob + self.word_score + float(self.bonus[ending])), state
 
     def endings(self, node):
         """First and last + 1 of the endings at a node of the tree."""

@@ -157,7 +157,8 @@ def _said(piece):
 def _about(recognizer, lm):
     """What decides a transcript and its confidence beside the recording."""
     files = [recognizer.folder / name for name in ("weights.safetensors", "result.json")]
-    return {"lm": lm, "sha256": [_digest(file) for file in [*files, *([] if lm in (None, "auto") else [lm])]]}
+    files += [] if lm in (None, "auto") else [lm]
+    return {"lm": lm, "hotwords": recognizer.run.hotwords, "sha256": [_digest(file) for file in files]}
 
 
 def _key(candidate):

@@ -1,5 +1,6 @@
 """A result folder at work: audio in, text with times and confidences out."""
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -61,6 +62,16 @@ class Recognizer:
     def beside(self):
         """The same model for another thread: decoders keep what they have found, and belong to one."""
         return Recognizer(self.run, self.device)
+
+    def expecting(self, hotwords):
+        """The same recogniser, which expects some words.
+
+        Parameters
+        ----------
+        hotwords : dict of str to float
+            Words as the recogniser writes them, and what each scores more, in nats.
+        """
+        return Recognizer(replace(self.run, hotwords=hotwords), self.device)
 
     @property
     def phonemic(self):

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -61,12 +61,15 @@ class OpenRun:
         name of each decoder that dev gave one;
         ``piece_seconds``: how long the audio may be that the model reads at once, which is what 99 % of its training
         utterances were.
+    hotwords : dict
+        Words that are expected, and what each scores more.
     """
 
     folder: Path
     modules: nn.ModuleDict
     units: Units
     settings: dict
+    hotwords: dict[str, float] = field(default_factory=dict)
 
     @property
     def phonemic(self):
@@ -80,7 +83,7 @@ class OpenRun:
     @property
     def decoders(self):
         """`Decoders` of the model, without a lexicon."""
-        return Decoders(self.modules["model"], self.units, self.settings, tokens=self.tokens)
+        return Decoders(self.modules["model"], self.units, self.settings, tokens=self.tokens, hotwords=self.hotwords)
 
     @cached_property
     def tokens(self):
@@ -91,9 +94,9 @@ class OpenRun:
     def decoder(self, lm=None):
         """The decoder of this recogniser.
 
-        Greedy; with phoneme units a search over the training words, where the folder holds their spellings; with a
-        language model a beam search. A model with a label decoder always searches, jointly with CTC, and its phones
-        stay phones; a speech LLM writes.
+        Greedy; with phoneme units a search over the training words, where the folder holds their spellings; with
+        hotwords or a language model a beam search. A model with a label decoder always searches, jointly with CTC, and
+        its phones stay phones; a speech LLM writes.
 
         Parameters
         ----------
@@ -110,6 +113,8 @@ class OpenRun:
         UserError
             For a language model that cannot be used.
         """
+        if self.hotwords and (self.modules["model"].llm is not None or self.modules["model"].attention is not None):
+            raise UserError(f"{self.folder}: hotwords are for the CTC beam search, which this model does without")
         if self.modules["model"].llm is not None:
             if lm is not None:
                 raise UserError(f"{self.folder}: a speech LLM writes by its own language model; leave out --lm")
@@ -119,7 +124,7 @@ class OpenRun:
         lexicon = self._lexicon() if self.phonemic else None
         decoders = replace(self.decoders, lexicon=lexicon)
         if lm is None:
-            return decoders.greedy() if lexicon is None else decoders.beam()
+            return decoders.greedy() if lexicon is None and not self.hotwords else decoders.beam()
         if Path(lm).is_dir():
             raise UserError(f"{lm}: is a folder; a model without an attention decoder takes a word n-gram model (ARPA)")
         if self.phonemic and lexicon is None:

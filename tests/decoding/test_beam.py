@@ -102,6 +102,20 @@ def test_word_model_is_applied_to_whole_words(units, seed, word_lm, either):
     assert_same(BeamDecoder(units, word_lm, **WEIGHTS, **NO_PRUNING).nbest(log_probs, 10_000), expected)
 
 
+@pytest.mark.parametrize("lm", [False, True])
+def test_hotwords_score_more(lm, word_lm, either):
+    """Known to the model or not, and nothing else does; their shares while they are unfinished come to nothing."""
+    units, log_probs, hotwords = pieces(), posteriors(5), {"ab": 1.5, "bb": 0.7}
+    ngram_ = NGram(word_lm) if lm else None
+    words = Words(units, ngram_, None, **WEIGHTS, hotwords=hotwords)
+    expected = {
+        labels: score + sentence_score(words, units.decode(labels).split())
+        for labels, score in brute_force(log_probs).items()
+    }
+    decoder = BeamDecoder(units, word_lm if lm else None, **WEIGHTS, **NO_PRUNING, hotwords=hotwords)
+    assert_same(decoder.nbest(log_probs, 10_000), expected)
+
+
 def lexicon_brute_force(log_probs, score_words):
     """ln p of every word sequence: over its spellings, and boundaries in any number ≥ 1 between.
 
@@ -306,6 +320,8 @@ def test_usual_pruning_loses_little(word_lm):
         ({"lexicon": Lexicon({"a": [[1, 3]]})}, "'a' is spelled with unit 3"),
         ({"lexicon": Lexicon({"a": [[9]]})}, "not among the 4 units"),
         ({"lm": "missing.arpa"}, "missing.arpa: no such"),
+        ({"hotwords": {"ax": 1.0}}, "Hotword 'ax': .* lack 'x'"),
+        ({"lexicon": Lexicon({"a": [[1]]}), "hotwords": {"b": 1.0}}, "Hotword 'b': is none of"),
         ({"beam_size": 0}, "beam_size 0"),
     ],
 )

@@ -7,8 +7,8 @@ def sentence_score(words, sentence):
     for word in sentence:
         known = words.known.get(word, 0)
         state, logprob = words.ngram.step(state, known)
-        if known or words.lexicon:
-            total += words.lm_weight * logprob + words.word_score
+        if known or words.lexicon or word in words.hotwords or not words.has_ngram:
+            total += words.lm_weight * logprob + words.word_score + words.hotwords.get(word, 0.0)
         else:
             total += words.lm_weight * (logprob + spelling_score(words.letters, word))
     return total + words.lm_weight * words.ngram.finish(state)

@@ -20,7 +20,7 @@ _NGRAMS = {
 }  # fmt: skip
 _WORDS = {
     "edges": np.int64, "symbol": np.int32, "endings": np.int64, "known": np.int32, "name": np.int32,
-    "ahead": np.float64,
+    "bonus": np.float64, "ahead": np.float64,
     "spelt": np.int64, "symbols": np.int32, "breaks": np.uint8,
 }  # fmt: skip
 
@@ -52,7 +52,7 @@ class CompiledSearch:
         self._arrays, tree = [], words.tree  # kept alive for as long as the structures point to them
         arrays = {
             "edges": tree.edges, "symbol": tree.symbol, "endings": tree.endings, "known": words.ending_known,
-            "name": tree.ending_word,
+            "name": tree.ending_word, "bonus": words.bonus,
             "ahead": words.ahead, "spelt": np.cumsum([0, *map(len, words.spelt)]),
             "symbols": [symbol for symbols in words.spelt for symbol in symbols], "breaks": words.breaks,
         }  # fmt: skip

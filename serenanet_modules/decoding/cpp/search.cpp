@@ -45,6 +45,7 @@ struct Words {  // as `words.Words` holds them
     const int32_t* symbol;
     const int64_t* endings;   // of each node: the words that end there
     const int32_t *known, *name;  // of each ending: its word in the n-grams and in the tree
+    const double* bonus;      // of each ending, for its word
     const double* ahead;      // of each node: what an unfinished word there is taken to score
     const int64_t* spelt;     // of each unit: its symbols
     const int32_t* symbols;
@@ -235,7 +236,7 @@ private:
 
     int32_t make_word(int32_t id, int32_t ending) {
         Node node = nodes_[id];
-        node.base = nodes_[id].base + word(node.state, w_.known[ending]);
+        node.base = nodes_[id].base + (word(node.state, w_.known[ending]) + w_.bonus[ending]);
         node.parent = id, node.unit = int32_t(w_.boundary), node.touched = NONE, node.word = w_.name[ending];
         begin(node);
         nodes_.push_back(node);
@@ -271,7 +272,7 @@ private:
         if (!before.letters) return;
         const int64_t ending = before.tree == NONE ? 0 : w_.endings[before.tree];
         if (before.tree != NONE && ending < w_.endings[before.tree + 1])
-            after.base = before.base + word(after.state, w_.known[ending]);
+            after.base = before.base + (word(after.state, w_.known[ending]) + w_.bonus[ending]);
         else
             {
             int32_t spelling = before.spelling;

@@ -1,0 +1,190 @@
+"""CTC beam search with a word language model against pyctcdecode and torchaudio, on the same log-probabilities.
+
+    python benchmarks/decoding.py RESULT_DIR MANIFEST|RECIPE [--data-folder DIR] [--kept FOLDER]
+
+All search the log-probabilities of the run on dev and test, with the n-gram model of the run. Each one's weights are
+chosen on dev, from the same grid; the table has its word error rate on test, the paired difference to pyctcdecode's,
+and the time of one core for a second of audio, medians of passes in turns. The peers live in an environment of their
+own, which the first call makes (`--peers`): pyctcdecode wants numpy 1.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+import venv
+from functools import cached_property
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from kept import read, write  # noqa: E402
+
+from serenanet_modules.analysis.bootstrap import compare  # noqa: E402
+from serenanet_modules.analysis.scoring import score  # noqa: E402
+from serenanet_modules.data.asked import candidates  # noqa: E402
+from serenanet_modules.data.manifest import read_manifest  # noqa: E402
+from serenanet_modules.data.preparation import Settings, prepare  # noqa: E402
+from serenanet_modules.data.units import load_units  # noqa: E402
+from serenanet_modules.decoding.beam import BeamDecoder  # noqa: E402
+from serenanet_modules.decoding.greedy import collapse  # noqa: E402
+from serenanet_modules.inference.recognizer import Recognizer  # noqa: E402
+from serenanet_modules.training.searches import LM_WEIGHTS, WORD_SCORES  # noqa: E402
+
+PACKAGES = ("numpy<2", "pyctcdecode==0.5.0", "kenlm==0.3.0", "flashlight-text==0.0.7")
+SPLITS = ("dev", "test")
+REFERENCE = "pyctcdecode"
+
+
+def main(argv=None):
+    o = parse(argv)
+    with tempfile.TemporaryDirectory() as work:
+        kept = Path(o.kept or work)
+        for split in SPLITS:
+            if not (kept / f"{split}.npz").is_file():
+                hear(o, split, kept / f"{split}.npz")
+        units, arpa = load_units(Path(o.folder) / "save/units"), Path(o.lm or Path(o.folder) / "save/lm.arpa")
+        peers = Peers(environment(Path(o.peers)), units, arpa, kept)
+        contestants = {"ours": Ours(units, arpa, kept), **{name: peers.named(name) for name in peers.names}}
+        print(table(contestants, {split: read(kept / f"{split}.npz") for split in SPLITS}, units, o))
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", help="a finished run of a recogniser with CTC")
+    parser.add_argument("data", help="as of serenanet evaluate")
+    parser.add_argument("--data-folder")
+    parser.add_argument("--lm", help="an ARPA file (the run's own)")
+    parser.add_argument("--kept", help="where the log-probabilities are kept for the next time")
+    parser.add_argument("--peers", default="/tmp/serenanet-peers", help="environment of the peers")
+    parser.add_argument("--beams", type=int, nargs="+", default=[8, 32, 100])
+    parser.add_argument("--repeats", type=int, default=5)
+    return parser.parse_args(argv)
+
+
+def hear(o, split, path):
+    """Keep the log-probabilities of a split."""
+    recognizer = Recognizer.from_folder(o.folder)
+    chosen, most = (
+        candidates(o.data, recognizer.settings["locale"], o.data_folder, split),
+        recognizer.settings["piece_seconds"],
+    )
+
+    def rows(pieces):
+        return [recognizer.posteriors([piece])[1][0].numpy() for piece in pieces]
+
+    with tempfile.TemporaryDirectory() as work:
+        prepared = prepare(chosen, Path(work), Settings(), progress=False)
+        utterances = read_manifest(prepared.manifest)
+        heard = recognizer.network.read([prepared.folder / u.path for u in utterances], rows, most)
+        found = [[row for row in pieces if row is not None] for _, pieces in heard]
+    write(path, [(u.id, u.text, u.duration, rows) for u, rows in zip(utterances, found, strict=True)])
+
+
+def environment(folder):
+    """The interpreter of the peers' environment, which also finds this one's torch and torchaudio."""
+    python = folder / "bin/python"
+    if not python.is_file():
+        venv.create(folder, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+        (next(folder.glob("lib/python3*/site-packages")) / "project.pth").write_text(sysconfig.get_path("purelib"))
+    return python
+
+
+class Ours:
+    """The project's search."""
+
+    def __init__(self, units, arpa, kept):
+        self.units, self.arpa, self.kept = units, arpa, kept
+
+    @cached_property
+    def utterances(self):
+        return {split: read(self.kept / f"{split}.npz") for split in SPLITS}
+
+    def decode(self, split, beam, lm_weight, word_score):
+        """Seconds, and the text of each utterance."""
+        decoder = BeamDecoder(self.units, self.arpa, beam_size=beam, lm_weight=lm_weight, word_score=word_score)
+        decoder.best(self.utterances[split][0][3][0])
+        began = time.process_time()
+        texts = [" ".join(filter(None, (decoder.best(p).text for p in rows))) for *_, rows in self.utterances[split]]
+        return time.process_time() - began, texts
+
+
+class Peers:
+    """A process in the peers' environment, which is asked line by line."""
+
+    names = ("pyctcdecode", "torchaudio")
+
+    def __init__(self, python, units, arpa, kept):
+        command = [python, ROOT / "benchmarks/decoding_peers.py", arpa, kept, json.dumps(units.pieces)]
+        self.process = subprocess.Popen(
+            [str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env=os.environ | {"PYTHONPATH": ""},
+        )  # fmt: skip
+
+    def ask(self, *question):
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        while not (line := self.process.stdout.readline()).startswith("["):
+            if not line:
+                raise SystemExit("the peers' process ended")
+        return json.loads(line)
+
+    def named(self, name):
+        return _Peer(self, name)
+
+
+class _Peer:
+    def __init__(self, peers, name):
+        self.peers, self.name = peers, name
+
+    def decode(self, *question):
+        """Seconds, and the text of each utterance."""
+        return self.peers.ask(self.name, *question)
+
+
+def judged(utterances, texts):
+    return score({u[0]: u[1] for u in utterances}, {u[0]: text for u, text in zip(utterances, texts, strict=True)})
+
+
+def chosen(contestant, utterances):
+    """The weights that are best on dev."""
+    grid = itertools.product(LM_WEIGHTS, WORD_SCORES)
+    return min(grid, key=lambda weights: judged(utterances, contestant.decode("dev", 32, *weights)[1]).total.rate)
+
+
+def table(contestants, splits, units, o):
+    test = splits["test"]
+    seconds = sum(u[2] for u in test)
+    texts = [" ".join(units.decode(collapse(rows.argmax(1).tolist())[0]) for rows in u[3]) for u in test]
+    lines = [
+        f"{len(test)} utterances, {seconds:.0f} s; greedy WER {100 * judged(test, texts).total.rate:.1f}", "",
+        "| decoder | weights | beam | ms per second | WER | difference (95 %) |", "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    weights = {name: chosen(contestant, splits["dev"]) for name, contestant in contestants.items()}
+    for beam in o.beams:
+        taken, results = {name: [] for name in contestants}, {}
+        for _, name in itertools.product(range(o.repeats), contestants):
+            spent, texts = contestants[name].decode("test", beam, *weights[name])
+            taken[name].append(1000 * spent / seconds)
+            results[name] = judged(test, texts)
+        for name, result in results.items():
+            d = compare(results[REFERENCE].per_utterance, result.per_utterance)
+            bounds = (100 * value for value in (d.difference, d.low, d.high))
+            times = f"{statistics.median(taken[name]):.2f} [{min(taken[name]):.2f}..{max(taken[name]):.2f}]"
+            cells = ["{:g}, {:g}".format(*weights[name]), beam, times, f"{100 * result.total.rate:.1f}"]
+            difference = "{:+.1f} ({:+.1f} to {:+.1f})".format(*bounds) if name != REFERENCE else ""
+            lines.append(f"| {name} | {' | '.join(map(str, cells))} | {difference} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

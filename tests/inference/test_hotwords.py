@@ -1,0 +1,26 @@
+"""Words that are expected: how they are given, and what a recogniser makes of them."""
+
+import pytest
+
+from serenanet_modules.errors import UserError
+from serenanet_modules.inference.hotwords import read_hotwords
+
+
+def test_given_with_commas_or_a_line_each(tmp_path):
+    """Written as the recogniser writes them; the words of a phrase each count."""
+    path = tmp_path / "words.txt"
+    path.write_text("Ng\u2019ombe\n\nChakula kitamu\n", encoding="utf-8")
+    expected = {"ng'ombe": 2.0, "chakula": 2.0, "kitamu": 2.0}
+    assert read_hotwords(str(path), "sw", 2.0) == expected == read_hotwords("Ng'ombe, chakula kitamu,", "sw", 2.0)
+
+
+@pytest.mark.parametrize(("given", "says"), [("", "holds no word"), (" , ,", "holds no word"), ("?!", "nothing of it")])
+def test_no_word_is_an_error(given, says):
+    with pytest.raises(UserError, match=says):
+        read_hotwords(given, "sw")
+
+
+def test_a_file_that_is_not_text(tmp_path):
+    (tmp_path / "words").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="cannot be read as hotwords"):
+        read_hotwords(str(tmp_path / "words"), "sw")
