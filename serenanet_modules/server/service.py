@@ -61,8 +61,8 @@ class Service:
             For what the model cannot do.
         """
         usual = self.options.rules
-        if settings.get("enable_endpoint_detection", usual != NONE):
-            given = {name: value for name, value in settings.items() if name in vars(usual)}
+        given = {name: value for name, value in settings.items() if name in vars(usual)}
+        if settings.get("enable_endpoint_detection", usual != NONE or bool(given)):
             rules = replace(Rules() if usual == NONE else usual, **given)
         else:
             rules = NONE

@@ -136,7 +136,8 @@ def test_settings_of_a_session(serve, monkeypatch):
         (serve(rules=usual), "?look_ahead=480&rule1_min_trailing_silence=3", (Rules(3.0, 0.5), 480, None)),
         (serve(rules=usual), "?enable_endpoint_detection=false", (NONE, None, None)),
         (serve(rules=NONE), "", (NONE, None, None)),
-        (serve(rules=NONE), "?enable_endpoint_detection=true&rule1_min_trailing_silence=3", (Rules(3.0), None, None)),
+        (serve(rules=NONE), "?enable_endpoint_detection=true", (Rules(), None, None)),
+        (serve(rules=NONE), "?rule1_min_trailing_silence=3", (Rules(3.0), None, None)),
     ):
         with client.websocket_connect(STREAM + query) as socket:
             socket.send_json(FINISH)
