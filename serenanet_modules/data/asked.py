@@ -8,7 +8,7 @@ from serenanet_modules.data.manifest import SPLITS, role
 from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.errors import UserError
 
-WITHOUT_RECIPE = ("tier", "audio_folder", "clean")  # options that need no recipe
+WITHOUT_RECIPE = ("tier", "audio_folder", "clean", "letter_to_sound")  # options that need no recipe
 EVERYTHING = {"test": 1}  # of a manifest that knows no splits
 
 

@@ -9,15 +9,19 @@ splits with a manifest each that is called metadata. Annotated recordings of
 import logging
 import math
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 from serenanet_modules.data.annotations import formats
 from serenanet_modules.data.annotations.rows import read_rows as read_annotations
+from serenanet_modules.data.letters import Letters
 from serenanet_modules.data.manifest import SPLITS, Candidate, check_split
+from serenanet_modules.data.phonemes import phonemise
 from serenanet_modules.data.placing import Places
 from serenanet_modules.data.splitting import SPLIT_WORDS, by_group, split_of_name
 from serenanet_modules.data.tables import SUFFIXES, read_rows
+from serenanet_modules.data.text import normaliser
 from serenanet_modules.data.text.clean import Cleaner
 from serenanet_modules.errors import LayoutError, UserError
 
@@ -38,6 +42,7 @@ def candidates(
     tier=None,
     audio_folder=None,
     clean=None,
+    letter_to_sound=None,
 ):
     """Return the utterances of manifest files, or of annotated recordings.
 
@@ -61,6 +66,8 @@ def candidates(
         Where recordings that are not with their annotations may lie, at any depth.
     clean : str or Path, optional
         The corpus's conventions of transcription, a table as of `data.text.clean`; what it does is said in a warning.
+    letter_to_sound : str or Path, optional
+        A table as of `data.letters`, which gives the phonemes of texts that do not say theirs.
 
     Returns
     -------
@@ -77,7 +84,21 @@ def candidates(
         found += _candidates(_cleaned(rows, cleaner), file, locale, root, shares, split_seed, needs_text)
     for line in cleaner.report() if cleaner else ():
         logger.warning("%s", line)
-    return found
+    return _said(found, letter_to_sound) if letter_to_sound else found
+
+
+def _said(found, path):
+    """Candidates with their phonemes by a table of letters; those without a sound are named in a warning."""
+    say, without, spoken = Letters(path), Counter(), []
+    for candidate in found:
+        text = normaliser(candidate.locale)(candidate.text)
+        without.update(say.without_sound(text))
+        phonemes = candidate.phonemes or phonemise(text, say)
+        spoken.append(replace(candidate, phonemes=phonemes))
+    if without:
+        named = ", ".join(f"{letter} ({count})" for letter, count in without.most_common(20))
+        logger.warning("%s: has no sound for %s, which are left out", path, named)
+    return spoken
 
 
 def _lists(folder, data_root, tier, audio_folder):

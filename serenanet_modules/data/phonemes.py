@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 from serenanet_modules.data.espeak import Espeak
+from serenanet_modules.data.letters import Letters
 from serenanet_modules.errors import UserError
 
 WORD_BOUNDARY = "|"
@@ -30,13 +31,15 @@ ARPABET = {
 }  # fmt: skip
 
 
-def g2p(locale: str) -> Callable[[str], list[str]]:
+def g2p(locale: str, letter_to_sound=None) -> Callable[[str], list[str]]:
     """Return a function from a normalised word to its phonemes.
 
     Parameters
     ----------
     locale : str
         ``sw`` or ``en``, with or without a region.
+    letter_to_sound : str or Path, optional
+        A table of `data.letters` for any other.
 
     Raises
     ------
@@ -50,12 +53,14 @@ def g2p(locale: str) -> Callable[[str], list[str]]:
     >>> g2p("en")("hello")
     ['HH', 'AH', 'L', 'OW']
     """
+    if letter_to_sound:
+        return Letters(letter_to_sound)
     languages = {"sw": _swahili, "en": _english}
     language = re.split("[-_]", locale.lower())[0]
     if language not in languages:
         raise UserError(
             f"There are no phonemes for locale {locale!r}, only for {', '.join(languages)}; "
-            "use units of kind 'char', 'bpe' or 'unigram'."
+            "give a table of them by --letter_to_sound, or use units of kind 'char', 'bpe' or 'unigram'."
         )
     return languages[language]()
 

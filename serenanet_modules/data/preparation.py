@@ -166,7 +166,7 @@ def written(candidates):
 
 def spoken(candidates):
     """Yield the phonemes of each candidate: its own, or those of its normalised text."""
-    say = _phonemiser({c.locale for c in candidates})
+    say = _phonemiser()
     for c, text in zip(candidates, written(candidates), strict=True):
         yield c.phonemes or say(text, c.locale)
 
@@ -320,7 +320,7 @@ def _check_splits(clips, left, rejects):
 
 
 def _utterances(clips, target, settings, progress):
-    spoken = _phonemiser({clip.candidate.locale for clip in clips}) if settings.phonemes else None
+    spoken = _phonemiser() if settings.phonemes else None
     for clip in tqdm(clips, desc="phonemes", unit="clip", disable=not (progress and spoken)):
         c = clip.candidate
         phonemes = c.phonemes or (spoken(clip.text, c.locale) if spoken else "")
@@ -329,12 +329,15 @@ def _utterances(clips, target, settings, progress):
         yield Utterance(c.id, str(path), clip.duration, clip.text, phonemes, *about)
 
 
-def _phonemiser(locales):
+def _phonemiser():
     """Return a function (text, locale) -> phonemes that looks every word up once."""
     from serenanet_modules.data.phonemes import g2p, phonemise  # its libraries load slowly
 
-    words = {locale: functools.cache(g2p(locale)) for locale in locales}
-    return lambda text, locale: phonemise(text, words[locale])
+    @functools.cache
+    def words(locale):  # asked for where a corpus does not say its phonemes
+        return functools.cache(g2p(locale))
+
+    return lambda text, locale: phonemise(text, words(locale))
 
 
 @contextmanager

@@ -141,7 +141,8 @@ class Searches:
     def _lexicon(self):
         """The training words; on the main process also save/lexicon.tsv, ``word<TAB>phones`` for every spelling."""
         units, words = self.decoders.units, sorted({word for u in self.train for word in u.text.split()})
-        lexicon = Lexicon.from_words(words, g2p(self.hparams.locale), units)
+        letters = getattr(self.hparams, "letter_to_sound", None)  # which recipes may have
+        lexicon = Lexicon.from_words(words, g2p(self.hparams.locale, letters), units)
         if distributed.is_main():
             rows = [f"{word}\t{units.decode(s)}\n" for word, spellings in lexicon.spellings.items() for s in spellings]
             write_text(self.folder / "save" / "lexicon.tsv", "".join(rows))

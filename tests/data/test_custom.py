@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 
 from serenanet_modules.data.custom import candidates
+from serenanet_modules.data.preparation import spoken
 from serenanet_modules.errors import LayoutError, UserError
 
 
@@ -150,3 +151,25 @@ def test_files_are_found_under_names_of_other_systems(tmp_path, caplog):
     found = [c.path.relative_to(tmp_path).as_posix() for c in candidates(file, "sw")]
     assert found == ["a/b.wav", "clips/c.wav", "clips/\u00e9.wav", "clips/D.WAV", "no.wav"]
     assert caplog.text.count("differs in case or Unicode form") == 1
+
+
+def test_letters_give_phonemes(tmp_path, caplog):
+    """The longest run counts, in words of the normalised text; what a corpus says stays; other letters are named."""
+    file = tsv(tmp_path / "test.tsv", "a.wav\tNGaa na X!\t", "b.wav\tna\tN A", head="path\ttext\tphonemes")
+    table = tmp_path / "letters.txt"
+    table.write_text("# ours\nng ŋ\nn n\n\na a\naa a:\n", encoding="utf-8")
+    found = candidates(file, "xx", letter_to_sound=table)
+    assert [c.phonemes for c in found] == ["ŋ a: | n a", "N A"]
+    assert "has no sound for x (1), which are left out" in caplog.text
+    for wrong in ("n", "n n n", "n n\nn m", "", "# ours"):
+        table.write_text(wrong)
+        with pytest.raises(UserError, match="letters.txt: "):
+            candidates(file, "xx", letter_to_sound=table)
+
+
+def test_a_corpus_with_phonemes_needs_no_rules(tmp_path):
+    """Preparation asks for rules of a language only where a text has no phonemes."""
+    file = tsv(tmp_path / "test.tsv", "a.wav\tna\tn a", head="path\ttext\tphonemes")
+    assert list(spoken(candidates(file, "xx"))) == ["n a"]
+    with pytest.raises(UserError, match="--letter_to_sound"):
+        list(spoken(candidates(tsv(tmp_path / "test.tsv", "a.wav\tna"), "xx")))

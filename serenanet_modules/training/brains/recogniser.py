@@ -34,7 +34,7 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
         if plain["units"] == "phoneme" and plain["language_units"] != "shared":
             raise UserError(f"{where}: 'language_units' is {plain['language_units']}; phonemes are shared by languages")
         if plain["units"] == "phoneme":
-            g2p(plain["locale"])  # refuses a locale without one
+            g2p(plain["locale"], plain.get("letter_to_sound"))  # refuses a locale without one
 
     @classmethod
     def needs_phonemes(cls, plain):
