@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from itertools import groupby
 
-LENGTHS = (12, 8, 5)  # labels of an anchor; shorter ones are looked for where longer ones leave too much between
+LENGTHS = (12, 9, 7)  # labels of an anchor; shorter ones, which chance finds, only where longer ones leave too much
 MOST_PLACES = 5  # in the text and in what was heard, at which an anchor may stand
 SIDE = 2  # labels of an anchor on each side of a cut
 
@@ -51,7 +51,7 @@ def cuts(labels, heard, may_cut, most):
     may_cut : list of bool
         Whether the text may be cut before each of its labels.
     most : int
-        What a part between two cuts should not exceed: its labels times those that were heard.
+        What a part between cuts must not exceed if shorter runs can help it: its labels times those that were heard.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def cuts(labels, heard, may_cut, most):
     for length in LENGTHS:
         bounds = found[:1]
         for (a, b), (c, d) in zip(found, found[1:], strict=False):
-            if (c - a) * (d - b) > most:
+            if length == LENGTHS[0] or (c - a) * (d - b) > most:
                 inside = _chain(labels[a:c], heard[b:d], length)
                 bounds += [(a + i, b + j) for i, j in _allowed(inside, may_cut[a:c], length)]
             bounds.append((c, d))

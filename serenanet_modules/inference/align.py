@@ -18,7 +18,7 @@ from serenanet_modules.inference.transcript import Transcript
 
 MOST_CELLS = 10**9  # frames times twice the labels, a byte each: about 20 minutes of characters at 40 ms
 AT_ONCE = 2 * 10**7  # of these that have one path over all of them: about 3 minutes
-BETWEEN = 200**2  # labels of the text times labels that were heard, between cuts of what is longer
+BETWEEN = 4000**2  # labels of the text times labels that were heard, at most between cuts of what is longer
 UNKNOWN = "<unk>"  # SentencePiece's unit for what has none
 
 
