@@ -2,7 +2,7 @@
 
 from argparse import SUPPRESS
 
-from serenanet_modules.cli.values import positive, switch
+from serenanet_modules.cli.values import count, positive, switch
 
 RULES = {
     "rule1_min_trailing_silence": "of silence that begin anew, though nothing was said (2.4)",
@@ -42,6 +42,13 @@ def add_decoding(command):
     command.add_argument(
         "--batch-seconds", type=positive, default=120.0, metavar="S", help="padded audio read at a time (120)"
     )
+    command.add_argument("--beam-size", type=count, metavar="N", help="of an attention decoder's search")
+
+
+def add_spoken(command):
+    """``--language`` and ``--task``."""
+    command.add_argument("--language", metavar="CODE", help="of a Whisper: what is spoken, such as sw")
+    command.add_argument("--task", choices=("transcribe", "translate"), help="of a Whisper (transcribe)")
 
 
 def add_context(command):
@@ -74,13 +81,13 @@ def rules(arguments):
 
 
 def opened(arguments):
-    """The `Recognizer` that `add_recogniser` asked for, on this process's cores."""
+    """The `Recognizer` that these options ask for, on this process's cores."""
     from serenanet_modules.inference.recognizer import Recognizer
     from serenanet_modules.runtime.threads import best_device, share_cores
 
     share_cores()
-    device = arguments.device or best_device()
-    recognizer = Recognizer.from_folder(arguments.folder, device, getattr(arguments, "context", None))
+    asked = {name: getattr(arguments, name, None) for name in ("context", "language", "task", "beam_size", "locale")}
+    recognizer = Recognizer.from_folder(arguments.folder, arguments.device or best_device(), **asked)
     if getattr(arguments, "hotwords", None) is None:
         return recognizer
     from serenanet_modules.inference.hotwords import read_hotwords

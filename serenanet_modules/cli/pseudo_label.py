@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from serenanet_modules.cli.opening import add_decoding, add_recogniser, opened
+from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_spoken, opened
 from serenanet_modules.cli.values import add_exclude, not_negative
 from serenanet_modules.errors import UserError
 
@@ -20,6 +20,7 @@ def add(commands, name):
     )
     add_exclude(command, "recordings, speakers and sentences")
     add_decoding(command)
+    add_spoken(command)
     command.set_defaults(run=_label)
 
 

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from serenanet_modules.cli.opening import add_decoding, add_recogniser, opened
+from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_spoken, opened
 from serenanet_modules.cli.values import names, positive
 from serenanet_modules.errors import UserError
 
@@ -26,6 +26,7 @@ def add(commands, name):
     )
     command.add_argument("--out", type=Path, metavar="DIR", help="write a file for each audio file")
     add_decoding(command)
+    add_spoken(command)
     command.add_argument(
         "--piece-seconds", type=positive, metavar="N", help="what is longer is cut at pauses (as training's utterances)"
     )

@@ -152,9 +152,12 @@ class Hparams:
         return {argument: value for argument, value in node.items() if not _tag(value)}
 
     def fill(self, key, arguments):
-        """Give arguments of a part their final values, plain ones."""
+        """Give a plain key, or arguments of a part, their final values, plain ones."""
         self.__dict__.pop("text", None)
-        self.tree[key].update(arguments)
+        if isinstance(arguments, dict):
+            self.tree[key].update(arguments)
+        else:
+            self.tree[key] = arguments
 
     def without(self, keys):
         """The same with the values of top-level keys blanked, for what does not depend on them."""

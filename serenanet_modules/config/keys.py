@@ -19,6 +19,7 @@ TRUTHS = {  # of a command line, as YAML 1.1 and 1.2 spell them, in lower case
     **dict.fromkeys(("true", "yes", "on", "y"), True),
     **dict.fromkeys(("false", "no", "off", "n"), False),
 }
+KINDS_OF_UNITS = ("char", "bpe", "unigram", "phoneme", "whisper")
 DATA, WEIGHTS, DECODING, RUN = "data", "weights", "decoding", "run"  # what a key has an effect on
 
 
@@ -145,7 +146,8 @@ SECTIONS = {
         Key("max_labels", WHOLE, DATA, "of a sentence; longer ones are left out", least=1),
     ),
     "Units": (
-        Key("units", TEXT, WEIGHTS, "what the outputs stand for", choices=("char", "bpe", "unigram", "phoneme")),
+        Key("units", TEXT, WEIGHTS, "what the outputs stand for", choices=KINDS_OF_UNITS),
+        Key("spoken_language", TEXT, WEIGHTS, "Whisper's code of what is said; null is the locale's", null=True),
         Key(
             *("language_units", TEXT, WEIGHTS, "of several languages; token: shared, after one that says the language"),
             choices=("shared", "token", "own"),

@@ -17,7 +17,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing, write_json
 
 BLANK = "<blank>"
-KINDS = ("char", "bpe", "unigram", "phoneme")
+KINDS = ("char", "bpe", "unigram", "phoneme")  # that `train_units` makes
 MAX_PHONEME_UNITS = 41  # 39 ARPAbet phones, the word boundary and the blank
 
 
@@ -37,6 +37,12 @@ class Units(ABC):
         How they tell languages apart, as the hyper-parameter ``language_units`` says: ``shared``, ``token``, ``own``.
     marks : frozenset of int
         Units that are no part of the text, such as a language's token.
+    unsaid, unsaid_first : tuple of int
+        What a search by an attention decoder leaves out everywhere, and as the first label.
+    no_speech : int, optional
+        What an attention decoder says first of silence.
+    normalised : bool
+        Whether texts are as the locale's rules write them; else they have capitals and punctuation.
     """
 
     kind: str
@@ -45,6 +51,10 @@ class Units(ABC):
     blank_id = 0
     languages = "shared"
     marks: frozenset[int] = frozenset()
+    unsaid: tuple[int, ...] = ()
+    unsaid_first: tuple[int, ...] = ()
+    no_speech: int | None = None
+    normalised = True
 
     @property
     def size(self) -> int:
@@ -197,9 +207,13 @@ def load_units(folder: str | Path) -> Units:
     index = Path(folder) / "units.json"
     try:
         saved = json.loads(index.read_text(encoding="utf-8"))
-        if saved["kind"] not in KINDS:
+        if saved["kind"] not in (*KINDS, "whisper"):
             raise ValueError
-        if saved["kind"] == "phoneme":
+        if saved["kind"] == "whisper":
+            from serenanet_modules.data.whisper_units import WhisperUnits  # which is made of what stands here
+
+            units = WhisperUnits.load(Path(folder), saved)
+        elif saved["kind"] == "phoneme":
             units = PhonemeUnits(_inventory(saved["phonemes"]))
         else:
             units = _of_model(saved, (Path(folder) / "units.model").read_bytes())

@@ -17,58 +17,37 @@ import torch
 from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.ctc_prefix import IMPOSSIBLE, CTCPrefixScorer
 from serenanet_modules.decoding.decoder import Decoder, Hypothesis
+from serenanet_modules.decoding.guard import heard
 from serenanet_modules.decoding.label_lm import BORDER, NeuralLM, WordNGram
+from serenanet_modules.decoding.label_search import Unsaid, attention_greedy
 from serenanet_modules.decoding.rows import decode_in_batches
 from serenanet_modules.errors import UserError
 
 QUIET_LENGTHS, QUIET_MARGIN = 3, 10.0  # end detection of normalised scores: lengths in a row, nats
 
 
-@torch.no_grad()
-def attention_greedy(decoder, memory, lengths):
-    """The likeliest label after each other, until the end.
+@dataclass(frozen=True)
+class AttentionGreedy(Decoder):
+    """`attention_greedy` as a `Decoder`; what loops is decoded again.
 
     Parameters
     ----------
     decoder : AttentionDecoder
         In evaluation mode.
-    memory : Tensor
-        Encoder output (B, T, d_model).
-    lengths : Tensor
-        (B,) int64; also the most labels an utterance can have.
-
-    Returns
-    -------
-    list of list of int
+    units : Units
+    alone : bool
+        Whether there is no CTC, so that the decoder itself says where labels lie and whether anything is said.
     """
-    found = [[] for _ in memory]
-    running = torch.arange(len(memory), device=memory.device)
-    state, labels = decoder.init_state(memory, lengths), torch.full_like(running, BORDER)
-    for length in range(1, int(lengths.max()) + 1):
-        logits, state = decoder.step(labels, state)
-        labels = logits.argmax(-1)
-        for at, label in zip(running.tolist(), labels.tolist(), strict=True):
-            found[at] += [label] if label != BORDER else []
-        on = ((labels != BORDER) & (lengths[running] > length)).nonzero().squeeze(1)
-        if len(on) < len(running):
-            running, labels, state = running[on], labels[on], decoder.reorder(state, on, on)
-        if not len(running):
-            break
-    return found
-
-
-@dataclass(frozen=True)
-class AttentionGreedy(Decoder):
-    """`attention_greedy` as a `Decoder`."""
 
     decoder: Any
     units: Any
+    alone: bool = False
     name: ClassVar[str] = "attention/greedy"
 
     def decode(self, outputs, lengths):
         """As of `Decoder`."""
-        found = attention_greedy(self.decoder, outputs.hidden, lengths)
-        return [Hypothesis(labels, self.units.decode(labels)) for labels in found]
+        found = attention_greedy(self.decoder, outputs.hidden, lengths, Unsaid(self.units))
+        return heard(self.decoder, self.units, outputs.hidden, lengths, found, self.alone)
 
     def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None):
         """As of `Decoder`."""
@@ -99,6 +78,8 @@ class AttentionBeam(Decoder):
         without it.
     scoring : str
         Which log-probabilities are CTC's.
+    alone : bool
+        As of `AttentionGreedy`; then what loops is decoded again, greedily.
 
     Raises
     ------
@@ -118,6 +99,7 @@ class AttentionBeam(Decoder):
     word_score: float = 0.0
     length_normalisation: bool = False
     scoring: str = "decoder"
+    alone: bool = False
     _lm: Any = field(init=False, default=None, repr=False)
 
     def __post_init__(self):
@@ -147,7 +129,10 @@ class AttentionBeam(Decoder):
     def decode(self, outputs, lengths):
         """As of `Decoder`."""
         found = self.nbest(outputs.hidden, outputs.log_probs(self.scoring), lengths, 1)
-        return [hypotheses[0] for hypotheses in found]
+        best = [hypotheses[0] for hypotheses in found]
+        if not self.alone:
+            return best
+        return heard(self.decoder, self.units, outputs.hidden, lengths, [found.labels for found in best], alone=True)
 
     def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None):
         """As of `Decoder`."""
@@ -187,9 +172,10 @@ class _Search:
         batch, device = len(memory), memory.device
         self.found = [[] for _ in range(batch)]  # of every utterance: its n best (score, labels)
         self.utterances = torch.arange(batch, device=device)  # which ones are still searched (B,)
-        self.limits = lengths.to(device)
-        self.decoder = options.decoder.init_state(memory.float(), self.limits, beam)
-        self.ctc = CTCPrefixScorer(log_probs, self.limits) if options.ctc_weight else None
+        lengths = lengths.to(device)
+        self.limits, self.unsaid = options.decoder.most_labels(lengths), Unsaid(options.units)
+        self.decoder = options.decoder.init_state(memory.float(), lengths, beam)
+        self.ctc = CTCPrefixScorer(log_probs, lengths) if options.ctc_weight else None
         self.prefixes = self.ctc.start(beam) if self.ctc else None
         self.lm = options._lm.start(batch * beam) if options._lm else None
         self.sums = torch.zeros(2, batch, beam, dtype=torch.float64, device=device)  # attention, language model
@@ -218,6 +204,7 @@ class _Search:
         """Scores (B, K, V) of every extension, and the summed (2, B, K, V) attention and language model's."""
         batch, beam = self.alive.shape
         logits, self.decoder = self.o.decoder.step(self.last, self.decoder)
+        logits = self.unsaid(logits, first=not self.labels.shape[-1])
         steps = [logits.double().log_softmax(-1).view(batch, beam, -1)]
         if self.lm is not None:
             scores, self.lm = self.o._lm.step(self.last, self.lm)

@@ -21,7 +21,9 @@ class Hypothesis:
     score : float
         What a search maximises.
     looped : bool
-        Whether it ended because it went round (`decoding.loops`); what it repeated stands there once.
+        Whether it went round (`decoding.loops`); what it repeated stands there once, or it is another decoding.
+    spans : list of Span, optional
+        Where the labels lie, of a model without CTC; of others they are aligned on that.
     """
 
     labels: list[int]
@@ -29,6 +31,7 @@ class Hypothesis:
     words: list[str] | None = None
     score: float = 0.0
     looped: bool = False
+    spans: list | None = None
 
 
 class Decoder(ABC):

@@ -57,7 +57,11 @@ class Decoders:
 
     def attention_greedy(self):
         """The label decoder's best label after each other."""
-        return AttentionGreedy(self.model.attention, self.units)
+        return AttentionGreedy(self.model.attention, self.units, alone=not self.model.scorings)
+
+    def alone(self):
+        """Of a label decoder without CTC: greedy, or a beam where ``attention_beam_size`` is more than 1."""
+        return self.joint() if self.settings["attention_beam_size"] > 1 else self.attention_greedy()
 
     def joint(self, ngram=None, label_lm=None, beam_size=None):
         """Beam search of the label decoder with CTC, and with n-grams (a path) or a neural `LabelLM`.
@@ -72,6 +76,8 @@ class Decoders:
             ngram=ngram,
             label_lm=label_lm,
             scoring=self.scoring,
+            alone=not self.model.scorings,
+            **({} if self.model.scorings else {"ctc_weight": 0.0}),
         )
         for name in dict.fromkeys((AttentionBeam.NAME, search.name)):
             chosen = self.settings["decoding"].get(name, {})

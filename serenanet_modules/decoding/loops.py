@@ -1,8 +1,11 @@
 """Loops of decoders that write label after label: the same few labels again and again, which nobody said."""
 
+import zlib
+
 LONGEST = 16  # labels of a phrase that is looked for
 TIMES = 4  # that it must have been said in a row
 LEAST = 16  # labels that this must take
+DENSE = 2.4  # times that ordinary text is never made smaller by zlib (Radford et al. 2022)
 
 
 def loop(labels):
@@ -25,6 +28,18 @@ def loop(labels):
         if len(tail) == taken and tail[size:] == tail[:-size]:
             return size
     return 0
+
+
+def dense(text):
+    """Whether a text says so much again that it can be packed far smaller.
+
+    Examples
+    --------
+    >>> dense("na kwa hiyo " * 10), dense("kisu hiki alikitengeneza mwaka jana")
+    (True, False)
+    """
+    plain = text.encode()
+    return len(plain) > DENSE * len(zlib.compress(plain))
 
 
 def without_loop(labels):

@@ -76,11 +76,12 @@ class Network:
             For each source, in order: how it ended, and what was made of each of its pieces.
         """
         found, piece_seconds = [], self.most(piece_seconds)
+        least = self.modules["model"].acoustic.least_seconds
         with tqdm(total=0, desc=title, unit="s", unit_scale=True, disable=title is None) as bar:
             for window in windows(sources, WINDOW * batch_seconds, piece_seconds):
                 pieces = [event for event in window if isinstance(event, Piece)]
                 bar.total += sum(piece.seconds for piece in pieces)
-                heard = iter(_in_batches(pieces, hear, silence, batch_seconds, bar))
+                heard = iter(_in_batches(pieces, hear, silence, batch_seconds, bar, least))
                 for event in window:
                     if isinstance(event, Piece):
                         found.append(next(heard))
@@ -95,12 +96,13 @@ def _seconds(piece, edges, frames):
     return [min(round(piece.start + edge / SAMPLE_RATE, 3), end) for edge in edges[: frames + 1]]
 
 
-def _in_batches(pieces, hear, silence, batch_seconds, bar):
-    """What is made of each piece; those that are not silent are batched by their length."""
+def _in_batches(pieces, hear, silence, batch_seconds, bar, least):
+    """What is made of each piece; others are batched by their length, which counts as ``least`` seconds at least."""
     found = [silence(piece) if piece.silent else None for piece in pieces]
     sounding = [i for i, piece in enumerate(pieces) if not piece.silent]
     bar.update(sum(piece.seconds for piece in pieces) - sum(pieces[i].seconds for i in sounding))
-    for plan in BatchSampler([pieces[i].seconds for i in sounding], batch_seconds, shuffle=False):
+    costs = [max(least, pieces[i].seconds) for i in sounding]
+    for plan in BatchSampler(costs, max(least, batch_seconds), shuffle=False):
         places = [sounding[i] for i in plan.indices]
         chosen = [pieces[i] for i in places]
         for i, result in zip(places, hear(chosen), strict=True):

@@ -13,14 +13,19 @@ class Row(NamedTuple):
     """What decoders read of one utterance."""
 
     seconds: float
-    log_probs: torch.Tensor  # (T, V) of one scoring
+    log_probs: torch.Tensor | None  # (T, V) of one scoring, where the model has one
     hidden: torch.Tensor | None  # encoder output (T, d_model), where a label decoder reads it
+
+    @property
+    def frames(self):
+        """How many there are."""
+        return len(self.hidden if self.log_probs is None else self.log_probs)
 
 
 class Outputs(NamedTuple):
     """A batch of rows, which a decoder reads as it reads a network's output."""
 
-    by_scoring: dict[str, torch.Tensor]  # log-probabilities (B, T, V)
+    by_scoring: dict[str, torch.Tensor | None]  # log-probabilities (B, T, V)
     hidden: torch.Tensor | None = None  # (B, T, d_model)
 
     def log_probs(self, scoring):
@@ -44,10 +49,10 @@ def rows_of(output, scoring, seconds, with_hidden=False):
     -------
     list of Row
     """
-    log_probs = output.log_probs(scoring).float().cpu()
-    hidden = output.hidden.float().cpu() if with_hidden else None
+    parts = output.log_probs(scoring), output.hidden if with_hidden else None
+    parts = [None if part is None else part.float().cpu() for part in parts]
     return [
-        Row(duration, log_probs[i, :n].clone(), None if hidden is None else hidden[i, :n].clone())
+        Row(duration, *(None if part is None else part[i, :n].clone() for part in parts))
         for i, (n, duration) in enumerate(zip(output.lengths.tolist(), seconds, strict=True))
     ]
 
@@ -72,8 +77,13 @@ def decode_in_batches(decode, rows, scoring, device, batch_seconds, title=None):
     plans = BatchSampler([row.seconds for row in rows], batch_seconds, shuffle=False)
     for plan in tqdm(plans, desc=title, disable=title is None):
         chosen = [rows[i] for i in plan.indices]
-        lengths = torch.tensor([len(row.log_probs) for row in chosen], device=device)
-        log_probs, hidden = (pad_sequence([row[k] for row in chosen], batch_first=True).to(device) for k in (1, 2))
+        lengths = torch.tensor([row.frames for row in chosen], device=device)
+        log_probs, hidden = (_together([row[k] for row in chosen], device) for k in (1, 2))
         for i, hypothesis in zip(plan.indices, decode(Outputs({scoring: log_probs}, hidden), lengths), strict=True):
             found[i] = hypothesis
     return found
+
+
+def _together(parts, device):
+    """(T, F) each -> (B, T, F); None of what is not there."""
+    return None if parts[0] is None else pad_sequence(parts, batch_first=True).to(device)

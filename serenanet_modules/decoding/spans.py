@@ -93,6 +93,11 @@ def align(log_probs, labels, blank_id=0):
     return found
 
 
+def spans_of(hypothesis, log_probs, blank_id=0):
+    """Those that a hypothesis brings, or those of `align` by log_probs (T, V)."""
+    return align(log_probs, hypothesis.labels, blank_id) if hypothesis.spans is None else hypothesis.spans
+
+
 def words_of(hypothesis, units):
     """The words of a hypothesis.
 

@@ -56,6 +56,8 @@ def export(folder, to, int8=False, out=None, check=None, say=print):
         raise UserError(
             f"{folder}: a speech LLM writes text token by token, which no exported file can; use it as it is"
         )
+    if not opened.modules["model"].scorings:
+        raise UserError(f"{folder}: has no CTC head, which is what an exported file gives; take another model")
     speech = None if check is None else Speech(Path(check), opened)
     path = _target(out, folder, to)
     facts, eager = metadata(opened, folder), Eager(opened)

@@ -55,6 +55,8 @@ def align_text(recognizer, source, text, batch_seconds=120.0, locale=None):
         For audio that cannot be read, and a text that is empty, has what is no unit of the model, or is too long for
         the audio or for memory.
     """
+    if not recognizer.modules["model"].scorings:
+        raise UserError(f"{recognizer.folder}: has no CTC head, which aligns texts; take another model")
     hypothesis = spelled(recognizer.units, locale or recognizer.settings["locale"], text)
     log_probs, edges = _posteriors(recognizer, source, batch_seconds)
     parts = _parts(recognizer.units, hypothesis, log_probs)

@@ -9,7 +9,7 @@ from serenanet_modules.analysis.scoring import LEVELS, Score, score, write_align
 from serenanet_modules.data.manifest import Utterance, by_set, read_manifest
 from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.data.summary import in_words
-from serenanet_modules.data.text import rewriter
+from serenanet_modules.data.text import normaliser, rewriter
 from serenanet_modules.inference.hearing import Hearing
 from serenanet_modules.runs.results import confidence_table
 from serenanet_modules.runtime.files import replacing, write_json
@@ -21,6 +21,7 @@ class SetScore:
 
     ``scores`` holds the `Score` of each measure; ``confidence`` says what the confidences are, ``raw`` or
     ``calibrated``, ``decoder`` whose they are, and ``reliability`` how well they say the share of words that are right.
+    ``loops`` are the pieces of audio that an attention decoder said the same in again and again, and had to say anew.
     """
 
     utterances: list[Utterance]
@@ -30,6 +31,7 @@ class SetScore:
     decoder: str
     confidence: str
     reliability: dict
+    loops: int = 0
 
 
 def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=False):
@@ -66,6 +68,8 @@ def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=
     measured = ("WER", "CER") * decoder.writes_words + ("PER",) * recognizer.phonemic
     for name, inside in by_set(rows).items():
         heard, took = hearing.of(name, inside, batch_seconds, progress)
+        if not recognizer.units.normalised:
+            heard = {u.id: heard[u.id].written_by(normaliser(u.locale)) for u in inside}
         sets[name], seconds = _score(inside, heard, decoder, measured), seconds + took
     return sets, prepared.summary, seconds
 
@@ -85,6 +89,7 @@ def report(sets, summary, seconds):
             interval = "{:.2f} … {:.2f}".format(*r["interval_95"])
             errors = "".join(f"{r[kind]:>7}" for kind in ("substitutions", "deletions", "insertions"))
             yield f"{name:<{width}}{measure:<9}{r['percent']:>7.2f}   {interval:<16}{errors}{result.total.length:>9}"
+    yield from (f"{name}: {s.loops} pieces looped and were decoded again" for name, s in sets.items() if s.loops)
     yield ""
     yield confidence_table((name, s.decoder, s.confidence, s.reliability) for name, s in sets.items())
 
@@ -121,7 +126,8 @@ def write(sets, folder, about):
             for u in found.utterances:
                 rows.writerow([u.id, u.duration, u.text, *([u.phonemes] * phonemic), found.texts[u.id]])
     sure = {name: {"decoder": s.decoder, s.confidence: s.reliability} for name, s in sets.items()}
-    write_json(folder / "scores.json", {**about, "results": results, "confidence": sure})
+    loops = {name: s.loops for name, s in sets.items()}
+    write_json(folder / "scores.json", {**about, "results": results, "confidence": sure, "loops": loops})
 
 
 def _score(rows, heard, decoder, measures):
@@ -131,7 +137,8 @@ def _score(rows, heard, decoder, measures):
     written, spoken = ({u.id: u.text for u in rows}, texts), ({u.id: u.phonemes for u in rows}, phones)
     pairs = {measure: spoken if measure == "PER" else written for measure in measures}
     scores = {m: score(*pair, LEVELS[m]) for m, pair in pairs.items()}
-    return SetScore(rows, texts, phones, scores, decoder.name, *_reliability(rows, heard, decoder))
+    loops = sum(heard[u.id].loops for u in rows)
+    return SetScore(rows, texts, phones, scores, decoder.name, *_reliability(rows, heard, decoder), loops)
 
 
 def _reliability(rows, heard, decoder):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from serenanet_modules.data.phonemes import WORD_BOUNDARY
@@ -12,12 +12,18 @@ from serenanet_modules.runtime.files import fingerprint, write_json
 
 @dataclass(frozen=True)
 class Said:
-    """Of one utterance: its text, its units with a mark between words, and (word, confidence) pairs."""
+    """Of one utterance: its text, its units with a mark between words, (word, confidence) pairs, pieces that looped."""
 
     text: str
     phones: str
     words: list[tuple[str, float]]
     calibrated: bool
+    loops: int = 0
+
+    def written_by(self, rule):
+        """The same by a rule that writes text as references are written."""
+        words = [(rule(word), confidence) for word, confidence in self.words]
+        return replace(self, text=rule(self.text), words=[pair for pair in words if pair[0]])
 
     @classmethod
     def of(cls, transcript):
@@ -25,7 +31,8 @@ class Said:
         said = (" ".join(token.text for token in segment.tokens) for segment in transcript.segments)
         phones = f" {WORD_BOUNDARY} ".join(said)  # where audio is cut, a word ends
         words = [(word.text, word.confidence) for word in transcript.words]
-        return cls(transcript.text, phones, words, transcript.calibrated)
+        loops = sum(segment.looped for segment in transcript.segments)
+        return cls(transcript.text, phones, words, transcript.calibrated, loops)
 
 
 class Hearing:

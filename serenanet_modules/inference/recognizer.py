@@ -35,8 +35,8 @@ class Recognizer:
         self.network = Network(run.modules, self.device)
 
     @classmethod
-    def from_folder(cls, folder, device="cpu", context=None):
-        """Open a finished result folder.
+    def from_folder(cls, folder, device="cpu", context=None, **asked):
+        """Open a finished result folder, or a Whisper as transformers write it.
 
         Parameters
         ----------
@@ -46,13 +46,15 @@ class Recognizer:
             Where the network runs, such as ``cpu`` or ``cuda:0``.
         context : str, optional
             Names and words that may be said, for the prompt of a speech LLM; by default that of the training.
+        **asked
+            ``language``, ``task`` and ``beam_size`` as of `OpenRun.asked`.
 
         Raises
         ------
         UserError
             For a folder that lacks something or whose parts do not fit, or a device that is not there.
         """
-        run = open_run(folder, device)
+        run = open_run(folder, device).asked(**asked)
         if context is not None:
             if run.tokens is None:
                 raise UserError(f"{folder}: the model is asked nothing, so that there is no place for --context")
@@ -161,14 +163,16 @@ class Recognizer:
         Returns
         -------
         output : CTCOutput
-        log_probs : list of Tensor
-            For each piece (T, V) of the run's scoring, on the CPU.
+        log_probs : list of Tensor or None
+            For each piece (T, V) of the run's scoring, on the CPU; None of a model without CTC.
         edges : list of list of float
             For each piece, seconds of its source at which its frames begin, and at which the last one ends.
         """
         output = self.network.output(pieces)
-        log_probs = output.log_probs(self.settings["scoring"]).cpu()
-        rows = [log_probs[i, :frames] for i, frames in enumerate(output.lengths.tolist())]
+        log_probs, frames = output.log_probs(self.settings["scoring"]), output.lengths.tolist()
+        rows = (
+            [None] * len(pieces) if log_probs is None else [x[:n] for x, n in zip(log_probs.cpu(), frames, strict=True)]
+        )
         return output, rows, self.network.edges(pieces, output)
 
     def _heard(self, decoder, pieces):

@@ -11,7 +11,7 @@ Confidence, between 0 and 1
 """
 
 from serenanet_modules.decoding.confidence import confidence
-from serenanet_modules.decoding.spans import align, words_of
+from serenanet_modules.decoding.spans import spans_of, words_of
 from serenanet_modules.inference.transcript import Segment, Token, Word
 
 
@@ -23,8 +23,8 @@ def timed(hypothesis, units, log_probs, edges, calibration=None):
     hypothesis : Hypothesis
         Of some labels.
     units : Units
-    log_probs : Tensor
-        (T, V), what the labels are aligned on.
+    log_probs : Tensor or None
+        (T, V), what the labels are aligned on, where the hypothesis does not say where they lie.
     edges : list of float
         T + 1 seconds: where each frame begins, and where the last one ends.
     calibration : Calibration, optional
@@ -35,7 +35,7 @@ def timed(hypothesis, units, log_probs, edges, calibration=None):
     Segment
         From its first word to its last.
     """
-    return placed(hypothesis, units, align(log_probs, hypothesis.labels, units.blank_id), edges, calibration)
+    return placed(hypothesis, units, spans_of(hypothesis, log_probs, units.blank_id), edges, calibration)
 
 
 def placed(hypothesis, units, spans, edges, calibration=None):
@@ -52,7 +52,7 @@ def placed(hypothesis, units, spans, edges, calibration=None):
     )
     parts = words or tokens
     mean = sum(part.confidence for part in parts) / len(parts)
-    return Segment(hypothesis.text, parts[0].start, parts[-1].end, mean, words, tokens)
+    return Segment(hypothesis.text, parts[0].start, parts[-1].end, mean, words, tokens, looped=hypothesis.looped)
 
 
 def surface(units, label):

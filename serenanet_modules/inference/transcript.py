@@ -48,6 +48,8 @@ class Segment:
     tokens : tuple of Token
     speaker : str
         Who says it, "" where nobody asked.
+    looped : bool
+        As of `Hypothesis`.
     """
 
     text: str
@@ -57,6 +59,7 @@ class Segment:
     words: tuple[Word, ...]
     tokens: tuple[Token, ...]
     speaker: str = ""
+    looped: bool = False
 
 
 @dataclass(frozen=True)

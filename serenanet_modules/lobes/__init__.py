@@ -18,5 +18,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "pretraining_model": ["PretrainingModel"],
         "spectral": ["SpectralModel"],
         "speech_llm": ["SpeechLLM"],
+        "whisper_features": ["WhisperFeatures"],
     },
 )

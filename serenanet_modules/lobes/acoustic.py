@@ -47,6 +47,8 @@ class AcousticModel(Part):
         Milliseconds, by one of which a stream may look ahead; empty where there is no choice.
     most_seconds : float or None
         What it hears at once; longer audio is to be cut for it. None where any length will do.
+    least_seconds : float
+        What an utterance is padded to, and so costs.
     can_mask : bool
         Whether there is something between the sound and the layers that are trained that ``augment`` can mask.
     has_features : bool
@@ -58,6 +60,7 @@ class AcousticModel(Part):
     """
 
     frame_seconds = most_seconds = None
+    least_seconds = 0.0
     can_mask = has_features = False
     look_aheads = ()
     listener = None

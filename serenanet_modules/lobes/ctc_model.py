@@ -13,7 +13,7 @@ from serenanet_modules.lobes.heads.pessl import Prediction
 class CTCOutput(NamedTuple):
     """What a `CTCModel` gives for a batch."""
 
-    decoder: Tensor  # log-probabilities (B, T, units)
+    decoder: Tensor | None  # log-probabilities (B, T, units), of models with such a head
     car: Tensor | None  # the refinement's log-probabilities (B, T, units)
     lengths: Tensor  # (B,) int64 frames
     hidden: Tensor  # the acoustic model's (B, T, d_model)
@@ -24,7 +24,7 @@ class CTCOutput(NamedTuple):
     tokens: Tensor | None = None  # a language model's logits of the last tokens (B, U + 1, vocabulary)
 
     def log_probs(self, scoring):
-        """Log-probabilities by source: ``decoder``, ``car``, or ``average`` of the two distributions."""
+        """Log-probabilities by source: ``decoder``, ``car``, or ``average`` of both distributions; None without any."""
         if scoring == "decoder" or self.car is None:
             return self.decoder
         if scoring == "car":
@@ -38,8 +38,8 @@ class CTCModel(nn.Module):
     Parameters
     ----------
     acoustic : AcousticModel
-    n_units : int
-        Output units, blank included.
+    n_units : int or None
+        Output units, blank included; None for a model with an attention decoder alone.
     car : Part, optional
         ``(hidden, lengths) -> Frames`` of logits (B, T, n_units).
 
@@ -54,7 +54,7 @@ class CTCModel(nn.Module):
     def __init__(self, acoustic, n_units, car=None):
         super().__init__()
         self.acoustic = acoustic
-        self.decoder = Linear(acoustic.d_model, n_units)
+        self.decoder = None if n_units is None else Linear(acoustic.d_model, n_units)
         self.car, self.attention, self.llm = car, None, None
 
     @property
@@ -65,12 +65,15 @@ class CTCModel(nn.Module):
     @property
     def scorings(self):
         """The sources of log-probabilities that this model has."""
+        if self.decoder is None:
+            return ()
         return ("decoder",) if self.car is None else ("decoder", "car", "average")
 
     @property
     def unit_parts(self):
         """Modules whose tensors have a row for each unit."""
-        return [self.decoder, *(() if self.car is None else self.car.unit_parts)]
+        heads = [] if self.decoder is None else [self.decoder]
+        return [*heads, *(() if self.car is None else self.car.unit_parts)]
 
     def forward(self, wavs, lengths, conditions=None):
         """wavs (B, S), lengths (B,) int64 samples, `Conditions` -> `CTCOutput`."""
@@ -83,7 +86,7 @@ class CTCModel(nn.Module):
 
     def _output(self, hidden, lengths, car, *more):
         """`CTCOutput` of the acoustic model's output (B, T, d_model), the refinement's logits, and its other fields."""
-        decoder = self.decoder(hidden).float().log_softmax(-1)
+        decoder = None if self.decoder is None else self.decoder(hidden).float().log_softmax(-1)
         car = None if car is None else car.float().log_softmax(-1)
         return CTCOutput(decoder, car, lengths, hidden, *more)
 

@@ -56,6 +56,7 @@ class LogMel(nn.Module):
     """
 
     first = FIRST  # frames that a stream waits for
+    most_seconds, least_seconds = None, 0.0  # as of `AcousticModel`
 
     def __init__(self, n_mels=128, n_fft=1024, sample_rate=16000, win_length=25, hop_length=10):
         super().__init__()
@@ -65,6 +66,11 @@ class LogMel(nn.Module):
         self.power = MelPower(n_mels, n_fft, sample_rate, round(sample_rate * win_length / 1000), self.hop)
         self.register_buffer("mean", torch.zeros(n_mels))
         self.register_buffer("std", torch.ones(n_mels))
+
+    @property
+    def statistics(self):
+        """What `fit` sets, by name."""
+        return {"mean": self.mean, "std": self.std}
 
     def extra_repr(self):
         """What decides the features before they are normalised."""

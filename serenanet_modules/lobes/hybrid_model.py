@@ -5,7 +5,7 @@ from serenanet_modules.lobes.decoders.attention_decoder import with_border
 
 
 class HybridModel(CTCModel):
-    """Hybrid CTC/attention (Watanabe et al. 2017).
+    """Hybrid CTC/attention (Watanabe et al. 2017); with ``n_units`` None attention alone.
 
     Parameters
     ----------

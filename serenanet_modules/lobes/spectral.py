@@ -10,7 +10,7 @@ class SpectralModel(AcousticModel):
 
     Parameters
     ----------
-    features : LogMel
+    features : LogMel or WhisperFeatures
     frontend : FrontEnd
     encoder : Encoder
     pessl : PESSL, optional
@@ -29,6 +29,8 @@ class SpectralModel(AcousticModel):
             raise ValueError(f"pessl needs each frame again, but {type(encoder).__name__} shortens; set pessl: null")
         self.features, self.frontend, self.encoder, self.pessl = features, frontend, encoder, pessl
         self.d_model = frontend.d_model
+        if features is not None:
+            self.most_seconds, self.least_seconds = features.most_seconds, features.least_seconds
 
     @property
     def hop(self):
@@ -63,8 +65,8 @@ class SpectralModel(AcousticModel):
 
     @property
     def statistics(self):
-        """The features' mean and deviation."""
-        return {"features.mean": self.features.mean, "features.std": self.features.std}
+        """Those of the features: mean and deviation, where they are normalised."""
+        return {f"features.{name}": buffer for name, buffer in self.features.statistics.items()}
 
     def fit_statistics(self, batches):
         """Fit them to an iterable of (wavs (B, S), lengths (B,))."""

@@ -18,6 +18,7 @@ from serenanet_modules.config.hparams import read_yaml
 from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.data.units import load_units
 from serenanet_modules.decoding.greedy import greedy
+from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.blocks.lengths import valid_mask
 from serenanet_modules.runs.recogniser import load_weights
 
@@ -31,10 +32,19 @@ class Encoder(nn.Module):
     ----------
     model : CTCModel
     scoring : {"decoder", "car", "average"}
+
+    Raises
+    ------
+    UserError
+        For a model without CTC, which gives no log-probabilities of frames.
     """
 
     def __init__(self, model, scoring):
         super().__init__()
+        if not model.scorings:
+            raise UserError(
+                "SpeechBrain's EncoderASR reads models with CTC, and this one has an attention decoder alone"
+            )
         self.model, self.scoring = model, scoring
 
     def forward(self, wavs, wav_lens):

@@ -11,14 +11,14 @@ from torch import Tensor
 from serenanet_modules.config.foreign import Document, inside
 from serenanet_modules.data.units import Units, load_units
 from serenanet_modules.errors import UserError
-from serenanet_modules.runs import hub, parakeet, speechbrain
+from serenanet_modules.runs import hub, parakeet, speechbrain, whisper
 from serenanet_modules.runs.clusters import CLUSTERS, describe_clusters
 from serenanet_modules.runtime import distributed
 
 ACOUSTIC = "acoustic."  # begins the names of an acoustic model's weights
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "result.json")
 UNITS = "save/units/units.json"
-MORE = (UNITS, "save/units/units.model", f"save/{CLUSTERS}")  # that a folder may have
+MORE = (UNITS, "save/units/units.model", "save/units/tokenizer.json", f"save/{CLUSTERS}")  # that a folder may have
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,9 @@ def open_origin(source):
     if parakeet.is_one(folder):
         found = parakeet.ParakeetSource(folder)
         return Origin(source, found.tensors, about, options=_options(found.overrides))
+    if whisper.is_one(folder):
+        found = whisper.WhisperSource(folder)
+        return Origin(source, found.weights(), about, units=found.units)
     if speechbrain.is_one(folder):
         return Origin(source, speechbrain.tensors(folder), about, features=speechbrain.features(folder))
     return _of_run(folder, source, about)
@@ -89,7 +92,9 @@ def open_origin(source):
 def _local(name, revision):
     if parakeet.is_one(name):
         return Path(name), None
-    return hub.local(name, [*NEEDED, *MORE, *speechbrain.FILES, *parakeet.FILES], "pretrained", revision)
+    return hub.local(
+        name, [*NEEDED, *MORE, *speechbrain.FILES, *parakeet.FILES, *whisper.FILES], "pretrained", revision
+    )
 
 
 def _options(overrides):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,6 +22,7 @@ from serenanet_modules.decoding.confidence import Calibration
 from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.errors import UserError
+from serenanet_modules.runs import whisper
 from serenanet_modules.runs.language_model import NeuralLMRun
 from serenanet_modules.runs.public_parts import referenced, referring, take_weights, weight_files
 from serenanet_modules.runs.words import FILE as WORDS
@@ -31,6 +33,7 @@ NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
 TOKENIZER = f"save/{TOKENIZER_FILE}"
 MORE = (
     "save/units/units.model",
+    "save/units/tokenizer.json",
     "save/lexicon.tsv",
     "save/lm.arpa",
     WORDS,
@@ -91,12 +94,42 @@ class OpenRun:
         llm = self.modules["model"].llm
         return None if llm is None else tokens_of(llm, self.folder / TOKENIZER)
 
+    def asked(self, language=None, task=None, beam_size=None, locale=None):
+        """The same run for another language, task or beam; what is None stays.
+
+        Parameters
+        ----------
+        language, task : str, optional
+            As of `WhisperUnits.prefix`. A Whisper that was not trained here has to be told its language.
+        beam_size : int, optional
+            Of the attention decoder's search; without CTC 1 is greedy.
+        locale : str, optional
+            Of the data; says the language where ``language`` does not.
+
+        Raises
+        ------
+        UserError
+            Where the model has nothing of the kind.
+        """
+        attention, settings = self.modules["model"].attention, dict(self.settings)
+        if beam_size is not None:
+            if attention is None:
+                raise UserError(f"--beam-size: {self.folder} has no attention decoder, whose beam this is")
+            settings["attention_beam_size"] = beam_size
+        told = language or (locale and re.split("[-_]", locale.lower())[0])
+        if self.units.kind == "whisper" and (language or task or not self.units.normalised):
+            attention.prefix = settings["prefix"] = tuple(self.units.prefix(told, task))
+            settings["locale"] = locale or told or settings["locale"]
+        elif language or task:
+            raise UserError(f"--language, --task: {self.folder} was trained for one language; leave them out")
+        return replace(self, settings=settings)
+
     def decoder(self, lm=None):
         """The decoder of this recogniser.
 
         Greedy; with phoneme units a search over the training words, where the folder holds their spellings; with
-        hotwords or a language model a beam search. A model with a label decoder always searches, jointly with CTC, and
-        its phones stay phones; a speech LLM writes.
+        hotwords or a language model a beam search. A model with a label decoder always searches, jointly with CTC
+        where it has that, and its phones stay phones; a speech LLM writes.
 
         Parameters
         ----------
@@ -132,6 +165,8 @@ class OpenRun:
         return decoders.beam(self._lm_path(lm))
 
     def _joint(self, lm):
+        if lm is None and not self.modules["model"].scorings:
+            return self.decoders.alone()
         if neural := self._neural_lm(lm):
             device = next(self.modules.parameters()).device
             return self.decoders.joint(label_lm=NeuralLMRun(neural).model(self.units).to(device))
@@ -191,6 +226,8 @@ class OpenRun:
 def open_run(folder, device):
     """Open a finished result folder; parameters and errors as of `Recognizer.from_folder`."""
     folder, device = Path(folder), usable_device(device)
+    if whisper.is_one(folder):
+        return _of_whisper(folder, device)
     _check_folder(folder)
     document, weights = Document.of_run(folder), folder / "weights.safetensors"
     _check_keys(document, (*PARTS, *SETTINGS), document.source)
@@ -213,6 +250,16 @@ def open_run(folder, device):
 def tokens_of(llm, file):
     """The `Tokens` of a `CausalLM` whose tokenizer lies in a file."""
     return Tokens(file, llm.prompt, llm.end, llm.network.config.vocab_size)
+
+
+def _of_whisper(folder, device):
+    """A Whisper as others have it: greedy, without anything that dev chose; its language is still to be said."""
+    source = whisper.WhisperSource(folder, "RESULT_DIR")
+    settings = {"scoring": "decoder", "locale": "en", "beam_size": 0, "lm": None, "n_units": source.units.size}
+    settings |= {"attention_beam_size": 1, "length_normalisation": True, "neural_lm": None}
+    settings |= {"decoding": {}, "confidence": {}, "piece_seconds": BOUNDS[1]}
+    modules = nn.ModuleDict({"model": source.model()}).to(device).eval()
+    return OpenRun(folder, modules, source.units, settings)
 
 
 def load_weights(modules, path):

@@ -13,7 +13,7 @@ import numpy as np
 
 from serenanet_modules.analysis.reliability import judged, reliability, words_said
 from serenanet_modules.decoding.confidence import FEATURES, Calibration, Evidence, evidence
-from serenanet_modules.decoding.spans import align, words_of
+from serenanet_modules.decoding.spans import spans_of, words_of
 
 METHODS = (  # features, the fewest first
     ("together",),
@@ -72,7 +72,7 @@ def heard_words(heard, decoder, hypotheses, words):
     """
     units, found = decoder.units, {utterance.id: [] for utterance in heard.share}
     for owner, row, hypothesis in zip(heard.owners, heard.rows, hypotheses, strict=True):
-        spans = align(row.log_probs, hypothesis.labels, units.blank_id)
+        spans = spans_of(hypothesis, row.log_probs, units.blank_id)
         found[owner.id] += [(word.text, evidence(word, spans, words)) for word in words_of(hypothesis, units)]
     return found
 

@@ -96,7 +96,8 @@ class Evaluation:
                 results |= {name: self._score(name, rows, decoders, decoded) for name, rows in sets.items()}
         if distributed.is_main():
             model, file = self.brain.modules.model, self.folder / "examples.npz"
-            write_examples(file, model, self.dev, self.root, self.brain.units, self.brain.device)
+            if model.scorings:
+                write_examples(file, model, self.dev, self.root, self.brain.units, self.brain.device)
         return results
 
     # --- decoding -------------------------------------------------------------------------------------------------

@@ -124,6 +124,7 @@ class Experiment:
         self.task.check(self.plain, where)
         for key, arguments in distributed.main_first(lambda: self.task.settle(self.hparams, self.save)).items():
             self.hparams.fill(key, arguments)
+        self.plain = self.hparams.plain()
         self.source = self.task.reads(self.task, self.recipe, self.plain, where, self.save)
         self.source.check()
 

@@ -100,7 +100,7 @@ class Searches:
         return [*self._beams(heard, dev), *self._joint(heard, dev), *self._prompted(heard, dev)]
 
     def _beams(self, heard, dev):
-        if not self.hparams.beam_size:
+        if not self.hparams.beam_size or not self.decoders.model.scorings:
             return
         decoders = replace(self.decoders, lexicon=self._lexicon()) if self.phonemic else self.decoders
         yield decoders.beam()
@@ -116,7 +116,8 @@ class Searches:
         if not h.attention_beam_size:
             return
         part = heard.part(self._sample(dev, JOINT_UTTERANCES))
-        yield self._tuned_joint(decoders.joint(), part, ctc_weight=(h.decoding_ctc_weight, JOINT_CTC_WEIGHTS))
+        weights = (h.decoding_ctc_weight, JOINT_CTC_WEIGHTS) if decoders.model.scorings else (0.0, ())
+        yield self._tuned_joint(decoders.joint(), part, ctc_weight=weights)
         grid = {"lm_weight": (h.lm_weight, JOINT_LM_WEIGHTS), "word_score": (h.word_score, JOINT_WORD_SCORES)}
         path = None if self.phonemic else self._language_model()
         if path is not None:

@@ -458,6 +458,7 @@ MILLIONS = {  # of the model and of its encoder, least and most
     "whisper_like/19m": ((19.3, 19.5), (12.3, 12.4)),
     "whisper_like/50m": ((49.4, 49.6), (31.5, 31.6)),
     "whisper_like/100m": ((96.8, 97.0), (68.9, 69.0)),
+    "whisper": ((45, 46), (18.9, 19.0)),
     "pretrained_ctc": ((1.5, 2.0), (0, 0.01)),  # this and those below: of a tiny encoder
     "pretrained_ctc/all": ((1.5, 2.0), (0, 0.01)),
     "pretrained_ctc/conmamba": ((1.0, 4.0), (0, 0.01)),

@@ -7,7 +7,8 @@ import torch
 
 from serenanet_modules.decoding import ngram
 from serenanet_modules.decoding.arpa import NGram
-from serenanet_modules.decoding.attention import AttentionBeam, AttentionGreedy, attention_greedy
+from serenanet_modules.decoding.attention import AttentionBeam, AttentionGreedy
+from serenanet_modules.decoding.label_search import attention_greedy
 from serenanet_modules.decoding.rows import Outputs, Row
 from serenanet_modules.decoding.words import Words
 from serenanet_modules.errors import UserError

@@ -10,7 +10,7 @@ from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.decoding.network import WINDOW, Network
 from serenanet_modules.errors import UserError
 
-MODEL = SimpleNamespace(acoustic=SimpleNamespace(most_seconds=None))
+MODEL = SimpleNamespace(acoustic=SimpleNamespace(most_seconds=None, least_seconds=0.0))
 NETWORK = Network({"model": MODEL}, "cpu")  # what is heard is the tests' own
 
 

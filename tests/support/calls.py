@@ -105,7 +105,8 @@ def model(part, batch):
             more = {"said": Said([[7, 8]] * len(texts), [[9]] * len(texts), texts)}
         output = part(wavs, batch.lengths, Conditions(frames_needed(labels, label_lengths), masker=masker), **more)
         found = {name: (output.log_probs(name), output.lengths) for name in part.scorings}
-        found["ctc"] = ctc_per_utterance(output.decoder, output.lengths, labels, label_lengths, 0), None
+        if output.decoder is not None:
+            found["ctc"] = ctc_per_utterance(output.decoder, output.lengths, labels, label_lengths, 0), None
         if output.attention is not None:
             found["attention"] = output.attention, label_lengths + 1
             found["attention loss"] = label_loss(output.attention, labels, label_lengths, 0.1)[0], None

@@ -11,6 +11,8 @@ class FakeUnits:
     boundary: str
     blank_id: int = 0
     marks = frozenset()
+    unsaid = unsaid_first = ()
+    no_speech = None
 
     @property
     def size(self) -> int:

@@ -25,6 +25,7 @@ SIZES = {  # what these keys become at most, wherever they stand
     "attention_every": 2,
     "d_hidden": 24,
     **{"d_ffn": 32, "kernel_size": 5, "d_state": 4, "headdim": 8, "gate_size": 8, "channels": [4, 3], "filters": 6},
+    **{"most_seconds": 1.0, "positions": 64},
     **{"mask_start": 0.3, "mask_length": 2, "dropout": 0.1},
 }
 LARGEST = 80_000  # parameters

@@ -86,6 +86,11 @@ class MemoryAttention(Attention):
             *self.keys_values(zero_padding(frames, lengths)), valid_mask(lengths, frames.shape[1])[:, None, None]
         )
 
+    def weights(self, x, memory):
+        """How much each label of x (B, U, d_model) attends to each frame: (B, H, U, T)."""
+        scores = self.heads(self.q_proj(x)) @ memory.keys.transpose(2, 3) / self.head_size**0.5
+        return scores.masked_fill(~memory.mask, -torch.inf).softmax(-1)
+
     def forward(self, x, memory):
         """x (N, U, d_model) -> the same shape; N is the memory's B, or a multiple: hypotheses side by side."""
         n, batch = len(x), len(memory.keys)

@@ -39,6 +39,8 @@ class AttentionDecoder(nn.Module):
     prefix : list of int, optional
         Labels that stand in the place of the first border, such as those of a language and a task; they are not
         predicted.
+    alignment : list of (int, int), optional
+        Layers and their heads, from 0, that attend to what is being said; by default all heads of the upper half.
     **options
         Further arguments of the `CausalStack`: ``positions``, ``tied``, and those of a Mamba block such as ``d_state``.
 
@@ -58,11 +60,23 @@ class AttentionDecoder(nn.Module):
     """
 
     def __init__(
-        self, d_model, n_units, n_heads, n_layers, d_ffn, dropout=0.1, mixer="attention", prefix=None, **options
+        self,
+        d_model,
+        n_units,
+        n_heads,
+        n_layers,
+        d_ffn,
+        dropout=0.1,
+        mixer="attention",
+        prefix=None,
+        alignment=None,
+        **options,
     ):
         super().__init__()
         self.stack = CausalStack(n_units, d_model, n_heads, n_layers, d_ffn, dropout, mixer, True, **options)
         self.prefix = tuple(prefix or (BORDER,))
+        upper = [(layer, head) for layer in range(n_layers // 2, n_layers) for head in range(n_heads)]
+        self.alignment = [tuple(pair) for pair in alignment or upper]
 
     @property
     def unit_parts(self):
@@ -96,6 +110,30 @@ class AttentionDecoder(nn.Module):
         if before:
             whole[:, : len(before)] = labels.new_tensor(before)
         return self.stack(whole, self._memories(memory, memory_lengths))[:, len(before) :]
+
+    def attended(self, labels, memory, memory_lengths):
+        """As `forward`, and how much the heads of ``alignment`` attend to each frame then: (B, heads, U, T)."""
+        weights, before = {}, len(self.prefix) - 1
+
+        def watch(layer):
+            def keep(cross, arguments, output):
+                weights[layer] = cross.weights(*arguments)[:, :, before:]
+
+            return self.stack.layers[layer].cross.register_forward_hook(keep)
+
+        hooks = [watch(layer) for layer in sorted({layer for layer, _ in self.alignment})]
+        try:
+            logits = self(labels, memory, memory_lengths)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return logits, torch.stack([weights[layer][:, head] for layer, head in self.alignment], 1)
+
+    def first_logits(self, state):
+        """Logits (N, n_units) behind the first label of the prefix, by what `init_state` gave."""
+        memories = state.memories
+        labels = torch.full((len(memories[0].keys), 1), self.prefix[0], device=memories[0].keys.device)
+        return self.stack.step(labels, self.stack.init_state(len(labels)), memories)[0].squeeze(1)
 
     def init_state(self, memory, memory_lengths, beam=1):
         """The state of ``beam`` empty hypotheses for each utterance; keys and values of the memory are made here."""

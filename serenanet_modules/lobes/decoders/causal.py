@@ -81,6 +81,12 @@ class CrossAttention(nn.Module):
         kv = self.keys_values(zero_padding(frames, lengths)).view(batch, total, 2, self.n_heads, self.head_size)
         return Memory(*kv.permute(2, 0, 3, 1, 4), valid_mask(lengths, total)[:, None, None, :])
 
+    def weights(self, x, memory):
+        """How much each label of x (B, U, d_model) attends to each frame: (B, H, U, T)."""
+        q = self.query(x).unflatten(2, (self.n_heads, self.head_size)).transpose(1, 2)
+        scores = q @ memory.keys.transpose(2, 3) / self.head_size**0.5
+        return scores.masked_fill(~memory.mask, -torch.inf).softmax(-1)
+
     def forward(self, x, memory):
         """x (N, U, d_model) -> the same shape; N is the memory's B, or a multiple: hypotheses side by side."""
         n, length, d_model = x.shape

@@ -38,13 +38,14 @@ class CTCBrain(RecogniserBrain):
 
     def compute_objectives(self, outputs, batch, stage):
         """Named losses, each a mean over the batch's utterances; ``loss`` is their weighted sum."""
-        h = self.hparams
+        h, losses, total = self.hparams, {}, 0.0
         feasible = frames_needed(batch.labels, batch.label_lengths) <= outputs.lengths
-        if stage == Stage.TRAIN and batch.plan.weight:
-            left_out = [u.id for u, ok in zip(batch.utterances, feasible.tolist(), strict=True) if not ok]
-            self.progress.infeasible += left_out
-        losses = {"ctc": self._ctc(outputs.decoder, outputs, batch, feasible)}
-        total = h.ctc_weight * losses["ctc"]
+        if outputs.decoder is not None:
+            if stage == Stage.TRAIN and batch.plan.weight:
+                left_out = [u.id for u, ok in zip(batch.utterances, feasible.tolist(), strict=True) if not ok]
+                self.progress.infeasible += left_out
+            losses["ctc"] = self._ctc(outputs.decoder, outputs, batch, feasible)
+            total = h.ctc_weight * losses["ctc"]
         if outputs.prediction is not None:
             losses["pessl"] = batch.mean(outputs.prediction.loss)
             total = total + h.pessl_weight * losses["pessl"]

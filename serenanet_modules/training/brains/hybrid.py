@@ -52,7 +52,9 @@ class HybridBrain(CTCBrain):
 
     @cached_property
     def dev_decoders(self):
-        """A small joint beam search, and greedy decoding of the CTC head."""
+        """A small joint beam search, and greedy decoding of the CTC head; without such a head the attention's."""
+        if not self.modules.model.scorings:
+            return {"": self.decoders.attention_greedy()}
         joint, weight = self.decoders.joint(beam_size=DEV_BEAM), self.hparams.decoding_ctc_weight
         joint = joint if weight is None else joint.with_weights(ctc_weight=weight)
         return {"": joint, "ctc_": self.decoders.greedy()}

@@ -13,6 +13,7 @@ from serenanet_modules.training.brains.speech import HearsSpeech
 from serenanet_modules.training.brains.units import UNITS, UnitsBrain
 from serenanet_modules.training.evaluation import Evaluation
 from serenanet_modules.training.searches import given_language_model
+from serenanet_modules.training.whisper_source import settled, units_of
 
 
 class RecogniserBrain(HearsSpeech, UnitsBrain):
@@ -43,8 +44,15 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
 
     @classmethod
     def learn(cls, plain, where, texts, save, locales=()):
-        """Units of the training transcripts."""
-        return None if cls.kept(save) else _train(texts, locales, plain, where)
+        """Units of the training transcripts, or of the Whisper that the run starts from."""
+        if cls.kept(save):
+            return None
+        return units_of(plain, where) if plain["units"] == "whisper" else _train(texts, locales, plain, where)
+
+    @classmethod
+    def settle(cls, hparams, save):
+        """With the sizes of a Whisper whose units are used."""
+        return super().settle(hparams, save) | settled(hparams, save.parent)
 
     @classmethod
     def outputs(cls, plain, where, save, learned):
