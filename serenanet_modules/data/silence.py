@@ -9,6 +9,7 @@ FRAME = 400  # samples, 25 ms
 FEW = 8  # frames that are too few to tell
 STEADY = 4.0  # 6 dB: how far steady sound rises over its quietest; speech rises by 10 dB and more
 LEAST = 1e-12  # power of a frame of zeros
+STRETCH = 400 * FRAME  # samples that are looked at at once, in numbers of twice their size
 
 
 class Silence:
@@ -31,15 +32,18 @@ class Silence:
 
     def add(self, samples):
         """Go on by samples (N,); itself."""
-        if len(samples):
-            self._lowest = min(self._lowest, float(samples.min()))
-            self._highest = max(self._highest, float(samples.max()))
+        for at in range(0, len(samples), STRETCH):
+            self._add(samples[at : at + STRETCH])
+        return self
+
+    def _add(self, samples):
+        self._lowest = min(self._lowest, float(samples.min()))
+        self._highest = max(self._highest, float(samples.max()))
         samples = np.concatenate([self._rest, samples])
         whole = len(samples) // FRAME * FRAME
         power = samples[:whole].reshape(-1, FRAME).var(axis=1, dtype=np.float64)
         power, self._rest = power[power > LEAST], samples[whole:]
         self._sums = self._sums + [np.square(power).sum(), power.sum(), len(power), (1 / power).sum()]
-        return self
 
     @property
     def holds(self):

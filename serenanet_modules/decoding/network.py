@@ -98,8 +98,9 @@ def _seconds(piece, edges, frames):
 
 def _in_batches(pieces, hear, silence, batch_seconds, bar, least):
     """What is made of each piece; others are batched by their length, which counts as ``least`` seconds at least."""
-    found = [silence(piece) if piece.silent else None for piece in pieces]
-    sounding = [i for i, piece in enumerate(pieces) if not piece.silent]
+    silent = [piece.silent for piece in pieces]
+    found = [silence(piece) if nothing else None for piece, nothing in zip(pieces, silent, strict=True)]
+    sounding = [i for i, nothing in enumerate(silent) if not nothing]
     bar.update(sum(piece.seconds for piece in pieces) - sum(pieces[i].seconds for i in sounding))
     costs = [max(least, pieces[i].seconds) for i in sounding]
     for plan in BatchSampler(costs, max(least, batch_seconds), shuffle=False):
