@@ -53,6 +53,7 @@ setup(
             "prometheus-client>=0.21",
         ],
         "pretrained": ["transformers>=5.17,<6", "peft>=0.19"],
+        "lowprecision": ["torchao==0.18.0"],  # whose internals runtime/lowered.py calls
         "cuda": ["mamba-ssm>=2.2", "causal-conv1d>=1.4"],
         "dev": [
             "pytest>=8.3",

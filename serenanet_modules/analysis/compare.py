@@ -110,8 +110,23 @@ def comparison_text(a, b, lines, count):
     last = [line for line in lines if line.split == lines[-1].split]
     telling = next((line for line in last if line.decoders[0].startswith(f"{a.scoring}/")), last[0])
     return "\n".join(
-        [f"A  {a.folder}", f"B  {b.folder}", "", *in_columns(rows, left=3), *_utterances(a, b, telling, count)]
+        [
+            *(f"A  {a.folder}", f"B  {b.folder}", *filter(None, [first_difference(a, b)]), ""),
+            *(*in_columns(rows, left=3), *_utterances(a, b, telling, count)),
+        ]
     )
+
+
+def first_difference(a, b):
+    """The first epoch after which two runs have other weights, in words; "" where their results do not say."""
+    ours, theirs = ([epoch.get("weights") for epoch in result.content.get("history", ())] for result in (a, b))
+    both = list(zip(ours, theirs, strict=False))
+    if not both or None in both[0]:
+        return ""
+    for epoch, (one, other) in enumerate(both, start=1):
+        if one != other:
+            return f"weights differ from epoch {epoch} on"
+    return f"weights are equal after {'each' if len(ours) == len(theirs) else 'the first'} of {len(both)} epoch(s)"
 
 
 def _cells(line):

@@ -2,7 +2,9 @@
 
 from argparse import SUPPRESS
 
-from serenanet_modules.cli.values import count, positive, switch
+from serenanet_modules.cli.values import add_switch, count, positive, switch
+from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.precision import KINDS
 
 RULES = {
     "rule1_min_trailing_silence": "of silence that begin anew, though nothing was said (2.4)",
@@ -20,6 +22,8 @@ def add_recogniser(command):
     """RESULT_DIR and ``--device``."""
     add_run(command)
     command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
+    command.add_argument("--eval-precision", default="fp32", metavar="NAME", help=f"{', '.join(KINDS)} (fp32)")
+    add_switch(command, "--emulate-precision", "round as a GPU with tf32, fp8 or mx would, on any machine; slow")
 
 
 def add_lm(command):
@@ -87,6 +91,9 @@ def opened(arguments):
 
     share_cores()
     asked = {name: getattr(arguments, name, None) for name in ("context", "language", "task", "beam_size", "locale")}
+    if arguments.eval_precision not in KINDS:
+        raise UserError(f"--eval-precision: must be one of {', '.join(KINDS)}, not {arguments.eval_precision}")
+    asked |= {"precision": arguments.eval_precision, "emulated": arguments.emulate_precision}
     recognizer = Recognizer.from_folder(arguments.folder, arguments.device or best_device(), **asked)
     if getattr(arguments, "hotwords", None) is None:
         return recognizer

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.precision import KINDS
 
 WHOLE, NUMBER, TEXT, SWITCH, MAPPING, PART = (
     *("a whole number", "a number", "a text", "true or false", "a mapping of keys to values", "a part"),
@@ -121,6 +122,7 @@ SECTIONS = {
     "Run": (
         Key("experiment", TEXT, RUN, "name of the result folder, and of rows in reports", free=False),
         Key("seed", WHOLE, WEIGHTS, "of all that is random", least=0, most=2**32 - 1),
+        Key("reproducible", SWITCH, WEIGHTS, "the same weights, bit by bit, each time on a machine; by one thread"),
         Key("brain", PART, WEIGHTS, "the task: a class of serenanet_modules.training.brains"),
     ),
     "Folders": (
@@ -175,7 +177,9 @@ SECTIONS = {
         Key("max_batch_seconds", NUMBER, WEIGHTS, "of padded audio in a micro-batch", least=1),
         Key("max_batch_labels", WHOLE, WEIGHTS, "of padded sentences in a micro-batch", least=1),
         Key("num_workers", WHOLE, RUN, "processes that read audio", least=0),
-        Key("precision", TEXT, WEIGHTS, "of the forward pass; fp16 on a GPU only", choices=("fp32", "bf16", "fp16")),
+        Key("precision", TEXT, WEIGHTS, "of training; what the machine lacks is refused", choices=tuple(KINDS)),
+        Key("eval_precision", TEXT, DECODING, "of validation and evaluation", choices=tuple(KINDS)),
+        Key("emulate_precision", SWITCH, WEIGHTS, "round as a GPU with tf32, fp8 or mx would, on any machine"),
         Key("grad_accumulation_factor", WHOLE, WEIGHTS, "micro-batches in an optimizer step", least=1),
         Key("max_grad_norm", NUMBER, WEIGHTS, "gradients are clipped to; a large number switches it off", above=0),
         Key("nonfinite_patience", WHOLE, RUN, "skipped optimizer steps before giving up", least=0),

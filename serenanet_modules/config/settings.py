@@ -11,11 +11,12 @@ from serenanet_modules.config.hparams import Hparams, shown
 from serenanet_modules.config.keys import KEYS, SECTIONS, truth
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.backend import check_backend
+from serenanet_modules.runtime.precision import check_precision
+from serenanet_modules.runtime.reproducible import check_reproducible
 
 RUN_OPTIONS = {
     "device": "cpu, cuda, cuda:0, …; by default a GPU where there is one",
     "distributed_backend": "of several processes: nccl, or gloo on CPUs",
-    "eval_precision": "of evaluation: fp32, bf16 or fp16",
     "noprogressbar": "no progress bars",
     "tqdm_colored_bar": "coloured progress bars",
 }
@@ -61,9 +62,12 @@ def check_machine(plain, device, where):
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"--device {device}: this machine has no usable GPU; leave the option out")
     on_gpu = device.startswith("cuda") or (not device and torch.cuda.is_available())
-    if plain["precision"] == "fp16" and not on_gpu:
-        raise UserError(f"{where}: 'precision' fp16 needs a GPU; use bf16 or fp32 on a CPU")
-    check_backend("cuda" if on_gpu else "cpu")
+    device = (device or "cuda") if on_gpu else "cpu"
+    for key in ("precision", "eval_precision"):
+        check_precision(plain.get(key, "fp32"), device, plain.get("emulate_precision", False), f"{where}: '{key}'")
+    if plain.get("reproducible"):
+        check_reproducible(device)
+    check_backend(device)
 
 
 def read_command_line(recipe, argv):

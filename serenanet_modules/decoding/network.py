@@ -31,14 +31,14 @@ class Network:
 
     def __init__(self, modules, device, context=None):
         self.modules, self.device = modules, device
-        self._context = context or contextlib.nullcontext()
+        self.context = context or contextlib.nullcontext()
 
     def output(self, pieces):
         """The model's `CTCOutput` of pieces of audio, read as one batch."""
         wavs = [torch.from_numpy(piece.samples) for piece in pieces]
         wavs = wavs[0].unsqueeze(0) if len(wavs) == 1 else pad_sequence(wavs, batch_first=True)  # (B, S)
         lengths = torch.tensor([len(piece.samples) for piece in pieces])
-        with torch.inference_mode(), self._context:
+        with torch.inference_mode(), self.context:
             return self.modules["model"](wavs.to(self.device), lengths.to(self.device))
 
     def edges(self, pieces, output):
@@ -88,6 +88,12 @@ class Network:
                     else:
                         yield event, found
                         found = []
+
+
+def exact_parts(model):
+    """Parts of a model of speech that need more than eight bits: the front end, and what has a row for each unit."""
+    levels = model.acoustic.levels()
+    return [*(levels[0] if len(levels) > 1 else ()), *getattr(model, "unit_parts", ())]
 
 
 def _seconds(piece, edges, frames):

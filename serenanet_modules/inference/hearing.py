@@ -51,7 +51,7 @@ class Hearing:
     def __init__(self, recognizer, lm, root):
         self.recognizer, self.lm, self.root = recognizer, lm, Path(root)
         told = [fingerprint(recognizer.modules.state_dict()), recognizer.decoder(lm).name, _model(lm)]
-        told += [recognizer.run.hotwords]
+        told += [recognizer.run.hotwords, recognizer.precision, recognizer.lowered.emulated]
         told += [f"{key}={value}" for key, value in sorted(recognizer.settings.items())]
         self._key = hashlib.sha256("\n".join(map(str, told)).encode()).hexdigest()[:12]
 

@@ -5,11 +5,13 @@ from functools import partial
 
 import torch
 
-from serenanet_modules.decoding.network import Network
+from serenanet_modules.decoding.network import Network, exact_parts
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.timestamps import timed
 from serenanet_modules.inference.transcript import Heard, Transcript
 from serenanet_modules.runs.recogniser import open_run
+from serenanet_modules.runtime.lowered import Lowered
+from serenanet_modules.runtime.precision import Context, check_precision
 
 
 class Recognizer:
@@ -20,6 +22,10 @@ class Recognizer:
     run : OpenRun
         With its modules on ``device``.
     device : str or torch.device
+    precision : str
+        One of `precision.KINDS`.
+    emulated : bool
+        Whether to round as a GPU that has it would.
 
     Attributes
     ----------
@@ -28,14 +34,16 @@ class Recognizer:
     network : Network
     """
 
-    def __init__(self, run, device):
+    def __init__(self, run, device, precision="fp32", emulated=False):
         self.run, self.device = run, torch.device(device)
         self._decoders = {}  # by language model, which takes a while to read
         self.folder, self.modules, self.units, self.settings = run.folder, run.modules, run.units, run.settings
-        self.network = Network(run.modules, self.device)
+        model, self.precision = run.modules["model"], precision
+        self.lowered = Lowered(model, exact_parts(model), evaluation=precision, emulated=emulated)
+        self.network = Network(run.modules, self.device, Context(precision, self.device.type))
 
     @classmethod
-    def from_folder(cls, folder, device="cpu", context=None, **asked):
+    def from_folder(cls, folder, device="cpu", context=None, precision="fp32", emulated=False, **asked):
         """Open a finished result folder, or a Whisper as transformers write it.
 
         Parameters
@@ -46,24 +54,28 @@ class Recognizer:
             Where the network runs, such as ``cpu`` or ``cuda:0``.
         context : str, optional
             Names and words that may be said, for the prompt of a speech LLM; by default that of the training.
+        precision, emulated
+            As of `Recognizer`.
         **asked
             ``language``, ``task`` and ``beam_size`` as of `OpenRun.asked`.
 
         Raises
         ------
         UserError
-            For a folder that lacks something or whose parts do not fit, or a device that is not there.
+            For a folder that lacks something or whose parts do not fit, a device that is not there, or a precision that
+            it lacks.
         """
+        check_precision(precision, str(device), emulated, "--eval-precision")
         run = open_run(folder, device).asked(**asked)
         if context is not None:
             if run.tokens is None:
                 raise UserError(f"{folder}: the model is asked nothing, so that there is no place for --context")
             run.settings["context"] = context
-        return cls(run, device)
+        return cls(run, device, precision, emulated)
 
     def beside(self):
         """The same model for another thread: decoders keep what they have found, and belong to one."""
-        return Recognizer(self.run, self.device)
+        return Recognizer(self.run, self.device, self.precision, self.lowered.emulated)
 
     def expecting(self, hotwords):
         """The same recogniser, which expects some words.
@@ -73,7 +85,8 @@ class Recognizer:
         hotwords : dict of str to float
             Words as the recogniser writes them, and what each scores more, in nats.
         """
-        return Recognizer(replace(self.run, hotwords=hotwords), self.device)
+        run = replace(self.run, hotwords=hotwords)
+        return Recognizer(run, self.device, self.precision, self.lowered.emulated)
 
     @property
     def phonemic(self):

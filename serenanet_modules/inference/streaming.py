@@ -45,7 +45,7 @@ class Streamer:
 
     def __init__(self, recognizer, look_ahead=None):
         self._recognizer, self._look_ahead = recognizer, look_ahead
-        self._model = recognizer.modules["model"]
+        self._model, self._context = recognizer.modules["model"], recognizer.network.context
         try:
             self._state = self._model.init_state(1, look_ahead)
         except CannotStream as error:
@@ -140,9 +140,11 @@ class Streamer:
         began = time.perf_counter()
         wavs = torch.tensor(samples, device=self._recognizer.device).unsqueeze(0)  # (1, N)
         if last:
-            output = self._model.finish(wavs, self._state)
+            with self._context:
+                output = self._model.finish(wavs, self._state)
         else:
-            output, self._state = self._model.step(wavs, self._state)
+            with self._context:
+                output, self._state = self._model.step(wavs, self._state)
         self._greedy.add(output)
         self._seconds.append(time.perf_counter() - began)
 

@@ -30,6 +30,7 @@ from serenanet_modules.runtime.faults import in_a_sentence
 from serenanet_modules.runtime.files import write_json, write_tensors
 from serenanet_modules.runtime.lifeline import ending_together
 from serenanet_modules.runtime.provenance import device_name, environment, provenance
+from serenanet_modules.runtime.reproducible import reproducible
 from serenanet_modules.runtime.threads import share_cores
 from serenanet_modules.training.checkpoints import AtomicCheckpointer
 from serenanet_modules.training.groups import Frozen, Weights, groups, parts_to_freeze, rate_factors
@@ -101,6 +102,10 @@ class Experiment:
         """
         self.run_opts = distributed.start(self.run_opts)
         share_cores(distributed.local_world_size())
+        with reproducible(self.plain.get("reproducible", False)):
+            return self._run()
+
+    def _run(self):
         self.provenance = provenance()
         self._check()
         with ending_together(), in_a_sentence(self.folder), sole_owner(self.folder):
@@ -189,6 +194,8 @@ class Experiment:
             **outputs.arguments,
         )
         brain.ready(source.root, source.splits, start)
+        if brain.lowered.about():
+            logger.info("%s", brain.lowered)
         return brain
 
     def _fit(self, brain, source):
@@ -240,6 +247,8 @@ class Experiment:
             },
             **self.provenance,
             "device": device_name(brain.device),
+            "reproducible": self.plain.get("reproducible", False),
+            "precision": {"training": self.plain["precision"], **brain.lowered.about()},
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         write_json(self.folder / "result.json", result)

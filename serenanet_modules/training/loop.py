@@ -20,6 +20,9 @@ from torch.utils.tensorboard import SummaryWriter
 from serenanet_modules.data.augment import change_speed
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.files import fingerprint
+from serenanet_modules.runtime.lowered import Lowered
+from serenanet_modules.runtime.precision import KINDS, Context
 from serenanet_modules.training.groups import Frozen, groups
 from serenanet_modules.training.halving import Halving, attempting
 from serenanet_modules.training.task import Task
@@ -52,8 +55,13 @@ class RecipeBrain(Task, sb.Brain):
         As in `speechbrain.Brain`.
     """
 
-    def __init__(self, *args, progress, sampler, frozen=None, factors=None, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, modules, opt_class, hparams, *args, progress, sampler, frozen=None, factors=None, **kwargs):
+        asked = {key: hparams.get(key, "fp32") for key in ("precision", "eval_precision")}
+        known = {key: KINDS[name].autocast for key, name in asked.items()}  # to the parent
+        super().__init__(modules, opt_class, {**hparams, **known}, *args, **kwargs)
+        self.training_ctx, self.evaluation_ctx = (Context(name, self.device_type) for name in asked.values())
+        model = self.modules.model
+        self.lowered = Lowered(model, self.exact(model), *asked.values(), hparams.get("emulate_precision", False))
         self.progress, self.train_sampler = progress, sampler
         self.frozen, self.factors = frozen or Frozen(), factors
         self.signal = None  # the SIGTERM or SIGINT that asked to stop
@@ -283,6 +291,7 @@ class RecipeBrain(Task, sb.Brain):
         """Add the epoch to the history, which checkpoints and result.json hold."""
         entry = {"epoch": epoch, "steps": self.optimizer_step, "seconds": round(self.progress.seconds, 1)}
         dev = {"loss": dev_loss, **{name: float(value) for name, value in errors.items()}}
+        entry["weights"] = fingerprint({n: p for n, p in self.modules.named_parameters() if p.requires_grad})
         self.progress.history.append({**entry, "train": self.progress.means, "dev": dev})
 
     @torch.no_grad()

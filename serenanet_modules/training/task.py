@@ -123,6 +123,12 @@ class Task:
     def begin(cls, built, source, start, plain, save):
         """Give the new network what it begins with, once per result folder: every process calls this."""
 
+    # --- of the network -----------------------------------------------------------------------------------------------
+
+    def exact(self, model):
+        """Parts of the model whose matrix products stay exact in precisions of eight bits and less."""
+        return []
+
     # --- of the trained network ---------------------------------------------------------------------------------------
 
     def ready(self, root, splits, start):

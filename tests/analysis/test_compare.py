@@ -2,7 +2,7 @@
 
 import pytest
 
-from serenanet_modules.analysis.compare import compare_runs, comparison_text, differing
+from serenanet_modules.analysis.compare import compare_runs, comparison_text, differing, first_difference
 from serenanet_modules.analysis.folders import Result
 from serenanet_modules.errors import UserError
 from tests.support.results import make_result
@@ -94,3 +94,20 @@ def test_nothing_to_compare(tmp_path, pair):
     (tmp_path / "result.json").write_text("{")
     with pytest.raises(UserError, match="is not the result of a recogniser"):
         Result.read(tmp_path)
+
+
+def test_the_first_epoch_that_differs(tmp_path):
+    """By the hashes of the weights; runs of other lengths are compared as far as both go."""
+    hashes = {"a": "abc", "b": "abc", "c": "axc", "longer": "abcd"}
+    runs = {}
+    for name, letters in hashes.items():
+        history = [{"epoch": i, "weights": letter} for i, letter in enumerate(letters, start=1)]
+        runs[name] = Result.read(make_result(tmp_path / name, name, 1, {"dev": {GREEDY: [1]}}, history=history))
+    told = {name: first_difference(runs["a"], runs[name]) for name in ("b", "c", "longer")}
+    assert told["b"] == "weights are equal after each of 3 epoch(s)"
+    assert told["c"] == "weights differ from epoch 2 on"
+    assert told["longer"] == "weights are equal after the first of 3 epoch(s)"
+    lines = compare_runs(runs["a"], runs["c"])
+    assert "weights differ from epoch 2 on" in comparison_text(runs["a"], runs["c"], lines, 0).splitlines()
+    older = Result.read(make_result(tmp_path / "older", "older", 1, {"dev": {GREEDY: [1]}}, history=[{"epoch": 1}]))
+    assert first_difference(runs["a"], older) == ""

@@ -53,8 +53,10 @@ SWITCHES = [(command, action.option_strings[0]) for command, action in ALL if ac
 @pytest.mark.parametrize(("command", "name"), SWITCHES)
 def test_switches(command, name):
     """Bare or with a value in any spelling; any other next word stays what it was, and a last value counts."""
-    needed = {"export": ["--to", "onnx"], "ablate": ["--recipe", "r", "--suite", "s"]}.get(command, [])
-    places = [] if command == "ablate" else ["place"]
+    needed = {"export": ["--to", "onnx"], "ablate": ["--recipe", "r", "--suite", "s"], "pseudo-label": ["--out", "o"]}
+    needed = needed.get(command, [])
+    positional = [a for a in COMMANDS[command]._actions if a.required and not a.option_strings]
+    places = [] if command == "ablate" else ["place"] * max(1, len(positional))
 
     def read(*words):
         parsed = vars(cli._parser().parse_args([command, *needed, *words, *places]))

@@ -68,7 +68,7 @@ def test_numbers_that_are_none(key, text):
         ("max_grad_norm", 0, "'max_grad_norm' must be more than 0, not 0"),
         ("ctc_weight", 1.5, "'ctc_weight' must be between 0 and 1, not 1.5"),
         ("final_lr_share", -1, "'final_lr_share' must be between 0 and 1, not -1"),
-        ("precision", "fp8", "'precision' must be one of fp32, bf16, fp16, not 'fp8'"),
+        ("precision", "int8", "'precision' must be one of fp32, tf32, bf16, fp16, fp8, mxfp8, mxfp4, not 'int8'"),
         ("word_score", "high", "'word_score' must be a number or null, not 'high'"),
         ("n_units", 1.5, "'n_units' must be a whole number from 1 or null, not 1.5"),
         ("max_sentences", 0, "'max_sentences' must be a whole number from 1 or null, not 0"),
@@ -91,7 +91,7 @@ def test_keys_of_others_are_theirs():
 def test_what_may_change_when_a_run_goes_on():
     longer = {"number_of_epochs", "early_stopping_patience", "checkpoints_to_average"}
     place = {"output_folder", "prepared_folder", "num_workers", "ckpt_interval_minutes", "nonfinite_patience"}
-    decoding = {"beam_size", "lm", "lm_order", "lm_weight", "word_score", "neural_lm"}
+    decoding = {"beam_size", "lm", "lm_order", "lm_weight", "word_score", "neural_lm", "eval_precision"}
     decoding |= {"attention_beam_size", "decoding_ctc_weight", "length_normalisation"}
     compared_otherwise = {"data_folder", "preparation"}
     inner = {"preparation.jobs"}

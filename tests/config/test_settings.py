@@ -92,7 +92,7 @@ def test_hyphens_and_underscores_are_the_same(key):
         (["--noprogressbar", "YES"], ["--noprogressbar"]),
         (["--noprogressbar=false"], []),
         (["--noprogressbar", "Off"], []),
-        (["--eval-precision", "bf16"], ["--eval_precision", "bf16"]),
+        (["--distributed-backend", "gloo"], ["--distributed_backend", "gloo"]),
     ],
 )
 def test_run_options(words, options):

@@ -21,7 +21,7 @@ CASES = {
     "no value": (["--seed", "--lr", "0.1"], ["--seed", "one value"]),
     "size that cannot be": (["--d_model", "33"], ["sizes/serenanet/small.yaml", "d_model 33"]),
     "empty mel filters": (["--n_mels", "200"], ["sizes/serenanet/small.yaml", "n_mels 200", "empty mel filters"]),
-    "unknown precision": (["--precision", "fp8"], ["'precision' must be one of"]),
+    "unknown precision": (["--precision", "fp7"], ["'precision' must be one of"]),
     "unknown scoring": (["--scoring", "both"], ["'scoring' must be one of decoder, car, average"]),
     "unknown units": (["--units", "syllable"], ["units", "syllable"]),
     "no step": (["--grad_accumulation_factor", "0"], ["grad_accumulation_factor"]),
@@ -39,7 +39,8 @@ CASES = {
         ["sizes/serenanet/small.yaml", "vocab_size is 5000", "at most"],
     ),
     "other number of units": (["--n_units", "7"], ["'n_units' is 7", "char units"]),
-    "fp16 without a GPU": (["--precision", "fp16"], ["fp16 needs a GPU"]),
+    "fp16 without a GPU": (["--precision", "fp16"], ["'precision' fp16 needs a GPU", "use bf16 or fp32"]),
+    "fp8 without a GPU": (["--eval_precision", "fp8"], ["'eval_precision' fp8 needs a GPU", "or --emulate_precision"]),
     "CUDA without a GPU": (["--device=cuda"], ["no usable GPU"]),
 }
 

@@ -21,7 +21,7 @@ ROOMS_OF_FILES = ("", "serenanet_modules", "serenanet_modules/training", "hparam
 OF_OTHERS = {"hyperparams.yaml", "script.py", "setup.py", "ruamel.yaml"}  # a result folder's, a reader's, a library's
 OPTIONS_OF_OTHERS = set(
     """
-    key logdir nproc_per_node kill-on-bad-exit distributed_backend eval_precision noprogressbar
+    key logdir nproc_per_node kill-on-bad-exit distributed_backend noprogressbar
     no-build-isolation no-binary dest repo-type include local-dir depth
     """.split()
 )

@@ -102,7 +102,13 @@ class CTCBrain(RecogniserBrain):
 
 
 def ctc_per_utterance(log_probs, lengths, labels, label_lengths, blank_id):
-    """-log p(labels | x) / labels per utterance (B,), from log_probs (B, T, V); always in float32."""
+    """-log p(labels | x) / labels per utterance (B,), from log_probs (B, T, V); always in float32.
+
+    On the CPU where the same is wanted each time: a GPU sums the gradient in any order.
+    """
+    if torch.are_deterministic_algorithms_enabled() and log_probs.is_cuda:
+        log_probs, lengths, labels, label_lengths = (t.cpu() for t in (log_probs, lengths, labels, label_lengths))
+        return ctc_per_utterance(log_probs, lengths, labels, label_lengths, blank_id).cuda()
     with torch.autocast(log_probs.device.type, enabled=False):
         loss = functional.ctc_loss(
             log_probs.float().transpose(0, 1),

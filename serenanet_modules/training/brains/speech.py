@@ -7,6 +7,7 @@ import json
 import torch
 
 from serenanet_modules.data.batching import loader_of
+from serenanet_modules.decoding.network import exact_parts
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.origin import open_origin
 from serenanet_modules.runs.public_parts import referenced
@@ -89,6 +90,10 @@ class HearsSpeech:
         names = set(_kept(save).get("tensors", ()))
         taken = [p for name, p in model.named_parameters() if name in names]
         return [*taken, *(p for part in model.acoustic.taken_over for p in part.parameters())]
+
+    def exact(self, model):
+        """The front end, and what writes and reads units."""
+        return exact_parts(model)
 
     def ready(self, root, splits, start):
         """Recall a fixed encoder's frames; make the targets of masked prediction, or find the result folder's."""

@@ -1,0 +1,88 @@
+"""Trainings that give the same weights, bit by bit, on one machine: whatever number of threads it may use.
+
+What PyTorch computes on a CPU depends on how many threads share the work: not only sums, but matrix products and even
+functions of single numbers, whose vectors begin elsewhere. On the CPU all is therefore left to one thread. On a GPU
+operations whose order is left to chance are refused.
+"""
+
+import os
+import re
+from contextlib import contextmanager
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from serenanet_modules.errors import UserError
+from serenanet_modules.ops.backends import VARIABLE
+
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # without which cuBLAS may take another kernel each time
+SWITCHES = {  # of PyTorch, while it is on
+    (torch.backends.cudnn, "benchmark"): False,
+    (torch.backends.cudnn, "deterministic"): True,
+    (torch.utils.deterministic, "fill_uninitialized_memory"): False,
+}
+REFUSAL = re.compile(r"(\S+) does not have a deterministic implementation")
+
+
+def check_reproducible(device):
+    """Refuse kernels whose gradients are summed in no order: those of mamba_ssm on a GPU.
+
+    Parameters
+    ----------
+    device : str
+        cpu, cuda, cuda:0.
+
+    Raises
+    ------
+    UserError
+    """
+    if device.startswith("cuda") and os.environ.get(VARIABLE) == "fused":
+        raise UserError(f"--reproducible: {VARIABLE}=fused sums gradients in any order; set it to torch")
+
+
+@contextmanager
+def reproducible(on=True):
+    """Compute the same each time: on a CPU by one thread, on a GPU by operations that have an order.
+
+    Parameters
+    ----------
+    on : bool
+        Otherwise nothing changes.
+
+    Raises
+    ------
+    UserError
+        Naming an operation that cannot be computed so.
+    """
+    if not on:
+        yield
+        return
+    threads, asked = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    before = {(holder, name): getattr(holder, name) for holder, name in SWITCHES}
+    variables = {name: os.environ.get(name) for name in (WORKSPACE, VARIABLE)}
+    try:
+        torch.set_num_threads(1)
+        torch.use_deterministic_algorithms(True)
+        for (holder, name), value in SWITCHES.items():
+            setattr(holder, name, value)
+        os.environ.setdefault(WORKSPACE, ":4096:8")
+        if torch.cuda.is_available():
+            os.environ.setdefault(VARIABLE, "torch")
+        with threadpool_limits(1):  # of what is no PyTorch, such as the clusters of PESSL
+            yield
+    except RuntimeError as error:
+        if found := REFUSAL.search(str(error)):
+            raise UserError(
+                f"--reproducible: {found[1]} has no order of its own on this device; train on a CPU, or leave the "
+                "option out"
+            ) from error
+        raise
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(asked)
+        for (holder, name), value in before.items():
+            setattr(holder, name, value)
+        for name, value in variables.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
