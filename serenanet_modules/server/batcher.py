@@ -13,6 +13,8 @@ import numpy as np
 from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.errors import UserError
 
+LONGER = 10  # times the wait for company that is on its way
+
 log = logging.getLogger(__name__)
 
 
@@ -30,7 +32,7 @@ class Batcher:
     """Collects audio that arrives while the network is busy, or within a few milliseconds of it, into batches.
 
     A request that finds the network idle is taken at once. Behind a batch of several, whose senders may well send their
-    next ones now, it is given a moment for company.
+    next ones now, it is given a moment for company, and a longer one while others are known to be coming.
 
     Parameters
     ----------
@@ -41,12 +43,15 @@ class Batcher:
         Most seconds of audio in a batch of more than one.
     wait : float
         Seconds to wait for company behind a batch that had some.
+    coming : callable, optional
+        Says how many requests are on their way to the batcher, or in it.
     observe : callable, optional
         Called after each batch with its number of requests and its seconds of audio.
     """
 
-    def __init__(self, recognise, batch_seconds, wait=0.005, observe=lambda requests, seconds: None):
+    def __init__(self, recognise, batch_seconds, wait=0.005, observe=lambda requests, seconds: None, coming=lambda: 0):
         self._recognise, self._batch_seconds, self._wait, self._observe = recognise, batch_seconds, wait, observe
+        self._coming = coming
         self._jobs, self._changed, self._closed, self._company = deque(), threading.Condition(), False, False
         self.last_seconds = 0.0  # that the latest batch took
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
@@ -98,6 +103,7 @@ class Batcher:
             self._changed.wait_for(lambda: self._jobs or self._closed)
             if self._company:
                 self._changed.wait_for(self._enough, self._wait)
+                self._changed.wait_for(self._all_here, LONGER * self._wait)
             batch, seconds = [], 0.0
             while self._jobs and (not batch or seconds + self._jobs[0].seconds <= self._batch_seconds):
                 batch.append(self._jobs.popleft())
@@ -107,6 +113,9 @@ class Batcher:
 
     def _enough(self):
         return self._closed or sum(job.seconds for job in self._jobs) >= self._batch_seconds
+
+    def _all_here(self):
+        return self._enough() or self._coming() <= len(self._jobs)
 
     def _results(self, sources):
         """Transcripts or errors; what a batch dies of is found by trying its requests one by one."""

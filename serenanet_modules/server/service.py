@@ -44,7 +44,8 @@ class Service:
         self.live, self._arriving = set(), set()
         self.admission = Admission(self._refusal)
         self.metrics = Metrics(lambda: len(self.batcher), lambda: len(self.live))
-        self.batcher = Batcher(self._recognise, options.batch_seconds, options.batch_wait, self.metrics.batch)
+        settings = options.batch_seconds, options.batch_wait, self.metrics.batch
+        self.batcher = Batcher(self._recognise, *settings, lambda: self.admission.count)
         self.decoding, self.streaming = anyio.CapacityLimiter(options.decoders), anyio.CapacityLimiter(1)
 
     def open_stream(self, settings):

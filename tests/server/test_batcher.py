@@ -8,6 +8,7 @@ import pytest
 
 from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.errors import UserError
+from serenanet_modules.server import batcher as batching
 from serenanet_modules.server.batcher import Batcher
 
 SECOND = np.zeros(SAMPLE_RATE, np.float32)
@@ -102,6 +103,32 @@ def test_company_is_waited_for_where_there_was_some():
 
     asyncio.run(main())
     assert network.sizes == [1, 1, 2, 2]
+
+
+def test_company_on_its_way_is_waited_for(monkeypatch):
+    """Longer than other company, and no longer than until it is here."""
+    network, coming = Network(), [0]
+    monkeypatch.setattr(batching, "LONGER", 10_000)
+
+    async def main():
+        batcher = Batcher(network, 100.0, 0.01, coming=lambda: coming[0])
+        network.go.clear()
+        first = asyncio.create_task(batcher.transcribe(SECOND))
+        await asyncio.to_thread(network.began.wait, 60)
+        others = [asyncio.create_task(batcher.transcribe(SECOND + value)) for value in (8, 9)]
+        while len(batcher) < 2:
+            await asyncio.sleep(0)
+        network.go.set()
+        assert await asyncio.gather(first, *others) == [0, 8, 9]
+        coming[0] = 3
+        jobs = [asyncio.create_task(batcher.transcribe(SECOND + value)) for value in (1, 2)]
+        await asyncio.sleep(0.05)
+        assert network.sizes == [1, 2]
+        assert await asyncio.gather(*jobs, batcher.transcribe(SECOND + 3)) == [1, 2, 3]
+        batcher.close()
+
+    asyncio.run(main())
+    assert network.sizes == [1, 2, 3]
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.05])
