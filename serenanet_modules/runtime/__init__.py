@@ -1,1 +1,1 @@
-"""The machine under a run: processes, devices, threads, files, faults, provenance."""
+"""The machine under a run: processes, devices, threads, memory, files, faults, provenance."""

@@ -13,6 +13,7 @@ import numpy as np
 from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.errors import UserError
 
+IDLE = 1.0  # seconds
 LONGER = 10  # times the wait for company that is on its way
 
 log = logging.getLogger(__name__)
@@ -43,15 +44,18 @@ class Batcher:
         Most seconds of audio in a batch of more than one.
     wait : float
         Seconds to wait for company behind a batch that had some.
-    coming : callable, optional
-        Says how many requests are on their way to the batcher, or in it.
     observe : callable, optional
         Called after each batch with its number of requests and its seconds of audio.
+    coming : callable, optional
+        Says how many requests are on their way to the batcher, or in it.
+    idle : callable, optional
+        Called when nothing has come for `IDLE` seconds behind a batch.
     """
 
-    def __init__(self, recognise, batch_seconds, wait=0.005, observe=lambda requests, seconds: None, coming=lambda: 0):
-        self._recognise, self._batch_seconds, self._wait, self._observe = recognise, batch_seconds, wait, observe
-        self._coming = coming
+    def __init__(self, recognise, batch_seconds, wait=0.005, observe=None, coming=lambda: 0, idle=lambda: None):
+        self._recognise, self._batch_seconds, self._wait = recognise, batch_seconds, wait
+        self._observe = observe or (lambda requests, seconds: None)
+        self._coming, self._idle, self._worked = coming, idle, False
         self._jobs, self._changed, self._closed, self._company = deque(), threading.Condition(), False, False
         self.last_seconds = 0.0  # that the latest batch took
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
@@ -100,7 +104,10 @@ class Batcher:
     def _next(self):
         """Wait for a batch; none at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._closed)
+            if self._worked and not self._changed.wait_for(self._wanted, IDLE):
+                self._idle()
+            self._changed.wait_for(self._wanted)
+            self._worked = True
             if self._company:
                 self._changed.wait_for(self._enough, self._wait)
                 self._changed.wait_for(self._all_here, LONGER * self._wait)
@@ -110,6 +117,9 @@ class Batcher:
                 seconds += batch[-1].seconds
             self._company = len(batch) > 1
         return batch
+
+    def _wanted(self):
+        return self._jobs or self._closed
 
     def _enough(self):
         return self._closed or sum(job.seconds for job in self._jobs) >= self._batch_seconds

@@ -7,6 +7,7 @@ from dataclasses import replace
 import anyio
 
 from serenanet_modules.inference.endpointing import NONE, Rules
+from serenanet_modules.runtime.memory import hand_back
 from serenanet_modules.server.batcher import Batcher
 from serenanet_modules.server.errors import APIError
 from serenanet_modules.server.guard import Admission
@@ -45,7 +46,7 @@ class Service:
         self.admission = Admission(self._refusal)
         self.metrics = Metrics(lambda: len(self.batcher), lambda: len(self.live))
         settings = options.batch_seconds, options.batch_wait, self.metrics.batch
-        self.batcher = Batcher(self._recognise, *settings, lambda: self.admission.count)
+        self.batcher = Batcher(self._recognise, *settings, lambda: self.admission.count, hand_back)
         self.decoding, self.streaming = anyio.CapacityLimiter(options.decoders), anyio.CapacityLimiter(1)
 
     def open_stream(self, settings):

@@ -131,6 +131,26 @@ def test_company_on_its_way_is_waited_for(monkeypatch):
     assert network.sizes == [1, 2, 3]
 
 
+def test_idle_once_behind_work(monkeypatch):
+    """Not before any work, and not again before there is more."""
+    network, idle = Network(), []
+    monkeypatch.setattr(batching, "IDLE", 0.01)
+
+    async def main():
+        batcher = Batcher(network, 1.0, idle=lambda: idle.append(len(network.sizes)))
+        await asyncio.sleep(0.05)
+        assert idle == []
+        for rest in ([1], [1, 2]):
+            await batcher.transcribe(SECOND)
+            while idle != rest:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+            assert idle == rest
+        batcher.close()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("wait", [0.0, 0.05])
 def test_cancelled_before_its_turn(wait):
     """What is cancelled while it waits never reaches the network."""
