@@ -95,6 +95,8 @@ def opened(arguments):
         raise UserError(f"--eval-precision: must be one of {', '.join(KINDS)}, not {arguments.eval_precision}")
     asked |= {"precision": arguments.eval_precision, "emulated": arguments.emulate_precision}
     recognizer = Recognizer.from_folder(arguments.folder, arguments.device or best_device(), **asked)
+    if getattr(arguments, "nbest", 1) > 1:
+        recognizer = recognizer.listing(arguments.nbest)
     if getattr(arguments, "hotwords", None) is None:
         return recognizer
     from serenanet_modules.inference.hotwords import read_hotwords

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_spoken, opened
-from serenanet_modules.cli.values import names, positive
+from serenanet_modules.cli.values import count, names, positive
 from serenanet_modules.errors import UserError
 
 FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm", "textgrid", "eaf")
@@ -25,6 +25,9 @@ def add(commands, name):
         help="what to write, one or several (txt)",
     )
     command.add_argument("--out", type=Path, metavar="DIR", help="write a file for each audio file")
+    command.add_argument(
+        "--nbest", type=count, default=1, metavar="N", help="json: the N best texts, and other words for each word"
+    )
     add_decoding(command)
     add_spoken(command)
     command.add_argument(
@@ -99,6 +102,8 @@ def _check(arguments, count):
     """Refuse what cannot be written in one place, and tiers that nobody can find."""
     from serenanet_modules.inference.formats import SEVERAL
 
+    if arguments.nbest > 1 and "json" not in arguments.format:
+        raise UserError(f"--nbest {arguments.nbest}: json alone holds other texts; give --format json")
     single = [name for name in arguments.format if name not in SEVERAL]
     if count > 1 and not arguments.out and single:
         raise UserError(f"--format {single[0]}: holds one recording; for {count} files give --out DIR")

@@ -134,6 +134,12 @@ class AttentionBeam(Decoder):
             return best
         return heard(self.decoder, self.units, outputs.hidden, lengths, [found.labels for found in best], alone=True)
 
+    def listed(self, outputs, lengths, n):
+        """As of `Decoder`; a model that writes without CTC has no such list."""
+        if self.alone:
+            return super().listed(outputs, lengths, n)
+        return self.nbest(outputs.hidden, outputs.log_probs(self.scoring), lengths, n)
+
     def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None):
         """As of `Decoder`."""
         return decode_in_batches(self.decode, rows, self.scoring, _device(self.decoder), batch_seconds, title)

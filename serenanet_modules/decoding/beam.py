@@ -110,8 +110,12 @@ class BeamDecoder(Decoder):
 
     def decode(self, outputs, lengths) -> list[Hypothesis]:
         """As of `Decoder`."""
+        return [found[0] for found in self.listed(outputs, lengths, 1)]
+
+    def listed(self, outputs, lengths, n) -> list[list[Hypothesis]]:
+        """As of `Decoder`."""
         batch, lengths = as_array(outputs.log_probs(self.scoring)), [int(length) for length in lengths]
-        return [self.best(frames[:length]) for frames, length in zip(batch, lengths, strict=True)]
+        return [self.nbest(frames[:length], n) for frames, length in zip(batch, lengths, strict=True)]
 
     def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None) -> list[Hypothesis]:
         """As of `Decoder`."""

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from serenanet_modules.data.phonemes import WORD_BOUNDARY
+from serenanet_modules.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,18 @@ class Decoder(ABC):
         -------
         list of Hypothesis
         """
+
+    def listed(self, outputs, lengths, n):
+        """Up to ``n`` different hypotheses of each utterance of a batch, best first.
+
+        Parameters are those of `decode`.
+
+        Raises
+        ------
+        UserError
+            Of a decoder that finds one alone.
+        """
+        raise UserError(f"{self.name}: finds one text, and no list of {n}; leave out --nbest")
 
     @abstractmethod
     def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None):

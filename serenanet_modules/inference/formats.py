@@ -23,7 +23,7 @@ SEVERAL = ("txt", "json", "ctm")  # of which one file can hold several transcrip
 HEADS = {"vtt": "WEBVTT\n\n", "tsv": f"{SEGMENTS}\n"}  # which come once
 WITHIN = {"phrases": "", "words": "phrases", "tokens": "words", "confidence": "words"}  # the tier that each lies in
 SUFFIXES = {name: name for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "eaf")} | {"textgrid": "TextGrid"}
-WHERE_ASKED = ("speaker", "unplaced")  # what json leaves out where it says nothing
+WHERE_ASKED = ("speaker", "unplaced", "alternatives")  # what json leaves out where it says nothing
 TIMES, CONFIDENCES = 3, 4  # digits
 
 

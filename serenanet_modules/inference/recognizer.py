@@ -7,6 +7,7 @@ import torch
 
 from serenanet_modules.decoding.network import Network, exact_parts
 from serenanet_modules.errors import UserError
+from serenanet_modules.inference.alternatives import with_alternatives
 from serenanet_modules.inference.timestamps import timed
 from serenanet_modules.inference.transcript import Heard, Transcript
 from serenanet_modules.runs.recogniser import open_run
@@ -87,6 +88,10 @@ class Recognizer:
         """
         run = replace(self.run, hotwords=hotwords)
         return Recognizer(run, self.device, self.precision, self.lowered.emulated)
+
+    def listing(self, n):
+        """The same recogniser, whose segments and words have `alternatives` by the ``n`` best texts."""
+        return Recognizer(replace(self.run, nbest=n), self.device)
 
     @property
     def phonemic(self):
@@ -196,6 +201,13 @@ class Recognizer:
     def _segments(self, decoder, pieces):
         """The `Segment` of each piece, None where nothing is said."""
         output, log_probs, edges = self.posteriors(pieces)
-        hypotheses = decoder.decode(output, output.lengths)
+        n = self.run.nbest
+        lists = decoder.listed(output, output.lengths, n) if n > 1 else None
+        hypotheses = [found[0] for found in lists] if lists else decoder.decode(output, output.lengths)
         rows, calibration = zip(hypotheses, log_probs, edges, strict=True), self.run.calibration(decoder)
-        return [timed(found, self.units, *row, calibration) if found.text else None for found, *row in rows]
+        found = [timed(best, self.units, *row, calibration) if best.text else None for best, *row in rows]
+        if lists:
+            found = [
+                segment and with_alternatives(segment, others) for segment, others in zip(found, lists, strict=True)
+            ]
+        return found

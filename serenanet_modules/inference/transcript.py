@@ -4,6 +4,14 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """What may have been said, and its probability among those of the n-best list."""
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True)
 class Token:
     """A unit of the model as text, such as a character or a word piece.
 
@@ -25,12 +33,16 @@ class Token:
 
 @dataclass(frozen=True)
 class Word:
-    """A word; attributes as those of `Token`, but that the confidence is calibrated where the transcript says so."""
+    """A word; attributes as those of `Token`, but that the confidence is calibrated where the transcript says so.
+
+    ``alternatives`` are what may stand in its place, itself among them, the likeliest first; none where nobody asked.
+    """
 
     text: str
     start: float
     end: float
     confidence: float
+    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,8 @@ class Segment:
         Who says it, "" where nobody asked.
     looped : bool
         As of `Hypothesis`.
+    alternatives : tuple of Alternative
+        The n-best list, this text first; none where nobody asked.
     """
 
     text: str
@@ -60,6 +74,7 @@ class Segment:
     tokens: tuple[Token, ...]
     speaker: str = ""
     looped: bool = False
+    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True)

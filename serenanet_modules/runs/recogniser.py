@@ -66,6 +66,8 @@ class OpenRun:
         utterances were.
     hotwords : dict
         Words that are expected, and what each scores more.
+    nbest : int
+        How many texts are wanted of a piece of audio.
     """
 
     folder: Path
@@ -73,6 +75,7 @@ class OpenRun:
     units: Units
     settings: dict
     hotwords: dict[str, float] = field(default_factory=dict)
+    nbest: int = 1
 
     @property
     def phonemic(self):
@@ -128,8 +131,8 @@ class OpenRun:
         """The decoder of this recogniser.
 
         Greedy; with phoneme units a search over the training words, where the folder holds their spellings; with
-        hotwords or a language model a beam search. A model with a label decoder always searches, jointly with CTC
-        where it has that, and its phones stay phones; a speech LLM writes.
+        hotwords, n-best lists or a language model a beam search. A model with a label decoder always searches, jointly
+        with CTC where it has that, and its phones stay phones; a speech LLM writes.
 
         Parameters
         ----------
@@ -157,7 +160,8 @@ class OpenRun:
         lexicon = self._lexicon() if self.phonemic else None
         decoders = replace(self.decoders, lexicon=lexicon)
         if lm is None:
-            return decoders.greedy() if lexicon is None and not self.hotwords else decoders.beam()
+            searched = lexicon is not None or self.hotwords or self.nbest > 1
+            return decoders.beam() if searched else decoders.greedy()
         if Path(lm).is_dir():
             raise UserError(f"{lm}: is a folder; a model without an attention decoder takes a word n-gram model (ARPA)")
         if self.phonemic and lexicon is None:

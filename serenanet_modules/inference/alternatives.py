@@ -1,0 +1,54 @@
+"""What else may have been said: n-best lists, and by them other words for each word."""
+
+from collections import defaultdict
+from dataclasses import replace
+from itertools import count
+
+import numpy as np
+
+from serenanet_modules.analysis.scoring import align
+from serenanet_modules.inference.transcript import Alternative
+
+
+def with_alternatives(segment, hypotheses):
+    """A segment with its n-best list and, for each word, what the hypotheses have in its place.
+
+    The hypotheses' scores are made probabilities that add up to 1. Each hypothesis is aligned with the best one word
+    by word, and a word's alternatives are what stands in its place, "" where nothing does, with the sum of the
+    hypotheses' probabilities (Mangu et al., 2000, by way of an n-best list).
+
+    Parameters
+    ----------
+    segment : Segment
+        Of the first hypothesis.
+    hypotheses : list of Hypothesis
+        Best first.
+
+    Returns
+    -------
+    Segment
+    """
+    scores = np.array([found.score for found in hypotheses])
+    shares = np.exp(scores - np.logaddexp.reduce(scores)).tolist()
+    texts = [found.text for found in hypotheses]
+    words = [word.text for word in segment.words]
+    places = [defaultdict(float) for _ in words]
+    for text, share in zip(texts, shares, strict=True):
+        at = count()
+        for operation, _, said in align(words, text.split()):
+            if operation != "I":
+                places[next(at)][said] += share
+    return replace(
+        segment,
+        alternatives=tuple(map(Alternative, texts, shares)),
+        words=tuple(
+            replace(word, alternatives=_likeliest_first(place))
+            for word, place in zip(segment.words, places, strict=True)
+        ),
+    )
+
+
+def _likeliest_first(place):
+    return tuple(
+        Alternative(text, share) for text, share in sorted(place.items(), key=lambda pair: (-pair[1], pair[0]))
+    )

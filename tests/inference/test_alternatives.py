@@ -1,0 +1,48 @@
+"""N-best lists and what they say of words."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from serenanet_modules.decoding.beam import BeamDecoder
+from serenanet_modules.decoding.decoder import Hypothesis
+from serenanet_modules.decoding.greedy import Greedy
+from serenanet_modules.decoding.rows import Outputs
+from serenanet_modules.errors import UserError
+from serenanet_modules.inference.alternatives import with_alternatives
+from serenanet_modules.inference.formats import write
+from serenanet_modules.inference.transcript import Segment, Transcript, Word
+from tests.support.fake_units import pieces
+
+
+def test_words_share_the_probabilities_of_the_texts():
+    """One with a word more, one with a word less, one with another."""
+    words = tuple(Word(text, at, at + 1.0, 0.9) for at, text in enumerate(["saa", "mbili", "usiku"]))
+    segment = Segment("saa mbili usiku", 0.0, 3.0, 0.9, words, ())
+    texts = {"saa mbili usiku": 0.5, "saa tatu usiku": 0.3, "saa usiku": 0.15, "na saa mbili usiku": 0.05}
+    found = with_alternatives(segment, [Hypothesis([], text, None, math.log(p) - 7.0) for text, p in texts.items()])
+    assert [a.text for a in found.alternatives] == list(texts)
+    assert [a.confidence for a in found.alternatives] == pytest.approx(list(texts.values()))
+    shares = [{a.text: a.confidence for a in word.alternatives} for word in found.words]
+    assert shares[0] == pytest.approx({"saa": 1.0}) and shares[2] == pytest.approx({"usiku": 1.0})
+    assert list(shares[1]) == ["mbili", "tatu", ""]
+    assert shares[1] == pytest.approx({"mbili": 0.55, "tatu": 0.3, "": 0.15})
+    told = write(Transcript(found.text, 3.0, (found,)), "json", "a.wav")
+    assert '"alternatives": [{"text": "mbili", "confidence": 0.55}' in told
+    assert "alternatives" not in write(Transcript(found.text, 3.0, (segment,)), "json", "a.wav")
+
+
+def test_decoders_list_what_they_find():
+    """The beam search its n best, the best as alone; greedy decoding has one."""
+    logits = 2 * np.random.default_rng(0).normal(size=(2, 12, 4)).astype(np.float32)
+    outputs, lengths = Outputs({"decoder": torch.from_numpy(logits).log_softmax(-1)}), torch.tensor([12, 5])
+    beam = BeamDecoder(pieces())
+    lists = beam.listed(outputs, lengths, 4)
+    assert [found[0] for found in lists] == beam.decode(outputs, lengths)
+    for found in lists:
+        assert len(found) == 4 == len({tuple(h.labels) for h in found})
+        assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
+    with pytest.raises(UserError, match="finds one text"):
+        Greedy(pieces(), "decoder").listed(outputs, lengths, 4)
