@@ -211,7 +211,7 @@ def test_blocks_are_bounded_in_samples(tmp_path, suffix, monkeypatch):
     whole, seen = load(tmp_path / f"a.{suffix}"), []
     mono = audio._mono
     monkeypatch.setattr(audio, "BLOCK_SAMPLES", 80000)
-    monkeypatch.setattr(audio, "_mono", lambda samples, path: seen.append(samples.size) or mono(samples, path))
+    monkeypatch.setattr(audio, "_mono", lambda samples, *of: seen.append(samples.size) or mono(samples, *of))
     np.testing.assert_allclose(load(tmp_path / f"a.{suffix}"), whole, atol=1e-6)
     assert max(seen) == 80000 and sum(seen) == noise.size
 
