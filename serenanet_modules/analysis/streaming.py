@@ -71,6 +71,7 @@ def figure(rows):
         rates.vlines(waits, *ends, color=colour, linewidth=1)
         rates.axhline(offline[measure], color=colour, linestyle="--", linewidth=1, label=f"{measure}, offline")
     rates.set(xlabel="sound that the stream waits for, ms", ylabel=f"% on {offline['set']}", ylim=(0, None))
+    rates.set_xlim(left=0)
     rates.legend(frameon=False, fontsize="small")
     _latencies(delays, [*streams, offline])
     for panel in (rates, delays):
@@ -91,7 +92,7 @@ def _latencies(panel, rows):
         places = [place + shift for place, _ in told]
         panel.hlines(places, middle, most, color=colour, linewidth=1.5)
         panel.plot(middle, places, "o", color=colour, markersize=5, label=label)
-    names = [row["way"] if row["look_ahead_ms"] is None else f"{row['look_ahead_ms']} ms" for row in rows]
+    names = [row["way"] if row["delay_ms"] is None else f"{row['delay_ms']:g} ms" for row in rows]
     panel.set_yticks(range(len(rows)), names)
     panel.set(xlabel="seconds, median to 95th percentile", ylim=(-0.6, len(rows) - 0.1))
     panel.set_xscale("symlog", linthresh=0.1)
