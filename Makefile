@@ -1,7 +1,7 @@
 # SerenaNet: every target sets up what it needs, and a second run sets up nothing.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup test quick lint demo audit clean
+.PHONY: help setup test hostile quick lint demo audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,6 +18,9 @@ PYTHON ?= $(firstword $(foreach name,$(CANDIDATES),$(call works,$(name))) python
 
 # Several processes share the cores: one thread each, and waiting threads sleep.
 CALM := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1
+
+# Of each kind of hostile input
+CASES ?= 120
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -40,6 +43,9 @@ $(STAMP): requirements.txt setup.py
 
 test: setup lint  ## lint, then the whole suite with its doctests
 	$(CALM) $(BIN)/pytest -n 2 --dist loadfile
+
+hostile: setup  ## hostile inputs in large numbers, generated: at least 2,000; says how many there were
+	$(CALM) SERENANET_HOSTILE=$(CASES) $(BIN)/pytest tests/hostile
 
 quick: setup lint  ## lint, and what neither trains nor takes long
 	$(CALM) $(BIN)/pytest -n 2 --dist loadfile -m "not (trains or slow or slurm)" tests

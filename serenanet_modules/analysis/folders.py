@@ -116,7 +116,7 @@ class Result:
             file = self.folder / f"decoded_{split}.csv"
             try:
                 with open(file, encoding="utf-8", newline="") as opened:
-                    self._texts[split] = _by_id(csv.DictReader(opened))
+                    self._texts[split] = _by_id(csv.DictReader(opened, strict=True))
             except (OSError, KeyError, ValueError, csv.Error) as error:
                 raise UserError(f"{file}: cannot be read ({error}); evaluate the run again") from error
         return self._texts[split]

@@ -6,7 +6,6 @@ What a command needs is imported when it runs: help must not wait for torch.
 import argparse
 import difflib
 import importlib
-import os
 import shlex
 import sys
 
@@ -14,13 +13,12 @@ from serenanet_modules import __version__
 from serenanet_modules.cli.values import switch
 from serenanet_modules.config.keys import truth
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.ending import status_of
 
 COMMANDS = (
     *("train", "config", "validate", "tiers", "transcribe", "stream", "align", "evaluate", "export"),
     *("serve", "ablate", "report", "compare", "benchmark", "languages", "lm", "synthesise", "pseudo-label", "demo"),
 )
-INTERRUPTED = 130  # what shells report for Ctrl-C
-BROKEN_PIPE = 141
 
 
 def main(argv=None):
@@ -34,25 +32,20 @@ def main(argv=None):
     Returns
     -------
     int
-        The exit status: 0, 1 where some files could not be transcribed, 2 for a `UserError`, 130 for Ctrl-C.
+        The exit status: 0, 1 where some files could not be transcribed, or as of `runtime.ending.status_of`.
     """
     argv = sys.argv[1:] if argv is None else argv
-    try:
-        _check_command(argv)
-        parser = _parser()
-        arguments, arguments.more = parser.parse_known_args(argv)
-        if arguments.more and not getattr(arguments, "takes_more", False):
-            parser.error(f"unrecognized arguments: {' '.join(arguments.more)}")
-        arguments.line = shlex.join(["serenanet", *argv])
-        return arguments.run(arguments)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of the output, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+    return status_of(lambda: _run(argv))
+
+
+def _run(argv):
+    _check_command(argv)
+    parser = _parser()
+    arguments, arguments.more = parser.parse_known_args(argv)
+    if arguments.more and not getattr(arguments, "takes_more", False):
+        parser.error(f"unrecognized arguments: {' '.join(arguments.more)}")
+    arguments.line = shlex.join(["serenanet", *argv])
+    return arguments.run(arguments)
 
 
 def _check_command(argv):
@@ -84,6 +77,10 @@ class _Parser(argparse.ArgumentParser):
             if not equals and name in known and known[name].type is switch:
                 equals, value = "=", words.pop(0) if words and truth(words[0]) is not None else "true"
             yield name + equals + value
+
+    def _print_message(self, message, file=None):
+        """As the parent's, which hides that a help could not be written."""
+        print(message, end="", file=file)
 
     def error(self, message):
         raise UserError(f"{message}; see {self.prog} --help")

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from serenanet_modules.cli.opening import add_recogniser, opened
+from serenanet_modules.cli.values import add_out, place
 from serenanet_modules.errors import UserError
 
 HEARD = 0.05  # confidence below which a word may well not be said
@@ -13,25 +14,35 @@ SHOWN = 20  # words
 def add(commands, name):
     command = commands.add_parser(name, help="find when each word of a known text is said: a TextGrid and a CTM")
     add_recogniser(command)
-    command.add_argument("audio", metavar="AUDIO", type=Path, help="audio of any rate, channel count and format")
+    command.add_argument("audio", metavar="AUDIO", type=place, help="audio of any rate, channel count and format")
     command.add_argument("text", metavar="TEXT", help="what is said in it, or a UTF-8 file with that")
     command.add_argument("--locale", help="the text's, of a run on several languages (the run's)")
     command.add_argument(
-        "--out", type=Path, metavar="FILE.TextGrid", help="where to write; the CTM goes beside it (beside AUDIO)"
+        "--unknown",
+        choices=("error", "skip", "nearest"),
+        default="error",
+        help="letters that the model has no unit for: refuse the text (error), leave them out, or take the nearest",
     )
+    add_out(command, "FILE.TextGrid", "where to write; the CTM goes beside it (beside AUDIO)")
     command.set_defaults(run=_align)
 
 
 def _align(arguments):
     from serenanet_modules.inference.align import align_text
-    from serenanet_modules.inference.files import save
     from serenanet_modules.inference.formats import write
+    from serenanet_modules.runtime.outputs import Outputs
 
     text = _text(arguments.text)
-    transcript = align_text(opened(arguments), arguments.audio, text, locale=arguments.locale)
     grid = arguments.out or arguments.audio.with_suffix(".TextGrid")
-    for path, format in ((grid, "textgrid"), (grid.with_suffix(".ctm"), "ctm")):
-        save(path, write(transcript, format, str(arguments.audio)))
+    files = {"textgrid": grid, "ctm": grid.with_suffix(".ctm")}
+    texts = [arguments.text] if os.path.isfile(arguments.text) else []
+    outputs = Outputs("align", [arguments.folder, arguments.audio, *texts], arguments.force)
+    outputs.check(*files.values())
+    transcript = align_text(
+        opened(arguments), arguments.audio, text, locale=arguments.locale, unknown=arguments.unknown
+    )
+    for format, path in files.items():
+        outputs.write(path, write(transcript, format, str(arguments.audio)))
         print(path)
     (segment,) = transcript.segments
     kind = "confidence" if transcript.calibrated else "raw confidence"

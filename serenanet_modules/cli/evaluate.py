@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, opened
-from serenanet_modules.cli.values import add_switch, pairs, positive, wholes
+from serenanet_modules.cli.values import add_out, add_switch, pairs, positive, wholes
 from serenanet_modules.errors import UserError
 
 CHUNK_MS = 100.0
@@ -29,7 +29,7 @@ def add(commands, name):
         "--data-folder", nargs="+", metavar="DIR", help="the recipe's corpus; where a manifest's relative paths start"
     )
     command.add_argument("--locale", help="whose text rules are used (those of the run)")
-    command.add_argument("--out", type=Path, metavar="DIR", help="write hypotheses, alignments and scores")
+    add_out(command, "DIR", "write hypotheses, alignments and scores")
     add_decoding(command)
     add_switch(command, "--compare-streaming", "error rates, latencies and memory offline and as a stream, greedily")
     command.add_argument(
@@ -45,6 +45,7 @@ def add(commands, name):
 
 
 def _evaluate(arguments):
+    from serenanet_modules.runtime.outputs import Outputs
     from serenanet_modules.runtime.threads import best_device, share_cores
     from serenanet_modules.training.measured import measure, task_of
 
@@ -53,17 +54,25 @@ def _evaluate(arguments):
         raise UserError("--look-ahead and --chunk-ms go with --compare-streaming; add it, or leave them out")
     if a.compare_streaming and a.lm:
         raise UserError("--compare-streaming decodes greedily, as streams do; leave --lm out")
+    outputs = Outputs("evaluate", [a.folder, a.data, *(a.data_folder or ()), a.lm], a.force)
+    if a.out:
+        outputs.check_folder(a.out)
     asked = {"data": a.data, "locale": a.locale, "data_folder": a.data_folder, "split": a.split}
     asked["options"], task = pairs(a.more), task_of(a.folder)
     if task is not None and not task.recognises:
         if a.compare_streaming:
             raise UserError(f"{a.folder}: is no recogniser, so nothing of it streams; leave --compare-streaming out")
         share_cores()
+        if a.out:
+            outputs.begin(a.out)
         print(measure(a.folder, asked, a.device or best_device(), a.out))
         return 0
+    recognizer = opened(a)
+    if a.out:
+        outputs.begin(a.out)
     with contextlib.ExitStack() as stack:
         prepared = a.out / "prepared" if a.out else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (_compare if a.compare_streaming else _score)(a, opened(a), asked, prepared)
+        (_compare if a.compare_streaming else _score)(a, recognizer, asked, prepared)
     return 0
 
 

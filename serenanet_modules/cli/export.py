@@ -1,7 +1,7 @@
 """``serenanet export``."""
 
 from serenanet_modules.cli.opening import add_run
-from serenanet_modules.cli.values import add_switch
+from serenanet_modules.cli.values import add_out, add_switch, place, whole
 from serenanet_modules.errors import UserError
 
 
@@ -14,22 +14,28 @@ def add(commands, name):
         choices=("onnx", "torchscript", "sherpa", "step"),
         help="sherpa is ONNX for sherpa-onnx, step that of one step of a stream",
     )
-    command.add_argument("--look-ahead", type=int, metavar="MS", help="of a step: milliseconds, one that the model has")
+    command.add_argument(
+        "--look-ahead", type=whole, metavar="MS", help="of a step: milliseconds, one that the model has"
+    )
     add_switch(command, "--int8", "a second ONNX file with weights of 8 bits too")
-    command.add_argument("--out", metavar="PATH", help="a file, or a folder (RESULT_DIR/export)")
-    command.add_argument("--check", metavar="MANIFEST", help="print the error rates of the model and of the file on it")
+    add_out(command, "PATH", "a file, or a folder (RESULT_DIR/export)")
+    command.add_argument(
+        "--check", type=place, metavar="MANIFEST", help="print the error rates of the model and of the file on it"
+    )
     command.set_defaults(run=_export)
 
 
 def _export(arguments):
     from serenanet_modules.export.command import export, export_step
+    from serenanet_modules.runtime.outputs import Outputs
     from serenanet_modules.runtime.threads import share_cores
 
     share_cores()
+    outputs = Outputs("export", [arguments.folder, arguments.check], arguments.force)
     if arguments.to == "step":
         if arguments.int8 or arguments.check:
             raise UserError("--int8 and --check are for whole utterances; leave them out with --to step")
-        export_step(arguments.folder, arguments.look_ahead, arguments.out)
+        export_step(arguments.folder, arguments.look_ahead, arguments.out, outputs=outputs)
         return 0
-    export(arguments.folder, arguments.to, arguments.int8, arguments.out, arguments.check)
+    export(arguments.folder, arguments.to, arguments.int8, arguments.out, arguments.check, outputs=outputs)
     return 0

@@ -1,14 +1,18 @@
 """``serenanet lm``."""
 
+from serenanet_modules.cli.values import add_out, count, place
+
 
 def add(commands, name):
     command = commands.add_parser(name, help="estimate an n-gram language model from text")
-    command.add_argument("texts", metavar="TEXT_FILE", nargs="+", help="UTF-8, one sentence a line, or such as .gz")
+    command.add_argument(
+        "texts", type=place, metavar="TEXT_FILE", nargs="+", help="UTF-8, one sentence a line, or such as .gz"
+    )
     command.add_argument("--locale", required=True, help="whose text normaliser is used, such as sw")
-    command.add_argument("--out", required=True, metavar="FILE", help="the ARPA file to write")
-    command.add_argument("--order", type=int, default=3, help="longest n-gram (3)")
+    add_out(command, "FILE", "the ARPA file to write", required=True)
+    command.add_argument("--order", type=count, default=3, help="longest n-gram (3)")
     command.add_argument("--tool", default="auto", metavar="auto|lmplz|irstlm|own", help="what estimates it (auto)")
-    command.add_argument("--held-out", metavar="FILE", help="text to report the perplexity of")
+    command.add_argument("--held-out", type=place, metavar="FILE", help="text to report the perplexity of")
     command.set_defaults(run=_lm)
 
 
@@ -16,11 +20,15 @@ def _lm(arguments):
     from serenanet_modules.data.sentences import read_sentences
     from serenanet_modules.data.text import normaliser
     from serenanet_modules.decoding import arpa, ngram
+    from serenanet_modules.runtime.outputs import Outputs
 
+    outputs = Outputs("lm", [*arguments.texts, arguments.held_out], arguments.force)
+    outputs.check(arguments.out)
     normalise = normaliser(arguments.locale)
     held_out = None if arguments.held_out is None else [*map(normalise, read_sentences([arguments.held_out]))]
     lines = map(normalise, read_sentences(arguments.texts))
     tool = ngram.estimate(lines, arguments.order, arguments.out, arguments.tool)
+    outputs.made(arguments.out)
     print(f"{arguments.out}: order {arguments.order}, made with {tool}")
     if held_out is not None:
         p = arpa.perplexity(arguments.out, held_out)

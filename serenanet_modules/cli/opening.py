@@ -2,7 +2,7 @@
 
 from argparse import SUPPRESS
 
-from serenanet_modules.cli.values import add_switch, count, positive, switch
+from serenanet_modules.cli.values import add_switch, count, place, positive, switch
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.precision import KINDS
 
@@ -15,7 +15,9 @@ RULES = {
 
 def add_run(command):
     """RESULT_DIR."""
-    command.add_argument("folder", metavar="RESULT_DIR", help="results/<dataset>/<experiment>/<seed> of a finished run")
+    command.add_argument(
+        "folder", type=place, metavar="RESULT_DIR", help="results/<dataset>/<experiment>/<seed> of a finished run"
+    )
 
 
 def add_recogniser(command):

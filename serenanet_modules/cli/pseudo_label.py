@@ -1,10 +1,9 @@
 """``serenanet pseudo-label``."""
 
 import sys
-from pathlib import Path
 
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_spoken, opened
-from serenanet_modules.cli.values import add_exclude, not_negative
+from serenanet_modules.cli.values import add_exclude, add_out, not_negative
 from serenanet_modules.errors import UserError
 
 
@@ -14,7 +13,7 @@ def add(commands, name):
     )
     add_recogniser(command)
     command.add_argument("audio", metavar="AUDIO", nargs="+", help="files, folders, manifests; - for a list")
-    command.add_argument("--out", required=True, type=Path, metavar="FILE", help="the manifest to write, a .csv")
+    add_out(command, "FILE", "the manifest to write, a .csv", required=True)
     command.add_argument(
         "--min-confidence", type=not_negative, default=0.9, metavar="P", help="of a piece that is kept (0.9)"
     )
@@ -28,11 +27,15 @@ def _label(arguments):
     """Status 1 where some recordings could not be read."""
     from serenanet_modules.data.held_out import HeldOut
     from serenanet_modules.inference import pseudo_labels
+    from serenanet_modules.runtime.outputs import Outputs
 
     a = arguments
     if a.min_confidence > 1:
         raise UserError(f"--min-confidence {a.min_confidence:g}: give a number from 0 to 1")
-    pseudo_labels.check_out(a.out)
+    if a.out.suffix.lower() != ".csv":
+        raise UserError(f"--out {a.out}: a manifest's name ends in .csv")
+    outputs = Outputs("pseudo-label", [a.folder, *a.audio, *a.exclude, a.lm], a.force)
+    outputs.check(a.out)
     recognizer = opened(a)
     locale = recognizer.settings["locale"]
     candidates, held_out = pseudo_labels.recordings(a.audio, locale, sys.stdin.buffer), HeldOut.read(a.exclude, locale)
@@ -44,6 +47,7 @@ def _label(arguments):
     if not labels.rows:
         raise UserError(f"{a.out}: no piece of the audio is left (left out: {told})")
     pseudo_labels.write(a.out, labels.rows)
+    outputs.made(a.out)
     print(f"left out: {told}", _kept(labels, a.out), sep="\n")
     if recognizer.run.calibration(recognizer.decoder(a.lm)) is None:
         print("note: dev has not calibrated the confidences of this decoder; they are mostly too high")

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_spoken, opened
-from serenanet_modules.cli.values import count, names, positive
+from serenanet_modules.cli.values import add_out, count, names, place, positive
 from serenanet_modules.errors import UserError
 
 FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm", "textgrid", "eaf")
@@ -24,7 +24,7 @@ def add(commands, name):
         metavar=",".join(FORMATS),
         help="what to write, one or several (txt)",
     )
-    command.add_argument("--out", type=Path, metavar="DIR", help="write a file for each audio file")
+    add_out(command, "DIR", "write a file for each audio file")
     command.add_argument(
         "--nbest", type=count, default=1, metavar="N", help="json: the N best texts, and other words for each word"
     )
@@ -35,7 +35,7 @@ def add(commands, name):
     )
     command.add_argument(
         "--annotations",
-        type=Path,
+        type=place,
         metavar="FILE|DIR",
         help="of the recordings: --format eaf adds tiers to these ELAN files, --segment-at takes segments from them",
     )
@@ -75,11 +75,17 @@ def _transcribe(arguments):
     from tqdm import tqdm
 
     from serenanet_modules.inference import files, formats
+    from serenanet_modules.runtime.outputs import Outputs
 
     found = files.find(arguments.files, sys.stdin.buffer)
     _check(arguments, len(found))
+    reads = [arguments.folder, arguments.annotations, *(file.path for file in found)]
+    outputs, paths = Outputs("transcribe", reads, arguments.force), []
+    for name in arguments.format:
+        paths.append(files.outputs(found, arguments.out or Path(), formats.SUFFIXES[name]))
+    if arguments.out:
+        outputs.check(*(path for places in paths for path in places))
     recognizer = opened(arguments)
-    paths = [files.outputs(found, arguments.out or Path(), formats.SUFFIXES[name]) for name in arguments.format]
     status = 0
     for file, places, transcript in zip(
         found, zip(*paths, strict=True), _heard(arguments, recognizer, found), strict=True
@@ -91,7 +97,7 @@ def _transcribe(arguments):
             continue
         for name, path, text in zip(arguments.format, places, texts, strict=True):
             if arguments.out:
-                files.save(path, text)
+                outputs.write(path, text)
                 continue
             tqdm.write(f"{file.name}\t{text}" if name == "txt" and len(found) > 1 else text, end="")
             sys.stdout.flush()

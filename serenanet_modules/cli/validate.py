@@ -1,6 +1,8 @@
 """``serenanet validate``."""
 
-from serenanet_modules.cli.values import add_switch, count, pairs
+from pathlib import Path
+
+from serenanet_modules.cli.values import add_force, add_switch, count, pairs, place
 
 
 def add(commands, name):
@@ -9,12 +11,15 @@ def add(commands, name):
         help="check and summarise a corpus without training",
         epilog="Further --key value pairs are the recipe's, such as --language sw_ke or --data_root DIR.",
     )
-    command.add_argument("data", metavar="DATA", nargs="+", help="a corpus's folder, or manifest files")
+    command.add_argument("data", type=place, metavar="DATA", nargs="+", help="a corpus's folder, or manifest files")
     command.add_argument("--recipe", metavar="RECIPE", help="whose layout it has, such as recipes/FLEURS; else guessed")
     command.add_argument("--locale", help="whose text rules are used, such as sw")
     add_switch(command, "--decode", "decode all audio instead of reading its headers")
     add_switch(command, "--unlabelled", "judge as pre-training does, which needs no text")
-    command.add_argument("--plot", metavar="FILE", help="draw durations, speech rates and characters: .png, .pdf, .svg")
+    command.add_argument(
+        "--plot", type=place, metavar="FILE", help="draw durations, speech rates and characters: .png, .pdf, .svg"
+    )
+    add_force(command)
     command.add_argument("--jobs", type=count, metavar="N", help="threads (one a core)")
     command.set_defaults(run=_validate, takes_more=True)
 
@@ -22,7 +27,14 @@ def add(commands, name):
 def _validate(arguments):
     """Status 1 where a training could not start."""
     from serenanet_modules.analysis import validate
+    from serenanet_modules.runtime.outputs import Outputs
 
     overrides = pairs(arguments.more) + ([("locale", arguments.locale)] if arguments.locale else [])
-    a = arguments
-    return 0 if validate.run(a.data, a.recipe, overrides, a.unlabelled, a.decode, a.plot, a.jobs) else 1
+    a, data = arguments, list(map(str, arguments.data))
+    outputs = Outputs("validate", [path for path in data if not Path(path).is_dir()], a.force)
+    if a.plot:
+        outputs.check(a.plot)
+    usable = validate.run(data, a.recipe, overrides, a.unlabelled, a.decode, a.plot, a.jobs)
+    if a.plot:
+        outputs.made(a.plot)
+    return 0 if usable else 1

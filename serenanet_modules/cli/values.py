@@ -1,6 +1,7 @@
 """What words of the command line stand for."""
 
 import argparse
+from pathlib import Path
 
 from serenanet_modules.config.keys import truth
 from serenanet_modules.errors import UserError
@@ -46,6 +47,26 @@ def switch(text):
 def add_switch(command, name, help):
     """An option that is off; ``--name`` switches it on, and so does ``--name true``."""
     command.add_argument(name, type=switch, nargs="?", const=True, default=False, metavar="true|false", help=help)
+
+
+def place(text):
+    """The path of a file or folder; an empty word is none."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty; give a path")
+    if "\0" in text:
+        raise argparse.ArgumentTypeError("holds a null character, as no path does")
+    return Path(text)
+
+
+def add_out(command, metavar, help, **more):
+    """``--out``, where a command writes, and ``--force``; `runtime.outputs` has the rule."""
+    command.add_argument("--out", type=place, metavar=metavar, help=help, **more)
+    add_force(command)
+
+
+def add_force(command):
+    """``--force``, of a command that writes files."""
+    add_switch(command, "--force", "write over files that this command has not made (never over what it reads)")
 
 
 def not_negative(text):

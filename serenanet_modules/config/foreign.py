@@ -288,7 +288,7 @@ class _Check:
             self._counts[key] = None
             self._judge(node, given)
             given = given or node.tag not in PLAIN
-            self._counts[key] = 1 + sum(self.count(child, given) for child in _children(node))
+            self._counts[key] = 1 + sum(self.count(child, given) for child in children_of(node))
         count = self._counts[key]
         if count is None or count > MOST_NODES:
             self._refuse(node, "its aliases stand for more than can be built")
@@ -338,7 +338,8 @@ class _Check:
         raise UserError(f"{self._where}, line {self._line + node.start_mark.line + 1}: {why}")
 
 
-def _children(node):
+def children_of(node):
+    """The nodes right below one, of a mapping keys and values."""
     if isinstance(node, MappingNode):
         return [child for pair in node.value for child in pair]
     return [] if isinstance(node, ScalarNode) else node.value
@@ -346,7 +347,7 @@ def _children(node):
 
 def _untagged(node):
     """Whether a node is plain data, all below it too."""
-    return node.tag in PLAIN and all(map(_untagged, _children(node)))
+    return node.tag in PLAIN and all(map(_untagged, children_of(node)))
 
 
 def _permitted(name):

@@ -25,7 +25,7 @@ import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 
-from serenanet_modules.config.foreign import MALFORMED, one_line
+from serenanet_modules.config.foreign import MALFORMED, MOST_NODES, children_of, one_line
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing
 
@@ -150,6 +150,13 @@ class Hparams:
         if _tag(node) != f"!new:{name}" or not isinstance(node, CommentedMap):
             return None
         return {argument: value for argument, value in node.items() if not _tag(value)}
+
+    def arguments(self):
+        """(name with dots, value) of the arguments of all parts, references resolved; of lists those of plain values.
+
+        A top-level key's own value is none, nor is what stands in a mapping that is no part.
+        """
+        yield from _arguments(_parse(self.text, self.source), (), False)
 
     def fill(self, key, arguments):
         """Give a plain key, or arguments of a part, their final values, plain ones."""
@@ -308,6 +315,18 @@ def _says(layer, path, nested):
     return not nested or bool(_tag(node))
 
 
+def _arguments(node, path, of_part):
+    """(dotted name, value) below a node; ``of_part``: whether it stands in a part."""
+    if isinstance(node, CommentedMap):
+        for key, child in node.items():
+            yield from _arguments(child, (*path, str(key)), of_part or bool(_tag(node)))
+    elif isinstance(node, CommentedSeq) and any(isinstance(child, (CommentedMap, CommentedSeq)) for child in node):
+        for i, child in enumerate(node):
+            yield from _arguments(child, (*path, str(i)), of_part)
+    elif of_part and not _tag(node):
+        yield ".".join(path), list(node) if isinstance(node, CommentedSeq) else node
+
+
 def _unset(tree):
     return frozenset(key for key, node in tree.items() if node is None or is_placeholder(node))
 
@@ -357,11 +376,30 @@ def _text(file):
 
 def _parse(text, where):
     try:
-        return _yaml().load(text)
+        constructor, parser = _yaml().get_constructor_parser(text)
+        try:
+            node = constructor.composer.get_single_node()
+            if node is None:
+                return None
+            _check_size(node, where, {})
+            return constructor.construct_document(node)
+        finally:
+            parser.dispose()
     except MALFORMED as error:
         raise UserError(f"{where}: not valid yaml: {one_line(error)}") from error
     except RecursionError:
         raise UserError(f"{where}: not valid yaml: brackets inside brackets without end") from None
+
+
+def _check_size(node, where, counts):
+    """Nodes at and below one, those behind aliases each time; refuses what is more than any file has, or endless."""
+    if id(node) not in counts:
+        counts[id(node)] = None
+        counts[id(node)] = 1 + sum(_check_size(child, where, counts) for child in children_of(node))
+    count = counts[id(node)]
+    if count is None or count > MOST_NODES:
+        raise UserError(f"{where}: its aliases stand for more than can be built")
+    return count
 
 
 def _include(node, file, seen=()):

@@ -6,7 +6,7 @@ compared when a run goes on, and its task checks its value.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.precision import KINDS
@@ -15,6 +15,8 @@ WHOLE, NUMBER, TEXT, SWITCH, MAPPING, PART = (
     *("a whole number", "a number", "a text", "true or false", "a mapping of keys to values", "a part"),
 )
 TYPES = {WHOLE: int, NUMBER: (int, float), TEXT: (str, int, float), SWITCH: bool, MAPPING: dict}
+MOST_BEAM = 1000  # hypotheses: more take memory and time, and change no text
+MOST_SIZE = 2**20  # of a part of a network
 LARGEST = 10**12  # of a number that says no other bound: more is a slip, and what reads it overflows
 TRUTHS = {  # of a command line, as YAML 1.1 and 1.2 spell them, in lower case
     **dict.fromkeys(("true", "yes", "on", "y"), True),
@@ -87,8 +89,11 @@ class Key:
 
     def _wrong(self, value):
         """What the value should be in the place of what it is, or None."""
-        if (value is None and self.null) or self.kind == PART or (self.several and isinstance(value, list)):
+        if (value is None and self.null) or self.kind == PART:
             return None
+        if self.several and isinstance(value, list):
+            single = replace(self, several=False)
+            return next(filter(None, map(single._wrong, value)), None) if value else "a list that is not empty"
         if not isinstance(value, TYPES[self.kind]) or (isinstance(value, bool) and self.kind != SWITCH):
             return self._kind
         if self.choices:
@@ -107,6 +112,11 @@ class Key:
         if self.null:
             return self._kind
         return f"at least {least}" if value < least else f"at most {most}"
+
+    def check_argument(self, value, name, where):
+        """As `check`, of a part's argument, by its whole name; null is the part's affair."""
+        if value is not None:
+            replace(self, name=name).check(value, where)
 
     @property
     def _kind(self):
@@ -154,12 +164,16 @@ SECTIONS = {
             *("language_units", TEXT, WEIGHTS, "of several languages; token: shared, after one that says the language"),
             choices=("shared", "token", "own"),
         ),
-        Key("vocab_size", WHOLE, WEIGHTS, "number of bpe and unigram units; of own ones those of a language", least=2),
+        Key(
+            *("vocab_size", WHOLE, WEIGHTS, "number of bpe and unigram units; of own ones those of a language"),
+            least=2,
+            most=MOST_SIZE,
+        ),
         Key("n_units", WHOLE, WEIGHTS, "classes, blank included; null takes what the units give", least=1, null=True),
     ),
     "Pre-training": (
         Key("pretrained", TEXT, WEIGHTS, "result folder, or a name on the hub, to start from", null=True),
-        Key("n_clusters", WHOLE, WEIGHTS, "acoustic classes", least=2),
+        Key("n_clusters", WHOLE, WEIGHTS, "acoustic classes", least=2, most=MOST_SIZE),
         Key("cluster_frames", WHOLE, WEIGHTS, "10 ms frames that the clusters are fitted on", least=1),
         Key("targets", TEXT, WEIGHTS, "where clusters begin", choices=("acoustic", "phoneme_seeded")),
         Key("iteration", WHOLE, WEIGHTS, "one more than that of `pretrained`", least=1),
@@ -176,7 +190,7 @@ SECTIONS = {
         Key("number_of_epochs", WHOLE, WEIGHTS, "at most", least=1, free=True),
         Key("max_batch_seconds", NUMBER, WEIGHTS, "of padded audio in a micro-batch", least=1),
         Key("max_batch_labels", WHOLE, WEIGHTS, "of padded sentences in a micro-batch", least=1),
-        Key("num_workers", WHOLE, RUN, "processes that read audio", least=0),
+        Key("num_workers", WHOLE, RUN, "processes that read audio", least=0, most=1024),
         Key("precision", TEXT, WEIGHTS, "of training; what the machine lacks is refused", choices=tuple(KINDS)),
         Key("eval_precision", TEXT, DECODING, "of validation and evaluation", choices=tuple(KINDS)),
         Key("emulate_precision", SWITCH, WEIGHTS, "round as a GPU with tf32, fp8 or mx would, on any machine"),
@@ -209,7 +223,7 @@ SECTIONS = {
             null=True,
         ),
         Key("lora", MAPPING, WEIGHTS, "low-rank adapters on the encoder, whose own weights then stay"),
-        Key("lora.r", WHOLE, WEIGHTS, "rank; 0 for none", least=0),
+        Key("lora.r", WHOLE, WEIGHTS, "rank; 0 for none", least=0, most=MOST_SIZE),
         Key("lora.alpha", NUMBER, WEIGHTS, "over r the factor of what an adapter adds", above=0),
         Key("lora.dropout", NUMBER, WEIGHTS, "of what an adapter reads", least=0, most=1),
         Key("lora.targets", TEXT, WEIGHTS, "last parts of the names of the linear layers that get one", several=True),
@@ -237,23 +251,27 @@ SECTIONS = {
             choices=("decoder", "car", "average"),
             free=False,  # it has chosen the checkpoints
         ),
-        Key("attention_beam_size", WHOLE, DECODING, "of the joint search, or of a speech LLM's; 0 for none", least=0),
+        Key(
+            *("attention_beam_size", WHOLE, DECODING, "of the joint search, or of a speech LLM's; 0 for none"),
+            least=0,
+            most=MOST_BEAM,
+        ),
         Key("decoding_ctc_weight", NUMBER, DECODING, "in the joint search; null tunes it", least=0, most=1, null=True),
         Key("length_normalisation", SWITCH, DECODING, "finished hypotheses compare by their score per label"),
         Key("context", TEXT, WEIGHTS, "names and words that may be said, in every prompt of a speech LLM", null=True),
         Key("neural_lm", TEXT, DECODING, "result folder of a language model of the same units", null=True),
-        Key("beam_size", WHOLE, DECODING, "of the CTC prefix search; 0 for none", least=0),
+        Key("beam_size", WHOLE, DECODING, "of the CTC prefix search; 0 for none", least=0, most=MOST_BEAM),
         Key("lm", TEXT, DECODING, "an ARPA file, or auto: estimated from the training transcripts", null=True),
-        Key("lm_order", WHOLE, DECODING, "words of auto's n-grams", least=2),
+        Key("lm_order", WHOLE, DECODING, "words of auto's n-grams", least=2, most=6),
         Key("lm_weight", NUMBER, DECODING, "null tunes it on dev", null=True),
         Key("word_score", NUMBER, DECODING, "a bonus for each word; null tunes it on dev", null=True),
     ),
     "Model": (
-        Key("n_mels", WHOLE, WEIGHTS, "mel filters", least=1),
+        Key("n_mels", WHOLE, WEIGHTS, "mel filters", least=1, most=MOST_SIZE),
         Key("features", PART, WEIGHTS, "from waveforms to what the front end reads", null=True),
-        Key("d_model", WHOLE, WEIGHTS, "width of the encoder", least=1),
+        Key("d_model", WHOLE, WEIGHTS, "width of the encoder", least=1, most=MOST_SIZE),
         Key("dropout", NUMBER, WEIGHTS, "of all parts", least=0, most=1),
-        Key("output_stride", WHOLE, WEIGHTS, "10 ms frames per encoder frame", least=1),
+        Key("output_stride", WHOLE, WEIGHTS, "10 ms frames per encoder frame", least=1, most=MOST_SIZE),
         Key("frontend", PART, WEIGHTS, "a file of frontends/", null=True),
         Key("encoder", PART, WEIGHTS, "a file of encoders/, or of public/", null=True),
         Key("head", PART, WEIGHTS, "a file of encoders/, over a public encoder", null=True),
@@ -291,6 +309,63 @@ SECTIONS = {
 KEYS = {key.name: key for section in SECTIONS.values() for key in section}
 
 
+def _sizes(**meanings):
+    return (Key(name, WHOLE, WEIGHTS, meaning, least=1, most=MOST_SIZE) for name, meaning in meanings.items())
+
+
+def _counts(**meanings):
+    return (Key(name, WHOLE, WEIGHTS, meaning, least=0, most=MOST_SIZE) for name, meaning in meanings.items())
+
+
+ARGUMENTS = {  # of parts, whichever part has one of this name; null, which some take, is the part's affair
+    key.name: key
+    for key in (
+        *_sizes(
+            n_layers="layers",
+            d_model="width",
+            d_ffn="width of the feed-forward layers",
+            n_heads="of attention",
+            d_state="numbers that a scan carries for each channel",
+            d_conv="steps of a scan's convolution",
+            headdim="channels of a head of a scan",
+            kernel_size="frames of a convolution",
+            filters="of a convolution",
+            gate_size="width of ATHM's gate",
+            stride="frames that become one",
+            n_mels="mel filters",
+            n_fft="samples of a frame's spectrum",
+            orig_freq="Hz",
+            frames_per_mask="of audio",
+            input_size="width of what is read",
+            d_input="width of what is read",
+            d_hidden="width between",
+            stack="frames that become one",
+            attention_every="layers, of which one is attention",
+            mask_length="frames of a span of masked prediction",
+            positions="labels of an utterance, at most",
+        ),
+        *_counts(
+            r="rank of an adapter; 0 for none",
+            freq_masks="bands that SpecAugment hides",
+            freq_width="mel bins of the widest",
+            time_masks="spans that SpecAugment hides, at most",
+            time_width="frames of the widest",
+            global_tokens="first frames that all see",
+            left_context="frames before a chunk",
+            right_context="later frames that are seen",
+        ),
+        Key("expand", NUMBER, WEIGHTS, "times the width, inside a scan", above=0, most=1024),
+        Key("dropout", NUMBER, WEIGHTS, "share that is left out", least=0, most=1),
+        Key("target", NUMBER, WEIGHTS, "frames in a chunk, in the mean", least=1, most=MOST_SIZE),
+        Key("betas", NUMBER, WEIGHTS, "of the optimizer", least=0, most=1, several=True),
+        Key("speeds", WHOLE, WEIGHTS, "percent", least=10, most=1000, several=True),
+        Key("channels", WHOLE, WEIGHTS, "of convolutions", least=1, most=MOST_SIZE, several=True),
+        Key("alpha", NUMBER, WEIGHTS, "over r the factor of what an adapter adds", above=0),
+        Key("resolutions", WHOLE, WEIGHTS, "10 ms frames", least=1, most=MOST_SIZE, several=True),
+    )
+}
+
+
 def free_to_change(effect=None):
     """Names of keys that may change when a run goes on in its folder, all or those with one effect."""
     return tuple(
@@ -319,4 +394,7 @@ def page():
             goes_on, meaning = "yes" if key.name in free else "", key.meaning.replace("|", "\\|")
             lines.append(f"| `{key.name}` | {key.values} | {meaning} | {key.effect} | {goes_on} |")
         lines.append("")
-    return "\n".join(lines)
+    lines += ["## Arguments of parts", "", "Of any part that has one of this name: `--encoder.n_layers 4`.", ""]
+    lines += ["| argument | value | meaning |", "|---|---|---|"]
+    lines += [f"| `{key.name}` | {key.values} | {key.meaning} |" for key in ARGUMENTS.values()]
+    return "\n".join([*lines, ""])

@@ -8,9 +8,9 @@ import torch
 from speechbrain.utils.run_opts import RunOptions
 
 from serenanet_modules.config.hparams import Hparams, shown
-from serenanet_modules.config.keys import KEYS, SECTIONS, truth
+from serenanet_modules.config.keys import ARGUMENTS, KEYS, NUMBER, SECTIONS, WEIGHTS, Key, truth
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.backend import check_backend
+from serenanet_modules.runtime.backend import check_backend, usable_device
 from serenanet_modules.runtime.precision import check_precision
 from serenanet_modules.runtime.reproducible import check_reproducible
 
@@ -57,10 +57,33 @@ def check_values(plain, where):
             key.check(values[inner], where)
 
 
+def check_parts(hparams, where):
+    """Refuse arguments of parts that cannot be, before any part is built: those of `ARGUMENTS`, and other numbers.
+
+    Parameters
+    ----------
+    hparams : Hparams
+    where : Path
+        The file that errors name.
+
+    Raises
+    ------
+    UserError
+    """
+    for name, value in hparams.arguments():
+        key = ARGUMENTS.get(name.rpartition(".")[2])
+        if key is None and type(value) in (int, float):
+            key = Key(name, NUMBER, WEIGHTS, "an argument of a part")
+        if key is not None:
+            key.check_argument(value, name, where)
+
+
 def check_machine(plain, device, where):
     """Refuse a device that is not there, and a precision or a backend that it lacks."""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"--device {device}: this machine has no usable GPU; leave the option out")
+    if device:
+        usable_device(device)
     on_gpu = device.startswith("cuda") or (not device and torch.cuda.is_available())
     device = (device or "cuda") if on_gpu else "cpu"
     for key in ("precision", "eval_precision"):

@@ -17,13 +17,15 @@ import numpy as np
 import soundfile
 import soxr
 
-from serenanet_modules.data import containers, ffmpeg, mpeg, wav
+from serenanet_modules.data import containers, ffmpeg, joined, mpeg, wav
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing
 
 SAMPLE_RATE = 16000
 BLOCK_SECONDS = 30  # of a long recording, held in memory at once
 BLOCK_SAMPLES = 2**22  # of all channels, held at once at rates far above those of speech
+LEAST_RATE, MOST_RATE = 1000, 10**6  # Hz; what is slower or faster is a broken header
+CANCELLED = 0.01  # power of the mean of channels over that of the loudest, below which they cancel each other
 SILENCE = 1e-4  # `amplitude` (-80 dBFS) below which nothing is said
 LOUDEST = (
     32.0  # a sample beyond this is no sound between -1 and 1 that was recorded too loud, but another kind of number
@@ -34,6 +36,8 @@ REASONS = {
     "missing": "there is no such file",
     "undecodable": "this cannot be read as audio",
     "truncated": "the end of the file is missing",
+    "joined": "there is more in it than its header says, which would not be heard; cut it, or convert it anew",
+    "rate": f"its rate is none of sound, which lies between {LEAST_RATE} and {MOST_RATE} Hz",
     "empty": "there is no sound in it (0 samples)",
     "not finite": "it has samples that are infinite or not a number",
     "out of range": "its samples are not between -1 and 1",
@@ -61,7 +65,7 @@ class AudioError(UserError):
 def load(path):
     """Read an audio file of any rate, channel count and format.
 
-    Channels are averaged.
+    Channels are averaged, or the loudest is taken where they cancel each other: `mixed`.
 
     Parameters
     ----------
@@ -120,10 +124,13 @@ def _opened(path, track):
     """A file's rate, and its (N, channels) samples in pieces."""
     _check_there(path)
     if _checked_format(path):
-        return _with_ffmpeg(path, track)
-    if track not in (None, "1"):
+        rate, parts = _with_ffmpeg(path, track)
+    elif track not in (None, "1"):
         raise AudioError("no such track", path, f"its one track is 1, not {track}")
-    return _with_libsndfile(path)
+    else:
+        rate, parts = _with_libsndfile(path)
+    _check_rate(rate, path)
+    return rate, parts
 
 
 def resampled(parts, rate):
@@ -212,6 +219,7 @@ def seconds(path):
         raise AudioError("undecodable", path, _said(error)) from None
     if not info.frames:
         raise AudioError("empty", path)
+    _check_rate(info.samplerate, path)
     return info.frames / info.samplerate
 
 
@@ -275,6 +283,11 @@ def _check_there(path):
         raise AudioError("empty", path, "a file of 0 bytes")
 
 
+def _check_rate(rate, path):
+    if not LEAST_RATE <= rate <= MOST_RATE:
+        raise AudioError("rate", path, f"{rate} Hz")
+
+
 def _said(error):
     """What libsndfile says of a file that is there."""
     return "no MPEG frame was found" if error.code == BAD_FILE else error.error_string
@@ -290,7 +303,32 @@ def _mono(samples, path, channel=None):
         if channel >= samples.shape[1]:
             raise AudioError("no such channel", path, f"the last is {samples.shape[1]}, not {channel + 1}")
         return samples[:, channel]
-    return samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]
+    return mixed(samples)
+
+
+def mixed(samples):
+    """One channel of several: their mean, or the loudest where they cancel each other, as one turned round does.
+
+    Parameters
+    ----------
+    samples : numpy.ndarray
+        (N, channels) float.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,)
+
+    Examples
+    --------
+    >>> left = np.array([0.5, -0.5])
+    >>> mixed(np.stack([left, -left], 1)), mixed(np.stack([left, 0 * left], 1))
+    (array([ 0.5, -0.5]), array([ 0.25, -0.25]))
+    """
+    if samples.shape[1] == 1 or not len(samples):
+        return samples[:, 0]
+    mean, powers = samples.mean(axis=1), samples.var(axis=0)
+    return samples[:, powers.argmax()] if mean.var() < CANCELLED * powers.max() else mean
 
 
 def _block_frames(rate, channels):
@@ -308,7 +346,8 @@ def _with_libsndfile(path):
         with file:
             try:
                 size = _block_frames(file.samplerate, file.channels)
-                yield from file.blocks(size, dtype="float32", always_2d=True)
+                while len(block := file.read(size, dtype="float32", always_2d=True)):  # also of what cannot seek
+                    yield block
             except soundfile.LibsndfileError as error:
                 raise AudioError("undecodable", path, _said(error)) from None
 
@@ -332,21 +371,26 @@ def _with_ffmpeg(path, track=None):
 
 
 def _checked_format(path):
-    """Whether ffmpeg has to read this file; an AudioError if its end is missing.
+    """Whether ffmpeg has to read this file; an AudioError if its end is missing, or it has more than one.
 
     Done before decoding: mp3 decoders fill the terminal with warnings about what is missing.
     """
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        if missing := _missing_part(path, data):
+        missing, extra = _ends(path, data)
+        if missing:
             raise AudioError("truncated", path, missing)
+        if extra:
+            raise AudioError("joined", path, extra)
         return ffmpeg.needed(data)
 
 
-def _missing_part(path, data):
-    """Say what a file lacks at its end, "" if nothing or its format cannot tell."""
-    if data[:4] == b"RIFF":
-        return wav.missing_part(data)
-    if (missing := containers.missing_part(data)) or ffmpeg.needed(data):
-        return missing
-    is_mp3 = path.suffix.lower() == ".mp3" or data[:3] == b"ID3" or data[:1] == b"\xff"
-    return mpeg.missing_part(data) if is_mp3 else ""
+def _ends(path, data):
+    """What a file lacks at its end, and what it has behind it; "" for nothing, or if its format cannot tell."""
+    is_wav, needs_ffmpeg = data[:4] == b"RIFF", ffmpeg.needed(data)
+    missing = wav.missing_part(data) if is_wav else containers.missing_part(data)
+    if missing or not (path.suffix.lower() == ".mp3" or data[:3] == b"ID3" or data[:1] == b"\xff"):
+        return missing, "" if missing else joined.extra_part(data)
+    if is_wav or needs_ffmpeg:
+        return "", joined.extra_part(data)
+    found = mpeg.count(data)
+    return found.missing, found.extra or joined.extra_part(data)

@@ -156,7 +156,7 @@ def read_manifest(path, split=None):
         check_split(split)
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            utterances = list(_rows(csv.DictReader(file), path))
+            utterances = list(_rows(csv.DictReader(file, strict=True), path))
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such manifest; prepare the data first.") from None
     except UnicodeDecodeError as error:

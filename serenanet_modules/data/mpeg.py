@@ -1,10 +1,11 @@
-"""Is an mp3 whole? Walks its frames, because decoders guess the length and hide what is missing.
+"""Is an mp3 whole, and one? Walks its frames, because decoders guess the length and hide what is missing.
 
 Layer III header layout: ISO/IEC 11172-3 and 13818-3. The Xing/Info header, which encoders put into
 the first frame, holds the number of audio frames that the encoder wrote.
 """
 
 import re
+from dataclasses import dataclass
 
 _KBITS = {  # by "is it MPEG-1", bitrate index 1..14
     True: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -16,40 +17,51 @@ _LIKELY = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]")  # what can 
 MOST_FALSE = 20_000  # of those that begin none; whoever sends more of them wants to be searched for long
 
 
-def missing_part(data):
-    """Say what an mp3 lacks at its end.
+@dataclass(frozen=True)
+class Count:
+    """Frames of an mp3, what its Xing/Info header counts (0 where it has none), and whether the last one is cut."""
 
-    A file cut exactly between two frames shows only by its Xing/Info header; nearly all have one.
+    frames: int
+    promised: int
+    cut: bool = False
 
-    Parameters
-    ----------
-    data : bytes
-        The whole file.
+    @property
+    def missing(self):
+        """What the file lacks at its end, "" if nothing, or the kind (free format, layers I and II) cannot tell.
 
-    Returns
-    -------
-    str
-        What is missing; "" if nothing is, or the kind (free format, layers I and II) cannot tell.
-    """
+        A file cut exactly between two frames shows only by its Xing/Info header; nearly all have one.
+        """
+        if self.cut:
+            return "the last frame is cut"
+        return f"{self.frames} of {self.promised} frames are there" if self.promised > self.frames else ""
+
+    @property
+    def extra(self):
+        """What the file has behind the end that its header says, where decoders stop, "" if nothing."""
+        # The frame that holds the Xing header is counted by some encoders and not by others.
+        more = self.promised and self.frames > self.promised + 2
+        return f"{self.frames} frames, where the header counts {self.promised}" if more else ""
+
+
+def count(data):
+    """The `Count` of a whole file's bytes."""
     tries = iter(range(MOST_FALSE))
     start = position = _next_frame(data, _skip_id3v2(data), tries)
-    frames = 0
+    frames, cut = 0, False
     while position is not None:
         length = frame_length(data, position)
         if length is None:  # a tag, or damage, after which decoders go on at the next frame
             if _cut_header(data, position):
-                return "the last frame is cut"
+                cut = True
+                break
             position = _next_frame(data, position, tries)
             continue
         if position + length > len(data):
-            return "the last frame is cut"
+            cut = True
+            break
         position += length
         frames += 1
-    promised = 0 if start is None else _promised_frames(data, start)
-    # The frame that holds the Xing header is counted by some encoders and not by others.
-    if promised > frames:
-        return f"{frames} of {promised} frames are there"
-    return ""
+    return Count(frames, 0 if start is None else _promised_frames(data, start), cut)
 
 
 def frame_length(data, position):

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import numpy as np
 
-from serenanet_modules.data.audio import BLOCK_SECONDS, SAMPLE_RATE, beyond_sound, blocks, resampled
+from serenanet_modules.data.audio import (
+    BLOCK_SECONDS,
+    LEAST_RATE,
+    MOST_RATE,
+    SAMPLE_RATE,
+    beyond_sound,
+    blocks,
+    mixed,
+    resampled,
+)
 from serenanet_modules.data.segment import segment
 from serenanet_modules.data.silence import Silence
 from serenanet_modules.errors import UserError
@@ -59,7 +68,7 @@ def read(source):
     Yields
     ------
     numpy.ndarray
-        (N,) float32 at 16 kHz, channels averaged.
+        (N,) float32 at 16 kHz, channels mixed.
 
     Raises
     ------
@@ -130,11 +139,11 @@ def _checked(samples, rate, with_rate):
         )
     if samples.ndim == 2 and not 0 < samples.shape[1] <= MOST_CHANNELS:
         raise UserError(f"an array of shape {samples.shape}: give (N, channels), time first")
-    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or not 1 <= rate < np.inf:
+    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or not LEAST_RATE <= rate <= MOST_RATE:
         raise UserError(f"a rate of {rate!r}: give samples per second, such as 44100")
     if not np.isfinite(samples).all():
         raise UserError("an array of samples: some are infinite or not a number")
     if too_loud := beyond_sound(samples):
         raise UserError(f"an array of samples: they are not between -1 and 1 ({too_loud})")
-    mono = samples if samples.ndim == 1 else samples.mean(axis=1)
+    mono = samples if samples.ndim == 1 else mixed(samples)
     return np.ascontiguousarray(mono, dtype=np.float32)

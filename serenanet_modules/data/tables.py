@@ -32,6 +32,7 @@ COLUMNS = {  # what a column is for, and its names: the first that is there coun
 KNOWN = frozenset(name for names in COLUMNS.values() for name in names)
 AS_WRITTEN = ("path", "text")  # columns whose white space counts, or is the normaliser's
 DELIMITERS = "\t,;|"
+FILE = re.compile(r"\.\w{2,5}$")  # ends the name of a file
 SURROGATE = re.compile("[\ud800-\udfff]")  # which JSON can write alone, and no file can hold
 
 
@@ -107,7 +108,8 @@ def _table_rows(text, path, needed):
     delimiter = max(DELIMITERS, key=header.count)
     # A quotation mark is data where tabs part the columns, as in Common Voice.
     quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
+    physical, first = list(io.StringIO(text, newline="")), 1
+    lines = csv.reader(physical, delimiter=delimiter, quoting=quoting, strict=True)
     try:
         names = [name.strip() for name in next(lines, [])]
         if not any(name.lower() in COLUMNS[needed] for name in names):
@@ -117,15 +119,37 @@ def _table_rows(text, path, needed):
             )
         if twice := [name for name, count in Counter(map(str.lower, names)).items() if count > 1 and name in KNOWN]:
             raise UserError(f"{path}: line 1 has the column {twice[0]!r} twice.")
+        first = lines.line_num + 1
         for values in lines:
             where = f"{path}: line {lines.line_num}"
+            if row := _swallowed(physical[first : lines.line_num], delimiter, names, needed):
+                raise UserError(
+                    f"{path}: line {first}: a quotation mark that opens there closes only in line {lines.line_num}, "
+                    f"behind what looks like a row of its own ({row[:60]!r}); close it, or double it where it is meant."
+                )
+            first = lines.line_num + 1
             if not any(map(str.strip, values)):
                 continue
             if len(values) != len(names):
                 raise UserError(f"{where} has {len(values)} columns where line 1 has {len(names)}.")
             yield where, dict(zip(names, values, strict=True))
     except csv.Error as error:
-        raise UserError(f"{path}: line {lines.line_num} cannot be read ({error}).") from None
+        quotes = "" if delimiter == "\t" else "; is a quotation mark in it not closed?"
+        raise UserError(f"{path}: line {first} cannot be read ({error}){quotes}") from None
+
+
+def _swallowed(lines, delimiter, names, needed):
+    """The first of the lines behind the first of a row that could be a row of its own, "" if none could.
+
+    A text may hold line breaks. But a line with as many columns as the table, and a file's name where its name belongs,
+    is most likely a row whose forerunner has a quotation mark too many.
+    """
+    at = next(i for i, name in enumerate(names) if name.lower() in COLUMNS[needed])
+    for line in lines:
+        values = line.rstrip("\r\n").split(delimiter)
+        if len(values) == len(names) and FILE.search(values[at].strip('"')):
+            return line.strip()
+    return ""
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------

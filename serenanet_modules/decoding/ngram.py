@@ -51,7 +51,7 @@ def estimate(texts: Iterable[str], order: int, path: str | Path, tool: str = "au
     sentences = _sentences(texts)
     path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL) as scratch:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name[:50]}.", suffix=PARTIAL) as scratch:
         used, arpa = _run_first(candidates, sentences, order, Path(scratch))
         with arpa.open("rb") as written:
             os.fsync(written.fileno())

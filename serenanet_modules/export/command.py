@@ -9,9 +9,10 @@ from tqdm import tqdm
 from serenanet_modules.errors import UserError
 from serenanet_modules.export.check import BATCHES, Eager, Speech, differences
 from serenanet_modules.export.network import Network, plain_operations
-from serenanet_modules.export.sidecars import metadata, write_sidecars
+from serenanet_modules.export.sidecars import metadata, sidecars, write_sidecars
 from serenanet_modules.runs.recogniser import open_run
 from serenanet_modules.runtime.files import replacing
+from serenanet_modules.runtime.outputs import Outputs
 
 NAMES = {"onnx": "model.onnx", "torchscript": "model.pt", "sherpa": "model.sherpa.onnx", "step": "model.step.onnx"}
 TOLERANCE = 1e-3  # of a log-probability
@@ -19,7 +20,7 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 EXAMPLE = ((30000, 21234), 30000)  # samples of a batch to trace with
 
 
-def export(folder, to, int8=False, out=None, check=None, say=print):
+def export(folder, to, int8=False, out=None, check=None, say=print, outputs=None):
     """Export a result folder's network with its features, and compare the file with the model.
 
     Parameters
@@ -35,6 +36,8 @@ def export(folder, to, int8=False, out=None, check=None, say=print):
         A manifest whose error rates to measure by the model and by each file, greedily.
     say : callable
         Takes each line of the report as soon as it is known.
+    outputs : Outputs, optional
+        Says what may be written over; by default what an export has made.
 
     Returns
     -------
@@ -59,7 +62,9 @@ def export(folder, to, int8=False, out=None, check=None, say=print):
     if not opened.modules["model"].scorings:
         raise UserError(f"{folder}: has no CTC head, which is what an exported file gives; take another model")
     speech = None if check is None else Speech(Path(check), opened)
-    path = _target(out, folder, to)
+    path, outputs = _target(out, folder, to), outputs or Outputs("export", [folder])
+    small = path.with_suffix(".int8.onnx")
+    outputs.check(path, *sidecars(path), *((small, small.with_suffix(".json")) if int8 else ()))
     facts, eager = metadata(opened, folder), Eager(opened)
     runs = {}
     with replacing(path) as written, tqdm(total=2, desc="writing", leave=False, disable=None) as bar:
@@ -69,11 +74,10 @@ def export(folder, to, int8=False, out=None, check=None, say=print):
         runs[path] = _open(to, written, opened)
         found = f"{path}: {_size(written)}, {_compared(runs[path], eager, path)}"
     say(found)
-    write_sidecars(path, opened.units, facts)
+    outputs.made(path, *write_sidecars(path, opened.units, facts))
     if int8:
-        small = path.with_suffix(".int8.onnx")
         runs[small] = _quantised(path, small, to, opened, say)
-        write_sidecars(small, opened.units, facts)
+        outputs.made(small, *write_sidecars(small, opened.units, facts))
     if speech is not None:
         for line in speech.left_out:
             say(line)
@@ -82,12 +86,12 @@ def export(folder, to, int8=False, out=None, check=None, say=print):
     return list(runs)
 
 
-def export_step(folder, look_ahead=None, out=None, say=print):
+def export_step(folder, look_ahead=None, out=None, say=print, outputs=None):
     """Export one step of a streaming encoder of chunks, and compare a stream through the file with the model.
 
     Parameters
     ----------
-    folder, out, say
+    folder, out, say, outputs
         As of `export`.
     look_ahead : int, optional
         Milliseconds, of those that the model has; by default its first.
@@ -108,6 +112,8 @@ def export_step(folder, look_ahead=None, out=None, say=print):
     folder = Path(folder)
     opened = open_run(folder, "cpu")
     model, path = opened.modules["model"], _target(out, folder, "step")
+    outputs = outputs or Outputs("export", [folder])
+    outputs.check(path, *sidecars(path))
     step = stream.Step(model, look_ahead).eval()
     facts = metadata(opened, folder) | {"chunk_frames": step.chunk, "features": repr(model.acoustic.features)}
     with replacing(path) as written:
@@ -118,7 +124,7 @@ def export_step(folder, look_ahead=None, out=None, say=print):
         if not largest <= TOLERANCE:
             raise UserError(f"{path}: differs from the model by {largest:.1e}; it is not written")
         say(f"{path}: {_size(written)}, largest difference of a stream {largest:.1e} (tolerance {TOLERANCE})")
-    write_sidecars(path, opened.units, facts)
+    outputs.made(path, *write_sidecars(path, opened.units, facts))
     return path
 
 
@@ -129,17 +135,13 @@ def _check_packages(to):
 
 
 def _target(out, folder, to):
-    """The file to write; its folder is made."""
+    """The file to write."""
     path = folder / "export" if out is None else Path(out)
     suffix = Path(NAMES[to]).suffix
     if path.suffix != suffix:
         if path.suffix in (".onnx", ".pt") or path.is_file():
             raise UserError(f"{path}: give a folder, or a file that ends in {suffix}")
         path = path / NAMES[to]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{path.parent}: cannot be made ({error.strerror})") from None
     return path
 
 

@@ -34,8 +34,14 @@ def metadata(opened, folder):
     }
 
 
+def sidecars(model_path):
+    """The files that `write_sidecars` writes."""
+    return model_path.with_name("tokens.txt"), model_path.with_suffix(".json")
+
+
 def write_sidecars(model_path, units, facts):
     """Write ``tokens.txt`` (``symbol id`` lines, as icefall and sherpa have it) and ``<model>.json`` beside a model."""
-    lines = (f"{piece} {i}\n" for i, piece in enumerate(units.pieces))
-    write_text(model_path.with_name("tokens.txt"), "".join(lines))
-    write_json(model_path.with_suffix(".json"), facts)
+    tokens, about = sidecars(model_path)
+    write_text(tokens, "".join(f"{piece} {i}\n" for i, piece in enumerate(units.pieces)))
+    write_json(about, facts)
+    return tokens, about

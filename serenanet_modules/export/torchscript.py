@@ -3,8 +3,10 @@
 The scans are those of `onnx_ops`, as scripted loops, which keep the length open where a trace would unroll them.
 """
 
+import io
 import json
 import warnings
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -117,7 +119,9 @@ def write(network, example, path, metadata):
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # of checks of shapes
         warnings.simplefilter("ignore", DeprecationWarning)  # of TorchScript
         traced = torch.jit.trace(network, tuple(example.values()), check_trace=False)
-    torch.jit.save(traced, path, _extra_files={"metadata.json": json.dumps(metadata)})
+    written = io.BytesIO()  # PyTorch's own writer aborts the process where a file cannot grow
+    torch.jit.save(traced, written, _extra_files={"metadata.json": json.dumps(metadata)})
+    Path(path).write_bytes(written.getbuffer())
 
 
 class ScriptFile:

@@ -7,22 +7,19 @@ from typing import NamedTuple
 
 import torch
 
-from serenanet_modules.data.phonemes import WORD_BOUNDARY, g2p
-from serenanet_modules.data.text import normaliser
 from serenanet_modules.decoding.anchors import cuts, greedy
-from serenanet_modules.decoding.decoder import Hypothesis
 from serenanet_modules.decoding.spans import align, frames_needed, word_groups
 from serenanet_modules.errors import UserError
+from serenanet_modules.inference.spelling import spelled
 from serenanet_modules.inference.timestamps import placed
 from serenanet_modules.inference.transcript import Transcript
 
 MOST_CELLS = 10**9  # frames times twice the labels, a byte each: about 20 minutes of characters at 40 ms
 AT_ONCE = 2 * 10**7  # of these that have one path over all of them: about 3 minutes
 BETWEEN = 4000**2  # labels of the text times labels that were heard, at most between cuts of what is longer
-UNKNOWN = "<unk>"  # SentencePiece's unit for what has none
 
 
-def align_text(recognizer, source, text, batch_seconds=120.0, locale=None):
+def align_text(recognizer, source, text, batch_seconds=120.0, locale=None, unknown="error"):
     """The best CTC path through a text.
 
     Confidences are those that the words would have if greedy decoding had heard them.
@@ -43,6 +40,8 @@ def align_text(recognizer, source, text, batch_seconds=120.0, locale=None):
         Most seconds of padded audio that the network reads at a time.
     locale : str, optional
         Whose rules normalise the text, and whose units it is written in; the run's by default.
+    unknown : {"error", "skip", "nearest"}
+        What to do with letters that the model has no unit for, as of `spelled`.
 
     Returns
     -------
@@ -57,7 +56,7 @@ def align_text(recognizer, source, text, batch_seconds=120.0, locale=None):
     """
     if not recognizer.modules["model"].scorings:
         raise UserError(f"{recognizer.folder}: has no CTC head, which aligns texts; take another model")
-    hypothesis = spelled(recognizer.units, locale or recognizer.settings["locale"], text)
+    hypothesis = spelled(recognizer.units, locale or recognizer.settings["locale"], text, unknown)
     log_probs, edges = _posteriors(recognizer, source, batch_seconds)
     parts = _parts(recognizer.units, hypothesis, log_probs)
     placed_parts = [part for part in parts if frames_needed(part.labels) <= part.end - part.start]
@@ -124,33 +123,6 @@ def _aligned(part, log_probs, blank_id):
         )
     spans = align(log_probs[part.start : part.end], part.labels, blank_id)
     return [span._replace(start=part.start + span.start, end=part.start + span.end) for span in spans]
-
-
-def spelled(units, locale, text):
-    """A text in the model's units, as a `Hypothesis`.
-
-    Raises
-    ------
-    UserError
-        Where it is empty or cannot be written in them.
-    """
-    words = normaliser(locale)(text).split()
-    if units.kind == "phoneme":
-        say = g2p(locale)
-        said = {word: " ".join(say(word)) for word in words}
-        words = [word for word in words if said[word]]
-        labels = units.encode(f" {WORD_BOUNDARY} ".join(said[word] for word in words))
-    else:
-        labels = units.encode(" ".join(words), locale)
-        if unknown := [c for c in sorted(set("".join(words))) if UNKNOWN in _pieces(units, c, locale)]:
-            raise UserError(f"the text has characters that the model has no unit for: {' '.join(unknown)}")
-    if not labels:
-        raise UserError(f"the text is empty: nothing of {text[:80]!r} can be said")
-    return Hypothesis(labels, " ".join(words), words)
-
-
-def _pieces(units, text, locale):
-    return [units.pieces[label] for label in units.encode(text, locale)]
 
 
 def _posteriors(recognizer, source, batch_seconds):

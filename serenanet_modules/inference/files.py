@@ -1,15 +1,19 @@
 """Which audio files a command line means, and where what is made of each is written."""
 
+import hashlib
+import itertools
 import os
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from serenanet_modules.data.endings import AUDIO
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.files import replacing
 
 STDIN = "-"
+UNSHOWN = ("Cc", "Zl", "Zp")  # kinds of characters that no line can hold
+MOST_BYTES = 255  # of a file's name
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,19 @@ class AudioFile:
 
     @property
     def name(self):
-        """The path as text; bytes that are none, as in names from other systems, are replaced."""
-        return os.fsencode(self.path).decode("utf-8", "replace")
+        """The path as text of one line; bytes that are none, as in names from other systems, are replaced."""
+        return one_line(os.fsencode(self.path).decode("utf-8", "replace"))
+
+
+def one_line(name):
+    """A name with escapes in the place of line breaks, tabs and other control characters.
+
+    Examples
+    --------
+    >>> one_line("first\\nsecond.wav")
+    'first\\\\nsecond.wav'
+    """
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in UNSHOWN else c for c in name)
 
 
 def find(arguments, stdin):
@@ -46,7 +61,9 @@ def find(arguments, stdin):
         For a folder without audio, and where there is no file at all.
     """
     named = [name for a in arguments for name in (_listed(stdin) if str(a) == STDIN else [str(a)])]
-    found = [file for name in named if name.strip() for file in _files(Path(name.strip()))]
+    if not all(named):
+        raise UserError("the name of an audio file is empty; give a path")
+    found = [file for name in named for file in _files(Path(name))]
     if not found:
         raise UserError("the list of audio files is empty")
     return found
@@ -66,32 +83,28 @@ def outputs(files, folder, suffix):
     ['a.txt', 'b.wav.txt', 'b.mp3.txt', 'b.mp3-2.txt']
     """
     stems = Counter(file.inside.with_suffix("") for file in files)
-    taken, paths = Counter(), []
+    taken, paths = set(), []
     for file in files:
         stem = file.inside.with_suffix("") if stems[file.inside.with_suffix("")] == 1 else file.inside
-        taken[stem] += 1
-        number = f"-{taken[stem]}" if taken[stem] > 1 else ""
-        paths.append(folder / stem.with_name(f"{stem.name}{number}.{suffix}"))
+        numbers = itertools.chain([""], (f"-{i}" for i in itertools.count(2)))
+        names = (folder / stem.with_name(_name(stem.name, number, suffix)) for number in numbers)
+        path = next(path for path in names if path not in taken)
+        taken.add(path)
+        paths.append(path)
     return paths
 
 
-def save(path, text):
-    """Write a text file, whole or not at all.
-
-    Raises
-    ------
-    UserError
-        Where that cannot be.
-    """
-    try:
-        with replacing(path) as partial:
-            partial.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+def _name(stem, number, suffix):
+    """A file's name, of at most so many bytes as file systems allow; a stem that is cut keeps a sum of what it was."""
+    name = f"{stem}{number}.{suffix}"
+    if len(os.fsencode(name)) <= MOST_BYTES:
+        return name
+    end = f"-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]}{number}.{suffix}"
+    return os.fsencode(stem)[: MOST_BYTES - len(end)].decode("utf-8", "ignore") + end
 
 
 def _listed(stdin):
-    return [os.fsdecode(line) for line in stdin.read().splitlines()]  # names of files need not be text
+    return [os.fsdecode(line) for line in stdin.read().splitlines() if line]  # names of files need not be text
 
 
 def _files(path):

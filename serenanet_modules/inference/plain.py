@@ -7,7 +7,7 @@ import torch
 from serenanet_modules.decoding.decoder import Hypothesis
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.public_folder import CONFIG, PublicFolder
-from serenanet_modules.runs.recogniser import usable_device
+from serenanet_modules.runtime.backend import usable_device
 
 CLASSES = {  # model_type -> transformers' classes of processor and model
     "whisper": ("WhisperProcessor", "WhisperForConditionalGeneration"),

@@ -5,7 +5,6 @@ model was, which model it was and, by ``labelled_by``, that a training must keep
 """
 
 import csv
-import hashlib
 import json
 import os
 from collections import Counter
@@ -21,7 +20,7 @@ from serenanet_modules.data.tables import SUFFIXES
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import files
 from serenanet_modules.inference.journal import Journal
-from serenanet_modules.runtime.files import replacing
+from serenanet_modules.runtime.files import replacing, sha256
 
 COLUMNS = (
     *("id", "path", "start", "end", "text", "speaker", "locale", "split"),
@@ -119,7 +118,8 @@ def label(recognizer, candidates, least, held_out, out, lm=None, batch_seconds=1
     labels = Labels()
     labels.left_out[HELD_OUT] = sum(role(c.split) != "train" for c in candidates)
     free = [c for c in candidates if role(c.split) == "train"]
-    model = {"labelled_by": name_of(recognizer.folder), "model_sha256": hash_of(recognizer.folder)}
+    weights = recognizer.folder / "weights.safetensors"
+    model = {"labelled_by": name_of(recognizer.folder), "model_sha256": sha256(weights)}
     with Journal(out.with_name(f"{out.name}.heard"), _about(recognizer, lm)) as journal:
         waiting = [c for c in free if _key(c) not in journal.found]
         for candidate, end, pieces in _heard(recognizer, waiting, batch_seconds, lm, progress):
@@ -158,7 +158,7 @@ def _about(recognizer, lm):
     """What decides a transcript and its confidence beside the recording."""
     files = [recognizer.folder / name for name in ("weights.safetensors", "result.json")]
     files += [] if lm in (None, "auto") else [lm]
-    return {"lm": lm, "hotwords": recognizer.run.hotwords, "sha256": [_digest(file) for file in files]}
+    return {"lm": lm, "hotwords": recognizer.run.hotwords, "sha256": [sha256(file) for file in files]}
 
 
 def _key(candidate):
@@ -232,27 +232,6 @@ def _times(start, end):
 def name_of(folder):
     """A run's name: the last three parts of its folder."""
     return "/".join(Path(folder).resolve().parts[-3:])
-
-
-def hash_of(folder):
-    """SHA-256 of a run's weights."""
-    return _digest(Path(folder) / "weights.safetensors")
-
-
-def _digest(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def check_out(path):
-    """Refuse a file that is no manifest of ours, before the long work."""
-    if path.suffix.lower() != ".csv":
-        raise UserError(f"--out {path}: a manifest's name ends in .csv")
-    if path.exists():
-        with open(path, "rb") as file:
-            header = file.readline().decode("utf-8", "replace").strip().split(",")
-        if "labelled_by" not in header:
-            raise UserError(f"--out {path}: is there already, and was not written by this command; give another name")
 
 
 def write(path, rows):

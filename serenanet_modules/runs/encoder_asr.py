@@ -15,14 +15,15 @@ from torch import nn
 
 from serenanet_modules.config.foreign import FILE, check_format
 from serenanet_modules.config.hparams import read_yaml
-from serenanet_modules.data.audio import SAMPLE_RATE
+from serenanet_modules.data.audio import SAMPLE_RATE, mixed
 from serenanet_modules.data.units import load_units
 from serenanet_modules.decoding.greedy import greedy
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.blocks.lengths import valid_mask
 from serenanet_modules.runs.recogniser import load_weights
+from serenanet_modules.runs.whole import WEIGHTS, check_files
 
-INDEX, UNITS, WEIGHTS = "units.json", "units.model", "weights.safetensors"
+INDEX, UNITS = "units.json", "units.model"
 
 
 class Encoder(nn.Module):
@@ -82,7 +83,7 @@ def greedy_labels(log_probs, wav_lens, blank_id):
 
 def mono(signal, rate):
     """signal (N,) or (N, channels) at any rate -> (N,) at 16 kHz, as `data.audio.load` makes it of a file."""
-    signal = signal.mean(1) if signal.ndim == 2 and signal.shape[1] > 1 else signal.flatten()
+    signal = torch.from_numpy(mixed(signal.cpu().numpy())).to(signal.device) if signal.ndim == 2 else signal
     if rate == SAMPLE_RATE:
         return signal
     return torch.from_numpy(soxr.resample(signal.cpu().numpy(), rate, SAMPLE_RATE)).to(signal.device)
@@ -117,6 +118,8 @@ class FolderPretrainer(Pretrainer):
 
         settings = collect(FILE)
         check_format(read_yaml(settings), settings)
+        if default_source is not None and Path(default_source).is_dir():
+            check_files(default_source, FILE, WEIGHTS, f"save/units/{INDEX}", f"save/units/{UNITS}")
         self.paths[WEIGHTS] = collect(WEIGHTS)
         self.paths[INDEX] = collect(f"save/units/{INDEX}")
         if json.loads(Path(self.paths[INDEX]).read_text(encoding="utf-8"))["kind"] != "phoneme":

@@ -6,6 +6,7 @@ from serenanet_modules.config.foreign import FILE, FORMAT, check_format
 from serenanet_modules.config.hparams import read_yaml
 from serenanet_modules.config.keys import free_to_change
 from serenanet_modules.errors import UserError
+from serenanet_modules.runs.whole import renew
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import locked, sweep, write_text
 
@@ -79,4 +80,5 @@ def claim(folder, hparams, data):
                 "--experiment NAME, or delete that folder"
             )
     write_hyperparams(folder, hparams)
+    renew(folder, FILE)
     write_text(data_file, data)

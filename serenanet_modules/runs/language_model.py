@@ -3,12 +3,10 @@
 import json
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
-from serenanet_modules.config.foreign import Document, inside
+from serenanet_modules.config.foreign import Document
 from serenanet_modules.data.units import load_units
 from serenanet_modules.errors import UserError
+from serenanet_modules.runs.whole import check_files, read_weights
 
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "result.json", "save/units/units.json")
 
@@ -35,8 +33,8 @@ class NeuralLMRun:
                 f"neural_lm: {folder} is not the result folder of a finished language model ({lacks}); make one with "
                 "recipes/LibriSpeech/LM"
             )
-        inside(self.folder, *NEEDED, "save/units/units.model")
         self._document = Document.of_run(self.folder)
+        check_files(self.folder, *NEEDED, "save/units/units.model")
 
     def _result(self):
         path = self.folder / "result.json"
@@ -65,8 +63,8 @@ class NeuralLMRun:
         path = self.folder / "weights.safetensors"
         model = self._document.only(("model",)).build(path)["model"]
         try:
-            tensors = load_file(path)
+            tensors = read_weights(path)
             model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()})
-        except (SafetensorError, OSError, RuntimeError) as error:
-            raise UserError(f"{path}: cannot be read as weights ({error})") from None
+        except RuntimeError:
+            raise UserError(f"{path}: does not fit the model in hyperparams.yaml beside it") from None
         return model.eval()

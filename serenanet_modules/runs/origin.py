@@ -4,15 +4,15 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from serenanet_modules.config.foreign import Document, inside
+from serenanet_modules.config.foreign import Document
 from serenanet_modules.data.units import Units, load_units
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs import hub, parakeet, speechbrain, whisper
 from serenanet_modules.runs.clusters import CLUSTERS, describe_clusters
+from serenanet_modules.runs.whole import FILE as SUMS
+from serenanet_modules.runs.whole import check_files, read_weights
 from serenanet_modules.runtime import distributed
 
 ACOUSTIC = "acoustic."  # begins the names of an acoustic model's weights
@@ -93,7 +93,7 @@ def _local(name, revision):
     if parakeet.is_one(name):
         return Path(name), None
     return hub.local(
-        name, [*NEEDED, *MORE, *speechbrain.FILES, *parakeet.FILES, *whisper.FILES], "pretrained", revision
+        name, [*NEEDED, *MORE, SUMS, *speechbrain.FILES, *parakeet.FILES, *whisper.FILES], "pretrained", revision
     )
 
 
@@ -109,8 +109,9 @@ def _of_run(folder, source, about):
             f"pretrained: {source} is not the result folder of a finished run ({missing[0]} is missing); give "
             "results/<dataset>/<experiment>/<seed>"
         )
-    inside(folder, *NEEDED, *MORE)
-    hparams, tensors = Document.of_run(folder), _weights(folder / "weights.safetensors")
+    hparams = Document.of_run(folder)
+    check_files(folder, *NEEDED, *MORE)
+    tensors = {name.removeprefix("model."): t for name, t in read_weights(folder / "weights.safetensors").items()}
     if not any(name.startswith(ACOUSTIC) for name in tensors):
         raise UserError(f"pretrained: {source} is the result folder of a model that hears no speech")
     units = load_units(folder / "save/units") if (folder / UNITS).is_file() else None
@@ -119,13 +120,6 @@ def _of_run(folder, source, about):
     iteration = 1 if clusters is None else describe_clusters(clusters)["iteration"]
     about = about | _told(folder / "result.json", units, clusters and iteration)
     return Origin(source, tensors, about, hparams, units, clusters, iteration)
-
-
-def _weights(path):
-    try:
-        return {name.removeprefix("model."): tensor for name, tensor in load_file(path).items()}
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as weights ({error})") from None
 
 
 def _told(path, units, iteration):

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
-from serenanet_modules.config.foreign import Document, inside
+from serenanet_modules.config.foreign import Document
+from serenanet_modules.config.keys import MOST_BEAM
 from serenanet_modules.data.segment import BOUNDS, piece_seconds
 from serenanet_modules.data.tokens import FILE as TOKENIZER_FILE
 from serenanet_modules.data.tokens import Tokens
@@ -25,27 +23,21 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.runs import whisper
 from serenanet_modules.runs.language_model import NeuralLMRun
 from serenanet_modules.runs.public_parts import referenced, referring, take_weights, weight_files
+from serenanet_modules.runs.whole import check_files, read_weights
 from serenanet_modules.runs.words import FILE as WORDS
 from serenanet_modules.runs.words import read_words
-from serenanet_modules.runtime.backend import check_backend
+from serenanet_modules.runtime.backend import usable_device
 
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
 TOKENIZER = f"save/{TOKENIZER_FILE}"
-MORE = (
-    "save/units/units.model",
-    "save/units/tokenizer.json",
-    "save/lexicon.tsv",
-    "save/lm.arpa",
-    WORDS,
-    "result.json",
-    TOKENIZER,
-)  # that a folder may have
+MORE = ("save/units/units.model", "save/units/tokenizer.json", "save/lexicon.tsv", WORDS)  # that a folder may have
+MORE += ("result.json", TOKENIZER)
+LM = "save/lm.arpa"
 PARTS = ("model",)
 SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
 ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
 LLM_SETTINGS = ("attention_beam_size", "context")  # of models with a language model
 WEIGHTS = ("ctc_weight", "lm_weight", "word_score")
-MOST_BEAM = 1000
 
 
 @dataclass(frozen=True)
@@ -186,10 +178,11 @@ class OpenRun:
         """The ARPA file that ``lm`` means: a path, or "auto" for the folder's own."""
         if lm != "auto":
             return Path(lm)
-        path = self.folder / "save" / "lm.arpa"
+        path = self.folder / LM
         self._no_other(self.settings["lm"])
         if self.settings["lm"] is None or not path.is_file():
             raise UserError(f"{self.folder}: holds no language model; make one with `serenanet lm` and name its file")
+        check_files(self.folder, LM)
         return path
 
     def _neural_lm(self, lm):
@@ -234,6 +227,7 @@ def open_run(folder, device):
         return _of_whisper(folder, device)
     _check_folder(folder)
     document, weights = Document.of_run(folder), folder / "weights.safetensors"
+    check_files(folder, *NEEDED, *MORE)
     _check_keys(document, (*PARTS, *SETTINGS), document.source)
     # training, and all that it imports, is not needed here
     asked = (*PARTS, *SETTINGS, *ATTENTION_SETTINGS, *LLM_SETTINGS)
@@ -268,37 +262,22 @@ def _of_whisper(folder, device):
 
 def load_weights(modules, path):
     """Load ``model`` from weights.safetensors, and from where the public parts are that the folder refers to."""
+    weights, model = read_weights(path), modules.state_dict()
+    if other := [name for name in weights if name in model and _kind(weights[name]) != _kind(model[name])]:
+        raise UserError(f"{path}: {other[0]} holds {_kind(weights[other[0]])}, and the model {_kind(model[other[0]])}")
     try:
-        weights = load_file(path)
-        if bad := [name for name, t in weights.items() if t.is_floating_point() and not t.isfinite().all()]:
-            raise UserError(f"{path}: {bad[0]} holds values that are infinite or not a number")
         elsewhere = referenced(modules["model"])
         for _, part in referring(modules["model"]):
             take_weights(part, Path(path).parent)
         missing, unexpected = modules.load_state_dict(weights, strict=False)
         if unexpected or {name.removeprefix("model.") for name in missing} != elsewhere:
             raise RuntimeError("other tensors")
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: cannot be read as weights ({error})") from None
     except RuntimeError:
         raise UserError(f"{path}: does not fit the model in hyperparams.yaml beside it") from None
 
 
-def usable_device(name):
-    """The device of a name; refuses one that is not here."""
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UserError(f"device {name}: is not a device; give cpu, cuda or cuda:0") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"device {name}: this machine has no usable GPU; give cpu")
-    try:
-        torch.ones(1, device=device).tolist()
-    except (RuntimeError, NotImplementedError) as error:  # a second GPU, or what this PyTorch was built without
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"device {name}: cannot be used here ({reason}); give cpu") from None
-    check_backend(device)
-    return device
+def _kind(tensor):
+    return "real numbers" if tensor.is_floating_point() else "whole numbers"
 
 
 def _check_folder(folder):
@@ -314,7 +293,6 @@ def _check_folder(folder):
         raise UserError(
             f"{folder}: {missing[0]} is missing; give results/<dataset>/<experiment>/<seed> of a finished run"
         )
-    inside(folder, *NEEDED, *MORE)
 
 
 def _check_keys(found, names, where):

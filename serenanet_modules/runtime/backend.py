@@ -1,4 +1,6 @@
-"""The backend of the operations that the environment asks for, looked at before the first operation would."""
+"""The backend that the environment asks for, and devices, looked at before the first operation would."""
+
+import torch
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.ops import cpp
@@ -29,3 +31,20 @@ def check_backend(device):
         raise UserError(f"{VARIABLE}=cpp: its kernels run on the CPU, and this runs on {device}; choose fused or torch")
     if backend == "cpp" and (why := cpp.why_not()):
         raise UserError(f"{VARIABLE}=cpp: {why}")
+
+
+def usable_device(name):
+    """The device of a name; refuses one that is not here."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"device {name}: is not a device; give cpu, cuda or cuda:0") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device {name}: this machine has no usable GPU; give cpu")
+    try:
+        torch.ones(1, device=device).tolist()
+    except (RuntimeError, NotImplementedError) as error:  # a second GPU, or what this PyTorch was built without
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"device {name}: cannot be used here ({reason}); give cpu") from None
+    check_backend(device)
+    return device

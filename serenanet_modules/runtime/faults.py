@@ -1,11 +1,10 @@
-"""What the machine does to a run, in one sentence: full disks, read-only folders, little memory, killed workers."""
+"""What the machine does to a command or a run, in one sentence: full disks, read-only folders, little memory, …."""
 
 import contextlib
 import errno
+import os
 import re
 import time
-
-import torch
 
 from serenanet_modules.errors import Fault, UserError
 
@@ -27,7 +26,7 @@ WORKER = re.compile(r"DataLoader worker.*(is killed|exited unexpectedly)")
 
 def out_of_memory(error):
     """Whether an exception says that memory, of the GPU or of the machine, was not enough."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and bool(OUT_OF_MEMORY.search(str(error)))
 
@@ -52,26 +51,47 @@ def in_a_sentence(folder):
     except Exception as error:
         sentence = explain(error, folder)
         if sentence is None:
+            import torch
+
             if torch.distributed.is_initialized():
                 time.sleep(VERDICT)
             raise
         raise Fault(sentence) from error
 
 
-def explain(error, folder):
-    """The sentence for an exception, None for one that is not the machine's fault."""
+def explain(error, folder=None):
+    """The sentence for an exception, None for one that is not the machine's fault.
+
+    Parameters
+    ----------
+    error : Exception
+    folder : Path, optional
+        Where a training writes, for errors that do not say where; the sentence then says how it goes on.
+    """
     first = (str(error).strip().splitlines() or [""])[0]
     number = error.errno if isinstance(error, OSError) else None
-    where = getattr(error, "filename", None) or folder
-    if number in RIGHTS:
+    where, resumes = getattr(error, "filename", None) or folder or "the output", f", {RESUMES}" if folder else ""
+    where = os.fsdecode(where) if isinstance(where, bytes) else where
+    if number in RIGHTS and folder:
         return f"{where}: cannot be written ({error.strerror}); give --output_folder and --prepared_folder that can be"
     if number in ROOM or FAILED_WRITE.search(first):
-        return f"{where}: could not be written ({getattr(error, 'strerror', None) or first}); make room, {RESUMES}"
+        return f"{where}: could not be written ({getattr(error, 'strerror', None) or first}); make room{resumes}"
     if WORKER.search(str(error)):
         return (
             "a data loader's worker was killed, most often because memory ran out; lower num_workers or "
             f"max_batch_seconds, or free memory; {RESUMES}"
         )
     if out_of_memory(error):
-        return f"memory ran out ({first}); lower max_batch_seconds in a folder of its own, or free memory; {RESUMES}"
-    return None
+        hint = f"lower max_batch_seconds in a folder of its own, or free memory; {RESUMES}" if folder else "free some"
+        return f"memory ran out ({first}); {hint}"
+    return None if number is None else _of_system(error, where)
+
+
+def _of_system(error, where):
+    """Any other failure of a system call."""
+    if error.errno == errno.ENOENT and error.filename is None:
+        try:
+            os.getcwd()
+        except OSError:
+            return "the working folder is gone; go to one that is there"
+    return f"{where}: {error.strerror or error}"

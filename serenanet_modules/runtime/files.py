@@ -10,6 +10,7 @@ from pathlib import Path
 
 from serenanet_modules.errors import UserError
 
+LONGEST = 150  # bytes of a file's name that stand in that of its temporary file
 PARTIAL = ".part"  # ends the names of files and folders that are being written; they begin with a dot
 
 
@@ -29,7 +30,8 @@ def replacing(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}{PARTIAL}")
+    name = os.fsencode(path.name)[:LONGEST].decode("utf-8", "ignore")
+    partial = path.with_name(f".{name}.{os.getpid()}.{threading.get_ident()}{PARTIAL}")
     try:
         yield partial
         os.replace(partial, path)
@@ -87,6 +89,12 @@ def fingerprint(tensors):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.flatten().view(uint8).numpy())
     return digest.hexdigest()
+
+
+def sha256(path):
+    """The SHA-256 sum of a file, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sweep(folder, spared=None):

@@ -2,7 +2,8 @@
 
 Gloo notices a dead process, NCCL waits for hours, and a process that prepares data or writes a checkpoint waits for
 nobody. So each process keeps a connection to the main one. The kernel closes it when its process ends, however it
-ends; a machine that is gone is noticed by keepalive probes. A process that leaves as planned says so first.
+ends; a machine that is gone is noticed by keepalive probes. A process that leaves as planned says so first. One that is
+stopped (SIGSTOP) or hangs with Python's lock sends no sign of life any more, which a thread of each process sends.
 """
 
 import contextlib
@@ -20,7 +21,9 @@ from serenanet_modules.runtime import distributed
 logger = logging.getLogger(__name__)
 
 CONNECTING, PARTING = 20.0, 5.0  # seconds
-BYE = b"."
+SIGN, SILENT = 10.0, 30  # seconds between signs of life, and how many may fail to come: a whole job that is stopped
+# and goes on again misses one at most, for what is counted is waits that ended, not seconds
+BYE, ALIVE = b".", b"-"
 LOCAL = ("127.0.0.1", "localhost", "::1")
 PROBES = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 5))  # 40 seconds in all
 
@@ -36,6 +39,8 @@ def ending_together():
         return
     peers, leaving = _connect(), threading.Event()
     watchers = [threading.Thread(target=_watch, args=(*peer, leaving), daemon=True) for peer in peers.items()]
+    sender = threading.Thread(target=_send_signs, args=(list(peers.values()), leaving), daemon=True)
+    sender.start()
     for peer, watcher in zip(peers.values(), watchers, strict=True):
         os.register_at_fork(after_in_child=peer.close)  # a data loader's worker must not keep it open
         watcher.start()
@@ -48,6 +53,7 @@ def ending_together():
         raise
     finally:
         leaving.set()
+        sender.join()
         for peer in peers.values():
             with contextlib.suppress(OSError):
                 if planned:
@@ -60,20 +66,34 @@ def ending_together():
 
 def _watch(rank, peer, leaving):
     """Wait for a farewell; without one, end the process."""
-    try:
-        said = peer.recv(1)
-    except OSError:
-        said = b""
-    if said == BYE or leaving.is_set():
+    said, missed = ALIVE, 0
+    while said and BYE not in said and missed < SILENT:
+        try:
+            said, missed = peer.recv(64), 0
+        except TimeoutError:
+            missed += 1
+        except OSError:
+            said = b""
+    if BYE in said or leaving.is_set():
         return
     who = "the main process" if rank == 0 else f"process {rank}"
+    ended = f"has given no sign of life for {missed * SIGN:.0f} s (stopped?)" if missed else "has ended"
+    why = "" if missed else " (killed, or for the reason that it gave)"
     print(
-        f"error: process {distributed.rank()} stops because {who} has ended (killed, or for the reason that it gave); "
-        "the same command goes on from the last checkpoint",
+        f"error: process {distributed.rank()} stops because {who} {ended}{why}; the same command goes on from the last "
+        "checkpoint",
         file=sys.stderr,
         flush=True,
     )
     os._exit(1)  # the main thread may wait for the dead one in a collective for ever; files appear whole or not at all
+
+
+def _send_signs(peers, leaving):
+    """Tell all peers again and again that this process lives."""
+    while not leaving.wait(SIGN):
+        for peer in peers:
+            with contextlib.suppress(OSError):
+                peer.sendall(ALIVE)
 
 
 def _connect():
@@ -116,7 +136,7 @@ def _call(host, port, token):
 
 
 def _keep_alive(peer):
-    peer.settimeout(None)
+    peer.settimeout(SIGN)
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in PROBES:
         if hasattr(socket, name):

@@ -31,7 +31,7 @@ def listen(host, port):
         listener = socket.create_server(address[:2], family=family, backlog=2048)
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # its connections have it too: answers are small
         return listener
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:  # UnicodeError of a name that none can have
         reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"{host} port {port}: cannot be listened on ({reason}); choose another --port or --host"

@@ -5,7 +5,6 @@ process killed at any moment leaves either a whole checkpoint or none. A checkpo
 damaged, or a deletion cut short) is skipped with a warning, and the one before it is used.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -16,6 +15,7 @@ from speechbrain.utils.checkpoints import CKPT_PREFIX, Checkpoint, Checkpointer,
 from speechbrain.utils.distributed import main_process_only
 
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import sha256
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ class AtomicCheckpointer(Checkpointer):
 
 def _seal(folder):
     """Write the sums of all files and flush everything to disk."""
-    sums = {path.name: _sum(path) for path in sorted(folder.iterdir())}
+    sums = {path.name: sha256(path) for path in sorted(folder.iterdir())}
     (folder / SUMS).write_text(json.dumps(sums), encoding="utf-8")
     for path in [*folder.iterdir(), folder]:
         _flush(path)
@@ -117,7 +117,7 @@ def _problem(folder):
     try:
         sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
         for name, expected in sums.items():
-            if _sum(folder / name) != expected:
+            if sha256(folder / name) != expected:
                 return f"{name} is damaged"
     except (OSError, ValueError, AttributeError) as error:
         return str(error)
@@ -133,11 +133,6 @@ def _is_incomplete(folder):
     except (OSError, ValueError):
         return False
     return any(not (folder / name).is_file() for name in names)
-
-
-def _sum(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _flush(path):

@@ -7,7 +7,6 @@ What is special about a task (its data, units, losses, evaluation and report) is
 import inspect
 import logging
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -20,12 +19,14 @@ import torch
 from speechbrain.utils.checkpoints import average_checkpoints
 from torch import nn
 
-from serenanet_modules.config.settings import check_machine, check_values, help_text, read_command_line
+from serenanet_modules.config.settings import check_machine, check_parts, check_values, help_text, read_command_line
 from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.errors import Fault, UserError
 from serenanet_modules.runs.folder import claim, sole_owner
 from serenanet_modules.runs.results import parameter_table, parameters
+from serenanet_modules.runs.whole import WEIGHTS, renew, seal
 from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.ending import REFUSED, status_of
 from serenanet_modules.runtime.faults import in_a_sentence
 from serenanet_modules.runtime.files import write_json, write_tensors
 from serenanet_modules.runtime.lifeline import ending_together
@@ -40,8 +41,6 @@ from serenanet_modules.training.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-WEIGHTS = "weights.safetensors"
-
 
 def main(train_file, argv=None):
     """Run the recipe whose train.py is ``train_file``; ends the process with a status.
@@ -54,17 +53,17 @@ def main(train_file, argv=None):
         Hyper-parameter files, then ``--key value`` pairs and SpeechBrain's run options.
     """
     argv = sys.argv[1:] if argv is None else argv
-    if not argv or {"-h", "--help"}.intersection(argv):
-        print(help_text(Recipe(Path(train_file).parent), os.path.relpath(train_file)))
-        sys.exit(0 if argv else 2)
+    folder = Path(train_file).parent
+
+    def work():
+        if not argv or {"-h", "--help"}.intersection(argv):
+            print(help_text(Recipe(folder), os.path.relpath(train_file)))
+            return 0 if argv else REFUSED
+        Experiment.from_command_line(folder, argv).run()
+        return 0
+
     try:
-        Experiment.from_command_line(Path(train_file).parent, argv).run()
-    except UserError as error:
-        if distributed.is_main() or isinstance(error, Fault):
-            print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+        sys.exit(status_of(work, lambda error: distributed.is_main() or isinstance(error, Fault)))
     finally:
         distributed.stop()
 
@@ -122,6 +121,7 @@ class Experiment:
         """Refuse settings that cannot be, before anything is read."""
         where = self.hparams.source
         check_values(self.plain, where)
+        check_parts(self.hparams, where)
         check_machine(self.plain, str(self.run_opts.device or ""), where)
         self.task = self.hparams.only(("brain",)).build()["brain"]
         if not (inspect.isclass(self.task) and issubclass(self.task, RecipeBrain)):
@@ -220,6 +220,7 @@ class Experiment:
             elsewhere, tensors = self.task.elsewhere(brain.modules.model), brain.modules.model.state_dict()
             held = {f"model.{name}": tensor for name, tensor in tensors.items() if name not in elsewhere}
             write_tensors(self.folder / WEIGHTS, held)
+            renew(self.folder, WEIGHTS)
 
     # --- results --------------------------------------------------------------------------------------------------
 
@@ -253,6 +254,7 @@ class Experiment:
         }
         write_json(self.folder / "result.json", result)
         self.task.finish(self.folder)
+        seal(self.folder)
         print(brain.table(result))
         self._by_language()
         print(f"results: {self.folder}\nTensorBoard: tensorboard --logdir {self.folder / 'tensorboard'}")

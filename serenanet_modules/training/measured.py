@@ -5,13 +5,14 @@ from pathlib import Path
 
 from torch import nn
 
-from serenanet_modules.config.foreign import FILE, Document, brain_named, inside
+from serenanet_modules.config.foreign import FILE, Document, brain_named
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.public_parts import weight_files
-from serenanet_modules.runs.recogniser import load_weights, usable_device
+from serenanet_modules.runs.recogniser import load_weights
+from serenanet_modules.runs.whole import WEIGHTS, check_files
+from serenanet_modules.runtime.backend import usable_device
 from serenanet_modules.runtime.files import write_json
 
-WEIGHTS = "weights.safetensors"
 READ = (WEIGHTS, *(f"save/{name}" for name in ("units/units.json", "units/units.model")))
 READ += ("save/clusters.safetensors", "save/aligner.safetensors")  # what a task may read of a folder
 
@@ -56,7 +57,7 @@ def measure(folder, asked, device, out=None):
     """
     folder, task, device = Path(folder), task_of(folder), usable_device(device)
     document, save, weights = Document.of_run(folder), folder / "save", folder / WEIGHTS
-    inside(folder, *READ)
+    check_files(folder, FILE, *READ)
     if not weights.is_file():
         raise UserError(f"{folder}: {WEIGHTS} is missing; give the result folder of a finished run")
     plain, built = document.plain(), document.build(*weight_files(document, weights))

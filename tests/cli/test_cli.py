@@ -14,6 +14,7 @@ from serenanet_modules.cli import demo
 from serenanet_modules.data.annotations import elan
 from serenanet_modules.data.audio import load
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.ending import BROKEN_PIPE
 from tests.support.eaf import eaf, tier
 from tests.support.folders import copy_without
 from tests.support.tiny import MODEL, ROOT, TRAINING, make_corpus
@@ -166,7 +167,7 @@ def test_several_formats_and_tiers(serenanet, tiny, clips, tmp_path):
     """A file for each format; exactly the segments of a tier; tiers beside those that are there, which stay."""
     run = ("transcribe", tiny[1], clips[0])
     assert serenanet(*run, "--format", "eaf,srt,TextGrid".lower(), "--out", tmp_path)[0] == 0
-    assert {path.suffix for path in tmp_path.iterdir()} == {".eaf", ".srt", ".TextGrid"}
+    assert {path.suffix for path in tmp_path.glob("[!.]*")} == {".eaf", ".srt", ".TextGrid"}
     given = eaf(
         *(tmp_path / f"{clips[0].stem}.eaf", tier("A", ("a1", "", 1, 2), ("a2", "", 3, 4))), slots=[0, 400, 500, 900]
     )
@@ -203,7 +204,7 @@ def test_folders_lists_and_a_file_for_each(serenanet, tiny, clips, tmp_path, mon
     monkeypatch.setattr(sys, "stdin", listed(clips[1], "", folder / "deep"))
     status, out, err = serenanet("transcribe", tiny[1], folder, "-", "--out", tmp_path / "out", "--format", "tsv")
     assert (status, out) == (1, "") and err.startswith(f"error: {folder / 'a.wav'}: ") and err.count("\n") == 1
-    written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*.*")}
+    written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("[!.]*.*")}
     assert written == {"a.mp3.tsv", "deep/b.tsv", "deep/er/b.tsv", f"{clips[1].stem}.tsv", "b.tsv", "er/b.tsv"}
     alone = serenanet("transcribe", tiny[1], clips[0], "--format", "tsv")[1]
     assert (tmp_path / "out/deep/er/b.tsv").read_text() == (tmp_path / "out/a.mp3.tsv").read_text() == alone
@@ -252,7 +253,7 @@ def test_a_closed_pipe_is_no_error(tiny, clips):
     command = [sys.executable, "-m", "serenanet_modules.cli", "transcribe", str(tiny[1]), *map(str, clips)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     process.stdout.close()
-    assert "Traceback" not in process.stderr.read() and process.wait() == cli.BROKEN_PIPE
+    assert "Traceback" not in process.stderr.read() and process.wait() == BROKEN_PIPE
 
 
 # --- lm ---------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Options with hyphens and with underscores, of every command; and what asks for help or a version."""
 
+from pathlib import Path
+
 import pytest
 
 import serenanet_modules
@@ -53,18 +55,17 @@ SWITCHES = [(command, action.option_strings[0]) for command, action in ALL if ac
 @pytest.mark.parametrize(("command", "name"), SWITCHES)
 def test_switches(command, name):
     """Bare or with a value in any spelling; any other next word stays what it was, and a last value counts."""
-    needed = {"export": ["--to", "onnx"], "ablate": ["--recipe", "r", "--suite", "s"], "pseudo-label": ["--out", "o"]}
-    needed = needed.get(command, [])
-    positional = [a for a in COMMANDS[command]._actions if a.required and not a.option_strings]
-    places = [] if command == "ablate" else ["place"] * max(1, len(positional))
+    required = [action for action in COMMANDS[command]._actions if action.required]
+    needed = [word for a in required if a.option_strings for word in (a.option_strings[0], *words_for(a))]
+    places = ["place" for action in required if not action.option_strings]
 
     def read(*words):
         parsed = vars(cli._parser().parse_args([command, *needed, *words, *places]))
-        folder = parsed.get("folder") or (parsed.get("data") or parsed.get("files") or ["place"])[0]
-        assert folder == "place"
+        first = next((a.dest for a in required if not a.option_strings), None)
+        assert first is None or str(parsed[first]) in ("place", str(["place"]), str([Path("place")]))
         return parsed[name[2:].replace("-", "_")]
 
-    assert read() is False and read(name) is True and read(name[:5]) is True
+    assert read() is False and read(name) is True and read(name[:-1] if len(name) > 6 else name) is True
     for word, is_on in {"True": True, "yes": True, "ON": True, "false": False, "No": False, "off": False}.items():
         assert read(name, word) is read(f"{name}={word}") is read(name, name, word) is is_on
     with pytest.raises(UserError, match="must be true or false, not maybe"):
@@ -78,9 +79,8 @@ def test_what_follows_two_hyphens_is_left_alone():
 
 
 def test_version(capsys):
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["--version"])
-    assert ended.value.code == 0 and capsys.readouterr().out == f"serenanet {serenanet_modules.__version__}\n"
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"serenanet {serenanet_modules.__version__}\n"
 
 
 def test_every_command_has_help():
@@ -93,9 +93,8 @@ def test_help_of_a_training(words, status, capsys, monkeypatch):
     """``serenanet train RECIPE --help`` is train.py's: its usage, the recipe's own options, keys and run options."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr("sys.argv", ["serenanet"])
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["train", "recipes/Custom", *words])
+    assert cli.main(["train", "recipes/Custom", *words]) == status
     out = capsys.readouterr().out
-    assert ended.value.code == status and out.startswith("usage: recipes/Custom/train.py FILE")
+    assert out.startswith("usage: recipes/Custom/train.py FILE")
     for option in ("--split_seed", "--data_folder", "--max_batch_seconds", "--noprogressbar"):
         assert f"  {option} " in out

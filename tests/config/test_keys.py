@@ -5,8 +5,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
 from serenanet_modules.config.hparams import Hparams, shown
-from serenanet_modules.config.keys import KEYS, NUMBER, RUN, WEIGHTS, WHOLE, free_to_change, page
-from serenanet_modules.config.settings import check_values
+from serenanet_modules.config.keys import ARGUMENTS, KEYS, NUMBER, RUN, WEIGHTS, WHOLE, free_to_change, page
+from serenanet_modules.config.settings import check_parts, check_values
 from serenanet_modules.errors import UserError
 from tests.support.presets import HPARAMS, LANGUAGE_MODEL, MODELS, preset
 from tests.support.tiny import ROOT
@@ -15,6 +15,7 @@ OURS = {  # keys of files that are no hyper-parameters
     "extends",
     *("base", "pretraining", "pretraining_arguments", "variants"),  # of a suite
 }
+RESOLVED = {"peak", "final_share", "look_aheads"}  # other names of keys, and what may be a word too
 NESTED = ("preparation", "lora")
 NUMBERS = [key for key in KEYS.values() if key.kind in (WHOLE, NUMBER)]
 
@@ -81,6 +82,57 @@ def test_refused(key, value, words):
     with pytest.raises(UserError) as caught:
         check_values({key: value}, "x.yaml")
     assert str(caught.value).startswith(f"x.yaml: {words} (")
+
+
+@pytest.mark.parametrize("value", [[], [0.1, float("nan")], [[0.1]], ["0.9"], [2.0]])
+def test_lists(value):
+    """A list of values is as good as each of them, and none where it is empty."""
+    with pytest.raises(UserError, match=r"^x.yaml: 'opt.betas' must be "):
+        ARGUMENTS["betas"].check_argument(value, "opt.betas", "x.yaml")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_argument_that_is_shipped(name):
+    """Each number of a part stands in the table, and passes."""
+    hparams = Hparams.load(preset(name), needs="brain")
+    hparams.override([(key, "none") for key in ("dataset", "locale", "data_folder") if key in hparams])
+    check_parts(hparams, "x.yaml")
+    numbers = {
+        argument.rpartition(".")[2]
+        for argument, value in hparams.arguments()
+        if type(value[0] if isinstance(value, list) and value else value) in (int, float)
+    }
+    assert numbers and numbers - ARGUMENTS.keys() - KEYS.keys() <= RESOLVED
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("encoder.n_layers", "0"),
+        ("encoder.d_ffn", "-512"),
+        ("encoder.n_heads", ".nan"),
+        ("frontend.resolutions", "[]"),
+        ("spec_augment.freq_width", "-5"),
+        ("spec_augment.time_masks", "1e400"),
+        ("opt_class.betas", "[.inf, 0.9]"),
+        ("features.n_fft", "123456789012345678901234567"),
+        ("speed_perturb.speeds", "[0]"),
+        ("speed_perturb.speeds", "[]"),
+        ("lr", "1e400"),
+        ("seed", "-1"),
+        ("d_model", "0"),
+        ("lm_order", "100"),
+        ("beam_size", "100000000"),
+    ],
+)
+def test_what_no_part_can_have(key, value):
+    """Refused before anything is built, by the whole name of the key."""
+    hparams = Hparams.load(preset("serenanet"), needs="brain")
+    with pytest.raises(UserError, match=f": '{key}' must be ") as caught:
+        hparams.override([("dataset", "x"), ("locale", "sw"), ("data_folder", "x"), (key, value)])
+        check_values(hparams.plain(), "x.yaml")
+        check_parts(hparams, "x.yaml")
+    assert "\n" not in str(caught.value)
 
 
 def test_keys_of_others_are_theirs():

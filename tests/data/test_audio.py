@@ -11,7 +11,7 @@ import soundfile
 
 from serenanet_modules.data import audio, ffmpeg, mpeg
 from serenanet_modules.data.audio import AudioError, cut, is_prepared, load, save_flac, seconds
-from serenanet_modules.data.mpeg import missing_part
+from serenanet_modules.data.mpeg import count
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing
 
@@ -117,7 +117,7 @@ def test_truncated_mp3(tmp_path, rate, channels):
     whole = tmp_path / "whole.mp3"
     soundfile.write(whole, np.stack([tone(rate)] * channels, axis=1), rate)
     data = whole.read_bytes()
-    assert missing_part(data) == ""
+    assert count(data).missing == ""
     load(whole)
     for share in (0.2, 0.5, 0.9, 0.99):
         cut = tmp_path / "cut.mp3"
@@ -128,9 +128,9 @@ def test_truncated_mp3(tmp_path, rate, channels):
 def test_mp3_cut_between_frames_is_seen_by_its_header(tmp_path):
     soundfile.write(tmp_path / "a.mp3", tone(16000), 16000, bitrate_mode="CONSTANT")
     data = (tmp_path / "a.mp3").read_bytes()
-    ends = [i for i in range(len(data)) if not missing_part(data[:i]).startswith("the last")]
+    ends = [i for i in range(len(data)) if not count(data[:i]).missing.startswith("the last")]
     between = max(i for i in ends if i < len(data) * 0.7)
-    assert "frames are there" in missing_part(data[:between])
+    assert "frames are there" in count(data[:between]).missing
 
 
 def test_tags_around_an_mp3_are_no_damage(tmp_path):
@@ -138,9 +138,9 @@ def test_tags_around_an_mp3_are_no_damage(tmp_path):
     data = (tmp_path / "a.mp3").read_bytes()
     picture = b"ID3\x04\0\0\0\0\x02\x00" + b"\xff\xfb\x90\x00" * 64
     (tmp_path / "tagged.mp3").write_bytes(picture + data + b"TAG" + bytes(125))
-    assert missing_part((tmp_path / "tagged.mp3").read_bytes()) == ""
+    assert count((tmp_path / "tagged.mp3").read_bytes()).missing == ""
     assert len(load(tmp_path / "tagged.mp3")) == len(load(tmp_path / "a.mp3"))
-    assert missing_part(picture + data[: len(data) // 2]) != ""
+    assert count(picture + data[: len(data) // 2]).missing
 
 
 def test_truncated_wav_and_flac(tmp_path):
@@ -319,5 +319,5 @@ def test_what_looks_like_a_million_frames_is_not_searched_for_ever(monkeypatch):
     monkeypatch.setattr(mpeg, "frame_length", lambda data, at: tried.append(at) or length(data, at))
     for junk in (b"\xff\xfb\x90\x00", b"\xff\xff\xff\xff", b"\xff\xfb\xff\xfb"):
         tried.clear()
-        assert missing_part(junk * 100_000) == ""
+        assert count(junk * 100_000).missing == ""
         assert len(tried) <= 2 * mpeg.MOST_FALSE + 2

@@ -7,6 +7,7 @@ from praatio import textgrid
 
 from serenanet_modules import cli
 from serenanet_modules.data.audio import SAMPLE_RATE, load
+from serenanet_modules.data.units import train_units
 from serenanet_modules.decoding.decoder import Hypothesis
 from serenanet_modules.decoding.spans import align, frames_needed
 from serenanet_modules.errors import UserError
@@ -48,7 +49,7 @@ def test_phonemes_are_aligned_by_words(tmp_path):
 def test_what_cannot_be_aligned_is_one_sentence(recognizer, clips, tmp_path, monkeypatch):
     for text, words in (
         ("baba " * 200, "1000 units, which need"),
-        ("baba Xaqa", "no unit for: q x"),
+        ("baba Xaqa", "no unit for: q, x; --unknown nearest"),
         (" … ", "the text is empty"),
     ):
         with pytest.raises(UserError, match=words):
@@ -58,6 +59,19 @@ def test_what_cannot_be_aligned_is_one_sentence(recognizer, clips, tmp_path, mon
     monkeypatch.setattr(module, "MOST_CELLS", 100)
     with pytest.raises(UserError, match="too many to align at once"):
         align_text(recognizer, clips[0], "baba")
+
+
+@pytest.mark.parametrize(("unknown", "said"), [("skip", "abé naxma"), ("nearest", "abé naxma")])
+def test_letters_without_a_unit(unknown, said):
+    """Left out, or as the letter without its marks; the words stay as they were written."""
+    units = train_units("char", ["abe nama"], None)
+    found = spelled(units, "xx", "Abé naxma xx", unknown)
+    assert found.text == said and found.words == said.split()
+    assert units.decode(found.labels) == {"skip": "ab nama", "nearest": "abe nama"}[unknown]
+    with pytest.raises(UserError, match=r"no unit for: x, é \(e\); --unknown"):
+        spelled(units, "xx", "Abé naxma xx")
+    phones = train_units("phoneme", ["m a | b a"], None)
+    assert phones.decode(spelled(phones, "sw", "mama baka", "skip").labels) == "m a m a | a a"
 
 
 def test_equal_neighbours_need_a_frame_between(recognizer):

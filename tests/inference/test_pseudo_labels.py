@@ -168,7 +168,7 @@ def test_a_labelling_that_was_stopped_goes_on(pseudo_label, radio, tmp_path, mon
 def test_files_that_are_not_written(pseudo_label, phonemic, radio, tmp_path):
     mine = tmp_path / "mine.csv"
     mine.write_text("path,text\na.wav,habari\n")
-    refused(pseudo_label(radio, out=mine), "mine.csv", "not written by this command")
+    refused(pseudo_label(radio, out=mine), "mine.csv", "not made by this command")
     assert mine.read_text() == "path,text\na.wav,habari\n"
     refused(pseudo_label(radio, out=tmp_path / "pseudo.txt"), "ends in .csv")
     (phonemic[1] / "save/lexicon.tsv").rename(tmp_path / "lexicon.tsv")

@@ -71,7 +71,17 @@ def test_every_room_has_its_sentence():
 
 def test_tests_mirror_the_package():
     """What a folder of tests is about is a room, or something that the package has not."""
-    others = {"bad_input", "benchmarks", "hygiene", "integration", "recipes", "repository", "sample", "slurm"}
+    others = {
+        "bad_input",
+        "benchmarks",
+        "hostile",
+        "hygiene",
+        "integration",
+        "recipes",
+        "repository",
+        "sample",
+        "slurm",
+    }
     tests = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert tests <= set(ROOMS) | others | {"support"}
     assert {path.name for path in (ROOT / "tests").glob("*.py")} == {"conftest.py"}

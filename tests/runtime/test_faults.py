@@ -54,5 +54,6 @@ def test_out_of_memory(tmp_path):
         torch.empty(2**46)
     assert out_of_memory(error.value) and "memory ran out" in explain(error.value, tmp_path)
     assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory.")) and out_of_memory(MemoryError())
-    for other in (RuntimeError("shapes differ"), OSError(5, "Input/output error"), ValueError("memory")):
+    for other in (RuntimeError("shapes differ"), OSError("of no number"), ValueError("memory")):
         assert not out_of_memory(other) and explain(other, tmp_path) is None
+    assert explain(OSError(5, "Input/output error", "a.wav")) == "a.wav: Input/output error"

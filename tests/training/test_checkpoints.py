@@ -263,8 +263,8 @@ def test_averaging(tmp_path):
 def test_sound_checkpoints_are_read_once(tmp_path, monkeypatch):
     Run(tmp_path).save(1)
     checkpointer, calls = Run(tmp_path).checkpointer, []
-    real = checkpoints._sum
-    monkeypatch.setattr(checkpoints, "_sum", lambda path: calls.append(path) or real(path))
+    real = checkpoints.sha256
+    monkeypatch.setattr(checkpoints, "sha256", lambda path: calls.append(path) or real(path))
     checkpointer.list_checkpoints()
     first = len(calls)
     checkpointer.list_checkpoints()

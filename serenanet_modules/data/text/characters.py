@@ -16,6 +16,7 @@ JOINERS = "\u200c\u200d"
 # Scripts that spell with joiners: Arabic, Syriac, those of India, Sinhala, Mongolian.
 JOINING = "\u0600-\u074f\u0750-\u077f\u08a0-\u08ff\u0900-\u0dff\u1800-\u18af"
 CHILLUS = str.maketrans({"ണ": "ൺ", "ന": "ൻ", "ര": "ർ", "ല": "ൽ", "ള": "ൾ", "ക": "ൿ"})
+LONGEST_NUMBER = 40  # digits
 LETTERS_WITHOUT_PARTS = str.maketrans(
     {"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ß": "ss", "ı": "i"}
 )
@@ -50,3 +51,12 @@ def plain_latin(text: str) -> str:
     """
     parts = unicodedata.normalize("NFKD", text.lower().translate(LETTERS_WITHOUT_PARTS)).lower()
     return "".join(str(unicodedata.decimal(c, c)) for c in parts if unicodedata.category(c)[0] != "M")
+
+
+def parted_digits(text: str) -> str:
+    """Put spaces between the digits of what is too long to be a number; rules of numbers take the square of its length.
+
+    >>> parted_digits("12 " + "7" * 41) == "12 " + " ".join("7" * 41)
+    True
+    """
+    return re.sub(rf"\d{{{LONGEST_NUMBER + 1},}}", lambda m: " ".join(m[0]), text)

@@ -4,7 +4,7 @@ import re
 
 from num2words import num2words
 
-from serenanet_modules.data.text.characters import drop_invisible, plain_apostrophes, plain_latin
+from serenanet_modules.data.text.characters import drop_invisible, parted_digits, plain_apostrophes, plain_latin
 
 CURRENCIES = {"$": "dollar", "£": "pound", "€": "euro"}
 NUMBER = r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?"
@@ -32,7 +32,7 @@ def normalise(text: str) -> str:
 
 def spoken(text: str) -> str:
     """Lower-case ASCII with numbers and symbols in words; other punctuation still stands."""
-    text = plain_latin(plain_apostrophes(drop_invisible(text)))
+    text = parted_digits(plain_latin(plain_apostrophes(drop_invisible(text))))
     text = re.sub(rf"([$£€])\s?({NUMBER})", _money, text)
     text = re.sub(r"(\d+)(?:st|nd|rd|th)\b", lambda m: f" {_ordinal(m[1])} ", text)
     text = re.sub(NUMBER, lambda m: f" {_cardinal(m[0])} ", text)

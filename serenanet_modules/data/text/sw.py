@@ -2,7 +2,7 @@
 
 import re
 
-from serenanet_modules.data.text.characters import drop_invisible, plain_apostrophes, plain_latin
+from serenanet_modules.data.text.characters import drop_invisible, parted_digits, plain_apostrophes, plain_latin
 
 ONES = "sifuri moja mbili tatu nne tano sita saba nane tisa".split()
 TENS = "kumi ishirini thelathini arobaini hamsini sitini sabini themanini tisini".split()
@@ -31,7 +31,7 @@ def normalise(text: str) -> str:
     'asilimia ni tatu nukta mbili tano si asilimia thelathini'
     """
     text = plain_apostrophes(drop_invisible(text))
-    text = re.sub("ŋ(?=[aeiouw])", "ng'", plain_latin(text)).replace("ŋ", "ng")
+    text = re.sub("ŋ(?=[aeiouw])", "ng'", parted_digits(plain_latin(text))).replace("ŋ", "ng")
     text = re.sub(GROUPED, lambda m: re.sub(r"\D", "", m[0]), text)
     text = re.sub(rf"({NUMBER})\s?%", r" asilimia \1 ", text)
     text = re.sub(rf"\$\s?({NUMBER})", r" dola \1 ", text).replace("&", " na ")
