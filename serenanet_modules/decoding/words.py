@@ -15,7 +15,7 @@ from serenanet_modules.errors import UserError
 
 # Chosen on dev sets, of real Swahili and of the embedded corpus, with models of 4 words to 540 sentences
 NOVELTY = 4.0  # power of the share of new words that p(<unk>) is
-DOUBT = 20.0  # new words that every model is taken to have met beside its own
+DOUBT = 80.0  # new words that every model is taken to have met beside its own
 SPELLING_ORDER = 4  # of the n-grams of letters
 OFF = -1  # the tree's node of what begins no word
 

@@ -274,7 +274,10 @@ def test_an_unknown_word_pays_as_soon_as_no_word_begins_so(word_lm):
         contexts.append(words.extend(contexts[-1], label))
     begun, _, known, unknown, after = [context.base + context.ahead for context in contexts[1:]]
     assert known == pytest.approx(words.lm_weight * NGram(word_lm).unigram("abb") + words.word_score)
-    assert unknown < known - 1.0 and begun >= known
+    off = contexts[4]
+    logprob = words.ngram.step(words.ngram.start(), 0)[1]
+    assert off.tree < 0 and unknown == pytest.approx(words.lm_weight * (logprob + off.spelled)) and off.spelled < -0.1
+    assert begun >= known
     rest = after - contexts[-1].ahead - unknown
     end = words.letters.step(contexts[-2].spelling, words.letters.end)[1]
     assert rest == pytest.approx(words.lm_weight * end)
