@@ -24,10 +24,12 @@ def test_some_options_have_several_words():
 
 
 def words_for(action):
-    """A value on the command line for an argument."""
-    if action.nargs == 0 or action.type is switch:
+    """A value on the command line for an argument, other than its default."""
+    if action.type is switch:
+        return ["false"] if action.default else []
+    if action.nargs == 0:
         return []
-    return [str(next(iter(action.choices)))] if action.choices else ["3"]
+    return [next(str(choice) for choice in action.choices or (3, 4) if choice != action.default)]
 
 
 @pytest.mark.parametrize("joined", ["=", " "])
@@ -49,11 +51,11 @@ def test_both_spellings(command, action, joined):
     assert found[0] == found[1] != action.default
 
 
-SWITCHES = [(command, action.option_strings[0]) for command, action in ALL if action.type is switch]
+SWITCHES = [(command, action.option_strings[0], action.default) for command, action in ALL if action.type is switch]
 
 
-@pytest.mark.parametrize(("command", "name"), SWITCHES)
-def test_switches(command, name):
+@pytest.mark.parametrize(("command", "name", "default"), SWITCHES)
+def test_switches(command, name, default):
     """Bare or with a value in any spelling; any other next word stays what it was, and a last value counts."""
     required = [action for action in COMMANDS[command]._actions if action.required]
     needed = [word for a in required if a.option_strings for word in (a.option_strings[0], *words_for(a))]
@@ -65,7 +67,7 @@ def test_switches(command, name):
         assert first is None or str(parsed[first]) in ("place", str(["place"]), str([Path("place")]))
         return parsed[name[2:].replace("-", "_")]
 
-    assert read() is False and read(name) is True and read(name[:-1] if len(name) > 6 else name) is True
+    assert read() is default and read(name) is True and read(name[:-1] if len(name) > 6 else name) is True
     for word, is_on in {"True": True, "yes": True, "ON": True, "false": False, "No": False, "off": False}.items():
         assert read(name, word) is read(f"{name}={word}") is read(name, name, word) is is_on
     with pytest.raises(UserError, match="must be true or false, not maybe"):
