@@ -50,7 +50,7 @@ def bounded(case):
         plain = hparams.plain()
         check_values({key: value for key, value in plain.items() if key == name}, "x.yaml")
         check_parts(hparams, "x.yaml")
-        return plain[name] if "." not in name else dict(hparams.arguments())[name]
+        return plain[name] if "." not in name else dict(hparams.arguments()).get(name)
 
     value = refused_or(read)
     for one in value if isinstance(value, list) else [value]:
