@@ -6,7 +6,6 @@ from itertools import count
 
 import numpy as np
 
-from serenanet_modules.analysis.scoring import align
 from serenanet_modules.inference.transcript import Alternative
 
 
@@ -28,6 +27,8 @@ def with_alternatives(segment, hypotheses):
     -------
     Segment
     """
+    from serenanet_modules.analysis.scoring import align  # which no transcription without alternatives needs
+
     scores = np.array([found.score for found in hypotheses])
     shares = np.exp(scores - np.logaddexp.reduce(scores)).tolist()
     texts = [found.text for found in hypotheses]

@@ -12,6 +12,7 @@ from serenanet_modules.decoding.decoder import Hypothesis
 from serenanet_modules.decoding.spans import align, frames_needed
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import align as module
+from serenanet_modules.inference import spelling
 from serenanet_modules.inference.align import align_text, spelled
 from serenanet_modules.inference.recognizer import Recognizer
 from tests.support.folders import copy_without, make_random_result
@@ -132,7 +133,7 @@ def long_text(recognizer, monkeypatch):
     log_probs, times = spoken(units, words, rng)
     edges = [i * 0.04 for i in range(len(log_probs) + 1)]
     monkeypatch.setattr(module, "_posteriors", lambda *_: (log_probs, edges))
-    monkeypatch.setattr(module, "normaliser", lambda locale: str)
+    monkeypatch.setattr(spelling, "normaliser", lambda locale: str)
     return words, times, lambda text: align_text(recognizer, None, " ".join(text))
 
 

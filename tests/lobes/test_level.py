@@ -8,6 +8,7 @@ from serenanet_modules.lobes.blocks.lengths import zero_padding
 from serenanet_modules.lobes.decoders.attention_decoder import LabelLM
 from serenanet_modules.lobes.features import LogMel
 from serenanet_modules.lobes.level import FIRST, LEAST, running_level
+from serenanet_modules.lobes.whisper_features import WhisperFeatures
 from tests.support.parts import everything
 from tests.support.tiny import SAMPLE
 
@@ -39,9 +40,9 @@ def test_features(speech, gain, offset):
 @pytest.mark.parametrize("thing", MODELS, ids=str)
 @torch.no_grad()
 def test_every_model(thing, speech):
-    """What the house's models make of features, tomorrow's too, knows nothing of the level either."""
+    """What models make of features, tomorrow's too, knows nothing of the level either, but Whisper as it came."""
     model, (wavs, lengths) = thing.build(), speech
-    if isinstance(model, LabelLM):
+    if isinstance(model, LabelLM) or isinstance(getattr(model.acoustic, "features", None), WhisperFeatures):
         return
     wanted = model.acoustic(wavs, lengths).hidden
     for gain, offset in ((10**-1.5, 0.0), (4.0, 0.0), (1.0, 0.1)):
