@@ -112,7 +112,9 @@ def words_of(hypothesis, units):
     list of SpokenWord
     """
     groups = word_groups(units, hypothesis.labels)
-    texts = hypothesis.words or [units.decode([hypothesis.labels[i] for i in group]) for group in groups]
+    texts = hypothesis.words
+    if texts is None:
+        texts = [units.decode([hypothesis.labels[i] for i in group]) for group in groups]
     return [SpokenWord(text, group) for text, group in zip(texts, groups, strict=False)]
 
 

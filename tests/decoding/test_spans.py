@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from serenanet_modules.data.units import train_units
+from serenanet_modules.data.units import PhonemeUnits, train_units
+from serenanet_modules.decoding.decoder import Hypothesis
 from serenanet_modules.decoding.greedy import greedy
-from serenanet_modules.decoding.spans import align, word_groups
+from serenanet_modules.decoding.spans import align, word_groups, words_of
 
 
 def test_greedy_labels_get_the_greedy_path():
@@ -76,3 +77,12 @@ def test_words_are_those_of_the_text(kind):
         ids = units.encode(text)
         words = [units.decode([ids[i] for i in group]) for group in word_groups(units, ids)]
         assert words == units.decode(ids).split()
+
+
+def test_words_are_those_of_the_lexicon():
+    """Also where it has found none: what was begun and no word is left out."""
+    units = PhonemeUnits(["a", "b", "k"])
+    labels = units.encode("k a | b")
+    assert [word.text for word in words_of(Hypothesis(labels, "ka", ["ka"]), units)] == ["ka"]
+    assert words_of(Hypothesis(units.encode("b"), "", []), units) == []
+    assert [word.text for word in words_of(Hypothesis(labels, "k a | b"), units)] == ["k a", "b"]

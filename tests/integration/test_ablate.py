@@ -67,7 +67,7 @@ def test_ablate(command, capfd, monkeypatch):
     hindrance.touch()
     assert cli.main(words) == 1
     printed = capfd.readouterr().out
-    failure = f"failed {os.path.relpath(hindrance.parent)}: FileExistsError"
+    failure = f"failed {os.path.relpath(hindrance.parent)}: error: {hindrance}: File exists"
     assert "4 finished, 1 failed" in printed and failure in printed
     assert failure in (out / "report/report.md").read_text(encoding="utf-8")
     assert {row["seeds"] for row in table(out) if row["system"] == "car_state_64"} == {"1"}

@@ -139,8 +139,8 @@ def test_language_model_folder(lm, hybrid):
 def test_language_model_is_evaluated(lm, tmp_path):
     """By ``serenanet evaluate``, on the held-out sentences as its training did."""
     text = held_out(lm.folder / "save", tmp_path / "held_out.txt")
-    assert serenanet(["evaluate", str(lm.folder), str(text), "--out", str(tmp_path), "--device", "cpu"]) == 0
-    assert json.loads((tmp_path / "scores.json").read_text())["perplexity"] == lm.result["perplexity"]
+    assert serenanet(["evaluate", str(lm.folder), str(text), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    assert json.loads((tmp_path / "out/scores.json").read_text())["perplexity"] == lm.result["perplexity"]
 
 
 def test_language_model_of_two_processes(lm, hybrid, texts, tmp_path):

@@ -109,7 +109,7 @@ def test_heads(begin, start, head, more, parts):
     [
         (("--lora.targets", "[query]"), "lora.targets: the encoder has no linear layer 'query'"),
         (("--output_stride", 3), "output_stride is 3, but must be a multiple of the encoder's 2"),
-        (("--lora.r", -1), "'lora.r' must be at least 0"),
+        (("--lora.r", -1), "'lora.r' must be between 0 and"),
     ],
 )
 def test_what_cannot_be(begin, more, words):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
+from serenanet_modules.data import languages
 from serenanet_modules.data.batching import Utterances
-from serenanet_modules.training.brains import recogniser, speech
+from serenanet_modules.training.brains import speech
 from serenanet_modules.training.brains.ctc import CTCBrain
 from serenanet_modules.training.brains.recogniser import RecogniserBrain
 from serenanet_modules.training.loop import RecipeBrain
@@ -187,8 +188,8 @@ def children(pid):
 
 def indifferent(folder):
     """Let what is fitted before a training not depend on how often a sentence is in it: statistics and units."""
-    train_units = recogniser.train_units
-    recogniser.train_units = lambda kind, texts, size: train_units(kind, sorted(set(texts)), size)
+    train_units = languages.train_units
+    languages.train_units = lambda kind, texts, size: train_units(kind, sorted(set(texts)), size)
     speech._fit = lambda acoustic, source, seed: None
 
 

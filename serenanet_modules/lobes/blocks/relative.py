@@ -50,6 +50,7 @@ class RelativeAttention(nn.Module):
 
     Examples
     --------
+    >>> from serenanet_modules.lobes.blocks.scope import Scope
     >>> x = torch.randn(2, 7, 16)
     >>> RelativeAttention(16, 2)(x, Plan.make(Scope(), x, 7)).shape
     torch.Size([2, 7, 16])

@@ -41,6 +41,7 @@ class FastConformerEncoder(Chunkwise, Encoder):
 
     Examples
     --------
+    >>> import torch
     >>> encoder = FastConformerEncoder(d_model=16, n_heads=2, n_layers=1, d_ffn=64, kernel_size=5)
     >>> y, lengths, *_ = encoder(torch.randn(2, 7, 16), torch.tensor([7, 3]))
     >>> y.shape, y[1, 3:].abs().max().item()

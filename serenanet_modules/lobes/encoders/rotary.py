@@ -20,6 +20,7 @@ class RotaryTransformerEncoder(Encoder):
 
     Examples
     --------
+    >>> import torch
     >>> encoder = RotaryTransformerEncoder(d_model=16, n_heads=2, n_layers=1, d_ffn=32)
     >>> y, lengths, *_ = encoder(torch.randn(2, 7, 16), torch.tensor([7, 3]))
     >>> y.shape, y[1, 3:].abs().max().item()
