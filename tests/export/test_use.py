@@ -1,4 +1,4 @@
-"""Exported files in other programs' hands: the README's script without torch, sherpa-onnx, error rates."""
+"""Exported files in other programs' hands: the script of docs/inference.md without torch, sherpa-onnx, error rates."""
 
 import difflib
 import os
@@ -26,9 +26,9 @@ def greedy_text(exports, family, audio):
     return exports.opened(family).units.decode(collapse(log_probs[0, : frames[0]].argmax(-1).tolist())[0])
 
 
-def test_the_readme_script(exports, tmp_path):
-    """The README's block of at most 20 lines, literally, where torch cannot be imported."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+def test_the_script_of_the_page(exports, tmp_path):
+    """The block of docs/inference.md, of at most 20 lines, literally, where torch cannot be imported."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/inference.md").read_text(encoding="utf-8"), re.DOTALL)
     (script,) = (block for block in blocks if "onnxruntime" in block)
     assert len(script.splitlines()) <= 20
     (tmp_path / "script.py").write_text(script, encoding="utf-8")
