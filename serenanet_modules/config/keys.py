@@ -380,7 +380,8 @@ HEADING = """\
 
 Written by `serenanet config --table`; how files and layers stack: [training](training.md#hyper-parameters). *Effect*:
 on the data that are read, the weights that are learned, the decoding of what is learned, or the run (where, when and
-by what it is computed). *Goes on*: may change when a run goes on in its result folder. """
+by what it is computed). *Goes on*: may change when a run goes on in its result folder.
+"""
 
 
 def page():
