@@ -53,6 +53,7 @@ setup(
             "prometheus-client>=0.21",
         ],
         "pretrained": ["transformers>=5.17,<6", "peft>=0.19"],
+        "speakers": ["resemblyzer>=0.1.4"],  # for the weights in it; it is never imported, so --no-deps is enough
         "lowprecision": ["torchao==0.18.0"],  # whose internals runtime/lowered.py calls
         "cuda": ["mamba-ssm>=2.2", "causal-conv1d>=1.4"],
         "dev": [
@@ -60,6 +61,7 @@ setup(
             "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "openai>=1.60",
+            "pympi-ling>=1.70",  # a second reader of ELAN files
             "sherpa-onnx>=1.12",
             "ruff>=0.9",
             "yamllint>=1.35",

@@ -96,7 +96,7 @@ def blocks(path, channel=None, track=None):
     channel : int, optional
         Which one alone, from 0; by default all are averaged.
     track : str, optional
-        Of a container of several sound tracks: a number from 1, or the code of a language; by default the first.
+        Of a container of several sound tracks: as of `ffmpeg.read`; by default the first.
 
     Yields
     ------
@@ -125,7 +125,7 @@ def _opened(path, track):
     _check_there(path)
     if _checked_format(path):
         rate, parts = _with_ffmpeg(path, track)
-    elif track not in (None, "1"):
+    elif track not in (None, "1", ffmpeg.DEFAULT):
         raise AudioError("no such track", path, f"its one track is 1, not {track}")
     else:
         rate, parts = _with_libsndfile(path)

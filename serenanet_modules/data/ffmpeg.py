@@ -36,6 +36,8 @@ AS_PLAYED = "aresample=async=1:first_pts=0"  # fills holes by silence, stretches
 MOST_TRACKS = 1000
 LONG, LEAST = 6 * 3600, 20  # seconds of sound behind which a file must have so many bytes for each of them
 FORMATS = "mov,matroska,asf,amr,aac"  # those of `MAGIC` to ffmpeg; some that it knows read other files
+GUARDS = ("-protocol_whitelist", "file", "-format_whitelist", FORMATS)
+DEFAULT = "default"
 
 
 def read(path, size, track=None):
@@ -50,7 +52,8 @@ def read(path, size, track=None):
     size : callable
         (rate in Hz, channels) -> samples of each channel in a piece.
     track : str, optional
-        A number from 1, or the code of a language such as ``swa``.
+        A number from 1, the code of a language such as ``swa``, or ``default``: the one that the container says a
+        player should take, which is the first where it says none.
 
     Returns
     -------
@@ -64,23 +67,36 @@ def read(path, size, track=None):
     """
     if not shutil.which("ffmpeg"):
         raise FFmpegError("its format needs ffmpeg, which is not installed")
-    pieces = _decode(path, size, _stream(track or "1"))
+    pieces = _decode(path, size, _stream(path, track or "1"))
     return next(pieces), pieces
 
 
-def _stream(track):
+def _stream(path, track):
     """ffmpeg's name of a sound track."""
+    if track == DEFAULT:
+        track = str(1 + _default(path))
     if track.isdecimal() and 0 < int(track) < MOST_TRACKS:
         return f"0:a:{int(track) - 1}"
     if re.fullmatch("[A-Za-z]{2,3}", track):
         return f"0:a:m:language:{track.lower()}"
-    raise FFmpegError(f"a track is a number from 1 or the code of a language, not {track}")
+    raise FFmpegError(f"a track is a number from 1, the code of a language or {DEFAULT}, not {track}")
+
+
+def _default(path):
+    """The number, from 0, of the sound track that a container says is to be played."""
+    asked = ["-select_streams", "a", "-show_entries", "stream_disposition=default", "-of", "csv=p=0"]
+    command = ["ffprobe", "-v", "error", *GUARDS, *asked, f"file:{path}"]
+    try:
+        said = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL).stdout.split()
+    except OSError:
+        raise FFmpegError(f"--track {DEFAULT} needs ffprobe, which comes with ffmpeg") from None
+    return said.index(b"1") if b"1" in said else 0
 
 
 def _decode(path, size, stream):
     """Yield the rate, then the pieces."""
     command = ["ffmpeg", "-nostdin", "-v", "error", "-xerror"]
-    command += ["-protocol_whitelist", "file", "-format_whitelist", FORMATS, "-i", f"file:{path}"]
+    command += [*GUARDS, "-i", f"file:{path}"]
     command += ["-map", stream, "-af", AS_PLAYED, "-c:a", "pcm_f32le", "-f", "wav", "-"]
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(tempfile.TemporaryFile())

@@ -54,11 +54,19 @@ def test_swahili_letters(text, normal):
         ("30% au 2.5 %", "asilimia thelathini au asilimia mbili nukta tano"),
         ("$5", "dola tano"),
         ("0712", "sifuri saba moja mbili"),
-        ("5-10", "tano kumi"),
+        ("5-10", "tano hadi kumi"),
         ("٣", "tatu"),
         ("saa 3:30", "saa tatu thelathini"),
         ("A&B", "a na b"),
         ("1" * 16, " ".join(["moja"] * 16)),
+        ("Piga 0712 345 678.", "piga sifuri saba moja mbili tatu nne tano sita saba nane"),
+        ("+255-712-345 lita 300", "mbili tano tano saba moja mbili tatu nne tano lita mia tatu"),
+        ("tarehe 25/12/2019", "tarehe ishirini na tano desemba elfu mbili kumi na tisa"),
+        (
+            "9.12.1961 na 2010–2015",
+            "tisa desemba elfu moja mia tisa sitini na moja na elfu mbili na kumi hadi elfu mbili kumi na tano",
+        ),
+        ("1.250.000, 1 250 000", "milioni moja na elfu mia mbili na hamsini milioni moja na elfu mia mbili na hamsini"),
     ],
 )
 def test_swahili_numbers(text, normal):
@@ -85,6 +93,13 @@ def test_swahili_cardinals_of_neighbours_differ():
         ("2019", "twenty nineteen"),
         ("12345678901234567890th", "one two three four five six seven eight nine zero " * 2),
         ("9" * 400, "nine " * 400),
+        ("call +44 (0)20 7946 0018", "call four four zero two zero seven nine four six zero zero one eight"),
+        ("on 25/12/2019, 12/25/2019", "on december twenty fifth twenty nineteen december twenty fifth twenty nineteen"),
+        ("2019-03-01 or 45/12/2019", "march first twenty nineteen or forty five twelve twenty nineteen"),
+        (
+            "pages 10-20, score 3-2, 1.250.000",
+            "pages ten to twenty score three two one million two hundred and fifty thousand",
+        ),
     ],
 )
 def test_english(text, normal):

@@ -64,6 +64,7 @@ def test_a_sound_track_is_heard_by_number_or_language(tmp_path):
         soundfile.write(tmp_path / f"{name}.wav", 0.5 * np.sin(2 * np.pi * hertz * np.arange(8000) / 16000), 16000)
     path = tmp_path / "two.mka"
     languages = ("-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=swa")
+    languages += ("-disposition:a:0", "0", "-disposition:a:1", "default")
     inputs = ("-i", tmp_path / "a.wav", "-i", tmp_path / "b.wav", "-map", "0", "-map", "1")
     subprocess.run(["ffmpeg", "-v", "error", *inputs, *languages, "-c:a", "pcm_s16le", path], check=True)
 
@@ -72,6 +73,7 @@ def test_a_sound_track_is_heard_by_number_or_language(tmp_path):
         return round(np.abs(np.fft.rfft(samples)).argmax() * 16000 / len(samples))
 
     assert [hertz(track) for track in (None, "1", "2", "swa", "eng")] == [300, 300, 900, 900, 300]
+    assert hertz("default") == 900  # as the container says
     for track in ("3", "fra", "0", "../x", "[0:v]"):
         with pytest.raises(AudioError, match="two.mka"):
             hertz(track)

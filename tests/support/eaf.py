@@ -1,5 +1,21 @@
-"""ELAN files of the tests' own, written down in few words."""
+"""ELAN files of the tests' own, written down in few words; and what every ELAN file must be."""
 
+import importlib.util
+import itertools
+import os
+from pathlib import Path
+from xml.etree.ElementTree import fromstring
+
+XSD = "SERENANET_EAF_XSD"  # names ELAN's schema, which nobody may pass on
+ORDER = (
+    *("LICENSE", "HEADER", "TIME_ORDER", "TIER", "LINGUISTIC_TYPE", "LOCALE", "LANGUAGE", "CONSTRAINT"),
+    *("CONTROLLED_VOCABULARY", "LEXICON_REF", "REF_LINK_SET", "EXTERNAL_REF"),
+)
+NAMES = ("ANNOTATION_ID", "TIME_SLOT_ID", "LINGUISTIC_TYPE_ID", "TIER_ID")
+REFERENCES = {
+    **{"TIME_SLOT_REF1": "TIME_SLOT_ID", "TIME_SLOT_REF2": "TIME_SLOT_ID", "LINGUISTIC_TYPE_REF": "LINGUISTIC_TYPE_ID"},
+    **{"PARENT_REF": "TIER_ID", "ANNOTATION_REF": "ANNOTATION_ID", "CONSTRAINTS": "STEREOTYPE"},
+}
 TYPES = {"free": "", "words": "Symbolic_Subdivision", "glosses": "Symbolic_Association", "parts": "Time_Subdivision"}
 
 
@@ -53,3 +69,49 @@ def _annotation(name, text, first, second=None):
         return f'<ALIGNABLE_ANNOTATION ANNOTATION_ID="{name}" {slots}>{value}</ALIGNABLE_ANNOTATION>'
     before = f' PREVIOUS_ANNOTATION="{second}"' if second else ""
     return f'<REF_ANNOTATION ANNOTATION_ID="{name}" ANNOTATION_REF="{first}"{before}>{value}</REF_ANNOTATION>'
+
+
+def check(data):
+    """Assert what ELAN's schema, and ELAN, ask of a file.
+
+    Elements in their order; names unique, and those that are referred to there; annotations of a tier in order, apart,
+    and within those of the tier above; the header's last annotation is the last. Where an environment variable names
+    the schema and lxml is there, the schema has the last word.
+
+    Parameters
+    ----------
+    data : bytes
+    """
+    root = fromstring(data)
+    assert root.tag == "ANNOTATION_DOCUMENT" and {"AUTHOR", "DATE", "FORMAT", "VERSION"} <= set(root.keys())
+    places = [ORDER.index(element.tag) for element in root]
+    assert places == sorted(places) and {1, 2} <= set(places)
+    values = {key: [e.get(key) for e in root.iter() if e.get(key)] for key in (*NAMES, *REFERENCES, "STEREOTYPE")}
+    for key in NAMES:
+        assert len(values[key]) == len(set(values[key])), key
+    for reference, name in REFERENCES.items():
+        assert set(values[reference]) <= set(values[name]), reference
+    last = [e.text for e in root.iter("PROPERTY") if e.get("NAME") == "lastUsedAnnotationId"]
+    assert not last or int(last[0]) >= max((int(name[1:]) for name in values["ANNOTATION_ID"]), default=0)
+    times = {e.get("TIME_SLOT_ID"): int(e.get("TIME_VALUE", -1)) for e in root.iter("TIME_SLOT")}
+    tiers = {e.get("TIER_ID"): e for e in root.iter("TIER")}
+    kinds = {e.get("LINGUISTIC_TYPE_ID"): e for e in root.iter("LINGUISTIC_TYPE")}
+    for element in tiers.values():
+        kind = kinds[element.get("LINGUISTIC_TYPE_REF")]
+        assert bool(kind.get("CONSTRAINTS")) == bool(element.get("PARENT_REF"))
+        own, above = (_spans(e, times) for e in (element, tiers.get(element.get("PARENT_REF"))))
+        assert all(a < b for a, b in own) and all(b <= c for (_, b), (c, _) in itertools.pairwise(own))
+        assert above is None or all(any(c <= a and b <= d for c, d in above) for a, b in own)
+    if XSD in os.environ and importlib.util.find_spec("lxml"):
+        from lxml import etree
+
+        etree.XMLSchema(etree.parse(Path(os.environ[XSD]))).assertValid(etree.fromstring(data))
+
+
+def _spans(tier, times):
+    """Of a tier's annotations with times of their own, in the file's order."""
+    if tier is None:
+        return None
+    slots = [(a.get("TIME_SLOT_REF1"), a.get("TIME_SLOT_REF2")) for a in tier.iter("ALIGNABLE_ANNOTATION")]
+    found = [(times[first], times[second]) for first, second in slots]
+    return [(a, b) for a, b in found if a >= 0 and b >= 0]

@@ -4,8 +4,13 @@ import re
 
 from num2words import num2words
 
+from serenanet_modules.data.text import figures
 from serenanet_modules.data.text.characters import drop_invisible, parted_digits, plain_apostrophes, plain_latin
 
+MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july", "august", "september"),
+    *("october", "november", "december"),
+)
 CURRENCIES = {"$": "dollar", "£": "pound", "€": "euro"}
 NUMBER = r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?"
 
@@ -17,7 +22,8 @@ def normalise(text: str) -> str:
     - An apostrophe stays, as ``'``, inside a word only.
     - Numbers are read by num2words: ``1,234`` and ``3.5`` as such, ``21st`` as an ordinal, four
       digits from 1100 to 2099 without a comma as a year; numbers that start with 0 or have more
-      than 15 digits digit by digit. ``$5`` is ``five dollars``, ``5%`` ``five percent``,
+      than 15 digits digit by digit, and so are telephone numbers. ``25/12/2019`` is ``december
+      twenty fifth twenty nineteen``, ``10-20`` ``ten to twenty``. ``$5`` is ``five dollars``, ``5%`` ``five percent``,
       ``&`` ``and``; a sign before a number is not read.
     - All other punctuation, hyphens too, becomes spaces; spaces are squeezed.
 
@@ -33,6 +39,7 @@ def normalise(text: str) -> str:
 def spoken(text: str) -> str:
     """Lower-case ASCII with numbers and symbols in words; other punctuation still stands."""
     text = parted_digits(plain_latin(plain_apostrophes(drop_invisible(text))))
+    text = figures.read(text, _digits, _date, "to")
     text = re.sub(rf"([$£€])\s?({NUMBER})", _money, text)
     text = re.sub(r"(\d+)(?:st|nd|rd|th)\b", lambda m: f" {_ordinal(m[1])} ", text)
     text = re.sub(NUMBER, lambda m: f" {_cardinal(m[0])} ", text)
@@ -46,6 +53,10 @@ def _money(match):
 
 def _digits(number):
     return " ".join(num2words(int(digit)) for digit in number)
+
+
+def _date(day, month, year):
+    return f"{MONTHS[month - 1]} {num2words(day, to='ordinal')} {num2words(year, to='year')}"
 
 
 def _ordinal(number):

@@ -2,10 +2,12 @@
 
 import re
 
+from serenanet_modules.data.text import figures
 from serenanet_modules.data.text.characters import drop_invisible, parted_digits, plain_apostrophes, plain_latin
 
 ONES = "sifuri moja mbili tatu nne tano sita saba nane tisa".split()
 TENS = "kumi ishirini thelathini arobaini hamsini sitini sabini themanini tisini".split()
+MONTHS = "januari februari machi aprili mei juni julai agosti septemba oktoba novemba desemba".split()
 POWERS = {10**12: "trilioni", 10**9: "bilioni", 10**6: "milioni", 1000: "elfu", 100: "mia"}
 GROUPED = r"(?<!\d)\d{1,3}(?:([ ,\u00a0\u202f])\d{3})(?:\1\d{3})*(?!\d)"
 NUMBER = r"\d+(?:\.\d+)?"
@@ -20,6 +22,8 @@ def normalise(text: str) -> str:
     - Numbers are read as cardinals, as :func:`cardinal` says, even next to letters (``covid19``).
       Three-digit groups after a comma or one space are thousands (``20 000``, ``1,500``). A point
       before a digit is a decimal point, ``nukta``, after which every digit is read by itself.
+      Telephone numbers are read digit by digit, ``25/12/2019`` as ``ishirini na tano desemba elfu
+      mbili kumi na tisa``, ``10-20`` as ``kumi hadi ishirini``.
       ``30%`` is ``asilimia thelathini``, ``$5`` ``dola tano``, ``&`` ``na``; a sign is not read.
     - All other punctuation, hyphens too, becomes spaces; spaces are squeezed.
 
@@ -32,6 +36,7 @@ def normalise(text: str) -> str:
     """
     text = plain_apostrophes(drop_invisible(text))
     text = re.sub("ŋ(?=[aeiouw])", "ng'", parted_digits(plain_latin(text))).replace("ŋ", "ng")
+    text = figures.read(text, _digits, _date, "hadi")
     text = re.sub(GROUPED, lambda m: re.sub(r"\D", "", m[0]), text)
     text = re.sub(rf"({NUMBER})\s?%", r" asilimia \1 ", text)
     text = re.sub(rf"\$\s?({NUMBER})", r" dola \1 ", text).replace("&", " na ")
@@ -66,9 +71,17 @@ def cardinal(number: int) -> str:
     return " ".join(parts[:-1]) + (" na " if parts[1:] else "") + parts[-1]
 
 
+def _digits(said):
+    return " ".join(ONES[int(digit)] for digit in said)
+
+
+def _date(day, month, year):
+    return f"{cardinal(day)} {MONTHS[month - 1]} {cardinal(year)}"
+
+
 def _read(number):
     """Read digits with at most one point; codes, which start with 0 or are long, digit by digit."""
     whole, _, fraction = number.partition(".")
     code = len(whole) > 15 or (len(whole) > 1 and whole[0] == "0")
-    words = " ".join(ONES[int(digit)] for digit in whole) if code else cardinal(int(whole))
-    return words + (" nukta " + " ".join(ONES[int(d)] for d in fraction) if fraction else "")
+    words = _digits(whole) if code else cardinal(int(whole))
+    return words + (f" nukta {_digits(fraction)}" if fraction else "")

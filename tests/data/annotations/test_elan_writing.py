@@ -1,7 +1,6 @@
 """ELAN files that are written, or added to, say what they were given, and keep all that others wrote."""
 
 import random
-import re
 
 import pytest
 
@@ -9,7 +8,7 @@ from serenanet_modules.cli import main
 from serenanet_modules.data import custom
 from serenanet_modules.data.annotations import elan, elan_writing, textgrid
 from serenanet_modules.data.annotations.model import Annotation, Document, Tier
-from tests.support.eaf import eaf, tier
+from tests.support.eaf import check, eaf, tier
 from tests.support.refusals import refusal
 
 MILLISECOND = 0.0011
@@ -54,25 +53,29 @@ def test_what_is_written_is_read(tmp_path, seed):
 
 
 def test_structure(tmp_path):
-    """What ELAN's schema asks for: names are unique and there, elements and times in order, a type for each tier."""
-    text = elan_writing.write(drawn(0, tmp_path))
-    names = re.findall(r'(?:ANNOTATION_ID|TIME_SLOT_ID|LINGUISTIC_TYPE_ID|TIER_ID)="([^"]*)"', text)
-    assert len(names) == len(set(names))
-    for reference, name in (
-        ("TIME_SLOT_REF[12]", "TIME_SLOT_ID"),
-        ("LINGUISTIC_TYPE_REF", "LINGUISTIC_TYPE_ID"),
-        ("PARENT_REF", "TIER_ID"),
-    ):
-        assert set(re.findall(f'{reference}="([^"]*)"', text)) <= set(re.findall(f'{name}="([^"]*)"', text))
-    assert set(re.findall('CONSTRAINTS="([^"]*)"', text)) == set(re.findall('STEREOTYPE="([^"]*)"', text))
-    order = [
-        re.search(f"<{e}[ >]", text).start() for e in ("HEADER", "TIME_ORDER", "TIER", "LINGUISTIC_TYPE", "CONSTRAINT")
-    ]
-    assert order == sorted(order)
-    times = [int(t) for t in re.findall('TIME_VALUE="([0-9]+)"', text)]
-    assert times == sorted(times)
-    last = re.search('lastUsedAnnotationId">([0-9]+)<', text)[1]
-    assert f'ANNOTATION_ID="a{last}"' in text and f'ANNOTATION_ID="a{int(last) + 1}"' not in text
+    """What ELAN and its schema ask for; also of a file that tiers were added to."""
+    path = tmp_path / "a.eaf"
+    for given in (drawn(0, tmp_path), Document(path, (), ()), Document(path, (Tier("x", ()),), ("a.wav", "b.wav"))):
+        path.write_text(elan_writing.write(given), encoding="utf-8")
+        check(path.read_bytes())
+        check(elan_writing.add(path, drawn(1, tmp_path).tiers))
+
+
+def test_another_reader_reads_the_same(tmp_path):
+    """pympi-ling: times in milliseconds, texts, parents, participants and media of what is written and added."""
+    pympi = pytest.importorskip("pympi", reason="pympi-ling is not installed")
+    given, path = drawn(0, tmp_path), tmp_path / "a.eaf"
+    path.write_text(elan_writing.write(given), encoding="utf-8")
+    path.write_bytes(elan_writing.add(path, drawn(1, tmp_path).tiers))
+    (ours,), theirs = elan.read(path), pympi.Eaf(str(path))
+    assert set(theirs.get_tier_names()) == {t.name for t in ours.tiers} and len(ours.tiers) == 4
+    for t in ours.tiers:
+        rows = sorted((round(1000 * a.start), round(1000 * a.end), a.text) for a in t.annotations)
+        assert sorted(row[:3] for row in theirs.get_annotation_data_for_tier(t.name)) == rows
+        about = theirs.get_parameters_for_tier(t.name)
+        parent = (about.get("PARENT_REF") or "", about.get("PARTICIPANT") or t.participant)
+        assert parent == (t.parent, t.participant)
+    assert [media["RELATIVE_MEDIA_URL"] for media in theirs.media_descriptors] == ["./a.wav"]
 
 
 def lines_without(text, other):
