@@ -9,8 +9,8 @@ A line a letter or a run of letters, white space, and the phoneme; lines that be
 
 import re
 import unicodedata
-from pathlib import Path
 
+from serenanet_modules.data.tables import rule_lines
 from serenanet_modules.errors import UserError
 
 
@@ -31,28 +31,25 @@ class Letters:
 
     Examples
     --------
-    >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-    ...     _ = file.write("# ours\\na a\\naa a:\\nng ŋ\\nn n\\n")
-    ...     _ = file.seek(0)
-    ...     say = Letters(file.name)
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "letters.txt")
+    ...     _ = path.write_text("# ours\\na a\\naa a:\\nng ŋ\\nn n\\n", encoding="utf-8")
+    ...     say = Letters(path)
     >>> say("naanga"), say.without_sound("nax")
     (['n', 'a:', 'ŋ', 'a'], ['x'])
     """
 
     def __init__(self, path):
-        try:
-            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, ValueError) as error:
-            raise UserError(f"--letter_to_sound {path}: cannot be read as a UTF-8 text file ({error})") from None
         self._sounds = {}
-        for number, line in enumerate(lines, start=1):
-            if fields := line.split() if line[:1] != "#" else []:
-                if len(fields) != 2:
-                    raise UserError(f"{path}: line {number} must have letters and their phoneme, and no more")
-                letters = unicodedata.normalize("NFC", fields[0]).lower()
-                if self._sounds.setdefault(letters, fields[1]) != fields[1]:
-                    raise UserError(f"{path}: line {number} gives {letters!r} another phoneme than a line before")
+        for number, line in rule_lines(path, "--letter_to_sound"):
+            fields = line.split()
+            if len(fields) != 2:
+                raise UserError(f"{path}: line {number} must have letters and their phoneme, and no more")
+            letters = unicodedata.normalize("NFC", fields[0]).lower()
+            if self._sounds.setdefault(letters, fields[1]) != fields[1]:
+                raise UserError(f"{path}: line {number} gives {letters!r} another phoneme than a line before")
         if not self._sounds:
             raise UserError(f"{path}: holds no letter and its phoneme")
         longest_first = sorted(self._sounds, key=len, reverse=True)

@@ -11,6 +11,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from serenanet_modules.errors import UserError
 
@@ -83,6 +84,21 @@ def read_rows(path, needed="path"):
             )
             raise UserError(f"{row.where}: {problem}.")
     return rows
+
+
+def rule_lines(path, option):
+    """(number, line) of what a file of rules says: its lines but empty ones and those that begin with ``#``.
+
+    Raises
+    ------
+    UserError
+        With the option that names the file, where it cannot be read.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{option} {path}: cannot be read as a UTF-8 text file ({error})") from None
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip() and line[0] != "#"]
 
 
 def _decoded(path):

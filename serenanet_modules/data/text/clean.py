@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from serenanet_modules.data.tables import rule_lines
 from serenanet_modules.errors import UserError
 
 FIELDS = {"drop": 2, "replace": 3, "skip": 2}
@@ -55,13 +56,7 @@ class Cleaner:
 
     def __init__(self, path):
         self.path = Path(path)
-        try:
-            lines = self.path.read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, ValueError) as error:
-            raise UserError(f"--clean {path}: cannot be read as a UTF-8 text file ({error})") from None
-        self.rules = [
-            self._rule(number, line) for number, line in enumerate(lines, 1) if line.strip() and line[0] != "#"
-        ]
+        self.rules = [self._rule(number, line) for number, line in rule_lines(path, "--clean")]
         self._counts, self._examples = Counter(), {}
 
     def _rule(self, number, line):

@@ -1,4 +1,4 @@
-"""Attention without positions of its own, as Whisper has it: in encoders, over labels, from labels to frames."""
+"""Attention: what all kinds of it share, and that without positions of its own, as Whisper has it."""
 
 from typing import NamedTuple
 
@@ -16,6 +16,40 @@ class Memory(NamedTuple):
     keys: Tensor
     values: Tensor
     mask: Tensor
+
+
+class SelfAttention(nn.Module):
+    """Self-attention whose queries, keys and values come of one matrix; a subclass has ``attend(q, k, v, plan)``.
+
+    Parameters
+    ----------
+    d_model, n_heads : int
+    """
+
+    def __init__(self, d_model, n_heads):
+        super().__init__()
+        self.n_heads, self.head_size = n_heads, d_model // n_heads
+        self.qkv, self.out = Linear(d_model, 3 * d_model), Linear(d_model, d_model)
+
+    def forward(self, x, plan):
+        """x (B, T, d_model), a plan of who attends to whom -> (B, T, d_model)."""
+        return self.attend(*self.heads(x), plan)
+
+    def init_state(self, batch):
+        """Keys and values (B, H, frames, head_size) that were seen, none."""
+        nothing = self.qkv.weight.new_zeros(batch, self.n_heads, 0, self.head_size)
+        return nothing, nothing
+
+    def step(self, x, state, plan, left):
+        """Continue by x (B, T, d_model), and keep the last ``left`` keys and values."""
+        q, k, v = self.heads(x)
+        k, v = (torch.cat(pair, dim=2) for pair in zip(state, (k, v), strict=True))
+        kept = max(0, k.shape[2] - left)
+        return self.attend(q, k, v, plan), (k[:, :, kept:], v[:, :, kept:])
+
+    def heads(self, x):
+        """Queries, keys and values (3, B, H, T, head_size)."""
+        return self.qkv(x).unflatten(2, (3, self.n_heads, self.head_size)).permute(2, 0, 3, 1, 4)
 
 
 class Attention(nn.Module):

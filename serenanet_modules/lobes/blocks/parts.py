@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from serenanet_modules.lobes.blocks.lengths import zero_padding
 from serenanet_modules.lobes.blocks.streaming import CannotStream
 
 
@@ -113,3 +114,20 @@ class Encoder(Part):
         if not 1 <= layer <= self.depth:
             raise ValueError(f"the encoder has no layer {layer}, only 1 to {self.depth}")
         self.layers = self.layers[:layer]
+
+
+class LayeredEncoder(Encoder):
+    """An encoder of ``layers``, whose last output `hidden` gives, and a ``norm`` behind them."""
+
+    @property
+    def depth(self):
+        """Its layers, each of which `hidden` can show."""
+        return len(self.layers)
+
+    def levels(self):
+        """Its layers; the norm belongs to the last."""
+        return [*([layer] for layer in self.layers[:-1]), [self.layers[-1], self.norm]]
+
+    def forward(self, x, lengths, least=None, **asked):
+        """x (B, T, d_model), lengths (B,) -> `Frames` of the same shape; what else is asked goes to `hidden`."""
+        return Frames(zero_padding(self.norm(self.hidden(x, lengths, **asked)), lengths), lengths)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from serenanet_modules.lobes.blocks.attention import SelfAttention
 from serenanet_modules.lobes.blocks.layers import Linear
 from serenanet_modules.lobes.blocks.scope import Block, blocks_of, joined
 
@@ -41,7 +42,7 @@ def sinusoids(furthest, nearest, size, device):
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
 
 
-class RelativeAttention(nn.Module):
+class RelativeAttention(SelfAttention):
     """Multi-head self-attention; a key weighs by what it is and by its distance.
 
     Parameters
@@ -57,38 +58,15 @@ class RelativeAttention(nn.Module):
     """
 
     def __init__(self, d_model, n_heads):
-        super().__init__()
         if d_model % n_heads or d_model % 2:
             raise ValueError(f"d_model {d_model} must be even and a multiple of n_heads {n_heads}")
-        self.n_heads, self.head_size = n_heads, d_model // n_heads
-        self.qkv = Linear(d_model, 3 * d_model)
+        super().__init__(d_model, n_heads)
         self.position = Linear(d_model, d_model, bias=False)
         self.content_bias = nn.Parameter(torch.zeros(n_heads, self.head_size))
         self.position_bias = nn.Parameter(torch.zeros(n_heads, self.head_size))
-        self.out = Linear(d_model, d_model)
 
-    def forward(self, x, plan):
-        """x (B, T, d_model), a `Plan` of it -> (B, T, d_model)."""
-        q, k, v = self._heads(x)
-        return self._attend(q, k, v, plan)
-
-    def init_state(self, batch):
-        """Keys and values (B, H, frames, head_size) that were seen, none."""
-        nothing = self.content_bias.new_zeros(batch, self.n_heads, 0, self.head_size)
-        return nothing, nothing
-
-    def step(self, x, state, plan, left):
-        """Continue by x (B, T, d_model), and keep the last ``left`` keys and values."""
-        q, k, v = self._heads(x)
-        k, v = (torch.cat(pair, dim=2) for pair in zip(state, (k, v), strict=True))
-        kept = max(0, k.shape[2] - left)
-        return self._attend(q, k, v, plan), (k[:, :, kept:], v[:, :, kept:])
-
-    def _heads(self, x):
-        qkv = self.qkv(x).unflatten(2, (3, self.n_heads, self.head_size))
-        return qkv.permute(2, 0, 3, 1, 4)  # (3, B, H, T, head_size)
-
-    def _attend(self, q, k, v, plan):
+    def attend(self, q, k, v, plan):
+        """Queries, keys and values (B, H, T, head_size), a `Plan` of them -> (B, T, d_model)."""
         r = self.position(plan.table).unflatten(1, (self.n_heads, self.head_size)).permute(1, 2, 0)  # (H, head_size, N)
         r = r * self.head_size**-0.5
         by_content = q + self.content_bias.to(q.dtype).unsqueeze(1)

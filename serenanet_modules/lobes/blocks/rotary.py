@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from serenanet_modules.lobes.blocks.layers import Linear
+from serenanet_modules.lobes.blocks.attention import SelfAttention
 from serenanet_modules.lobes.blocks.scope import Block, blocks_of
 
 ROTARY_BASE = 10000.0
@@ -17,6 +17,17 @@ def rotary_angles(length, head_size, device):
     frequency = ROTARY_BASE ** (-torch.arange(0, head_size, 2, device=device) / head_size)
     angle = torch.outer(torch.arange(length, device=device).float(), frequency)
     return angle.cos(), angle.sin()
+
+
+def check_heads(d_model, n_heads):
+    """Refuse sizes of which a head has no pairs of features to turn.
+
+    Raises
+    ------
+    ValueError
+    """
+    if d_model % n_heads or (d_model // n_heads) % 2:
+        raise ValueError(f"d_model {d_model} must be a multiple of n_heads {n_heads} with an even quotient")
 
 
 def rotate(x, rotation):
@@ -49,7 +60,7 @@ class RotaryPlan(NamedTuple):
         return cls(total - x.shape[1], seen, rotary_angles(longest, head_size, x.device))
 
 
-class RotaryAttention(nn.Module):
+class RotaryAttention(SelfAttention):
     """Multi-head self-attention; positions turn queries and keys.
 
     Positions are counted from the first key that a block of queries sees, so that they stay small, and a stream
@@ -69,33 +80,11 @@ class RotaryAttention(nn.Module):
     """
 
     def __init__(self, d_model, n_heads):
-        super().__init__()
-        if d_model % n_heads or (d_model // n_heads) % 2:
-            raise ValueError(f"d_model {d_model} must be a multiple of n_heads {n_heads} with an even quotient")
-        self.n_heads, self.head_size = n_heads, d_model // n_heads
-        self.qkv = Linear(d_model, 3 * d_model)
-        self.out = Linear(d_model, d_model)
+        check_heads(d_model, n_heads)
+        super().__init__(d_model, n_heads)
 
-    def forward(self, x, plan):
-        """x (B, T, d_model), a `RotaryPlan` of it -> (B, T, d_model)."""
-        return self._attend(*self._heads(x), plan)
-
-    def init_state(self, batch):
-        """Keys, not turned yet, and values (B, H, frames, head_size) that were seen, none."""
-        nothing = self.qkv.weight.new_zeros(batch, self.n_heads, 0, self.head_size)
-        return nothing, nothing
-
-    def step(self, x, state, plan, left):
-        """Continue by x (B, T, d_model), and keep the last ``left`` keys and values."""
-        q, k, v = self._heads(x)
-        k, v = (torch.cat(pair, dim=2) for pair in zip(state, (k, v), strict=True))
-        kept = max(0, k.shape[2] - left)
-        return self._attend(q, k, v, plan), (k[:, :, kept:], v[:, :, kept:])
-
-    def _heads(self, x):
-        return self.qkv(x).unflatten(2, (3, self.n_heads, self.head_size)).permute(2, 0, 3, 1, 4)
-
-    def _attend(self, q, k, v, plan):
+    def attend(self, q, k, v, plan):
+        """Queries and keys, not turned yet, and values (B, H, T, head_size), a `RotaryPlan` -> (B, T, d_model)."""
         found = []
         for (start, end, ((low, high),), _), bias in plan.seen:
             queries = rotate(q[:, :, start - plan.first : end - plan.first], _turns(plan, start - low, end - low))

@@ -8,16 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from serenanet_modules.lobes.blocks.attention import CausalAttention, Memory, MemoryAttention
+from serenanet_modules.lobes.blocks.attention import CausalAttention, Memory, MemoryAttention, SelfAttention
 from serenanet_modules.lobes.blocks.layers import Dropout, Linear
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
 from serenanet_modules.lobes.blocks.mamba import Mamba
 from serenanet_modules.lobes.blocks.mamba2 import Mamba2
-from serenanet_modules.lobes.blocks.rotary import rotary_angles, rotate
+from serenanet_modules.lobes.blocks.rotary import check_heads, rotary_angles, rotate
 from serenanet_modules.ops import linear
 
 
-class CausalSelfAttention(nn.Module):
+class CausalSelfAttention(SelfAttention):
     """Self-attention with rotary positions over what came before (Su et al. 2021, arXiv 2104.09864).
 
     Parameters
@@ -27,27 +27,18 @@ class CausalSelfAttention(nn.Module):
     """
 
     def __init__(self, d_model, n_heads):
-        super().__init__()
-        if d_model % n_heads or (d_model // n_heads) % 2:
-            raise ValueError(f"d_model {d_model} must be a multiple of n_heads {n_heads} with an even quotient")
-        self.n_heads, self.head_size = n_heads, d_model // n_heads
-        self.qkv = Linear(d_model, 3 * d_model)
-        self.out = Linear(d_model, d_model)
+        check_heads(d_model, n_heads)
+        super().__init__(d_model, n_heads)
 
     def forward(self, x):
         """x (B, U, d_model) -> (B, U, d_model)."""
         return self.step(x, self.init_state(len(x)))[0]
 
-    def init_state(self, batch):
-        """Keys and values (B, H, 0, head_size) of no label."""
-        empty = self.qkv.weight.new_zeros(batch, self.n_heads, 0, self.head_size)
-        return empty, empty
-
     def step(self, x, state):
         """Continue by x (B, U, d_model), any U: the same shape, and the keys and values of all labels so far."""
         batch, length, d_model = x.shape
         before = state[0].shape[2]
-        qkv = self.qkv(x).view(batch, length, 3, self.n_heads, self.head_size).permute(2, 0, 3, 1, 4)
+        qkv = self.heads(x)
         rotation = [part[before:] for part in rotary_angles(before + length, self.head_size, x.device)]
         q, k = rotate(qkv[:2], rotation)  # (B, H, U, head_size)
         v = qkv[2]

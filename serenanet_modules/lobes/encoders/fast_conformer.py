@@ -8,12 +8,12 @@ from serenanet_modules.lobes.blocks.chunkwise import Chunkwise, check_look_ahead
 from serenanet_modules.lobes.blocks.conformer import ConvolutionModule, feed_forward
 from serenanet_modules.lobes.blocks.layers import Dropout
 from serenanet_modules.lobes.blocks.lengths import padded, valid_mask, zero_padding
-from serenanet_modules.lobes.blocks.parts import Encoder, Frames
+from serenanet_modules.lobes.blocks.parts import LayeredEncoder
 from serenanet_modules.lobes.blocks.relative import Plan, RelativeAttention
 from serenanet_modules.lobes.blocks.scope import Scope
 
 
-class FastConformerEncoder(Chunkwise, Encoder):
+class FastConformerEncoder(Chunkwise, LayeredEncoder):
     """Layers of half a feed-forward, attention by relative positions, convolution, half a feed-forward.
 
     Frames attend to the whole utterance, to those at most ``window`` frames away, or, with ``look_aheads``, to their
@@ -72,22 +72,10 @@ class FastConformerEncoder(Chunkwise, Encoder):
             FastConformerLayer(d_model, n_heads, d_ffn, kernel_size, dropout, bool(self.look_aheads), norm)
             for _ in range(n_layers)
         )
-
-    @property
-    def depth(self):
-        """Its layers, each of which `hidden` can show."""
-        return len(self.layers)
-
-    def levels(self):
-        """Its layers."""
-        return [[layer] for layer in self.layers]
-
-    def forward(self, x, lengths, least=None, look_ahead=None):
-        """x (B, T, d_model), lengths (B,) -> `Frames` of the same shape."""
-        return Frames(zero_padding(self.hidden(x, lengths, look_ahead), lengths), lengths)
+        self.norm = nn.Identity()  # each layer ends in one
 
     def hidden(self, x, lengths, look_ahead=None):
-        """Output of the last layer (B, T, d_model), whose norm is its own; undefined in the padding."""
+        """Output of the last layer (B, T, d_model); undefined in the padding."""
         inside, total = padded(x, lengths), x.shape[1]
         x = self.dropout(self.scale * zero_padding(x, inside))
         plan = self.plan(self.scope(look_ahead), x, total, None if inside is None else valid_mask(inside, total))

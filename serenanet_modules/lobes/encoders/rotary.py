@@ -5,11 +5,11 @@ from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.layers import Dropout, Linear
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
-from serenanet_modules.lobes.blocks.parts import Encoder, Frames
-from serenanet_modules.lobes.blocks.rotary import rotary_angles, rotate
+from serenanet_modules.lobes.blocks.parts import LayeredEncoder
+from serenanet_modules.lobes.blocks.rotary import check_heads, rotary_angles, rotate
 
 
-class RotaryTransformerEncoder(Encoder):
+class RotaryTransformerEncoder(LayeredEncoder):
     """Transformer layers whose attention sees relative positions only, so any length will do.
 
     Parameters
@@ -29,23 +29,9 @@ class RotaryTransformerEncoder(Encoder):
 
     def __init__(self, d_model, n_heads, n_layers, d_ffn, dropout=0.1):
         super().__init__()
-        if d_model % n_heads or (d_model // n_heads) % 2:
-            raise ValueError(f"d_model {d_model} must be a multiple of n_heads {n_heads} with an even quotient")
+        check_heads(d_model, n_heads)
         self.layers = nn.ModuleList(RotaryTransformerLayer(d_model, n_heads, d_ffn, dropout) for _ in range(n_layers))
         self.norm = nn.LayerNorm(d_model)
-
-    @property
-    def depth(self):
-        """Its layers, each of which `hidden` can show."""
-        return len(self.layers)
-
-    def levels(self):
-        """Its layers; the norm belongs to the last."""
-        return [*([layer] for layer in self.layers[:-1]), [self.layers[-1], self.norm]]
-
-    def forward(self, x, lengths, least=None):
-        """x (B, T, d_model), lengths (B,) -> `Frames` of the same shape."""
-        return Frames(zero_padding(self.norm(self.hidden(x, lengths)), lengths), lengths)
 
     def hidden(self, x, lengths):
         """Output of the last layer (B, T, d_model) before the norm; undefined in the padding."""

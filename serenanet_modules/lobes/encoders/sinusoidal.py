@@ -8,12 +8,12 @@ from torch import nn
 from serenanet_modules.lobes.blocks.attention import Attention
 from serenanet_modules.lobes.blocks.layers import Dropout, Linear
 from serenanet_modules.lobes.blocks.lengths import padded, valid_mask, zero_padding
-from serenanet_modules.lobes.blocks.parts import Encoder, Frames
+from serenanet_modules.lobes.blocks.parts import LayeredEncoder
 
 SLOWEST = 10000.0  # of the sines' periods over the fastest's
 
 
-class SinusoidalEncoder(Encoder):
+class SinusoidalEncoder(LayeredEncoder):
     """Pre-norm transformer layers over frames to which sines of their position are added.
 
     Whisper has positions for 30 s; here they are made for as many frames as come, and padding is never read.
@@ -43,19 +43,6 @@ class SinusoidalEncoder(Encoder):
             raise ValueError(f"d_model {d_model} must be even, for sines and cosines")
         self.layers = nn.ModuleList(SinusoidalLayer(d_model, n_heads, d_ffn, dropout) for _ in range(n_layers))
         self.norm, self.dropout = nn.LayerNorm(d_model), Dropout(dropout)
-
-    @property
-    def depth(self):
-        """Its layers, each of which `hidden` can show."""
-        return len(self.layers)
-
-    def levels(self):
-        """Its layers; the norm belongs to the last."""
-        return [*([layer] for layer in self.layers[:-1]), [self.layers[-1], self.norm]]
-
-    def forward(self, x, lengths, least=None):
-        """x (B, T, d_model), lengths (B,) -> `Frames` of the same shape."""
-        return Frames(zero_padding(self.norm(self.hidden(x, lengths)), lengths), lengths)
 
     def hidden(self, x, lengths):
         """Output of the last layer (B, T, d_model) before the norm; undefined in the padding."""

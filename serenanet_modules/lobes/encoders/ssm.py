@@ -10,11 +10,11 @@ from serenanet_modules.lobes.blocks.conformer import feed_forward
 from serenanet_modules.lobes.blocks.layers import Dropout
 from serenanet_modules.lobes.blocks.lengths import padded, valid_mask, zero_padding
 from serenanet_modules.lobes.blocks.mamba2 import Mamba2
-from serenanet_modules.lobes.blocks.parts import Encoder, Frames
+from serenanet_modules.lobes.blocks.parts import LayeredEncoder
 from serenanet_modules.lobes.blocks.rotary import RotaryAttention, RotaryPlan
 
 
-class SSMEncoder(Chunkwise, Encoder):
+class SSMEncoder(Chunkwise, LayeredEncoder):
     """Layers of Mamba-2, or in every k-th place of attention by rotary positions, and a feed-forward.
 
     Mamba-2 hears what came before, attention a chunk of frames and some before it. So a stream carries as much after an
@@ -64,19 +64,6 @@ class SSMEncoder(Chunkwise, Encoder):
             mixer = RotaryAttention(d_model, n_heads) if attends else Mamba2(d_model, **options)
             self.layers.append(SSMLayer(d_model, mixer, d_ffn, dropout))
         self.norm = nn.LayerNorm(d_model)
-
-    @property
-    def depth(self):
-        """Its layers, each of which `hidden` can show."""
-        return len(self.layers)
-
-    def levels(self):
-        """Its layers; the norm belongs to the last."""
-        return [*([layer] for layer in self.layers[:-1]), [self.layers[-1], self.norm]]
-
-    def forward(self, x, lengths, least=None, look_ahead=None):
-        """x (B, T, d_model), lengths (B,) -> `Frames` of the same shape."""
-        return Frames(zero_padding(self.norm(self.hidden(x, lengths, look_ahead)), lengths), lengths)
 
     def hidden(self, x, lengths, look_ahead=None):
         """Output of the last layer (B, T, d_model) before the norm; undefined in the padding."""

@@ -147,6 +147,22 @@ FAMILIES = {
 }
 
 
+def chosen(config, families):
+    """``model_type`` of anybody's configuration, and what ``families`` have under that.
+
+    Raises
+    ------
+    ValueError
+        For one that they do not have, or one that asks for code of its own.
+    """
+    kind = config.get("model_type")
+    if not isinstance(kind, str) or kind not in families:
+        raise ValueError(f"model_type {kind!r} is none of {', '.join(families)}")
+    if config.get("auto_map"):
+        raise ValueError("auto_map asks for code of its own, which is never run")
+    return kind, families[kind]
+
+
 def known(config):
     """The `Family` of a configuration, and its plain values that count, with ``model_type``.
 
@@ -160,12 +176,7 @@ def known(config):
     ValueError
         For a family that is not known, a value that is no plain one, and sizes that no encoder has.
     """
-    kind = config.get("model_type")
-    if not isinstance(kind, str) or kind not in FAMILIES:
-        raise ValueError(f"model_type {kind!r} is none of {', '.join(FAMILIES)}")
-    if config.get("auto_map"):
-        raise ValueError("auto_map asks for code of its own, which is never run")
-    family = FAMILIES[kind]
+    kind, family = chosen(config, FAMILIES)
     parts = {name: part for name, part in config.items() if isinstance(part, dict)}
     config = config | {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
     values = {key: config[key] for key in family.keys if key in config}

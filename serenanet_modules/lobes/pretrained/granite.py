@@ -17,14 +17,6 @@ class GraniteNetwork(Network):
     """Log-mel, conformer layers, and queries that read windows of their frames; its output is that of the projector.
 
     Transformers' layers take no lengths and so hear padding: utterances are read one by one.
-
-    Parameters
-    ----------
-    family : Family
-    values : dict
-        Of the configuration.
-    window : str
-        Not of this.
     """
 
     prefixes = ("model.",)

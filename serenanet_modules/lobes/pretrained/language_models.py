@@ -5,7 +5,7 @@ As for encoders (`families`): only these classes are ever built, of a configurat
 
 from dataclasses import dataclass
 
-from serenanet_modules.lobes.pretrained.families import of_transformers
+from serenanet_modules.lobes.pretrained.families import chosen, of_transformers
 
 MOST = {"num_hidden_layers": 200, "vocab_size": 2**19, "max_position_embeddings": 2**20, "hidden_size": 2**15}
 MOST |= {"intermediate_size": 2**17, "num_attention_heads": 2**10, "num_key_value_heads": 2**10, "head_dim": 2**12}
@@ -73,24 +73,8 @@ LANGUAGE_MODELS = {
 
 
 def known_language_model(config):
-    """The `LMFamily` of a configuration, and its plain values that count, with ``model_type``.
-
-    Parameters
-    ----------
-    config : dict
-        Anybody's.
-
-    Raises
-    ------
-    ValueError
-        For a family that is not known, a value that is no plain one, and sizes that no model has.
-    """
-    kind = config.get("model_type")
-    if not isinstance(kind, str) or kind not in LANGUAGE_MODELS:
-        raise ValueError(f"model_type {kind!r} is none of {', '.join(LANGUAGE_MODELS)}")
-    if config.get("auto_map"):
-        raise ValueError("auto_map asks for code of its own, which is never run")
-    family = LANGUAGE_MODELS[kind]
+    """The `LMFamily` of a configuration, and its plain values that count; all else as of `families.known`."""
+    kind, family = chosen(config, LANGUAGE_MODELS)
     values = {key: config[key] for key in (*COMMON, *family.keys) if config.get(key) is not None}
     for key, value in values.items():
         _check(key, value)

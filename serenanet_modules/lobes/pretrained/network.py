@@ -18,6 +18,14 @@ class Network(nn.Module):
     Samples past a length are zero, and there are `least_samples` at least. Outputs are (B, T, size), whatever in the
     padding.
 
+    Parameters
+    ----------
+    family : Family
+    values : dict
+        Of the configuration.
+    window : {"cut", "padded"}
+        As of `PublicEncoder`; of one family alone.
+
     Attributes
     ----------
     size : int

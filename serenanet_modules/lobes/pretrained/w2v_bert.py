@@ -7,16 +7,7 @@ from serenanet_modules.lobes.pretrained.spectrum import HOP, WINDOW
 
 
 class W2vBertNetwork(Network):
-    """Features, a projection, conformer layers; without the adapter that may stand behind them.
-
-    Parameters
-    ----------
-    family : Family
-    values : dict
-        Of the configuration.
-    window : str
-        Not of this.
-    """
+    """Features, a projection, conformer layers; without the adapter that may stand behind them."""
 
     prefixes = ("wav2vec2_bert.",)
     names = {"feature_projection.": "projection.", "encoder.": "body."}

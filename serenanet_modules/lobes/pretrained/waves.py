@@ -12,16 +12,7 @@ from serenanet_modules.lobes.pretrained.network import Network, attention_mask, 
 
 
 class WaveNetwork(Network):
-    """Convolutions of 20 ms, a projection, transformer layers.
-
-    Parameters
-    ----------
-    family : Family
-    values : dict
-        Of the configuration.
-    window : str
-        Not of these.
-    """
+    """Convolutions of 20 ms, a projection, transformer layers."""
 
     prefixes = ("wav2vec2.", "hubert.", "wavlm.")
     names = {"feature_extractor.": "front.", "feature_projection.": "projection.", "encoder.": "body."}

@@ -16,11 +16,10 @@ class WhisperNetwork(Network):
 
     Parameters
     ----------
-    family : Family
-    values : dict
-        Of the configuration.
+    family, values
+        As of `Network`.
     window : {"cut", "padded"}
-        As of `PublicEncoder`: ``padded`` reads zeros up to the longest that it has positions for, as it was trained;
+        ``padded`` reads zeros up to the longest that it has positions for, as it was trained;
         ``cut`` reads the utterance alone, which costs what the utterance is long.
     """
 
