@@ -194,10 +194,13 @@ SECTIONS = {
         Key("precision", TEXT, WEIGHTS, "of training; what the machine lacks is refused", choices=tuple(KINDS)),
         Key("eval_precision", TEXT, DECODING, "of validation and evaluation", choices=tuple(KINDS)),
         Key("emulate_precision", SWITCH, WEIGHTS, "round as a GPU with tf32, fp8 or mx would, on any machine"),
-        Key("grad_accumulation_factor", WHOLE, WEIGHTS, "micro-batches in an optimizer step", least=1),
+        Key("grad_accumulation_factor", WHOLE, WEIGHTS, "micro-batches of a process in a step", least=1, free=True),
         Key("max_grad_norm", NUMBER, WEIGHTS, "gradients are clipped to; a large number switches it off", above=0),
         Key("nonfinite_patience", WHOLE, RUN, "skipped optimizer steps before giving up", least=0),
         Key("ckpt_interval_minutes", NUMBER, RUN, "between checkpoints inside an epoch", least=0),
+        Key(
+            "max_hours", NUMBER, RUN, "of a command's training, preparation included; null: no end", above=0, null=True
+        ),
         Key("early_stopping_patience", WHOLE, WEIGHTS, "epochs without a better dev measure", least=0, free=True),
         Key("checkpoints_to_average", WHOLE, WEIGHTS, "the best on dev", least=1, free=True),
         Key("lr", NUMBER, WEIGHTS, "peak of the learning rate", least=0),

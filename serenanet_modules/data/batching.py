@@ -3,9 +3,11 @@
 An epoch is a list of micro-batches. An optimizer step takes the next ``accumulation × processes`` of them:
 process r takes every ``processes``-th. Two processes with one micro-batch each therefore see exactly what one
 process sees that accumulates two. Where the last step runs short, the processes left over get a micro-batch of
-weight 0, so nothing is dropped or counted twice.
+weight 0, so nothing is dropped or counted twice. How far an epoch has come is counted in its utterances, so that a run
+may go on with another number of processes or another accumulation.
 """
 
+import itertools
 import random
 import signal
 from collections.abc import Iterator
@@ -98,7 +100,7 @@ class BatchSampler:
         self.accumulation, self.world_size, self.rank = accumulation, world_size, rank
         self.seed, self.shuffle = seed, shuffle
         self.epoch = 1
-        self.done = 0  # micro-batches of this epoch that this process has consumed
+        self.read = 0  # utterances of this epoch that all processes together have read, in whole optimizer steps
         self._planned = (None, [])  # (epoch, its micro-batches)
 
     def set_epoch(self, epoch):
@@ -106,16 +108,14 @@ class BatchSampler:
         self.epoch = epoch
 
     def __len__(self):
-        return -(-len(self._buckets()) // self._per_step) * self.accumulation
+        return self.done + self._steps(len(self._buckets()) - self._first()) * self.accumulation
 
     def __iter__(self) -> Iterator[MicroBatch]:
         buckets = self._buckets()
-        for first in range(0, len(buckets), self._per_step):
+        for first in range(self._first(), len(buckets), self._per_step):
             step = buckets[first : first + self._per_step]
             size = sum(map(len, step))
             for a in range(self.accumulation):
-                if first // self._per_step * self.accumulation + a < self.done:
-                    continue
                 place = a * self.world_size + self.rank
                 present = place < len(step)
                 yield MicroBatch(
@@ -127,8 +127,21 @@ class BatchSampler:
                 )
 
     @property
+    def done(self):
+        """Micro-batches that this process would have had, had it been there from the epoch's begin."""
+        return self._steps(self._first()) * self.accumulation
+
+    @property
     def _per_step(self):
         return self.accumulation * self.world_size
+
+    def _steps(self, micro_batches):
+        return -(-micro_batches // self._per_step)
+
+    def _first(self):
+        """Number of the first micro-batch that is still to be read."""
+        ends = itertools.accumulate(map(len, self._buckets()))
+        return sum(end <= self.read for end in ends) if self.read else 0
 
     def _buckets(self):
         if self._planned[0] != self.epoch:
@@ -203,5 +216,5 @@ def loader_of(utterances, root, num_workers=0, batch_seconds=100.0):
 
 def _leave_signals_to_main(worker):
     """Outlive a signal to the whole process group, so that the main process can finish its step and save."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)

@@ -6,6 +6,7 @@ What is special about a task (its data, units, losses, evaluation and report) is
 
 import inspect
 import logging
+import math
 import os
 import sys
 import time
@@ -99,6 +100,7 @@ class Experiment:
         dict
             The content of result.json on the main process, {} on the others.
         """
+        self.began = time.monotonic()
         self.run_opts = distributed.start(self.run_opts)
         share_cores(distributed.local_world_size())
         with reproducible(self.plain.get("reproducible", False)):
@@ -191,6 +193,7 @@ class Experiment:
             sampler=source.sampler(train, accumulation=accumulation, seed=self.plain["seed"]),
             frozen=self.frozen,
             factors=factors,
+            until=self.began + 3600 * (self.plain.get("max_hours") or math.inf),
             **outputs.arguments,
         )
         brain.ready(source.root, source.splits, start)
@@ -210,6 +213,8 @@ class Experiment:
         best = brain.checkpointer.find_checkpoints(
             min_key="error", max_num_checkpoints=self.plain["checkpoints_to_average"]
         )
+        if not best and brain.out_of_time:  # inside the first epoch
+            best = brain.checkpointer.list_checkpoints()[:1]
         if not best:
             raise UserError(f"{self.save} holds no checkpoint of a finished epoch to evaluate")
         mean, newest = average_checkpoints(best, "model", _saved), _saved(best[0].paramfiles["model"])
@@ -239,6 +244,8 @@ class Experiment:
             "epochs": brain.progress.epoch,
             "history": brain.progress.history,
             "steps": brain.optimizer_step,
+            "ended_by": "max_hours" if brain.out_of_time else brain.progress.ended_by,
+            "processes": distributed.world_size(),
             "seconds": {
                 "training": round(brain.progress.seconds, 1),
                 "training_cpu": round(brain.progress.cpu_seconds, 1),

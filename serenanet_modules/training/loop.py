@@ -4,10 +4,11 @@ What it adds: randomness drawn from (seed, epoch, micro-batch) alone, so that a 
 number of processes, draws the same; exact weights for utterances whatever the accumulation and the number of
 processes; a learning rate set before each step, for each group of parameters; frozen parts; steps with non-finite
 gradients that change nothing; micro-batches that do not fit into memory done in parts; checkpoints on time and on
-SIGTERM or SIGINT; and losses logged by name.
+signals; an end when the hours are over; and losses logged by name.
 """
 
 import logging
+import math
 import signal
 import time
 
@@ -30,7 +31,12 @@ from serenanet_modules.training.task import Task
 logger = logging.getLogger(__name__)
 
 LOG_EVERY = 10  # optimizer steps between TensorBoard points
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # the last is what Slurm is asked for before its limit
 CHECKPOINT_BEFORE_VALIDATION = 30.0  # seconds of training worth a checkpoint when an epoch's steps are done
+
+
+class TimeIsUp(Exception):
+    """The hours that a training was given are over, and a checkpoint is written."""
 
 
 class RecipeBrain(Task, sb.Brain):
@@ -51,11 +57,25 @@ class RecipeBrain(Task, sb.Brain):
         Parts that keep their weights.
     factors : dict, optional
         Of the learning rate, as of `groups`.
+    until : float
+        When training ends with a checkpoint, in seconds of `time.monotonic`.
     modules, opt_class, hparams, run_opts, checkpointer
         As in `speechbrain.Brain`.
     """
 
-    def __init__(self, modules, opt_class, hparams, *args, progress, sampler, frozen=None, factors=None, **kwargs):
+    def __init__(
+        self,
+        modules,
+        opt_class,
+        hparams,
+        *args,
+        progress,
+        sampler,
+        frozen=None,
+        factors=None,
+        until=math.inf,
+        **kwargs,
+    ):
         asked = {key: hparams.get(key, "fp32") for key in ("precision", "eval_precision")}
         known = {key: KINDS[name].autocast for key, name in asked.items()}  # to the parent
         super().__init__(modules, opt_class, {**hparams, **known}, *args, **kwargs)
@@ -64,7 +84,8 @@ class RecipeBrain(Task, sb.Brain):
         self.lowered = Lowered(model, self.exact(model), *asked.values(), hparams.get("emulate_precision", False))
         self.progress, self.train_sampler = progress, sampler
         self.frozen, self.factors = frozen or Frozen(), factors
-        self.signal = None  # the SIGTERM or SIGINT that asked to stop
+        self.until, self.out_of_time = until, False
+        self.signal = None  # of `STOPPING`, that asked to stop
         self._suspects = []  # ids of utterances whose loss was not finite in the step under way
         self._scalars = {}  # of the last micro-batch
         self._clock = self._last_checkpoint = time.monotonic()
@@ -72,10 +93,13 @@ class RecipeBrain(Task, sb.Brain):
         self.writer = None
 
     def fit(self, *args, **kwargs):
-        """Train as the parent does; SIGTERM and SIGINT end it after the step under way, with a checkpoint."""
-        previous = {s: signal.signal(s, self._on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
+        """Train as the parent does; signals and the end of time end it after the step under way, with a checkpoint."""
+        previous = {s: signal.signal(s, self._on_signal) for s in STOPPING}
         try:
             super().fit(self.progress, *args, **kwargs)
+        except TimeIsUp:
+            self.out_of_time = True
+            logger.warning("max_hours are over in epoch %d; the same command goes on from here", self.progress.epoch)
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -91,14 +115,16 @@ class RecipeBrain(Task, sb.Brain):
         super().on_fit_start()
         self.train_logger = FileTrainLogger(f"{self.hparams.output_folder}/train_log.txt")
         self._halving = Halving(f"{self.hparams.output_folder}/save")
-        self.train_sampler.done = self.step
+        self.train_sampler.read = self.progress.read
+        self.step = self.train_sampler.done
         self._clock = self._last_checkpoint = time.monotonic()
         self._cpu_clock = time.process_time()
         if distributed.is_main():
             folder = f"{self.hparams.output_folder}/tensorboard"
             self.writer = SummaryWriter(folder, purge_step=self.optimizer_step + 1)
-        if self.step or self.progress.epoch:
-            logger.info("Resuming in epoch %d after %d batches", max(1, self.progress.epoch), self.step)
+        if self.progress.epoch:
+            logger.info("Resuming in epoch %d after %d utterances", self.progress.epoch, self.progress.read)
+        self.progress.count_micro_batches(self.train_sampler.accumulation, distributed.world_size())
 
     def _wrap_distributed(self):
         """Give all processes the main one's weights.
@@ -149,6 +175,7 @@ class RecipeBrain(Task, sb.Brain):
         elif plan.weight and losses:
             self.progress.add(losses)
         if plan.closes_step:
+            self.progress.read += plan.step_size
             self.optimizers_step()
             self._log_step(losses)
         return losses["loss"].cpu() if losses else torch.tensor(torch.nan)  # which no mean counts
@@ -207,7 +234,7 @@ class RecipeBrain(Task, sb.Brain):
 
     def _share_done(self):
         """Share of the whole training done when the step under way is finished, 0…1."""
-        epoch = self.progress.epoch - 1 + self.step / len(self.train_sampler)
+        epoch = self.progress.epoch - 1 + self.progress.read / len(self.train_sampler.durations)
         return epoch / self.progress.limit
 
     @property
@@ -231,27 +258,29 @@ class RecipeBrain(Task, sb.Brain):
         if self.step % self.train_sampler.accumulation:
             return False
         interval = 60 * self.hparams.ckpt_interval_minutes  # 0: none on time
-        due = 0 < interval < time.monotonic() - self._last_checkpoint
+        due = 0 < interval < time.monotonic() - self._last_checkpoint or self._late
         return distributed.broadcast_object(due or self.signal is not None)
+
+    @property
+    def _late(self):
+        return time.monotonic() > self.until
 
     def _save_intra_epoch_ckpt(self):
         self._tick()
-        self._share_infeasible()
+        self.progress.gather()
         super()._save_intra_epoch_ckpt()
         self._last_checkpoint = time.monotonic()
         self._leave_if_asked()
 
     def _leave_if_asked(self):
-        """Exit if the main process was asked to; all processes call this at the same place."""
-        number = distributed.broadcast_object(self.signal)
+        """Exit if the main process was asked to, or is late; all processes call this where a checkpoint is written."""
+        number, late = distributed.broadcast_object((self.signal, self._late))
         if number is not None:
             name = signal.Signals(number).name
             logger.warning("Stopped by %s; the same command resumes from here", name)
             raise SystemExit(128 + number)
-
-    def _share_infeasible(self):
-        """Let each process know those of all, so that any checkpoint holds all."""
-        self.progress.infeasible = sorted(set(distributed.gather_objects(self.progress.infeasible)))
+        if late and not self.progress.finished:
+            raise TimeIsUp
 
     def _tick(self):
         """Add the time since the last call to the training's seconds."""
@@ -265,7 +294,7 @@ class RecipeBrain(Task, sb.Brain):
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Close a stage: a checkpoint before a long validation, scores and a checkpoint after it."""
         if stage == Stage.TRAIN:
-            self.train_sampler.done = 0
+            self.train_sampler.read = 0
             elapsed = time.monotonic() - self._last_checkpoint
             if distributed.broadcast_object(elapsed > CHECKPOINT_BEFORE_VALIDATION):
                 self._save_intra_epoch_ckpt()
@@ -274,6 +303,7 @@ class RecipeBrain(Task, sb.Brain):
         losses = distributed.gather_objects([float(stage_loss)])
         dev_loss = sum(losses) / len(losses)
         self.progress.judge(float(next(iter(errors.values()))), dev_loss)
+        self.progress.gather()
         self._tick()
         self._remember(epoch, dev_loss, errors)
         self._log_epoch(epoch, dev_loss, errors)
@@ -297,7 +327,7 @@ class RecipeBrain(Task, sb.Brain):
     @torch.no_grad()
     def evaluate_batch(self, batch, stage):
         """Validate one batch."""
-        if distributed.world_size() == 1:
+        if distributed.world_size() == 1 and self.signal is not None:
             self._leave_if_asked()
         with self.evaluation_ctx:
             batch.to(self.device)
@@ -307,7 +337,6 @@ class RecipeBrain(Task, sb.Brain):
         return losses["loss"].detach().cpu()
 
     def _log_epoch(self, epoch, dev_loss, errors):
-        self._share_infeasible()
         infeasible = self.progress.infeasible
         if infeasible:
             logger.warning(

@@ -1,8 +1,13 @@
 """How far a training has come: what a resumed run must know besides weights and optimizer."""
 
 import json
+import logging
 
 from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
+
+from serenanet_modules.runtime import distributed
+
+logger = logging.getLogger(__name__)
 
 
 @register_checkpoint_hooks
@@ -29,6 +34,8 @@ class Progress:
     def __init__(self, limit, patience=0):
         self.limit, self.patience = limit, patience
         self.epoch = 0  # the epoch under way or just finished
+        self.read = 0  # utterances of its plan that are read, 0 where it is finished
+        self.micro_batches = None  # in an optimizer step, of all processes
         self.dev_errors = []  # one per finished epoch
         self.dev_losses = []
         self.history = []  # a dict per finished epoch, for plots
@@ -44,7 +51,7 @@ class Progress:
         while self._inside_epoch or not self.finished:
             if not self._inside_epoch:
                 self.epoch += 1
-                self.sums, self.batches, self.infeasible = {}, 0, []
+                self.read, self.sums, self.batches, self.infeasible = 0, {}, 0, []
             self._inside_epoch = False
             yield self.epoch
 
@@ -52,6 +59,7 @@ class Progress:
         """Remember a finished epoch's dev error and loss."""
         self.dev_errors.append(error)
         self.dev_losses.append(loss)
+        self.read = 0
 
     def add(self, losses):
         """Count a micro-batch's named losses."""
@@ -59,15 +67,38 @@ class Progress:
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + float(value.detach())
 
+    def count_micro_batches(self, accumulation, processes):
+        """Remember how many an optimizer step has, and warn where it is not what it was."""
+        had, has = self.micro_batches, accumulation * processes
+        if had not in (None, has):
+            hint = "" if had % processes else f"; --grad_accumulation_factor {had // processes} keeps it so"
+            logger.warning("An optimizer step has %d micro-batches now, and had %d before%s", has, had, hint)
+        self.micro_batches = has
+
+    def gather(self):
+        """Let the main process know what all have found; all call this alike."""
+        self.infeasible = sorted(set(distributed.gather_objects(self.infeasible)))
+        found = distributed.gather_objects([(self.sums, self.batches)])
+        self.sums, self.batches = {}, 0
+        for sums, batches in found if distributed.is_main() else ():
+            self.batches += batches
+            for name, value in sums.items():
+                self.sums[name] = self.sums.get(name, 0.0) + value
+
     @property
     def means(self):
-        """Mean of each named loss over the epoch so far."""
+        """Mean of each named loss over the epoch so far: of all processes on the main one, once they are gathered."""
         return {name: total / self.batches for name, total in self.sums.items()}
 
     @property
     def finished(self):
         """Whether the limit is reached or patience has run out."""
         return self.epoch >= self.limit or self.stopped_early
+
+    @property
+    def ended_by(self):
+        """The setting that has ended a finished training."""
+        return "early_stopping_patience" if self.stopped_early else "number_of_epochs"
 
     @property
     def stopped_early(self):
@@ -83,6 +114,8 @@ class Progress:
     def _save(self, path):
         names = (
             "epoch",
+            "read",
+            "micro_batches",
             "dev_errors",
             "dev_losses",
             "history",
@@ -101,4 +134,6 @@ class Progress:
         with open(path, encoding="utf-8") as file:
             for name, value in json.load(file).items():
                 setattr(self, name, value)
+        if not distributed.is_main():  # which has the sums of all
+            self.sums, self.batches = {}, 0
         self._inside_epoch = not end_of_epoch

@@ -81,13 +81,30 @@ def test_processes_and_accumulation_are_exchangeable(durations, budget, split):
 
 @quick
 @given(durations_of_a_corpus, budgets, counts, counts, st.data())
-def test_resume_from_done(durations, budget, accumulation, world, data):
+def test_resume_after_any_step(durations, budget, accumulation, world, data):
     (whole, *_) = epoch_of(durations, budget, accumulation, world, epoch=3)
     sampler = BatchSampler(durations, budget, accumulation, world_size=world)
     sampler.set_epoch(3)
-    sampler.done = data.draw(st.integers(0, len(whole)))
-    assert list(sampler) == whole[sampler.done :]
-    assert len(sampler) == len(whole)  # of the whole epoch: the schedule counts on it
+    ended = data.draw(st.integers(0, len(whole) // accumulation)) * accumulation
+    sampler.read = sum(plan.step_size for plan in whole[:ended] if plan.closes_step)
+    assert list(sampler) == whole[ended:]
+    assert (sampler.done, len(sampler)) == (ended, len(whole))  # of the whole epoch: a progress bar counts on it
+
+
+@quick
+@given(durations_of_a_corpus, budgets, st.lists(st.tuples(counts, counts, st.integers(0, 5)), max_size=4))
+def test_other_numbers_of_processes_go_on(durations, budget, stops):
+    """However often processes and accumulation change, each utterance is read once, with the same randomness."""
+    found, read = [], 0
+    for accumulation, world, steps in [*stops, (1, 2, len(durations))]:
+        processes = [BatchSampler(durations, budget, accumulation, rank=r, world_size=world) for r in range(world)]
+        for sampler in processes:
+            sampler.read = read
+        plans = [plan for sampler in processes for plan in list(sampler)[: steps * accumulation]]
+        found += [plan for plan in plans if plan.weight]
+        read += sum(plan.step_size for plan in plans[: steps * accumulation] if plan.closes_step)
+    alone = epoch_of(durations, budget)[0]
+    assert sorted((p.number, p.indices) for p in found) == [(p.number, p.indices) for p in alone]
 
 
 @quick

@@ -4,8 +4,6 @@ import signal
 import subprocess
 import sys
 
-import pytest
-
 from tests.support.hooks import record, recorded, slow
 from tests.support.tiny import PAIRS, SIZES, checkpoints, command, decoded, distance, log
 
@@ -43,33 +41,55 @@ def test_torchrun_equals_accumulation(corpus, reference, tmp_path):
     assert same(folder, reference)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_two_processes_resume_exactly(train_both, reference, number):
-    """A signal to both processes stops both, and two more end where one undisturbed process does."""
+def test_two_processes_resume_exactly(train_both, reference):
+    """SIGKILL ends both processes, and two more end where one undisturbed process does."""
     runs = train_both("--ckpt_interval_minutes", 0.0005, hooks=[slow])
-    runs[0].until((runs[0].folder / "training").exists)
-    runs[0].until(lambda: checkpoints(runs[0].folder))
-    for run in runs:
-        run.send(number)
-    status = 128 + number if number == signal.SIGTERM else -number
-    assert [run.wait() for run in runs] == [status, status], runs[0].output + runs[1].output
-    runs = train_both()
-    for run in runs:
+    stop(runs, signal.SIGKILL)
+    for run in train_both():
         run.done()
     assert "Resuming in epoch" in log(runs[0].folder)
     assert same(runs[0].folder, reference)
 
 
-def test_a_used_folder_refuses_both(train, train_both):
-    """Two processes that find their result folder in use both end, with one sentence in all."""
-    first = train(*PAIRS, hooks=[slow])
+def test_one_process_goes_on_for_two(train, train_both, reference):
+    """SIGTERM stops both inside an epoch, and one reads what they have not, and ends where they would have."""
+    runs = train_both(hooks=[record, slow])
+    stop(runs, signal.SIGTERM)
+    one = train(*PAIRS, hooks=[record]).done()
+    assert "An optimizer step has" not in log(one.folder)
+    assert same(one.folder, reference) and read_once(one, reference)
+
+
+def stop(runs, number):
+    """End runs inside an epoch by a signal; with SIGKILL there is a checkpoint already."""
+    runs[0].until((runs[0].folder / "training").exists)
+    runs[0].until(lambda: number == signal.SIGTERM or checkpoints(runs[0].folder))
+    for run in runs:
+        run.send(number)
+    status = 128 + number if number == signal.SIGTERM else -number
+    assert [run.wait() for run in runs] == [status] * len(runs), "".join(run.output for run in runs)
+
+
+def read_once(run, reference):
+    """Whether each epoch has read each utterance once, in the micro-batches of another run."""
+    batches, others = ([(b["epoch"], sorted(b["ids"])) for b in recorded(r.folder)[0]] for r in (run, reference))
+    assert sorted(batches) == sorted(others)
+    return True
+
+
+def test_a_used_folder_refuses_both_and_two_go_on_for_one(train, train_both, reference):
+    """Two processes that find their result folder in use end, with one sentence; once it is free, they go on in it."""
+    first = train(*PAIRS, hooks=[record, slow])
     first.until((first.folder / "training").exists)
     runs = train_both()
     assert all(run.wait(20) not in (0, None) for run in runs)
     output = "".join(run.output for run in runs)
     assert output.count("another run is using this result folder") == 1
     assert "Traceback" not in output
-    first.kill()
+    stop([first], signal.SIGTERM)
+    for run in train_both(hooks=[record]):
+        run.done()
+    assert same(first.folder, reference) and read_once(first, reference)
 
 
 def test_not_a_number_on_one_process(train_both):

@@ -32,10 +32,9 @@ def test_killed_in_validation(train, reference):
     assert same(train(*PAIRS).done(), reference)
 
 
-@pytest.mark.parametrize("stage", ["training", "validating"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("number", "stage"), [(signal.SIGTERM, "training"), (signal.SIGINT, "validating")])
 def test_signals_save_and_exit(train, reference, number, stage):
-    """SIGTERM and SIGINT end a run with 128 + their number; in training nothing is lost."""
+    """Signals end a run with 128 + their number; in training nothing is lost."""
     run = train(*PAIRS, hooks=[slow])
     run.until((run.folder / stage).exists)
     run.send(number)
@@ -47,7 +46,7 @@ def test_signals_save_and_exit(train, reference, number, stage):
     assert same(train(*PAIRS).done(), reference)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGINT])
 def test_signals_to_a_group(train, reference, number):
     """Slurm, timeout and Ctrl-C signal all processes: the data loaders' workers leave it to the main one."""
     run = train(*PAIRS, "--num_workers", 2, hooks=[slow])
@@ -73,4 +72,15 @@ def test_broken_newest_checkpoint(train, reference):
         file.truncate(100)
     run = train(*PAIRS).done()
     assert f"{newest} is broken (model.ckpt is damaged) and is skipped" in log(run.folder)
+    assert same(run, reference)
+
+
+def test_when_the_hours_are_over(train, reference):
+    """A run without time left ends well inside its first epoch, with a checkpoint and error rates; the next goes on."""
+    run = train(*PAIRS, "--max_hours", 1e-6, "--beam_size", 0).done()
+    assert (run.result["ended_by"], run.result["steps"], len(checkpoints(run.folder))) == ("max_hours", 1, 1)
+    assert {"dev", "test"} <= run.result["results"].keys() and "Traceback" not in run.output
+    assert "max_hours are over in epoch 1; the same command goes on from here" in log(run.folder)
+    run = train(*PAIRS).done()
+    assert run.result["ended_by"] == "number_of_epochs"
     assert same(run, reference)

@@ -100,3 +100,16 @@ def test_a_falling_loss_is_patient():
     for epoch in progress:
         progress.judge(error=100.0, loss=[5.0, 4.0, 3.0, 3.1, 3.2, 3.3][epoch - 1])
     assert progress.epoch == 5
+
+
+def test_other_steps_are_said(tmp_path, caplog):
+    """Where steps have other numbers of micro-batches than before, how to keep them is said, where it can be done."""
+    progress = Progress(limit=2)
+    progress.count_micro_batches(accumulation=2, processes=1)
+    new = resumed(progress, tmp_path, end_of_epoch=False)
+    new.count_micro_batches(accumulation=1, processes=2)
+    assert not caplog.text
+    new.count_micro_batches(accumulation=2, processes=2)
+    assert "has 4 micro-batches now, and had 2 before; --grad_accumulation_factor 1 keeps it so" in caplog.text
+    new.count_micro_batches(accumulation=1, processes=3)
+    assert "has 3 micro-batches now, and had 4 before\n" in caplog.text
