@@ -14,6 +14,7 @@ from serenanet_modules.analysis.report import Group, write_report
 from serenanet_modules.config.settings import read_command_line
 from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.runtime.files import locked
+from serenanet_modules.runtime.outputs import Outputs
 
 REPORT = "report"
 FAILED = 1
@@ -39,20 +40,24 @@ def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None
     pretraining_arguments : str
         ``--key value`` of the pre-trainings alone, quoted as for a shell.
     **how
-        ``jobs`` (at a time), ``sbatch`` (template), ``dry_run``, and ``line``: the command line, for the report.
+        ``jobs`` (at a time), ``sbatch`` (template), ``dry_run``, ``force`` to go on in a folder that no ablation has
+        made, and ``line``: the command line, for the report.
 
     Returns
     -------
     int
         0; 1 where a run failed; 128 + a signal's number after one.
     """
+    outputs = Outputs("ablate", [recipe, suite, *(base or ()), how.get("sbatch")], how.get("force"))
     suite = Suite.read(suite).with_options(base, shlex.split(pretraining_arguments))
     only = suite.only(only)
     out = Path(out) if out else _default_folder(recipe, suite, arguments)
+    outputs.check_folder(out)
     if how.get("dry_run"):
         with tempfile.TemporaryDirectory() as work:
             print(listing(Planner(suite, recipe, out, arguments, work).plan(seeds, only)))
         return 0
+    outputs.begin(out)
     with locked(out / ".lock", f"{out}: another ablation is using this folder; wait for it, or give --out"):
         plan = Planner(suite, recipe, out, arguments).plan(seeds, only)
         jobs = _jobs(how.get("jobs"), how.get("sbatch"))

@@ -1,20 +1,18 @@
 """``serenanet ablate``."""
 
-from pathlib import Path
-
-from serenanet_modules.cli.values import add_switch, count, names
+from serenanet_modules.cli.values import add_out, add_switch, count, names, place
 
 
 def add(commands, name):
     command = commands.add_parser(name, help="train every variant of a suite with several seeds, and report")
-    command.add_argument("--recipe", required=True, type=Path, help="folder such as recipes/CommonVoice/sw")
-    command.add_argument("--suite", required=True, type=Path, help="file such as hparams/ablations/suite.yaml")
+    command.add_argument("--recipe", required=True, type=place, help="folder such as recipes/CommonVoice/sw")
+    command.add_argument("--suite", required=True, type=place, help="file such as hparams/ablations/suite.yaml")
     command.add_argument("--seeds", type=count, default=3, metavar="N", help="runs per variant (3)")
-    command.add_argument("--base", type=Path, nargs="+", metavar="FILE", help="files in place of the suite's base")
+    command.add_argument("--base", type=place, nargs="+", metavar="FILE", help="files in place of the suite's base")
     command.add_argument("--only", type=names, metavar="A,B", help="these variants alone")
-    command.add_argument("--out", type=Path, metavar="DIR", help="folder of all runs and of the report")
+    add_out(command, "DIR", "folder of all runs and of the report; the same command goes on there")
     command.add_argument("--jobs", type=count, metavar="N", help="runs at a time (1; with --sbatch no limit)")
-    command.add_argument("--sbatch", type=Path, metavar="TEMPLATE", help="submit the runs to Slurm with this script")
+    command.add_argument("--sbatch", type=place, metavar="TEMPLATE", help="submit the runs to Slurm with this script")
     command.add_argument(
         "--pretraining-arguments", default="", metavar="'--key value …'", help="of the pre-trainings alone"
     )

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from serenanet_modules.cli.opening import add_context
-from serenanet_modules.cli.values import count, pairs, positive
+from serenanet_modules.cli.values import add_out, count, pairs, place, positive
 from serenanet_modules.errors import UserError
 
 OUT = Path("benchmark")
@@ -22,7 +22,11 @@ def add(commands, name):
         epilog="Further --key value pairs are the recipe's, such as --language sw_ke.",
     )
     command.add_argument(
-        "models", metavar="MODEL", nargs="+", help="a result folder, or a folder of transformers: Whisper, wav2vec 2.0"
+        "models",
+        type=place,
+        metavar="MODEL",
+        nargs="+",
+        help="a result folder, or a folder of transformers: Whisper, wav2vec 2.0",
     )
     command.add_argument("data", metavar="MANIFEST|RECIPE", help="as `serenanet evaluate` takes it")
     command.add_argument("--split", metavar="NAME", help="a set, or all dev, test or train sets (test)")
@@ -32,7 +36,7 @@ def add(commands, name):
     command.add_argument("--speed-runs", type=count, default=3, metavar="N", help="measurements of each model (3)")
     command.add_argument("--batch-seconds", type=positive, default=120.0, metavar="S", help="of padded audio (120)")
     command.add_argument("--device", default="cpu", help="(cpu)")
-    command.add_argument("--out", type=Path, default=OUT, metavar="DIR", help=f"table, picture, measurements ({OUT})")
+    add_out(command, "DIR", f"table, picture, measurements; the same command goes on there ({OUT})", default=OUT)
     add_context(command)
     command.set_defaults(run=_benchmark, takes_more=True)
 
@@ -41,8 +45,12 @@ def _benchmark(arguments):
     from serenanet_modules.analysis import speed
     from serenanet_modules.data.text import normaliser
     from serenanet_modules.runtime.files import write_text
+    from serenanet_modules.runtime.outputs import Outputs
 
     a = arguments
+    outputs = Outputs("benchmark", [*a.models, a.data, *(a.data_folder or ())], a.force)
+    outputs.check_folder(a.out)
+    outputs.begin(a.out)
     rows, root = _prepared(a)
     clips = [(u.id, str(root / u.path)) for u in rows]
     runs = {model: [] for model in _named(a.models)}

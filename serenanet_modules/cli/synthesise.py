@@ -1,6 +1,6 @@
 """``serenanet synthesise``."""
 
-from serenanet_modules.cli.values import add_exclude, count, not_negative, positive, whole
+from serenanet_modules.cli.values import add_exclude, count, not_negative, place, positive, whole
 
 
 def add(commands, name):
@@ -12,7 +12,9 @@ def add(commands, name):
         help="a sentence a line; a list such as Common Voice's train.tsv; - for stdin",
     )
     command.add_argument("--locale", required=True, help="language of the sentences, and whose text rules are used")
-    command.add_argument("--out", required=True, metavar="DIR", help="the corpus; the same command goes on there")
+    command.add_argument(
+        "--out", type=place, required=True, metavar="DIR", help="the corpus; the same command goes on there"
+    )
     amount = command.add_mutually_exclusive_group()
     amount.add_argument("--hours", type=positive, metavar="H", help="how much speech (each sentence once)")
     amount.add_argument("--sentences", type=count, metavar="N", help="how many clips")

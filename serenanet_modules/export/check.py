@@ -26,6 +26,8 @@ BATCHES = (  # seconds of the utterances of each batch, and of padding behind th
     ((0.05, 0.02, 0.11, 0.03, 0.4), 0.0),
     ((12.3,), 0.0),
 )
+ALONE = (0.4, 1.9, 5.3)  # seconds of utterances that are heard alone and beside each of
+MATES = ((8.0, 0.0, 0.0), (6.0, 1.0, 5.0), (0.1, 0.1, 0.1))  # seconds, loudness, and that of what stands in the padding
 BATCH_SECONDS = 60.0
 
 
@@ -83,6 +85,34 @@ def differences(run, eager):
             largest = max(largest, float(gap)) if np.isfinite(gap) else np.inf
             same, total = same + int((y[:n].argmax(-1) == z[:n].argmax(-1)).sum()), total + int(n)
     return largest, same / total
+
+
+def change_beside(run):
+    """How much of an utterance is not its own: the largest change of its log-probabilities beside silence and noise.
+
+    Parameters
+    ----------
+    run : callable
+        As `Eager`.
+
+    Returns
+    -------
+    float
+        Infinite where it has other frames there.
+    """
+    rng, largest = np.random.default_rng(1), 0.0
+    for seconds in ALONE:
+        n = round(seconds * SAMPLE_RATE)
+        sound = (0.1 * np.sin(np.arange(n) / 1500) ** 2 * rng.standard_normal(n)).astype(np.float32)
+        alone, (frames,) = run(sound[None], np.array([n]))
+        for mate, loudness, padding in MATES:
+            lengths = np.array([n, round(mate * SAMPLE_RATE)])
+            audio = rng.standard_normal((2, lengths.max())) * [[padding], [loudness]]
+            audio[0, :n] = sound
+            beside, (found, _) = run(audio.astype(np.float32), lengths)
+            gap = np.abs(beside[0, :frames] - alone[0, :frames]).max() if found == frames else np.inf
+            largest = max(largest, float(gap))
+    return largest
 
 
 class Speech:

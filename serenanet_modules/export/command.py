@@ -7,7 +7,7 @@ import torch
 from tqdm import tqdm
 
 from serenanet_modules.errors import UserError
-from serenanet_modules.export.check import BATCHES, Eager, Speech, differences
+from serenanet_modules.export.check import BATCHES, Eager, Speech, change_beside, differences
 from serenanet_modules.export.network import Network, plain_operations
 from serenanet_modules.export.sidecars import metadata, sidecars, write_sidecars
 from serenanet_modules.runs.recogniser import open_run
@@ -194,15 +194,18 @@ def _compared(run, eager, path):
     UserError
         If it is too far.
     """
-    largest, _ = differences(run, eager)
+    largest, beside = differences(run, eager)[0], change_beside(run)
     if not largest <= TOLERANCE:
         raise UserError(f"{path}: differs from the model by {largest:.1e}, more than {TOLERANCE}; it is not written")
-    return f"largest difference of {len(BATCHES)} batches {largest:.1e} (tolerance {TOLERANCE})"
+    if not beside <= TOLERANCE:
+        raise UserError(f"{path}: what stands beside an utterance changes it by {beside:.1e}; it is not written")
+    of_batches = f"largest difference of {len(BATCHES)} batches {largest:.1e}"
+    return f"{of_batches}, beside others {beside:.1e} (tolerance {TOLERANCE})"
 
 
 def _quantised(path, small, to, opened, say):
     """Write and open the copy in 8 bits; its labels are compared, for its numbers must differ."""
-    from serenanet_modules.export.onnx_file import quantise
+    from serenanet_modules.export.int8 import quantise
 
     with replacing(small) as written:
         quantise(path, written)
@@ -210,7 +213,8 @@ def _quantised(path, small, to, opened, say):
         largest, same = differences(run, Eager(opened))
         if largest == float("inf"):
             raise UserError(f"{small}: gives other shapes or numbers that are not finite; it is not written")
-        say(f"{small}: {_size(written)}, {100 * same:.1f} % of best labels equal on noise")
+        beside = change_beside(run)
+        say(f"{small}: {_size(written)}, {100 * same:.1f} % of best labels equal on noise, beside others {beside:.1e}")
     return run
 
 

@@ -1,4 +1,4 @@
-"""Write a network as ONNX, quantise the file, run it."""
+"""Write a network as ONNX, and run the file."""
 
 import contextlib
 import logging
@@ -9,7 +9,6 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from serenanet_modules.export.onnx_ops import OPSET, TRANSLATIONS
 
@@ -36,7 +35,7 @@ def write(network, example, outputs, path, metadata, fixed=False):
     """
     open_axes = {name: {axis: DYNAMIC for axis in range(value.dim())} for name, value in example.items()}
     shapes = None if fixed else open_axes
-    with torch.no_grad(), _quietly():
+    with torch.no_grad(), quietly():
         program = torch.export.export(
             network, (), example, dynamic_shapes=shapes, prefer_deferred_runtime_asserts_over_guards=True
         )
@@ -55,23 +54,6 @@ def write(network, example, outputs, path, metadata, fixed=False):
         _name_axes(model.graph)
     onnx.helper.set_model_props(model, metadata)
     onnx.save(model, path)
-
-
-def quantise(path, to):
-    """Write a copy whose matrix products with weights are in 8 bits, one scale for each output.
-
-    Weights are unsigned: on x86 processors without VNNI products with signed ones overflow. Scans, convolutions and the
-    features stay as they are.
-    """
-    with _quietly():
-        quantize_dynamic(
-            path,
-            to,
-            op_types_to_quantize=["MatMul", "Gemm"],
-            per_channel=True,
-            weight_type=QuantType.QUInt8,
-            extra_options={"MatMulConstBOnly": True},
-        )
 
 
 class OnnxFile:
@@ -114,7 +96,7 @@ def _name_axes(graph):
 
 
 @contextlib.contextmanager
-def _quietly():
+def quietly():
     """Silence remarks on what a tracer leaves out, which is what it should leave out."""
     levels = {name: logging.getLogger(name).level for name in ("torch.onnx", "torch.export", "root")}
     with warnings.catch_warnings():

@@ -5,7 +5,9 @@ known by what they hold. The sums tell accidents, not attacks: whoever can chang
 the sums out.
 """
 
+import functools
 import json
+import logging
 from pathlib import Path
 
 import torch
@@ -22,6 +24,7 @@ WEIGHTS = "weights.safetensors"
 SAVED = ("units/units.json", "units/units.model", "units/tokenizer.json", "lexicon.tsv", "lm.arpa", "words.txt")
 SAVED += ("clusters.safetensors", "aligner.safetensors", "tokenizer.json")
 MODEL = (HYPERPARAMS, WEIGHTS, "result.json", *(f"save/{name}" for name in SAVED))  # those of them that there are
+logger = logging.getLogger(__name__)
 NUMBERS = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.int32, torch.bool)
 
 
@@ -42,6 +45,8 @@ def renew(folder, name):
 def check_files(folder, *names):
     """Refuse files of a result folder that lead out of it, or are not those that its run wrote.
 
+    Of a folder without sums, whose training has not ended or which was handed on without, a warning says so, once.
+
     Parameters
     ----------
     folder : str or Path
@@ -56,6 +61,8 @@ def check_files(folder, *names):
     folder = Path(folder)
     inside(folder, *names, FILE)
     sums = _sums(folder)
+    if not sums:
+        _warn(folder)
     for name in names if sums else ():
         if (folder / name).is_file() and sums.get(name) != sha256(folder / name):
             raise UserError(
@@ -82,6 +89,16 @@ def read_weights(path):
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise UserError(f"{path}: {name} holds values that are infinite or not a number")
     return weights
+
+
+@functools.cache
+def _warn(folder):
+    logger.warning(
+        "warning: %s: has no %s, so whether its files belong together is not known; it comes with every finished "
+        "training, copy it too",
+        folder,
+        FILE,
+    )
 
 
 def _sums(folder):

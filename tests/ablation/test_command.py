@@ -9,6 +9,7 @@ from serenanet_modules.ablation.plan import Plan, Row
 from serenanet_modules.ablation.schedule import Outcome
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import locked
+from serenanet_modules.runtime.outputs import Outputs
 from tests.support.ablations import DATA, RECIPE, SUITE
 from tests.support.results import make_result
 
@@ -67,6 +68,7 @@ def test_nothing_to_compare_with(runs, tmp_path):
 
 def test_two_at_a_time_are_refused(tmp_path):
     """Two ablations in one folder would start every run twice."""
+    Outputs("ablate").begin(tmp_path)
     with locked(tmp_path / ".lock"), pytest.raises(UserError, match="another ablation is using this folder"):
         ablate(RECIPE, SUITE, 1, DATA, out=tmp_path)
 

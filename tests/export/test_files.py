@@ -1,14 +1,17 @@
 """A file gives the model's numbers: any family, any batch, any length."""
 
 import json
+import re
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.export import command
+from serenanet_modules.export.check import change_beside
 from serenanet_modules.export.network import ConvolvedMelPower
 from serenanet_modules.export.onnx_file import OnnxFile
 from serenanet_modules.export.torchscript import ScriptFile
@@ -85,7 +88,7 @@ def test_int8(exports, speech):
     small = path.with_suffix(".int8.onnx")
     assert small.stat().st_size < path.stat().st_size
     kinds = [node.op_type for node in onnx.load(small).graph.node]
-    assert any(kind in kinds for kind in ("MatMulInteger", "DynamicQuantizeMatMul"))
+    assert "MatMulInteger" in kinds and "DynamicQuantizeLinear" not in kinds
     log_probs, frames = OnnxFile(small)(*speech)
     expected, _ = exports.eager("conformer-hybrid")(*speech)
     assert log_probs.shape == expected.shape and np.isfinite(log_probs).all()
@@ -93,11 +96,21 @@ def test_int8(exports, speech):
     assert np.concatenate(same).mean() > 0.9
 
 
+def test_what_stands_beside_an_utterance_is_not_heard_in_8_bits(exports, tmp_path):
+    """Silence, noise and padding; scales of whole tensors would let it through."""
+    path = exports.file("conformer-hybrid", "onnx")
+    quantize_dynamic(path, tmp_path / "x.onnx", op_types_to_quantize=["MatMul"], weight_type=QuantType.QUInt8)
+    beside = [change_beside(OnnxFile(file)) for file in (path.with_suffix(".int8.onnx"), tmp_path / "x.onnx")]
+    print(f"largest change {beside[0]:.1e}, with scales of tensors {beside[1]:.1e}")
+    assert beside[0] < 1e-3 < 1e-2 < beside[1]
+
+
 def test_the_report(exports):
     """File, size and difference; for the copy in 8 bits its labels."""
     first, second = exports.lines("conformer-hybrid", "onnx")
     assert "model.onnx: " in first and " MB, largest difference of 7 batches " in first and "(tolerance 0.001)" in first
     assert "model.int8.onnx: " in second and "% of best labels equal" in second
+    assert all(re.search(r", beside others \d\.\de-\d\d", line) for line in (first, second))
 
 
 def test_a_file_that_differs_is_not_written(exports, tmp_path, monkeypatch):

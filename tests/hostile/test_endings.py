@@ -68,6 +68,7 @@ def model(tmp_path_factory):
     write(folder / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(16000))
     (folder / "m.csv").write_text("path,text\na.wav,mama baba\n", encoding="utf-8")
     (folder / "text.txt").write_text("mama anakula\nbaba anakula\n" * 20, encoding="utf-8")
+    (folder / "a.TextGrid").write_text(TEXTGRID, encoding="utf-8")
     return folder
 
 
@@ -82,9 +83,20 @@ def commands(folder, out):
         "validate": ("validate", folder / "m.csv", "--locale", "sw", "--plot", out / "a.png"),
         "pseudo-label": ("pseudo-label", model, clip, "--min-confidence", "0", "--out", out / "a.csv"),
         "export": ("export", model, "--to", "torchscript", "--out", out),
+        "ablate": ("ablate", "--recipe", RECIPE, "--suite", SUITE, "--dry-run", "--out", out),
+        "benchmark": ("benchmark", model, folder / "m.csv", "--locale", "sw", "--out", out),
+        "synthesise": ("synthesise", folder / "text.txt", "--locale", "sw", "--out", out),
+        "languages": ("languages", model, FLEURS, "--out", out),
+        "report": ("report", model, "--out", out),
+        "tiers": ("tiers", folder / "a.TextGrid", "--out", out / "b.TextGrid"),
     }
 
 
+RECIPE, SUITE, FLEURS = ROOT / "recipes/CommonVoice/sw", ROOT / "hparams/ablations/suite.yaml", ROOT / "recipes/FLEURS"
+TEXTGRID = "\n".join(
+    ['File type = "ooTextFile"', 'Object class = "TextGrid"', "0", "1", "<exists>", "1"]
+    + ['"IntervalTier"', '"words"', "0", "1", "1", "0", "1", '"mama"', ""]
+)
 CHEAP = ("transcribe", "align", "lm", "evaluate", "pseudo-label")
 FAULTS = ("no room", "below a file", "a file", "/proc", "empty")
 MACHINES = st.tuples(st.sampled_from(CHEAP), st.sampled_from(FAULTS), st.integers(0, 40))
@@ -127,6 +139,28 @@ def test_machines(model, capsys):
 def test_what_writes_by_itself(model, capsys, command):
     """Libraries that write files themselves."""
     failing(model, capsys)((command, "no room", 20))
+
+
+def test_every_command_that_writes_is_here(model):
+    """Those with ``--out``; all but the corpus of synthetic speech, which knows its own folder, have ``--force``."""
+    (parsers,) = [action.choices for action in cli._parser()._actions if hasattr(action.choices, "values")]
+    options = {name: set(parser._option_string_actions) for name, parser in parsers.items()}
+    writing = {name for name, known in options.items() if known & {"--out", "--plot"}}
+    assert writing == set(commands(model, Path("x")))
+    assert {name for name in writing if "--force" not in options[name]} == {"synthesise"}
+
+
+@pytest.mark.parametrize("command", commands(Path("."), Path(".")))
+def test_nothing_of_a_strangers_is_written_over(model, capsys, tmp_path, command):
+    """A folder with files of every name that a command could want, and a file."""
+    for name in ("a.json", "a.TextGrid", "a.ctm", "a.arpa", "a.csv", "a.png", "b.TextGrid", "model.pt", "languages.md"):
+        (tmp_path / name).write_text("mine")
+    (tmp_path / "wanted").write_text("mine")
+    for out in (tmp_path, tmp_path / "wanted", tmp_path / "wanted" / "below"):
+        assert cli.main([str(word) for word in commands(model, out)[command]]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: ") and said.count("\n") == 1, said
+    assert all(path.read_text() == "mine" for path in tmp_path.iterdir())
 
 
 def test_a_working_folder_that_is_gone(tmp_path, capsys, monkeypatch):

@@ -122,10 +122,14 @@ def test_what_a_run_writes_anew_is_its_own(folder):
     assert not (folder / FILE).exists()
 
 
-def test_a_folder_without_sums(folder):
-    """Of a run that has not ended, or handed on without: it opens as it is."""
+def test_a_folder_without_sums(folder, caplog):
+    """Of a run that has not ended, or handed on without: it opens with a warning."""
+    opened(folder)
+    assert not caplog.messages
     (folder / FILE).unlink()
-    assert opened(folder).units.size
+    assert opened(folder).units.size and opened(folder).units.size
+    (said,) = caplog.messages
+    assert said.startswith(f"warning: {folder}: has no {FILE}") and "\n" not in said
 
 
 @pytest.mark.parametrize(
