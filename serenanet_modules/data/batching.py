@@ -7,19 +7,21 @@ weight 0, so nothing is dropped or counted twice. How far an epoch has come is c
 may go on with another number of processes or another accumulation.
 """
 
-import itertools
 import random
 import signal
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import soundfile
 import torch
 from torch.utils.data import DataLoader
 
 from serenanet_modules.data.manifest import Utterance
 
+CHUNK = 2**16  # numbers of an array that are Python's own at once
 SHUFFLE_JITTER = 0.15  # relative noise on a duration before sorting: batches of near-equal length, never the same
 
 
@@ -73,7 +75,7 @@ class BatchSampler:
 
     Parameters
     ----------
-    durations : list of float
+    durations : sequence of float
         Seconds per utterance.
     max_batch_seconds : float
         Most seconds in a padded micro-batch: longest × count.
@@ -95,25 +97,25 @@ class BatchSampler:
         world_size=1,
         shuffle=True,
     ):
-        self.durations = durations
+        self.durations = np.asarray(durations, dtype=float)
         self.max_batch_seconds = max_batch_seconds
         self.accumulation, self.world_size, self.rank = accumulation, world_size, rank
         self.seed, self.shuffle = seed, shuffle
         self.epoch = 1
         self.read = 0  # utterances of this epoch that all processes together have read, in whole optimizer steps
-        self._planned = (None, [])  # (epoch, its micro-batches)
+        self._planned = None  # the `Plan` of the epoch
 
     def set_epoch(self, epoch):
         """Choose the epoch; called by `Brain.fit`."""
         self.epoch = epoch
 
     def __len__(self):
-        return self.done + self._steps(len(self._buckets()) - self._first()) * self.accumulation
+        return self.done + self._steps(len(self._plan()) - self._first()) * self.accumulation
 
     def __iter__(self) -> Iterator[MicroBatch]:
-        buckets = self._buckets()
-        for first in range(self._first(), len(buckets), self._per_step):
-            step = buckets[first : first + self._per_step]
+        plan = self._plan()
+        for first in range(self._first(), len(plan), self._per_step):
+            step = [plan[i] for i in range(first, min(first + self._per_step, len(plan)))]
             size = sum(map(len, step))
             for a in range(self.accumulation):
                 place = a * self.world_size + self.rank
@@ -140,30 +142,72 @@ class BatchSampler:
 
     def _first(self):
         """Number of the first micro-batch that is still to be read."""
-        ends = itertools.accumulate(map(len, self._buckets()))
-        return sum(end <= self.read for end in ends) if self.read else 0
-
-    def _buckets(self):
-        if self._planned[0] != self.epoch:
-            self._planned = (self.epoch, self._plan())
-        return self._planned[1]
+        return self._plan().whole(self.read) if self.read else 0
 
     def _plan(self):
-        rng = random.Random(f"{self.seed}/{self.epoch}")
-        noise = [rng.uniform(1, 1 + SHUFFLE_JITTER) if self.shuffle else 1 for _ in self.durations]
-        order = sorted(range(len(self.durations)), key=lambda i: self.durations[i] * noise[i], reverse=True)
-        buckets, bucket, longest = [], [], 0.0
-        for i in order:
-            longest = max(longest, self.durations[i])
-            if bucket and longest * (len(bucket) + 1) > self.max_batch_seconds:
-                buckets.append(bucket)
-                bucket, longest = [], self.durations[i]
-            bucket.append(i)
-        if bucket:
-            buckets.append(bucket)
-        if self.shuffle:
-            rng.shuffle(buckets)
-        return buckets
+        if self._planned is None or self._planned.epoch != self.epoch:
+            self._planned = Plan.of(self.durations, self.max_batch_seconds, self.seed, self.epoch, self.shuffle)
+        return self._planned
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The micro-batches of an epoch, in arrays: a corpus may have millions of utterances.
+
+    Attributes
+    ----------
+    epoch : int
+    order : numpy.ndarray
+        (N,) utterances, those of a micro-batch side by side.
+    edges : numpy.ndarray
+        (B + 1,) where in ``order`` each of them begins, and the last one ends.
+    turns : numpy.ndarray
+        (B,) which of them comes first, second and so on.
+    """
+
+    epoch: int
+    order: np.ndarray
+    edges: np.ndarray
+    turns: np.ndarray
+
+    @classmethod
+    def of(cls, durations, most, seed, epoch, shuffle):
+        """Parameters as of `BatchSampler`; ``durations`` (N,)."""
+        rng, keys = random.Random(f"{seed}/{epoch}"), -durations
+        if shuffle:
+            keys *= np.fromiter((rng.uniform(1, 1 + SHUFFLE_JITTER) for _ in range(len(keys))), float, len(keys))
+        order = np.argsort(keys, kind="stable")
+        edges = _edges(durations, order, most)
+        turns = array("q", range(len(edges) - 1))
+        if shuffle:
+            rng.shuffle(turns)
+        return cls(epoch, order, edges, np.asarray(turns))
+
+    def __len__(self):
+        return len(self.turns)
+
+    def __getitem__(self, number):
+        """Utterances of a micro-batch, a list of int."""
+        turn = self.turns[number]
+        return self.order[self.edges[turn] : self.edges[turn + 1]].tolist()
+
+    def whole(self, utterances):
+        """How many micro-batches the first so many utterances of the epoch fill."""
+        return int(np.searchsorted(np.diff(self.edges)[self.turns].cumsum(), utterances, side="right"))
+
+
+def _edges(durations, order, most):
+    """Where a micro-batch ends, since with the next utterance of an order it would be longer than ``most``."""
+    edges, begin, longest = array("q", [0]), 0, 0.0
+    for first in range(0, len(order), CHUNK):
+        for at, duration in enumerate(durations[order[first : first + CHUNK]].tolist(), start=first):
+            longest = max(longest, duration)
+            if at > begin and longest * (at - begin + 1) > most:
+                edges.append(at)
+                begin, longest = at, duration
+    if len(order):
+        edges.append(len(order))
+    return np.asarray(edges)
 
 
 class Utterances(torch.utils.data.Dataset):

@@ -1,10 +1,12 @@
 """The manifest: one CSV row for each utterance, checked when it is written and when it is read."""
 
 import csv
+import functools
 import math
 import re
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing
@@ -154,37 +156,77 @@ def read_manifest(path, split=None):
     """
     if split is not None:
         check_split(split)
+    seen, found = set(), []
+    for row in rows_of(path):
+        _check_new(row.utterance.id, seen, f"{path}: line {row.line}")
+        if split in (None, row.utterance.split, role(row.utterance.split)):
+            found.append(row.utterance)
+    return found
+
+
+class Row(NamedTuple):
+    """An utterance, the line of the file that it ends in, and the bytes where it begins and ends."""
+
+    utterance: Utterance
+    line: int
+    start: int
+    end: int
+
+
+def rows_of(path):
+    """Yield the `Row` of each utterance of a manifest; errors as of `read_manifest`, but repeated ids are none."""
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            utterances = list(_rows(csv.DictReader(file, strict=True), path))
+        with open(path, "rb") as file:
+            yield from _rows(file, path)
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such manifest; prepare the data first.") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not a UTF-8 text file ({error.reason}).") from None
     except (csv.Error, OSError) as error:
         raise UserError(f"{path}: cannot be read as a manifest ({error}).") from None
-    return [u for u in utterances if split in (None, u.split, role(u.split))]
 
 
-def _rows(reader, path):
-    there = [name for name in COLUMNS if name in (reader.fieldnames or ())]
-    missing = [name for name in NEEDED if name not in there]
-    if missing:
+def _rows(file, path):
+    lines = _Lines(file)
+    reader = csv.reader(lines, strict=True)
+    columns = next(reader, [])
+    if missing := [name for name in NEEDED if name not in columns]:
         raise UserError(f"{path}: line 1 lacks the column(s) {', '.join(missing)}.")
-    seen = set()
-    for row in reader:
-        values = {name: row[name] for name in there}
-        try:
-            if None in values.values():
-                raise ValueError("the line has too few columns")
-            numbers = {name: float(values[name]) for name in ("duration", "weight") if name in values}
-            utterance = Utterance(**{**values, **numbers})
-        except ValueError as error:
-            raise UserError(f"{path}: line {reader.line_num}: {error}.") from None
-        _check_new(utterance.id, seen, f"{path}: line {reader.line_num}")
-        yield utterance
+    start = lines.read
+    for values in reader:
+        if values:  # which an empty line has none of
+            try:
+                yield Row(utterance_of(columns, values), reader.line_num, start, lines.read)
+            except ValueError as error:
+                raise UserError(f"{path}: line {reader.line_num}: {error}.") from None
+        start = lines.read
 
 
+class _Lines:
+    """A file's lines as text, and how many bytes of it have been read."""
+
+    def __init__(self, file):
+        self.file, self.read = file, 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        line = next(self.file)
+        self.read += len(line)
+        return line.decode("utf-8")
+
+
+def utterance_of(columns, values):
+    """The `Utterance` that the values of a line with these columns are; a ValueError where they are none."""
+    there = {name: value for name, value in zip(columns, values, strict=False) if name in COLUMNS}
+    if missing := [name for name in columns[len(values) :] if name in COLUMNS]:
+        raise ValueError(f"the line has too few columns: no {missing[0]}")
+    numbers = {name: float(there[name]) for name in ("duration", "weight") if name in there}
+    return Utterance(**there | numbers)
+
+
+@functools.lru_cache(64)
 def check_split(split):
     """Raise a ValueError unless this is train, dev, test, or a dev or test set with a name."""
     if not re.fullmatch(r"train|(dev|test)(-[\w.-]+)?", split):

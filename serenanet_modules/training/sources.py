@@ -14,6 +14,7 @@ from tqdm import tqdm
 from serenanet_modules.data import corpora
 from serenanet_modules.data.asked import candidates
 from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader
+from serenanet_modules.data.listed import Listed
 from serenanet_modules.data.manifest import SPLITS, read_manifest, role
 from serenanet_modules.data.preparation import Settings, prepare, spoken, trainable, written
 from serenanet_modules.data.sentences import Sentences, fingerprint, read_sentences
@@ -110,10 +111,9 @@ class Speech(Source):
     @cached_property
     def splits(self):
         """Utterances by role: train, dev, test; the mean of train's weights is made 1."""
-        rows = read_manifest(self._prepared.manifest)
-        splits = {name: [u for u in rows if role(u.split) == name] for name in SPLITS}
-        mean = sum(u.weight for u in splits["train"]) / len(splits["train"])
-        return splits | {"train": [replace(u, weight=u.weight / mean) for u in splits["train"]]}
+        rows = Listed(self._prepared.manifest)
+        train, *others = (rows.of(name) for name in SPLITS)
+        return dict(zip(SPLITS, (train.of_mean_weight_one(), *map(list, others)), strict=True))
 
     def about(self):
         """Entries of result.json."""
@@ -137,7 +137,7 @@ class Speech(Source):
     @staticmethod
     def sizes(rows):
         """Seconds of each utterance."""
-        return [u.duration for u in rows]
+        return rows.durations if isinstance(rows, Listed) else [u.duration for u in rows]
 
     def dataset(self, rows, encode=None):
         """Waveforms and labels."""

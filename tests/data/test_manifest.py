@@ -1,10 +1,14 @@
 """A manifest reads back as it was written, and says where it is wrong."""
 
 import dataclasses
+import pickle
 from pathlib import Path
 
 import pytest
+import torch
 
+from serenanet_modules.data import listed
+from serenanet_modules.data.listed import Listed
 from serenanet_modules.data.manifest import NEEDED, Candidate, Utterance, read_manifest, write_manifest
 from serenanet_modules.errors import UserError
 
@@ -94,3 +98,36 @@ def test_a_candidate_checks_its_segment():
 def test_an_utterance_checks_itself():
     with pytest.raises(ValueError, match="path is empty"):
         dataclasses.replace(FIRST, path="")
+
+
+# --- rows that are read when they are asked for -----------------------------------------------------------------------
+
+
+def test_listed_rows_are_those_of_the_list(tmp_path):
+    """Texts of several lines and of any script too, and in another process; the mean weight of a set may be made 1."""
+    odd = [dataclasses.replace(FIRST, id=f"o{i}", text=t) for i, t in enumerate(('a\nb "c"', "ŋ’ö\u2028x", ", ,"))]
+    write_manifest(tmp_path / "m.csv", [FIRST, *odd, SECOND, THIRD])
+    rows = Listed(tmp_path / "m.csv")
+    assert list(rows) == read_manifest(tmp_path / "m.csv") and rows[-1] == THIRD and rows[torch.tensor(1)] == odd[0]
+    assert list(rows.of("test")) == [SECOND] and list(rows.of("dev")) == []
+    train = rows.of("train").of_mean_weight_one()
+    assert rows.durations.tolist() == [u.duration for u in rows] and len(train) == 5
+    assert train[4] == dataclasses.replace(THIRD, weight=train.weights[4]) and train.weights.mean() == pytest.approx(1)
+    (tmp_path / "m.csv").unlink()
+    assert rows[3] == odd[2]
+
+
+def test_listed_rows_in_another_process(tmp_path):
+    write_manifest(tmp_path / "m.csv", [FIRST, SECOND])
+    assert list(pickle.loads(pickle.dumps(Listed(tmp_path / "m.csv").of("test")))) == [SECOND]
+
+
+def test_listed_ids_that_differ_in_all_but_their_hash(tmp_path, monkeypatch):
+    """Are different ids; equal ones are refused by their line."""
+    monkeypatch.setattr(listed, "hash", lambda name: 7, raising=False)
+    write_manifest(tmp_path / "m.csv", [FIRST, SECOND, THIRD])
+    assert len(Listed(tmp_path / "m.csv")) == 3
+    with open(tmp_path / "m.csv", "a", encoding="utf-8") as file:
+        file.write("u2,a.flac,1,t,,s,sw,train,1,\n")
+    with pytest.raises(UserError, match="line 5: the id 'u2' is there twice"):
+        Listed(tmp_path / "m.csv")

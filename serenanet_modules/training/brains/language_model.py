@@ -53,8 +53,7 @@ class LanguageModelBrain(UnitsBrain):
     @cached_property
     def mean_length(self):
         """Labels of a training sentence, the end included."""
-        lengths = self.train_sampler.durations
-        return sum(lengths) / len(lengths)
+        return float(self.train_sampler.durations.mean())
 
     def compute_forward(self, batch, stage):
         """Batch -> logits (B, U + 1, V)."""
