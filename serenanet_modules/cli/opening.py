@@ -21,8 +21,13 @@ def add_run(command):
 
 
 def add_recogniser(command):
-    """RESULT_DIR and ``--device``."""
+    """RESULT_DIR and what `add_device` adds."""
     add_run(command)
+    add_device(command)
+
+
+def add_device(command):
+    """``--device`` and how it computes."""
     command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
     command.add_argument("--eval-precision", default="fp32", metavar="NAME", help=f"{', '.join(KINDS)} (fp32)")
     add_switch(command, "--emulate-precision", "round as a GPU with tf32, fp8 or mx would, on any machine; slow")

@@ -2,11 +2,12 @@
 
 import os
 import sys
-from argparse import SUPPRESS
+from argparse import SUPPRESS, Namespace
 from dataclasses import fields
+from pathlib import Path
 
-from serenanet_modules.cli.opening import add_context, add_lm, add_recogniser, add_rules, opened, rules
-from serenanet_modules.cli.values import count, positive
+from serenanet_modules.cli.opening import add_context, add_device, add_lm, add_rules, opened, rules
+from serenanet_modules.cli.values import count, place, positive
 from serenanet_modules.errors import UserError
 
 TOKEN = "SERENANET_TOKEN"  # environment variable: where others can list the processes, arguments are no secret
@@ -14,7 +15,15 @@ TOKEN = "SERENANET_TOKEN"  # environment variable: where others can list the pro
 
 def add(commands, name):
     command = commands.add_parser(name, help="a server: OpenAI's transcription API, live audio, a page")
-    add_recogniser(command)
+    command.add_argument(
+        "models",
+        nargs="+",
+        type=place,
+        metavar="[NAME=]RESULT_DIR",
+        help="results/<dataset>/<experiment>/<seed> of finished runs, the usual one first; they are called after their "
+        "experiments, or NAME",
+    )
+    add_device(command)
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
     command.add_argument("--port", type=int, default=8000, help="(8000); 0 takes a free one")
     command.add_argument(
@@ -27,9 +36,22 @@ def add(commands, name):
         metavar="NAME",
         help="a name under which browsers may reach a server without a token, besides this machine's (any number)",
     )
-    command.add_argument("--name", help="what the model is called; by default its experiment")
+    command.add_argument("--root-path", default="", metavar="/PATH", help="what a proxy has before this server's paths")
+    command.add_argument(
+        "--corrections",
+        type=Path,
+        metavar="FOLDER",
+        help="keep what the page's users have corrected, with its audio, for serenanet adapt; else nothing is kept",
+    )
+    command.add_argument("--log", choices=("text", "json"), default="text", help="lines of the log (text)")
     add_lm(command)
     add_context(command)
+    _add_limits(command)
+    add_rules(command)
+    command.set_defaults(run=_serve)
+
+
+def _add_limits(command):
     limits = command.add_argument_group("batches and limits", argument_default=SUPPRESS)
     limits.add_argument("--batch-seconds", type=positive, metavar="S", help="padded audio read at a time (120)")
     limits.add_argument(
@@ -39,33 +61,39 @@ def add(commands, name):
         help="wait for company, behind a batch of several (5)",
     )
     limits.add_argument(
-        "--max-upload", type=_megabytes, dest="max_upload_bytes", metavar="MB", help="of a request (25)"
+        "--max-upload",
+        type=_megabytes,
+        dest="max_upload_bytes",
+        metavar="MB",
+        help="of a request (an eighth of what is free on the disk)",
     )
-    limits.add_argument("--max-seconds", type=positive, metavar="S", help="of a recording (1800)")
+    limits.add_argument("--max-seconds", type=positive, metavar="S", help="of a recording (14400)")
     limits.add_argument("--max-queue", type=count, metavar="N", help="transcriptions at a time (64)")
-    limits.add_argument("--timeout", type=positive, metavar="S", help="for a transcription (300)")
+    limits.add_argument(
+        "--timeout", type=positive, metavar="S", help="for a transcription, beyond the length of all that waits (300)"
+    )
     limits.add_argument("--max-live", type=count, metavar="N", help="live sessions at a time (4)")
     limits.add_argument(
         "--idle", type=positive, dest="idle_seconds", metavar="S", help="that a live session may be silent (30)"
     )
-    add_rules(command)
-    command.set_defaults(run=_serve)
 
 
 def _serve(arguments):
     try:
-        from serenanet_modules.server import run
+        from serenanet_modules.server import observed, run
         from serenanet_modules.server.app import make_app
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed; the server needs `pip install 'serenanet[serve]'`") from None
 
-    options = _options(arguments)
+    options, folders = _options(arguments), _named(arguments.models)
     listener = run.listen(arguments.host, arguments.port)
-    app = make_app(opened(arguments), options)
+    recognizers = {name: opened(Namespace(**vars(arguments) | {"folder": folder})) for name, folder in folders.items()}
+    app = make_app(recognizers, options)
     address = f"http://{arguments.host}:{listener.getsockname()[1]}"
     if options.token is None and not run.is_loopback(arguments.host):
         print(f"warning: whoever reaches {address} may use this server; --token asks for one", file=sys.stderr)
-    print(f"{options.name} at {address} (page /, API /docs); Ctrl-C ends it", flush=True)
+    print(f"{', '.join(folders)} at {address} (page /, API /docs); Ctrl-C ends it", flush=True)
+    observed.log_to_stderr(arguments.log)
     run.serve(app, listener)
     return 0
 
@@ -75,17 +103,27 @@ def _options(arguments):
     from serenanet_modules.server.options import Options
 
     given = {field.name: getattr(arguments, field.name) for field in fields(Options) if hasattr(arguments, field.name)}
-    name, hosts = arguments.name or _name(arguments.folder), tuple(arguments.allow_host)
-    return Options(**given | {"name": name, "hosts": hosts, "rules": rules(arguments)})
+    return Options(**given | {"hosts": tuple(arguments.allow_host), "rules": rules(arguments)})
 
 
 def _megabytes(text):
     return int(positive(text) * 2**20)
 
 
+def _named(models):
+    """The folders by their models' names."""
+    found = {}
+    for given in map(str, models):
+        name, sign, folder = given.partition("=")
+        if not sign or os.path.exists(given):
+            name, folder = _name(given), given
+        if not name or name in found:
+            raise UserError(f"{given}: {'another model has' if name else 'lacks'} its name; say NAME=RESULT_DIR")
+        found[name] = Path(folder)
+    return found
+
+
 def _name(folder):
     """The experiment of ``results/<dataset>/<experiment>/<seed>``, else the folder's own name."""
-    from pathlib import Path
-
     path = Path(folder).resolve()
     return path.parent.name if path.name.isdigit() else path.name

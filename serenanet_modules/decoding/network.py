@@ -50,7 +50,7 @@ class Network:
         most = self.modules["model"].acoustic.most_seconds
         return piece_seconds if most is None else min(piece_seconds, most)
 
-    def read(self, sources, hear, piece_seconds, batch_seconds=120.0, title=None, silence=lambda piece: None):
+    def read(self, sources, hear, piece_seconds, batch_seconds=120.0, bar=None, silence=lambda piece: None):
         """Cut sources into pieces, hear those that are not silent, and sort what was heard by source.
 
         No training utterance is silent, so that nobody knows what a network would make of it.
@@ -65,8 +65,8 @@ class Network:
             What is longer is cut at pauses, and so is what is longer than the acoustic model hears at once.
         batch_seconds : float
             Most seconds of padded audio in a batch.
-        title : str, optional
-            Of a progress bar in seconds of audio; without it there is none.
+        bar : progress bar, optional
+            As `seconds_bar` gives it; its ``total`` grows as sources are read, and ``update`` is told what was heard.
         silence : callable
             From a silent piece to what stands for it.
 
@@ -77,7 +77,7 @@ class Network:
         """
         found, piece_seconds = [], self.most(piece_seconds)
         least = self.modules["model"].acoustic.least_seconds
-        with tqdm(total=0, desc=title, unit="s", unit_scale=True, disable=title is None) as bar:
+        with seconds_bar() if bar is None else bar as bar:
             for window in windows(sources, WINDOW * batch_seconds, piece_seconds):
                 pieces = [event for event in window if isinstance(event, Piece)]
                 bar.total += sum(piece.seconds for piece in pieces)
@@ -88,6 +88,11 @@ class Network:
                     else:
                         yield event, found
                         found = []
+
+
+def seconds_bar(title=None):
+    """A progress bar in seconds of audio; without a title it is not shown."""
+    return tqdm(total=0, desc=title, unit="s", unit_scale=True, disable=title is None)
 
 
 def exact_parts(model):

@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 
-from serenanet_modules.decoding.network import Network, exact_parts
+from serenanet_modules.decoding.network import Network, exact_parts, seconds_bar
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.alternatives import with_alternatives
 from serenanet_modules.inference.timestamps import timed
@@ -115,8 +115,8 @@ class Recognizer:
         lm : path or "auto", optional
             A word n-gram model (ARPA), or for a model with a label decoder the result folder of a neural one; "auto"
             is the n-gram model that lies in the folder.
-        progress : bool
-            Whether to show a bar.
+        progress : bool or progress bar
+            Whether to show one; or one of your own, with ``total`` and ``update`` as of `Network.read`.
         piece_seconds : float, optional
             What is longer is cut at pauses; by default what is longer than the utterances of the training, and than
             30 s in any case: few models bear more than they were trained on.
@@ -158,8 +158,8 @@ class Recognizer:
         if not batch_seconds > 0:
             raise UserError(f"batch_seconds is {batch_seconds}; give a number of seconds above 0")
         hear, most = partial(self._heard, self.decoder(lm)), piece_seconds or self.settings["piece_seconds"]
-        title = "transcribing" if progress else None
-        yield from self.network.read(sources, hear, most, batch_seconds, title, Heard.of)
+        bar = seconds_bar("transcribing" if progress else None) if isinstance(progress, bool) else progress
+        yield from self.network.read(sources, hear, most, batch_seconds, bar, Heard.of)
 
     def segment(self, piece, lm=None):
         """The `Segment` of a `Piece`, read alone as `transcribe` reads it; None where nothing is said."""

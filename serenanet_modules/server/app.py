@@ -3,32 +3,30 @@
 import contextlib
 import time
 
-import numpy as np
 from fastapi import FastAPI, Request, Response
 
 import serenanet_modules
-from serenanet_modules.data.audio import SAMPLE_RATE
-from serenanet_modules.errors import UserError
 from serenanet_modules.inference.endpointing import LiveStream
-from serenanet_modules.server import errors, live, page, transcriptions
+from serenanet_modules.server import corrections, errors, live, page, transcriptions
 from serenanet_modules.server.guard import GuardedRoute
-from serenanet_modules.server.metrics import Observed
+from serenanet_modules.server.observed import Observed
 from serenanet_modules.server.options import Options
 from serenanet_modules.server.service import Service
 
 
-def make_app(recognizer, options=None):
-    """Put a recogniser behind OpenAI's transcription API, a WebSocket and a page.
+def make_app(recognizers, options=None):
+    """Put recognisers behind OpenAI's transcription API, a WebSocket and a page.
 
     Parameters
     ----------
-    recognizer : Recognizer
+    recognizers : dict of str to Recognizer
+        By the names that clients ask for; the first is the usual one.
     options : Options, optional
 
     Returns
     -------
     FastAPI
-        Its lifespan ends the thread that runs the network, when what waits is done.
+        Its lifespan ends the threads that run the networks, when what waits is done.
 
     Raises
     ------
@@ -36,38 +34,42 @@ def make_app(recognizer, options=None):
         For a language model that cannot be used.
     """
     options = options or Options()
-    # the language model is tried, and the first request does not wait for what is set up at first use
-    recognizer.transcribe([np.zeros(SAMPLE_RATE, np.float32)], lm=options.lm)
-    service = Service(recognizer, options, LiveStream, _can_stream(recognizer))
+    service = Service(recognizers, options, LiveStream)
     app = FastAPI(
         title="SerenaNet",
         version=serenanet_modules.__version__,
         description="Speech recognition; `/v1/audio/transcriptions` is OpenAI's. Live audio goes to the WebSocket "
         "`/v1/audio/stream`.",
         lifespan=_lifespan,
+        docs_url=None,  # `page` has one that needs no other server
+        redoc_url=None,
     )
     app.state.service, app.state.started = service, int(time.time())
     errors.install(app)
     app.add_middleware(Observed, metrics=service.metrics)
-    for router in (transcriptions.uploading, transcriptions.models, live.router, page.router):
+    app.add_middleware(Below, path=options.root_path)
+    routers = transcriptions.uploading, transcriptions.models, corrections.exporting, corrections.saving
+    for router in (*routers, live.router, page.router):
         app.include_router(router)
     app.add_api_route("/healthz", _health, methods=["GET"])
     app.router.add_api_route("/metrics", _metrics, methods=["GET"], route_class_override=GuardedRoute)
     return app
 
 
-def _can_stream(recognizer):
-    try:
-        LiveStream(recognizer)
-    except UserError:
-        return False
-    return True
+class Below:
+    """ASGI middleware for an application that a proxy shows below a path, whether it cuts that path off or not."""
+
+    def __init__(self, app, path):
+        self.app, self.path = app, path
+
+    async def __call__(self, scope, receive, send):
+        await self.app(scope | {"root_path": self.path} if self.path else scope, receive, send)
 
 
 @contextlib.asynccontextmanager
 async def _lifespan(app):
     yield
-    app.state.service.batcher.close()
+    app.state.service.close()
 
 
 async def _health(request: Request, response: Response):

@@ -1,4 +1,4 @@
-"""One thread that runs the network, on several requests at a time."""
+"""One thread that runs a network, on several requests at a time."""
 
 import asyncio
 import logging
@@ -6,12 +6,8 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-
-import numpy as np
 
 from serenanet_modules.data.audio import SAMPLE_RATE
-from serenanet_modules.errors import UserError
 
 IDLE = 1.0  # seconds
 LONGER = 10  # times the wait for company that is on its way
@@ -19,14 +15,54 @@ LONGER = 10  # times the wait for company that is on its way
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class _Job:
-    samples: np.ndarray
-    future: Future = field(default_factory=Future)
+class Job:
+    """A request for the transcript of samples (N,) at 16 kHz.
 
-    @property
-    def seconds(self):
-        return len(self.samples) / SAMPLE_RATE
+    Attributes
+    ----------
+    seconds : float
+    future : Future
+        Of its result.
+    share : float or None
+        Of the batch that it is in, what is heard already; None while it waits.
+    gone : bool
+        Whether nobody waits for it any more.
+    """
+
+    def __init__(self, samples):
+        self.samples, self.seconds, self.future = samples, len(samples) / SAMPLE_RATE, Future()
+        self.share, self.gone = None, False
+
+
+class Abandoned(Exception):
+    """Nobody waits for a batch any more."""
+
+
+class Heard:
+    """What the network tells about a batch while it reads it: a progress bar as `Network.read` takes it.
+
+    Raises
+    ------
+    Abandoned
+        By `update`, where nobody waits for any of the jobs.
+    """
+
+    def __init__(self, jobs):
+        self._jobs, self._all, self._done, self.total = jobs, sum(job.seconds for job in jobs), 0.0, 0.0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self, seconds):
+        """So many more seconds were heard."""
+        if all(job.gone for job in self._jobs):
+            raise Abandoned
+        self._done += seconds
+        for job in self._jobs:
+            job.share = min(1.0, self._done / self._all)
 
 
 class Batcher:
@@ -38,8 +74,8 @@ class Batcher:
     Parameters
     ----------
     recognise : callable
-        From a list of samples to a list of results, one each: a transcript, or the `UserError` that stands for it.
-        It only ever runs in the batcher's own thread.
+        From a list of samples, and a `Heard` that it tells how far it is, to a list of results, one each: a
+        transcript, or the `UserError` that stands for it. It only ever runs in the batcher's own thread.
     batch_seconds : float
         Most seconds of audio in a batch of more than one.
     wait : float
@@ -58,6 +94,7 @@ class Batcher:
         self._coming, self._idle, self._worked = coming, idle, False
         self._jobs, self._changed, self._closed, self._company = deque(), threading.Condition(), False, False
         self.last_seconds = 0.0  # that the latest batch took
+        self._in_work = []
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
         self._thread.start()
 
@@ -65,8 +102,23 @@ class Batcher:
         """Requests that wait."""
         return len(self._jobs)
 
-    async def transcribe(self, samples):
-        """The transcript of samples (N,) at 16 kHz; cancelled before its turn, it costs nothing.
+    @property
+    def seconds(self):
+        """Of audio that waits or is in work, and that somebody wants."""
+        with self._changed:
+            jobs = [*self._jobs, *self._in_work]
+        return sum(job.seconds for job in jobs if not job.gone)
+
+    def submit(self, samples):
+        """A `Job` for samples (N,) at 16 kHz, which `result` waits for."""
+        job = Job(samples)
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify()
+        return job
+
+    async def result(self, job):
+        """The transcript; cancelled before its turn, a job costs nothing, and later no more than the next few seconds.
 
         Raises
         ------
@@ -75,11 +127,11 @@ class Batcher:
         Exception
             What it died of, alone.
         """
-        job = _Job(samples)
-        with self._changed:
-            self._jobs.append(job)
-            self._changed.notify()
-        return await asyncio.wrap_future(job.future)
+        try:
+            return await asyncio.wrap_future(job.future)
+        except asyncio.CancelledError:
+            job.gone = True
+            raise
 
     def close(self):
         """End the thread when everything that waits is done."""
@@ -90,13 +142,14 @@ class Batcher:
 
     def _run(self):
         while batch := self._next():
-            batch = [job for job in batch if job.future.set_running_or_notify_cancel()]
+            self._in_work = batch = [job for job in batch if job.future.set_running_or_notify_cancel()]
             began = time.monotonic()
-            for job, result in zip(batch, self._results([job.samples for job in batch]), strict=True):
+            for job, result in zip(batch, self._results(batch), strict=True):
                 if isinstance(result, Exception):
                     job.future.set_exception(result)
                 else:
                     job.future.set_result(result)
+            self._in_work = []
             if batch:
                 self.last_seconds = time.monotonic() - began
                 self._observe(len(batch), sum(job.seconds for job in batch))
@@ -127,19 +180,19 @@ class Batcher:
     def _all_here(self):
         return self._enough() or self._coming() <= len(self._jobs)
 
-    def _results(self, sources):
+    def _results(self, jobs):
         """Transcripts or errors; what a batch dies of is found by trying its requests one by one."""
-        if not sources:
+        if not jobs:
             return []
         try:
-            results = self._recognise(sources)
-            if len(results) != len(sources):
-                raise RuntimeError(f"{len(results)} results for {len(sources)} sources")
+            results = self._recognise([job.samples for job in jobs], Heard(jobs))
+            if len(results) != len(jobs):
+                raise RuntimeError(f"{len(results)} results for {len(jobs)} sources")
             return results
+        except Abandoned as error:
+            return [error] * len(jobs)
         except Exception as error:
-            if len(sources) > 1:
-                log.warning("a batch of %d requests failed and is tried one by one (%s)", len(sources), error)
-                return [result for source in sources for result in self._results([source])]
-            if not isinstance(error, UserError):
-                log.exception("a request failed")
+            if len(jobs) > 1:
+                log.warning("a batch of %d requests failed and is tried one by one (%s)", len(jobs), error)
+                return [result for job in jobs for result in self._results([job])]
             return [error]

@@ -1,8 +1,12 @@
 """What is asked of a request before its body is read, and while it is."""
 
+import contextlib
+import errno
 import hmac
 import ipaddress
+import shutil
 import socket
+import tempfile
 from urllib.parse import urlsplit
 
 import anyio
@@ -13,6 +17,8 @@ from serenanet_modules.server.errors import APIError
 from serenanet_modules.server.fields import check_names
 
 SLOWEST = 2000  # bytes per second of an upload
+TEXT = 32 * 2**20  # bytes of a body without audio
+SHARE = 8  # an upload may take an eighth of what is free: it lies there twice for a moment, and then decoded
 LINGER = 4  # times the largest upload that is read and thrown away, so that its sender gets to see the refusal
 
 
@@ -30,27 +36,53 @@ class GuardedRoute(APIRoute):
         return guarded
 
 
-class UploadRoute(GuardedRoute):
-    """A guarded route whose requests are bounded in number, size and time."""
+class TextRoute(GuardedRoute):
+    """A guarded route whose requests are JSON, bounded in size and time."""
 
     def get_route_handler(self):
         handle = super().get_route_handler()
 
         async def bounded(request):
             service = request.app.state.service
-            limit = service.options.timeout
-            with service.admission:
-                try:
-                    with anyio.fail_after(limit):
-                        received = Request(request.scope, limited(request.receive, service, request.headers))
-                        async with received.form() as form:  # which the handler then has from there
-                            check_names(form, names(self.dependant.body_params), "the form's field")
-                            return await handle(received)
-                except TimeoutError:
-                    message = f"the transcription was not ready after {limit:g} s; try again, or send shorter audio"
-                    raise APIError(503, message, code="timeout", retry_after=service.retry_after) from None
+            return await handle(Request(request.scope, limited(request.receive, service, request.headers, TEXT)))
 
         return bounded
+
+
+class UploadRoute(GuardedRoute):
+    """A guarded route whose requests bring audio, and are bounded in number, size and time."""
+
+    def get_route_handler(self):
+        handle = super().get_route_handler()
+
+        async def bounded(request):
+            service = request.app.state.service
+            with service.admission, on_disk():
+                most = room(service.options)
+                received = Request(request.scope, limited(request.receive, service, request.headers, most))
+                async with received.form() as form:  # which the handler then has from there
+                    check_names(form, names(self.dependant.body_params), "the form's field")
+                    return await handle(received)
+
+        return bounded
+
+
+def room(options):
+    """Bytes that an upload may have: its share of what is free on the disk, on which it lies until it is decoded."""
+    free = shutil.disk_usage(tempfile.gettempdir()).free // SHARE
+    return free if options.max_upload_bytes is None else min(free, options.max_upload_bytes)
+
+
+@contextlib.contextmanager
+def on_disk():
+    """Let a full disk be a refusal."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        message = "the server's disk is full; send less at a time, or try again later"
+        raise APIError(507, message, "file", "disk_full", hang_up=True) from None
 
 
 def names(fields):
@@ -110,18 +142,17 @@ def check_token(authorization, token):
         raise APIError(401, "this server wants its token as 'Authorization: Bearer TOKEN'", code="invalid_api_key")
 
 
-def limited(receive, service, headers):
-    """An ASGI ``receive`` that refuses a body that is too large or too slow, as soon as it is known to be.
+def limited(receive, service, headers, most):
+    """An ASGI ``receive`` that refuses a body of more than ``most`` bytes or too slow a one, as soon as it is known.
 
     Some of the rest of a large one is read before the refusal: clients that find their connection closed while they
     still send report that and not the answer.
     """
-    options = service.options
-    most, announced, seen, ended = options.max_upload_bytes, headers.get("content-length", ""), 0, False
+    announced, seen, ended = headers.get("content-length", ""), 0, False
     too_large = announced.isascii() and announced.isdigit() and int(announced) > most
     message = f"the upload is larger than {size(most)}; send less at a time"
     refusal = APIError(413, message, "file", "upload_too_large", hang_up=True)
-    until = anyio.current_time() + options.idle_seconds
+    until = anyio.current_time() + service.options.idle_seconds
 
     async def arriving():
         nonlocal seen, ended
@@ -163,6 +194,8 @@ def size(count):
 class Admission:
     """How many requests are inside; a context manager that refuses one too many.
 
+    `kept` is one for what has been inside before.
+
     Parameters
     ----------
     refusal : callable
@@ -179,3 +212,11 @@ class Admission:
 
     def __exit__(self, *_):
         self.count -= 1
+
+    @contextlib.contextmanager
+    def kept(self):
+        self.count += 1
+        try:
+            yield
+        finally:
+            self.count -= 1

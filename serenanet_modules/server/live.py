@@ -19,9 +19,10 @@ the end the text message ``{"type": "finish"}``. The server sends JSON:
 
 In OpenAI's realtime events a partial is ``conversation.item.input_audio_transcription.delta``, a final ``….completed``.
 
-Parameters of the address, such as ``/v1/audio/stream?look_ahead=480``: ``look_ahead`` in milliseconds, of models with
-several; ``enable_endpoint_detection``, ``rule1_min_trailing_silence``, ``rule2_min_trailing_silence`` and
-``rule3_min_utterance_length``, sherpa-onnx's names for what ends a sentence (`inference.endpointing`).
+Parameters of the address, such as ``/v1/audio/stream?look_ahead=480``: ``model``, where there are several;
+``look_ahead`` in milliseconds, of models that have several; ``enable_endpoint_detection``,
+``rule1_min_trailing_silence``, ``rule2_min_trailing_silence`` and ``rule3_min_utterance_length``, sherpa-onnx's names
+for what ends a sentence (`inference.endpointing`).
 
 Where the server wants a token, programs send it as ``Authorization: Bearer …``. Browsers cannot; they offer two
 subprotocols, ``serenanet`` and ``bearer.`` with the token in base64url without padding. Without a token, only pages of
@@ -52,7 +53,7 @@ TOGETHER = 2**20  # bytes of messages that the network reads at once when they c
 ARRIVED = 0.002  # seconds that messages which have arrived need to be read
 DONE, UNSUPPORTED, POLICY, FAILED, LATER = 1000, 1003, 1008, 1011, 1013
 
-PARAMETERS = {"look_ahead": int, "enable_endpoint_detection": truth} | dict.fromkeys(vars(Rules()), float)
+PARAMETERS = {"model": str, "look_ahead": int, "enable_endpoint_detection": truth} | dict.fromkeys(vars(Rules()), float)
 
 log = logging.getLogger(__name__)
 router = APIRouter()
@@ -118,7 +119,7 @@ class Session:
     """
 
     def __init__(self, socket, service):
-        self._socket, self._service, self._sentences = socket, service, []
+        self._socket, self._service, self._model, self._sentences = socket, service, None, []
         self._left = int(service.options.max_seconds * SAMPLE_RATE)
         self._odd, self._stopping, self._waiting = b"", False, None
 
@@ -140,12 +141,13 @@ class Session:
         try:
             check_names(given, PARAMETERS, "the live route's parameter")
             settings = {name: _value(name, text) for name, text in given.items()}
-            return await self._network(service.open_stream, settings)
+            self._model = service.model(settings.pop("model", None))
+            return await self._network(self._model.open_stream, settings)
         except APIError as error:
             raise _Refusal(UNSUPPORTED, error.status_code, error.detail, error.code, error.param) from None
         except UserError as error:
-            code = "invalid_value" if service.can_stream else "cannot_stream"
-            message = str(error).removeprefix(f"{service.recognizer.folder}: ")
+            code = "invalid_value" if self._model.can_stream else "cannot_stream"
+            message = str(error).removeprefix(f"{self._model.recognizer.folder}: ")
             raise _Refusal(UNSUPPORTED, 400, message, code) from None
 
     async def _listen(self, stream):
@@ -166,7 +168,7 @@ class Session:
             self._sentences.append(sentence)
 
     def _shape(self, transcript):
-        shape = shapes.verbose(transcript, self._service.language, self._service.recognizer.units)
+        shape = shapes.verbose(transcript, self._model.language, self._model.recognizer.units)
         return shape.model_dump(exclude_none=True)
 
     async def _send(self, kind, content):

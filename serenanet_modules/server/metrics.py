@@ -1,7 +1,5 @@
 """What Prometheus reads at ``/metrics``."""
 
-import time
-
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 LATENCIES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 120, 300)  # seconds
@@ -49,25 +47,3 @@ class Metrics:
     def text(self):
         """All figures in Prometheus's text format, and its media type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
-
-
-class Observed:
-    """ASGI middleware that counts and times HTTP requests."""
-
-    def __init__(self, app, metrics):
-        self.app, self.metrics = app, metrics
-
-    async def __call__(self, scope, receive, send):
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        status, began = 500, time.perf_counter()
-
-        async def noted(message):
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
-        try:
-            await self.app(scope, receive, noted)
-        finally:
-            self.metrics.request(scope, status, time.perf_counter() - began)

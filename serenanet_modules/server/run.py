@@ -65,7 +65,8 @@ class Server(uvicorn.Server):
     def __init__(self, app, log_level="info"):
         self._service = app.state.service
         protocol = functools.partial(Protocol, self._service.options)
-        super().__init__(uvicorn.Config(app, log_level=log_level, http=protocol, ws_max_size=MESSAGE))
+        settings = {"log_config": None, "access_log": False}  # `observed` has lines of its own
+        super().__init__(uvicorn.Config(app, log_level=log_level, http=protocol, ws_max_size=MESSAGE, **settings))
 
     async def shutdown(self, sockets=None):
         """Live sessions end first: to uvicorn, they are connections to be cut."""

@@ -1,84 +1,82 @@
 """What the routes of one application share."""
 
 import contextlib
+import threading
 import time
-from dataclasses import replace
 
 import anyio
 
-from serenanet_modules.inference.endpointing import NONE, Rules
-from serenanet_modules.runtime.memory import hand_back
-from serenanet_modules.server.batcher import Batcher
 from serenanet_modules.server.errors import APIError
 from serenanet_modules.server.guard import Admission
 from serenanet_modules.server.metrics import Metrics
+from serenanet_modules.server.model import Model
 
 PAUSE, LAST_BYTES = 2.0, 10.0  # seconds that an upload may pause, and go on, when the server ends
+ALIAS = "whisper-1"  # programs that were written for OpenAI's server ask for this one
 
 
 class Service:
-    """A recogniser with its queue, its figures and its end.
+    """Recognisers with their queues, figures and end.
 
     Parameters
     ----------
-    recognizer : Recognizer
+    recognizers : dict of str to Recognizer
+        By the names that clients ask for; the first is the usual one.
     options : Options
     open_stream : callable
         `LiveStream`, or what does as it.
-    can_stream : bool
 
     Attributes
     ----------
-    batcher : Batcher
+    models : dict of str to Model
     admission : Admission
         Transcriptions that are being uploaded, decoded, waiting or in work.
     live : set of Session
         Open live sessions.
     decoding, streaming : CapacityLimiter
-        Threads that decode uploads, and the one that runs the network for live sessions: these do not wait for batches.
+        Threads that decode uploads, and the one that runs networks for live sessions: these do not wait for batches.
     """
 
-    def __init__(self, recognizer, options, open_stream, can_stream):
-        self.recognizer, self.options, self.can_stream = recognizer, options, can_stream
-        self._open_stream, self._beside = open_stream, recognizer.beside()
-        self.stopping = False
+    def __init__(self, recognizers, options, open_stream):
+        self.options, self.stopping = options, False
         self.live, self._arriving = set(), set()
         self.admission = Admission(self._refusal)
-        self.metrics = Metrics(lambda: len(self.batcher), lambda: len(self.live))
-        settings = options.batch_seconds, options.batch_wait, self.metrics.batch
-        self.batcher = Batcher(self._recognise, *settings, lambda: self.admission.count, hand_back)
+        self.metrics = Metrics(
+            lambda: sum(len(model.batcher) for model in self.models.values()), lambda: len(self.live)
+        )
         self.decoding, self.streaming = anyio.CapacityLimiter(options.decoders), anyio.CapacityLimiter(1)
+        turn = threading.Lock()  # of the models, whose batches share the machine's cores and memory
+        self.models = {
+            name: Model(name, recognizer, options, open_stream, turn, self.metrics.batch, lambda: self.admission.count)
+            for name, recognizer in recognizers.items()
+        }
 
-    def open_stream(self, settings):
-        """A `LiveStream` of its own for a live session.
+    def model(self, name=None):
+        """The `Model` of a name, the usual one without; a 404 where there is none."""
+        if name in (None, "", ALIAS):
+            return next(iter(self.models.values()))
+        if name not in self.models:
+            known = " or ".join(map(repr, self.models))
+            raise APIError(404, f"there is no model {name!r} here; ask for {known}", "model", "model_not_found")
+        return self.models[name]
 
-        Parameters
-        ----------
-        settings : dict
-            ``look_ahead``, ``enable_endpoint_detection`` and what `Rules` has, as far as the client says them.
+    @property
+    def patience_seconds(self):
+        """Within which a transcription that is about to wait must be ready.
 
-        Raises
-        ------
-        UserError
-            For what the model cannot do.
+        The timeout, and as long as all audio is that waits or is in work: its own, and what may come before it.
         """
-        usual = self.options.rules
-        given = {name: value for name, value in settings.items() if name in vars(usual)}
-        if settings.get("enable_endpoint_detection", usual != NONE or bool(given)):
-            rules = replace(Rules() if usual == NONE else usual, **given)
-        else:
-            rules = NONE
-        return self._open_stream(self._beside, rules, settings.get("look_ahead"), self.options.lm)
+        return self.options.timeout + sum(model.batcher.seconds for model in self.models.values())
 
     @property
     def retry_after(self):
         """Whole seconds after which another request may find room."""
-        return min(60, 1 + round(self.batcher.last_seconds))
+        return min(60, 1 + round(max(model.batcher.last_seconds for model in self.models.values())))
 
-    @property
-    def language(self):
-        """The locale of the training data."""
-        return self.recognizer.settings["locale"]
+    def close(self):
+        """End the threads of all models when what waits is done."""
+        for model in self.models.values():
+            model.batcher.close()
 
     def stop(self):
         """Refuse what is new, and let uploads that go on and live sessions come to their end."""
@@ -112,6 +110,3 @@ class Service:
             message = f"{inside} requests are waiting already; try again later"
             return APIError(429, message, code="queue_full", retry_after=self.retry_after)
         return self.closing()
-
-    def _recognise(self, sources):
-        return list(self.recognizer.transcripts(sources, self.options.batch_seconds, self.options.lm))

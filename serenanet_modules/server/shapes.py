@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from serenanet_modules.decoding.confidence import LEAST
 from serenanet_modules.inference import formats
 from serenanet_modules.inference.timestamps import surface
+from serenanet_modules.server.guard import room
 
 
 class Word(BaseModel):
@@ -93,7 +94,26 @@ def events(transcript):
         found.append({"type": "transcript.text.delta", "delta": transcript.text[at:end]})
         at = end
     found.append({"type": "transcript.text.done", "text": transcript.text})
-    return "".join(f"data: {json.dumps(event)}\n\n" for event in found)
+    return "".join(map(_event, found))
+
+
+def progress(share):
+    """How far a transcription is, as a server-sent event: the share that is heard, None while it waits."""
+    return _event({"type": "transcript.progress", "share": None if share is None else round(share, 4)})
+
+
+def done(shape):
+    """A `VerboseTranscription` as the last server-sent event."""
+    return _event({"type": "transcript.text.done", **shape.model_dump(exclude_none=True)})
+
+
+def failed(body):
+    """The JSON of an error as the last server-sent event."""
+    return _event({"type": "error", **body})
+
+
+def _event(content):
+    return f"data: {json.dumps(content)}\n\n"
 
 
 def verbose(transcript, language, units, granularities=("word", "segment"), include=("srt", "vtt")):
@@ -150,16 +170,17 @@ def _usage(transcript):
     return Usage(seconds=transcript.duration)
 
 
-def model(service, started):
-    """An entry of ``/v1/models``; what follows ``owned_by`` goes beyond OpenAI's API."""
+def model(found, service, started):
+    """A `Model` as an entry of ``/v1/models``; what follows ``owned_by`` goes beyond OpenAI's API."""
     options = service.options
     return {
-        "id": options.name,
+        "id": found.name,
         "object": "model",
         "created": started,
         "owned_by": "serenanet",
-        "language": service.language,
-        "streaming": service.can_stream,
-        "max_upload_bytes": options.max_upload_bytes,
+        "language": found.language,
+        "streaming": found.can_stream,
+        "max_upload_bytes": room(options),
         "max_seconds": options.max_seconds,
+        "corrections": options.corrections is not None,
     }

@@ -1,23 +1,29 @@
 """``/v1/audio/transcriptions`` and ``/v1/models``, as OpenAI's API defines them."""
 
+import asyncio
+import logging
 from typing import Annotated, Literal
 
 import anyio
 from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from fastapi.security import HTTPBearer
 
 from serenanet_modules.data import codes
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import formats
 from serenanet_modules.server import shapes, uploads
-from serenanet_modules.server.errors import APIError
+from serenanet_modules.server.errors import APIError, body
 from serenanet_modules.server.guard import GuardedRoute, UploadRoute
+from serenanet_modules.server.service import ALIAS
 
-ALIAS = "whisper-1"  # programs that were written for OpenAI's server ask for this one
 MEDIA = {"text": "text/plain", "srt": "text/plain", "vtt": "text/vtt"}
 CLIENT_GONE = 499  # what nginx calls it; seen in metrics only
 FORMATS = {"text": "txt", "srt": "srt", "vtt": "vtt"}
+EVENTS = "text/event-stream"
+PULSE = 1.0  # seconds between events of a transcription that goes on: proxies cut what is silent for a minute
+
+log = logging.getLogger(__name__)
 
 Granularity, Subtitles = Literal["word", "segment"], Literal["srt", "vtt"]
 
@@ -31,7 +37,7 @@ models = APIRouter(route_class=GuardedRoute, dependencies=TOKEN)
 async def transcribe(
     request: Request,
     file: Annotated[UploadFile, File(description="audio of any rate, channel count and format")],
-    model: Annotated[str | None, Form(description=f"the server's model or {ALIAS}, which stands for it")] = None,
+    model: Annotated[str | None, Form(description=f"one of the server's; {ALIAS}, or none, is its first")] = None,
     language: Annotated[
         str | None, Form(description="the model's own, by code or name, or auto; another one is refused")
     ] = None,
@@ -48,34 +54,41 @@ async def transcribe(
         Form(alias="include[]", description="of verbose_json: subtitles beside the rest"),
     ] = None,
     more_include: Annotated[list[Subtitles] | None, Form(alias="include")] = None,
-    stream: Annotated[bool, Form(description="json as server-sent events, a delta for each segment")] = False,
+    stream: Annotated[
+        bool,
+        Form(description="server-sent events: of json, a delta for each segment; of verbose_json, how far it is"),
+    ] = False,
 ):
     """Transcribe a recording."""
     service = request.app.state.service
     granularities, include = (granularities or []) + (more_granularities or []), (include or []) + (more_include or [])
-    _check(service, model, language)
+    chosen = service.model(model)
+    _check_language(chosen, language)
     _check_format(response_format, granularities or include, stream)
     options = service.options
     samples = await anyio.to_thread.run_sync(
         uploads.read, file.file, options.max_seconds, options.timeout, limiter=service.decoding
     )
-    transcript = await _unless_gone(request, service.batcher.transcribe(samples))
+
+    def shape(transcript):
+        parts = granularities or ("segment",), include
+        return shapes.verbose(transcript, chosen.language, chosen.recognizer.units, *parts)
+
+    job = chosen.batcher.submit(samples)
+    if stream and response_format == "verbose_json":
+        return StreamingResponse(_events(service, chosen, job, shape), media_type=EVENTS)
+    transcript = await _unless_gone(request, _ready(service, chosen, job))
     if response_format in FORMATS:
         return PlainTextResponse(formats.write(transcript, FORMATS[response_format]), media_type=MEDIA[response_format])
     if stream:
-        return PlainTextResponse(shapes.events(transcript), media_type="text/event-stream")
-    if response_format == "json":
-        shape = shapes.transcription(transcript)
-    else:
-        parts = granularities or ("segment",), include
-        shape = shapes.verbose(transcript, service.language, service.recognizer.units, *parts)
-    return JSONResponse(shape.model_dump(exclude_none=True))
+        return PlainTextResponse(shapes.events(transcript), media_type=EVENTS)
+    found = shapes.transcription(transcript) if response_format == "json" else shape(transcript)
+    return JSONResponse(found.model_dump(exclude_none=True))
 
 
-def _check(service, model, language):
-    """Refuse what does not fit the model."""
-    _check_model(service, model or ALIAS)
-    own = service.language
+def _check_language(model, language):
+    """Refuse what the model does not transcribe."""
+    own = model.language
     if language and codes.language(language) not in (codes.language(own), "auto"):
         raise APIError(400, f"the model transcribes {own!r} and not {language!r}", "language", "unsupported_language")
 
@@ -85,13 +98,50 @@ def _check_format(response_format, details, stream):
     if details and response_format != "verbose_json":
         message = f"timestamps and what to include are for response_format verbose_json, and not for {response_format}"
         raise APIError(400, message, "response_format", "invalid_value")
-    if stream and response_format != "json":
-        message = f"what is streamed is of response_format json, and not of {response_format}"
+    if stream and response_format in FORMATS:
+        message = f"what is streamed is of response_format json or verbose_json, and not of {response_format}"
         raise APIError(400, message, "stream", "invalid_value")
 
 
+async def _ready(service, model, job):
+    """The transcript, within the time that there is for it.
+
+    Raises
+    ------
+    APIError
+        400 where the recogniser refuses the audio, 500 where it fails, 503 where it is too slow.
+    """
+    limit = service.patience_seconds
+    try:
+        with anyio.fail_after(limit):
+            return await model.batcher.result(job)
+    except TimeoutError:
+        message = f"the transcription was not ready after {limit:.0f} s; try again, or send shorter audio"
+        raise APIError(503, message, code="timeout", retry_after=service.retry_after) from None
+    except UserError as error:
+        raise APIError(400, str(error), "file", "invalid_audio") from None
+    except Exception as error:
+        log.error("a transcription failed", exc_info=error)
+        message = "the recogniser failed on this audio; the server's log says why"
+        raise APIError(500, message, code="failed") from None
+
+
+async def _events(service, model, job, shape):
+    """Yield how far a transcription is, again and again, and then its `shape` or what went wrong."""
+    with service.admission.kept():
+        work = asyncio.ensure_future(_ready(service, model, job))
+        try:
+            while not (await asyncio.wait({work}, timeout=PULSE))[0]:
+                yield shapes.progress(job.share)
+            yield shapes.done(shape(work.result()))
+        except APIError as error:
+            yield shapes.failed(body(error.status_code, error.detail, error.param, error.code))
+        finally:
+            work.cancel()
+
+
 async def _unless_gone(request, work):
-    """The result of `work`, which is cancelled when the client goes; a `UserError` is the client's fault."""
+    """The result of `work`, which is cancelled when the client goes."""
     result = APIError(CLIENT_GONE, "the client did not wait for the answer")
     async with anyio.create_task_group() as group:
 
@@ -103,30 +153,23 @@ async def _unless_gone(request, work):
         group.start_soon(watch)
         try:
             result = await work
-        except UserError as error:
-            result = APIError(400, str(error), "file", "invalid_audio")
-        except Exception:
-            result = APIError(500, "the recogniser failed on this audio; the server's log says why", code="failed")
+        except APIError as error:
+            result = error
         group.cancel_scope.cancel()
     if isinstance(result, APIError):
         raise result
     return result
 
 
-def _check_model(service, name):
-    own = service.options.name
-    if name not in (own, ALIAS):
-        raise APIError(404, f"there is no model {name!r} here; ask for {own!r}", "model", "model_not_found")
-
-
 @models.get("/v1/models")
 async def list_models(request: Request):
-    """The one model that is served."""
-    return {"object": "list", "data": [shapes.model(request.app.state.service, request.app.state.started)]}
+    """The models that are served."""
+    service, started = request.app.state.service, request.app.state.started
+    return {"object": "list", "data": [shapes.model(found, service, started) for found in service.models.values()]}
 
 
 @models.get("/v1/models/{name:path}")
 async def get_model(request: Request, name: str):
-    """The model, by its name."""
-    _check_model(request.app.state.service, name)
-    return shapes.model(request.app.state.service, request.app.state.started)
+    """A model, by its name."""
+    service = request.app.state.service
+    return shapes.model(service.model(name), service, request.app.state.started)

@@ -1,4 +1,4 @@
-"""From an upload to samples. The file has a name of ours, in a folder of its own that is gone afterwards."""
+"""From an upload to samples. Files have names of ours or none, and are gone afterwards: audio is never kept."""
 
 import shutil
 import tempfile
@@ -33,30 +33,37 @@ def read(file, max_seconds, timeout):
     APIError
         400 for what is no audio, 413 for too much of it, 503 where it takes too long.
     """
-    until = time.monotonic() + timeout
     with tempfile.TemporaryDirectory(prefix="serenanet-") as folder:
         path = Path(folder) / "upload"
         with open(path, "wb") as copy:
             shutil.copyfileobj(file, copy)
-        try:
-            return _decode(path, max_seconds, until)
-        except AudioError as error:
-            detail = f" ({error.detail})" if error.detail else ""
-            message = f"the audio file cannot be used: {REASONS[error.reason]}{detail}"
-            raise APIError(400, message, "file", "invalid_audio") from None
+        file.close()  # a large one lay on the disk, too
+        return decoded(path, max_seconds, timeout)
+
+
+def decoded(path, max_seconds, timeout):
+    """The samples of a file; all else as of `read`."""
+    try:
+        return _decode(path, max_seconds, time.monotonic() + timeout)
+    except AudioError as error:
+        detail = f" ({error.detail})" if error.detail else ""
+        message = f"the audio file cannot be used: {REASONS[error.reason]}{detail}"
+        raise APIError(400, message, "file", "invalid_audio") from None
 
 
 def _decode(path, max_seconds, until):
-    parts, left = [], int(max_seconds * SAMPLE_RATE)
-    for block in blocks(path):
-        left -= len(block)
-        if left < 0:
-            message = f"the audio is longer than {max_seconds:g} s; send it in parts"
-            raise APIError(413, message, "file", "audio_too_long")
-        if time.monotonic() > until:
-            raise APIError(503, "decoding the audio took too long", "file", "timeout")
-        parts.append(block)
-    samples = np.concatenate([np.empty(0, np.float32), *parts])
-    if not len(samples):
-        raise AudioError("empty", path)
-    return samples
+    """The samples, in a file without a name: hours of them take no memory while they wait."""
+    left = int(max_seconds * SAMPLE_RATE)
+    with tempfile.TemporaryFile(prefix="serenanet-") as file:
+        for block in blocks(path):
+            left -= len(block)
+            if left < 0:
+                message = f"the audio is longer than {max_seconds:g} s; send it in parts"
+                raise APIError(413, message, "file", "audio_too_long")
+            if time.monotonic() > until:
+                raise APIError(503, "decoding the audio took too long", "file", "timeout")
+            file.write(np.ascontiguousarray(block, np.float32).data)
+        if not file.tell():
+            raise AudioError("empty", path)
+        file.flush()
+        return np.memmap(file, np.float32, "c")

@@ -11,7 +11,7 @@ from serenanet_modules.analysis.scoring import LEVELS, score, write_alignments
 from serenanet_modules.data.manifest import by_set
 from serenanet_modules.data.segment import piece_seconds
 from serenanet_modules.data.summary import read_summary
-from serenanet_modules.decoding.network import Network
+from serenanet_modules.decoding.network import Network, seconds_bar
 from serenanet_modules.decoding.rows import rows_of
 from serenanet_modules.lobes.encoders.hmamba import chunk_statistics
 from serenanet_modules.runs.words import write_words
@@ -131,7 +131,7 @@ class Evaluation:
             hear,
             self.piece_seconds,
             self.brain.hparams.max_batch_seconds,
-            f"{title}: network" if distributed.is_main() else None,
+            seconds_bar(f"{title}: network" if distributed.is_main() else None),
         )
         for utterance, (end, heard) in zip(share, ended, strict=True):
             if end.error:

@@ -28,7 +28,7 @@ def serve(recognizer):
     with contextlib.ExitStack() as stack:
 
         def serving(model=recognizer, **options):
-            app = make_app(model, Options(name="tiny", **options))
+            app = make_app(model if isinstance(model, dict) else {"tiny": model}, Options(**options))
             return stack.enter_context(TestClient(app, raise_server_exceptions=False))
 
         yield serving
@@ -41,7 +41,9 @@ def live(recognizer):
     @contextlib.contextmanager
     def serving(model=recognizer, **options):
         listener = run.listen("127.0.0.1", 0)
-        server = run.Server(make_app(model, Options(name="tiny", **options)), log_level="warning")
+        server = run.Server(
+            make_app(model if isinstance(model, dict) else {"tiny": model}, Options(**options)), log_level="warning"
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

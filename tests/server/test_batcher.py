@@ -25,7 +25,7 @@ class Network:
         self.sizes, self.go, self.began = [], threading.Event(), threading.Event()
         self.go.set()
 
-    def __call__(self, sources):
+    def __call__(self, sources, heard):
         self.began.set()
         self.go.wait(60)
         self.sizes.append(len(sources))
@@ -41,9 +41,9 @@ def together(network, values, batch_seconds=100.0):
 
     async def main():
         batcher = Batcher(network, batch_seconds, 0.0)
-        first = asyncio.create_task(batcher.transcribe(SECOND))
+        first = asyncio.create_task(batcher.result(batcher.submit(SECOND)))
         await asyncio.to_thread(network.began.wait, 60)
-        jobs = [asyncio.create_task(batcher.transcribe(SECOND + value)) for value in values]
+        jobs = [asyncio.create_task(batcher.result(batcher.submit(SECOND + value))) for value in values]
         while len(batcher) < len(jobs):
             await asyncio.sleep(0)
         network.go.set()
@@ -85,20 +85,20 @@ def test_company_is_waited_for_where_there_was_some():
 
     async def main():
         batcher = Batcher(network, 2.0, 600.0)
-        assert await batcher.transcribe(SECOND) == 0
+        assert await batcher.result(batcher.submit(SECOND)) == 0
         network.go.clear()
         network.began.clear()
-        first = asyncio.create_task(batcher.transcribe(SECOND))
+        first = asyncio.create_task(batcher.result(batcher.submit(SECOND)))
         await asyncio.to_thread(network.began.wait, 60)
-        others = [asyncio.create_task(batcher.transcribe(SECOND + value)) for value in (1, 2)]
+        others = [asyncio.create_task(batcher.result(batcher.submit(SECOND + value))) for value in (1, 2)]
         while len(batcher) < 2:
             await asyncio.sleep(0)
         network.go.set()
         assert await asyncio.gather(first, *others) == [0, 1, 2]
-        third = asyncio.create_task(batcher.transcribe(SECOND + 3))
+        third = asyncio.create_task(batcher.result(batcher.submit(SECOND + 3)))
         await asyncio.sleep(0.05)
         assert network.sizes == [1, 1, 2] and not third.done()
-        assert await asyncio.gather(third, batcher.transcribe(SECOND + 4)) == [3, 4]
+        assert await asyncio.gather(third, batcher.result(batcher.submit(SECOND + 4))) == [3, 4]
         batcher.close()
 
     asyncio.run(main())
@@ -113,18 +113,18 @@ def test_company_on_its_way_is_waited_for(monkeypatch):
     async def main():
         batcher = Batcher(network, 100.0, 0.01, coming=lambda: coming[0])
         network.go.clear()
-        first = asyncio.create_task(batcher.transcribe(SECOND))
+        first = asyncio.create_task(batcher.result(batcher.submit(SECOND)))
         await asyncio.to_thread(network.began.wait, 60)
-        others = [asyncio.create_task(batcher.transcribe(SECOND + value)) for value in (8, 9)]
+        others = [asyncio.create_task(batcher.result(batcher.submit(SECOND + value))) for value in (8, 9)]
         while len(batcher) < 2:
             await asyncio.sleep(0)
         network.go.set()
         assert await asyncio.gather(first, *others) == [0, 8, 9]
         coming[0] = 3
-        jobs = [asyncio.create_task(batcher.transcribe(SECOND + value)) for value in (1, 2)]
+        jobs = [asyncio.create_task(batcher.result(batcher.submit(SECOND + value))) for value in (1, 2)]
         await asyncio.sleep(0.05)
         assert network.sizes == [1, 2]
-        assert await asyncio.gather(*jobs, batcher.transcribe(SECOND + 3)) == [1, 2, 3]
+        assert await asyncio.gather(*jobs, batcher.result(batcher.submit(SECOND + 3))) == [1, 2, 3]
         batcher.close()
 
     asyncio.run(main())
@@ -141,7 +141,7 @@ def test_idle_once_behind_work(monkeypatch):
         await asyncio.sleep(0.05)
         assert idle == []
         for rest in ([1], [1, 2]):
-            await batcher.transcribe(SECOND)
+            await batcher.result(batcher.submit(SECOND))
             while idle != rest:
                 await asyncio.sleep(0.01)
             await asyncio.sleep(0.05)
@@ -159,9 +159,9 @@ def test_cancelled_before_its_turn(wait):
 
     async def main():
         batcher = Batcher(network, 1.0, wait)
-        first = asyncio.create_task(batcher.transcribe(SECOND))
+        first = asyncio.create_task(batcher.result(batcher.submit(SECOND)))
         await asyncio.to_thread(network.began.wait, 60)
-        second, third = (asyncio.create_task(batcher.transcribe(SECOND + value)) for value in (1, 2))
+        second, third = (asyncio.create_task(batcher.result(batcher.submit(SECOND + value))) for value in (1, 2))
         await asyncio.sleep(0)
         assert len(batcher) == 2
         second.cancel()
@@ -180,7 +180,7 @@ def test_closing_finishes_what_waits():
 
     async def main():
         batcher = Batcher(network, 1.0, 0.0)
-        jobs = [asyncio.create_task(batcher.transcribe(SECOND + value)) for value in range(5)]
+        jobs = [asyncio.create_task(batcher.result(batcher.submit(SECOND + value))) for value in range(5)]
         await asyncio.sleep(0)
         closing = asyncio.create_task(asyncio.to_thread(batcher.close))
         network.go.set()

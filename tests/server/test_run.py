@@ -20,7 +20,7 @@ from tests.support.tiny import ROOT
 
 def test_a_server_and_its_end(tiny, clips, transcripts, tmp_path):
     """SIGTERM: what has begun to arrive is still answered, what is new is not, and the status is 0."""
-    command = [sys.executable, "-m", "serenanet_modules.cli", "serve", str(tiny[1]), "--port", "0", "--name", "demo"]
+    command = [sys.executable, "-m", "serenanet_modules.cli", "serve", f"demo={tiny[1]}", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as server:
         try:
             name, port = re.match(r"(\S+) at http://127\.0\.0\.1:(\d+) ", server.stdout.readline()).groups()

@@ -84,7 +84,7 @@ def test_stream(client, clips, recognizer, tmp_path):
     assert len(deltas) == len(expected.segments) > 1
     assert "".join(delta.delta for delta in deltas) == done.text == expected.text
     with pytest.raises(openai.BadRequestError, match="streamed") as raised:
-        transcribe(client, clips[0], stream=True, response_format="verbose_json")
+        transcribe(client, clips[0], stream=True, response_format="srt")
     assert raised.value.param == "stream"
 
 

@@ -36,6 +36,7 @@ class Browser:
         command = [program(), "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--mute-audio"]
         command += ["--remote-debugging-port=0", f"--user-data-dir={folder}", "--disable-dev-shm-usage"]
         command += ["--autoplay-policy=no-user-gesture-required", "--disable-background-networking"]
+        command += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--lang=en"]  # as without a network
         if microphone:
             command += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
             command += [f"--use-file-for-fake-audio-capture={microphone}%noloop"]
@@ -52,6 +53,8 @@ class Browser:
         self.events = []
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)
+        self.call("Emulation.setScrollbarsHidden", hidden=True)
 
     def __enter__(self):
         return self
@@ -63,14 +66,21 @@ class Browser:
 
     def call(self, method, **parameters):
         """The result of a DevTools method; events that come meanwhile are kept in `events`."""
-        number = next(self._numbers)
-        self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        number = self._send(method, parameters)
         while True:
             message = json.loads(self._socket.recv(60))
             if message.get("id") == number:
                 assert "error" not in message, message
                 return message["result"]
-            self.events.append(message)
+            if message.get("method") == "Page.javascriptDialogOpening":  # such as: leave the page, with what is on it?
+                self._send("Page.handleJavaScriptDialog", {"accept": True})
+            if "method" in message:
+                self.events.append(message)
+
+    def _send(self, method, parameters):
+        number = next(self._numbers)
+        self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        return number
 
     def run(self, expression):
         """The value of a JavaScript expression; of a promise, what it becomes."""
@@ -94,17 +104,35 @@ class Browser:
         self.call("Page.navigate", url=url)
         self.until("document.readyState === 'complete'")
 
-    def choose(self, selector, path):
-        """Give a file to an input element."""
+    def choose(self, selector, *paths):
+        """Give files to an input element."""
         root = self.call("DOM.getDocument")["root"]["nodeId"]
         node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self.call("DOM.setFileInputFiles", files=[str(Path(path).resolve())], nodeId=node)
+        self.call("DOM.setFileInputFiles", files=[str(Path(path).resolve()) for path in paths], nodeId=node)
 
-    def press(self, key, code=0, text=""):
-        """Press a key and let it go."""
+    def press(self, key, code=0, text="", held=0):
+        """Press a key and let it go, while others are held: 1 Alt, 2 Ctrl, 8 Shift, added."""
         for kind in ("keyDown", "keyUp"):
             more = {"text": text} if text and kind == "keyDown" else {}
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **more)
+            about = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": held}
+            self.call("Input.dispatchKeyEvent", type=kind, **about, **more)
+
+    def type(self, text):
+        """Type a text where the cursor is."""
+        self.call("Input.insertText", text=text)
+
+    def named(self):
+        """Role and name, as a screen reader says them, of everything that can be worked with."""
+        roles = ("button", "checkbox", "combobox", "link", "slider", "textbox")
+        nodes = self.call("Accessibility.getFullAXTree")["nodes"]
+        found = [
+            (node["role"]["value"], node.get("name", {}).get("value", "")) for node in nodes if not node["ignored"]
+        ]
+        return [(role, name) for role, name in found if role in roles]
+
+    def saves_to(self, folder):
+        """Let downloads go to a folder."""
+        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
 
     def look(self, width, height, dark=False, scale=1):
         """Show the page in a window of another size, or at night."""

@@ -1,4 +1,4 @@
-"""What is seen at ``/``: plain HTML, CSS and JavaScript, from this server only."""
+"""What is seen at ``/`` and ``/docs``: plain HTML, CSS and JavaScript, from this server only."""
 
 from pathlib import Path
 
@@ -23,6 +23,11 @@ router = APIRouter(include_in_schema=False)
 @router.get("/")
 async def index():
     return _file(FILES / "index.html")
+
+
+@router.get("/docs")
+async def docs():
+    return _file(FILES / "docs.html")
 
 
 @router.get("/page/{name}")

@@ -1,115 +1,99 @@
 // What the page says to the server.
+import { ours, say } from "./say.js";
 
-const UNREACHABLE = "The server cannot be reached.";
+const ATTENTION = 401;
 
-function authorization(token) {
+function headers(token) {
   return token ? { Authorization: `Bearer ${token}` } : {};
 }
 
-function refusal(status, text) {
-  let message = `The server answered with status ${status}.`;
+/** An error out of what the server says, in the page's language where there is a sentence for it. */
+export function refusal(status, text) {
+  let message = say("status", { status });
+  let code = null;
   try {
-    message = JSON.parse(text).error.message;
+    ({ message, code } = JSON.parse(text).error);
   } catch {
     // not from our server but from something between
   }
-  return Object.assign(new Error(sentence(message)), { status });
+  return Object.assign(new Error(sentence(ours(code) ?? message)), { status, code, wantsToken: status === ATTENTION });
 }
 
-function sentence(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+export function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]\)?$/.test(text) ? "" : ".");
 }
 
-/** The model that is served. */
-export async function fetchModel(token) {
+async function ask(path, token, options = {}) {
   let response;
   try {
-    response = await fetch("v1/models", { headers: authorization(token) });
+    response = await fetch(path, { ...options, headers: { ...headers(token), ...options.headers } });
   } catch {
-    throw new Error(UNREACHABLE);
+    throw new Error(say("unreachable"));
   }
   const text = await response.text();
   if (!response.ok) throw refusal(response.status, text);
-  return JSON.parse(text).data[0];
+  return text;
 }
 
-/** Send audio; `onSent` is told the share that is uploaded, from 0 to 1. */
-export function transcribe(blob, name, token, onSent) {
-  const form = new FormData();
-  form.append("file", blob, name);
-  form.append("response_format", "verbose_json");
-  for (const part of ["word", "segment"]) form.append("timestamp_granularities[]", part);
-  for (const part of ["srt", "vtt"]) form.append("include[]", part);
-  const request = new XMLHttpRequest(); // fetch tells nothing of an upload's progress
-  request.open("POST", "v1/audio/transcriptions");
-  for (const [key, value] of Object.entries(authorization(token))) request.setRequestHeader(key, value);
-  return new Promise((resolve, reject) => {
-    request.upload.onprogress = (event) => event.lengthComputable && onSent(Math.min(0.99, event.loaded / event.total));
-    request.upload.onload = () => onSent(1);
-    request.onload = () =>
-      request.status === 200
-        ? resolve(JSON.parse(request.responseText))
-        : reject(refusal(request.status, request.responseText));
-    request.onerror = () => reject(new Error(UNREACHABLE));
-    request.send(form);
-  });
+/** The models that are served, the usual one first. */
+export async function fetchModels(token) {
+  return JSON.parse(await ask("v1/models", token)).data;
 }
 
-function base64url(text) {
-  const bytes = String.fromCharCode(...new TextEncoder().encode(text));
-  return btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+/** A transcript as the text of a file. */
+export function exported(transcript, format, name, token) {
+  const body = JSON.stringify({ ...transcript, format, name });
+  return ask("v1/export", token, { method: "POST", body, headers: { "Content-Type": "application/json" } });
 }
 
-/** Audio in, text so far out, over a WebSocket. `result` is the transcript in the end, `reason` what ended it early. */
-export class LiveSession {
-  static async open(token, onText) {
-    const url = new URL("v1/audio/stream", document.baseURI);
-    url.protocol = url.protocol.replace("http", "ws");
-    const socket = new WebSocket(url, token ? ["serenanet", `bearer.${base64url(token)}`] : ["serenanet"]);
-    const session = new LiveSession(socket, onText);
-    await new Promise((resolve, reject) => {
-      socket.onopen = resolve;
-      session.result.catch(reject);
-    });
-    return session;
-  }
+/** Let the server keep a recording with its transcript; gives the names of its files. */
+export async function keep(blob, name, transcript, token) {
+  const body = new FormData();
+  body.append("file", blob, name);
+  body.append("name", name);
+  body.append("transcript", JSON.stringify(transcript));
+  return JSON.parse(await ask("v1/corrections", token, { method: "POST", body }));
+}
 
-  constructor(socket, onText) {
-    this.socket = socket;
-    this.reason = null;
-    const sentences = [];
+/** Audio on its way to its transcript. `onSent` and `onHeard` are told shares from 0 to 1; null while it waits. */
+export class Transcription {
+  constructor(blob, name, model, token, { onSent, onHeard }) {
+    const form = new FormData();
+    const fields = { model, response_format: "verbose_json", stream: "true" };
+    for (const [key, value] of Object.entries(fields)) form.append(key, value);
+    for (const part of ["word", "segment"]) form.append("timestamp_granularities[]", part);
+    form.append("file", blob, name);
+    const request = (this.request = new XMLHttpRequest()); // fetch tells nothing of an upload's progress
+    request.open("POST", "v1/audio/transcriptions");
+    for (const [key, value] of Object.entries(headers(token))) request.setRequestHeader(key, value);
+    request.upload.onprogress = (event) => event.lengthComputable && onSent(event.loaded / event.total);
+    request.upload.onload = () => onHeard(null);
+    request.onprogress = () => {
+      const last = events(request.responseText).at(-1);
+      if (last?.type === "transcript.progress") onHeard(last.share);
+    };
     this.result = new Promise((resolve, reject) => {
-      socket.onmessage = ({ data }) => {
-        const message = JSON.parse(data);
-        if (message.type === "partial" || message.type === "final") {
-          sentences[message.id] = message.text;
-          onText(sentences.join(" "));
-        }
-        if (message.type === "done") resolve(message);
-        if (message.type === "error") reject((this.reason = new Error(sentence(message.error.message))));
-      };
-      socket.onclose = () => reject(new Error("The live session was cut off."));
+      request.onload = () => this.end(resolve, reject);
+      request.onerror = () => reject(new Error(say("unreachable")));
+      request.onabort = () => reject(Object.assign(new Error(say("cancelled")), { cancelled: true }));
     });
+    request.send(form);
   }
 
-  /** Float samples at 16 kHz. */
-  send(samples) {
-    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(pcm(samples));
+  end(resolve, reject) {
+    const { status, responseText } = this.request;
+    const last = status === 200 ? events(responseText).at(-1) : null;
+    if (last?.type === "transcript.text.done") resolve(last);
+    else if (last?.type === "error") reject(refusal(500, JSON.stringify(last)));
+    else reject(refusal(status, responseText));
   }
 
-  finish() {
-    this.socket.send(JSON.stringify({ type: "finish" }));
-    return this.result;
-  }
-
-  close() {
-    this.socket.close();
+  cancel() {
+    this.request.abort();
   }
 }
 
-/** Float samples as 16-bit little-endian ones. */
-export function pcm(samples) {
-  const view = new DataView(new ArrayBuffer(2 * samples.length));
-  samples.forEach((x, i) => view.setInt16(2 * i, Math.round(32767 * Math.max(-1, Math.min(1, x))), true));
-  return view.buffer;
+function events(text) {
+  const whole = text.slice(0, text.lastIndexOf("\n\n") + 1).split("\n\n");
+  return whole.filter((event) => event.startsWith("data: ")).map((event) => JSON.parse(event.slice(6)));
 }

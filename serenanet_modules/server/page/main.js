@@ -1,181 +1,187 @@
-// The page: a file or a recording in, a transcript out.
-import { fetchModel, LiveSession, transcribe } from "./api.js";
-import { Recorder, wav } from "./audio.js";
+// The page: recordings in, transcripts out, corrected.
+import { fetchModels } from "./api.js";
+import { $ } from "./dom.js";
+import { Editor } from "./editor.js";
 import { Player } from "./player.js";
+import { Queue } from "./queue.js";
+import { QueueList } from "./queue_list.js";
+import { Recording } from "./recording.js";
+import { saveAs, saveCorrections } from "./save.js";
+import { current, onLanguage, say, speak, translate } from "./say.js";
 
-const $ = (id) => document.getElementById(id);
-const player = new Player($("audio"), $("wave"), $("words"));
-const state = { token: sessionStorage.getItem("token") ?? "", model: null, recorder: null, retry: null, transcript: null, name: "" };
+const TOKEN = "token";
+const state = { token: sessionStorage.getItem(TOKEN) ?? "", models: [], job: null };
 
-function say(status, { error = "", progress = null } = {}) {
+const model = () => state.models.find((one) => one.id === $("model").value) ?? {};
+const server = () => ({ model: model().id, token: state.token, streaming: model().streaming, most: model().max_upload_bytes ?? Infinity });
+
+function show(status) {
   $("status").textContent = status;
-  $("error").textContent = error;
-  $("progress").hidden = progress === null;
-  if (progress >= 1) $("progress").removeAttribute("value"); // sent; how long the rest takes is not known
-  else if (progress !== null) $("progress").value = progress;
+  $("error").textContent = "";
 }
 
-function fail(error, retry = null) {
-  say("", { error: error.message });
-  $("partial").textContent = "";
-  if (error.status !== 401) return;
-  state.retry = retry;
+function fail(error) {
+  show("");
+  $("error").textContent = error.message;
+  if (error.wantsToken) askToken();
+}
+
+// The server ---------------------------------------------------------------------------------------------------------
+
+async function connect() {
+  const { token } = state;
+  show(say("connecting"));
+  try {
+    const models = await fetchModels(token);
+    if (token !== state.token) return; // another one has been given meanwhile
+    state.models = models;
+    $("model").replaceChildren(...models.map(({ id, language }) => new Option(`${id} (${language})`, id)));
+    $("access").hidden = true;
+    chooseModel();
+    show("");
+    queue.release();
+  } catch (error) {
+    if (token === state.token) fail(error);
+  }
+}
+
+function chooseModel() {
+  $("live-choice").hidden = !model().streaming;
+  $("save").dataset.say = model().corrections ? "save_server" : "save_zip";
+  $("save-about").dataset.say = model().corrections ? "save_about_server" : "save_about_zip";
+  translate($("result"));
+}
+
+function askToken() {
   $("access").hidden = false;
+  $("access-wrong").hidden = !state.token;
+  $("token").setAttribute("aria-invalid", Boolean(state.token));
   $("token").focus();
 }
 
-function busy(yes) {
-  for (const id of ["file", "record"]) $(id).disabled = yes;
-}
-
-// What the server can do -------------------------------------------------------------------------------------------
-
-async function open() {
-  const token = state.token;
-  say("Connecting…");
-  try {
-    const model = await fetchModel(token);
-    if (token !== state.token) return false; // another one has been given meanwhile
-    state.model = model;
-    $("model").textContent = `${model.id}, language ${model.language}`;
-    $("live-choice").hidden = !model.streaming;
-    $("access").hidden = true;
-    say("");
-    return true;
-  } catch (error) {
-    if (token === state.token) fail(error);
-    return false;
-  }
-}
-
-$("access").addEventListener("submit", async (event) => {
+$("model").addEventListener("change", chooseModel);
+$("access").addEventListener("submit", (event) => {
   event.preventDefault();
   state.token = $("token").value;
-  sessionStorage.setItem("token", state.token);
-  const retry = state.retry;
-  if ((await open()) && retry) retry();
+  sessionStorage.setItem(TOKEN, state.token);
+  connect();
 });
 
-// Files ------------------------------------------------------------------------------------------------------------
+// Recordings ---------------------------------------------------------------------------------------------------------
 
-async function send(blob, name) {
-  busy(true);
-  $("result").hidden = true;
-  try {
-    const most = state.model?.max_upload_bytes ?? Infinity;
-    if (blob.size > most) throw new Error(`The file is larger than ${Math.floor(most / 2 ** 20)} MB; send it in parts.`);
-    say("Uploading…", { progress: 0 });
-    const sent = (share) => say(share < 1 ? "Uploading…" : "Transcribing…", { progress: share });
-    show(await transcribe(blob, name, state.token, sent), blob, name);
-  } catch (error) {
-    fail(error, () => send(blob, name));
-  } finally {
-    busy(false);
-    $("file").value = "";
-  }
+const queue = new Queue(server, (job) => changed(job), fail);
+const list = new QueueList($("queue"), queue, (text) => ($("announced").textContent = text), open);
+new Recording({ button: $("record"), live: $("live"), text: $("partial") }, server, { onSound: (...sound) => queue.add(...sound), show, fail });
+
+function changed(job) {
+  list.draw(job);
+  $("queued").hidden = !queue.jobs.length;
+  if (job.state === "done" && !state.job) open(job);
+  if (job === state.job && !queue.jobs.includes(job)) open(null);
 }
 
-function show(transcript, blob, name) {
-  state.transcript = transcript;
-  state.name = name.replace(/\.[^.]*$/, "") || "transcript";
-  $("partial").textContent = "";
-  $("result").hidden = false;
-  player.load(blob, transcript);
-  const heard = transcript.words.length;
-  say(heard ? `${heard} ${heard === 1 ? "word" : "words"} in ${transcript.duration.toFixed(1)} s of audio.` : "Nothing was heard.");
+function add(files) {
+  for (const file of files) queue.add(file, file.name);
 }
 
 $("file").addEventListener("change", () => {
-  const [file] = $("file").files;
-  if (file) send(file, file.name);
+  add($("file").files);
+  $("file").value = "";
 });
 
 for (const name of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(name, (event) => {
     event.preventDefault();
     $("source").classList.toggle("over", name === "dragover");
-    const [file] = event.dataTransfer?.files ?? [];
-    if (name === "drop" && file && !$("file").disabled) send(file, file.name);
+    if (name === "drop") add(event.dataTransfer?.files ?? []);
   });
 }
 
-// Microphone -------------------------------------------------------------------------------------------------------
+// The open transcript ------------------------------------------------------------------------------------------------
 
-$("record").addEventListener("click", () => (state.recorder ? stopRecording() : startRecording()));
+const parts = { audio: $("audio"), wave: $("wave"), play: $("play"), back: $("back"), slider: $("slider"), time: $("time"), speed: $("speed"), silence: $("silence") };
+const player = new Player(parts, (now) => editor.follow(now));
+const editor = new Editor($("segments"), (span) => player.hear(span), tools);
 
-async function startRecording() {
-  const live = state.model?.streaming && $("live").checked;
-  let session = null;
-  busy(true);
+function open(job) {
+  state.job = job;
+  list.choose(job);
+  $("result").hidden = !job;
+  editor.show(null);
+  if (!job) return player.audio.pause();
+  $("title").textContent = job.name;
+  $("raw").hidden = job.transcript.calibrated;
+  $("saved").textContent = "";
+  player.load(job.blob, job.transcript.duration);
+  editor.show(job.transcript);
+}
+
+function tools() {
+  const transcript = state.job?.transcript;
+  if (!transcript) return;
+  const { segments, past, future, checked } = transcript;
+  const here = segments[editor.at];
+  $("undo").disabled = !past.length;
+  $("redo").disabled = !future.length;
+  $("split").disabled = !(editor.word > 0);
+  $("merge").disabled = editor.at + 1 >= segments.length;
+  for (const name of ["edit", "check"]) $(name).disabled = !here;
+  $("check").setAttribute("aria-pressed", Boolean(here?.checked));
+  $("save-count").textContent = say("save_count", { checked: checked.length, all: segments.length });
+  player.mark(segments);
+}
+
+for (const name of ["undo", "redo", "edit", "split", "merge", "check", "doubtful"]) {
+  $(name).addEventListener("mousedown", (event) => event.preventDefault()); // the cursor stays where it is
+  $(name).addEventListener("click", () => editor[name]());
+}
+$("check-all").addEventListener("click", () => editor.checkAll());
+
+async function saving(work) {
+  $("saved").textContent = "";
   try {
-    session = live ? await LiveSession.open(state.token, (text) => ($("partial").textContent = text)) : null;
-    state.recorder = await Recorder.start((samples) => session?.send(samples));
-    state.session = session;
-    session?.result.then(
-      () => state.session === session && stopRecording(), // the server has heard enough
-      (error) => state.session === session && (dropRecording(), fail(error)),
-    );
-    $("result").hidden = true;
-    $("file").disabled = true;
-    $("record").textContent = "Stop";
-    $("record").classList.add("on");
-    say("Recording…");
+    $("saved").textContent = await work();
   } catch (error) {
-    session?.close();
-    fail(error);
-    $("file").disabled = false;
-  } finally {
-    $("record").disabled = false;
+    $("saved").textContent = error.message;
+    if (error.wantsToken) fail(error);
   }
 }
 
-function dropRecording() {
-  const recorder = state.recorder;
-  state.recorder = state.session = null;
-  $("record").textContent = "Record";
-  $("record").classList.remove("on");
-  busy(false);
-  return recorder?.stop();
-}
-
-async function stopRecording() {
-  const session = state.session;
-  const samples = await dropRecording();
-  if (!session) return send(wav(samples), "recording.wav");
-  busy(true);
-  say("Transcribing…", { progress: 1 });
-  try {
-    show(await session.finish(), wav(samples), "recording.wav");
-    if (session.reason) fail(session.reason);
-  } catch (error) {
-    fail(error);
-  } finally {
-    busy(false);
-  }
-}
-
-// Results ----------------------------------------------------------------------------------------------------------
-
-$("copy").addEventListener("click", async () => {
-  try {
-    await navigator.clipboard.writeText(state.transcript.text);
-    say("Copied.");
-  } catch {
-    getSelection().selectAllChildren($("words")); // browsers copy for themselves on secure pages only
-    say(document.execCommand("copy") ? "Copied." : "Press Ctrl+C to copy what is selected.");
-  }
+$("download").addEventListener("click", () => {
+  const [chosen] = $("format").selectedOptions;
+  saving(async () => (await saveAs(state.job, chosen.value, chosen.textContent, state.token)) ?? "");
 });
+$("save").addEventListener("click", () => saving(() => saveCorrections(state.job, model().corrections, state.token)));
+$("copy").addEventListener("click", () => saving(copy));
 
-for (const button of document.querySelectorAll("[data-format]")) {
-  button.addEventListener("click", () => {
-    const format = button.dataset.format;
-    const text = format === "txt" ? `${state.transcript.text}\n` : state.transcript[format];
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
-    link.download = `${state.name}.${format}`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  });
+async function copy() {
+  try {
+    await navigator.clipboard.writeText(state.job.transcript.text);
+  } catch {
+    getSelection().selectAllChildren($("segments")); // browsers copy for themselves on secure pages only
+    if (!document.execCommand("copy")) return say("press_copy");
+  }
+  return say("copied");
 }
 
-open();
+// Keys and languages -------------------------------------------------------------------------------------------------
+
+document.addEventListener("keydown", (event) => {
+  const typing = event.target.matches("input:not([type=checkbox], [type=range]), textarea, select");
+  if (event.key === " " && event.ctrlKey && state.job) player.toggle();
+  else if (event.key === "?" && !typing) $("keys").showModal();
+  else return;
+  event.preventDefault();
+});
+$("help").addEventListener("click", () => $("keys").showModal());
+window.addEventListener("beforeunload", (event) => queue.jobs.some((job) => job.transcript?.changed) && event.preventDefault());
+
+for (const button of document.querySelectorAll("[data-language]")) button.addEventListener("click", () => speak(button.dataset.language));
+function languages() {
+  for (const button of document.querySelectorAll("[data-language]")) button.setAttribute("aria-pressed", button.dataset.language === current());
+}
+onLanguage(languages);
+
+translate();
+languages();
+connect();

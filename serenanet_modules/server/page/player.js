@@ -1,120 +1,111 @@
-// The transcript and its sound: words that can be clicked, a waveform, and where both stand.
-import { peaks } from "./audio.js";
+// The sound: play it, see where it is, let others know.
+import { clock } from "./dom.js";
+import { peaks } from "./peaks.js";
+import { onLanguage, say } from "./say.js";
 
 const BARS = 400;
-
-function clock(seconds) {
-  const minutes = Math.floor(seconds / 60);
-  return minutes ? `${minutes}:${(seconds % 60).toFixed(1).padStart(4, "0")}` : seconds.toFixed(1);
-}
+const BACK = 3; // seconds
 
 export class Player {
-  constructor(audio, canvas, place) {
-    Object.assign(this, { audio, canvas, place, words: [], buttons: [], bars: null, until: Infinity });
-    audio.addEventListener("play", () => this.follow());
-    audio.addEventListener("seeked", () => this.follow());
-    audio.addEventListener("error", () => audio.src && (audio.hidden = true)); // a format that only the server reads
-    canvas.addEventListener("click", (event) => {
-      this.until = Infinity;
-      audio.currentTime = (event.offsetX / canvas.clientWidth) * this.duration;
-    });
-    place.addEventListener("keydown", (event) => this.move(event));
-    new ResizeObserver(() => this.draw()).observe(canvas);
+  /** `parts` are elements: audio, wave, play, back, slider, time, speed and silence; `onTime` is told each moment. */
+  constructor(parts, onTime) {
+    Object.assign(this, parts, { onTime, bars: null, segments: [], duration: 0, until: Infinity });
+    const { audio, wave, play, back, slider, speed, silence } = parts;
+    play.addEventListener("click", () => this.toggle());
+    back.addEventListener("click", () => this.seek(audio.currentTime - BACK));
+    slider.addEventListener("input", () => this.seek(Number(slider.value)));
+    wave.addEventListener("click", (event) => this.seek((event.offsetX / wave.clientWidth) * this.duration));
+    speed.addEventListener("change", () => (audio.playbackRate = Number(speed.value)));
+    for (const name of ["play", "pause", "seeked"]) audio.addEventListener(name, () => this.follow());
+    audio.addEventListener("error", () => audio.src && this.hearing(false)); // a format that only the server reads
+    audio.addEventListener("loadedmetadata", () => this.hearing(true));
+    new ResizeObserver(() => this.draw()).observe(wave);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    onLanguage(() => this.follow());
+    silence.hidden = true;
   }
 
-  /** Show a transcript of the audio in a blob. */
-  load(blob, transcript) {
+  hearing(yes) {
+    this.silence.hidden = yes;
+    for (const element of [this.play, this.back, this.slider, this.speed]) element.disabled = !yes;
+  }
+
+  /** Take the audio of a blob. */
+  load(blob, duration) {
     URL.revokeObjectURL(this.audio.src);
-    this.audio.hidden = false;
     this.audio.src = URL.createObjectURL(blob);
-    Object.assign(this, { words: transcript.words, duration: transcript.duration, bars: null, until: Infinity });
-    this.write(transcript.segments);
-    document.getElementById("raw").hidden = transcript.calibrated;
-    this.canvas.hidden = true;
+    this.audio.playbackRate = Number(this.speed.value);
+    Object.assign(this, { duration, bars: null, until: Infinity });
+    this.slider.max = duration;
+    this.follow();
     peaks(blob, BARS).then((bars) => {
-      this.canvas.hidden = bars === null;
       this.bars = bars;
       this.draw();
     });
   }
 
-  write(segments) {
-    this.buttons = this.words.map((word, i) => this.button(word, i));
-    const end = (segment) => this.words.findLastIndex((word) => word.start < segment.end) + 1;
-    let first = 0;
-    this.place.replaceChildren(
-      ...segments.map((segment) => {
-        const paragraph = document.createElement("p");
-        paragraph.append(...this.buttons.slice(first, end(segment)).flatMap((button) => [button, " "]));
-        first = end(segment);
-        return paragraph;
-      }),
-    );
+  /** Show segments where there is no picture of the sound. */
+  mark(segments) {
+    this.segments = segments;
+    this.draw();
   }
 
-  button(word, i) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = `word ${word.confidence >= 0.9 ? "high" : word.confidence >= 0.6 ? "middle" : "low"}`;
-    button.textContent = word.word;
-    button.dataset.start = clock(word.start);
-    button.title = `${word.start.toFixed(2)} to ${word.end.toFixed(2)} s, confidence ${Math.round(100 * word.confidence)} %`;
-    button.tabIndex = i ? -1 : 0; // one stop of the Tab key for all words; arrows go on from there
-    button.addEventListener("click", () => this.playWord(word));
-    return button;
+  seek(seconds) {
+    this.until = Infinity;
+    this.audio.currentTime = Math.max(0, Math.min(this.duration, seconds));
   }
 
-  playWord(word) {
-    this.audio.currentTime = word.start;
-    this.until = word.end;
+  toggle() {
+    this.until = Infinity;
+    if (this.audio.paused) this.audio.play();
+    else this.audio.pause();
+  }
+
+  /** Play what lies between two times. */
+  hear({ start, end }) {
+    if (this.audio.error) return;
+    this.audio.currentTime = start;
+    this.until = end;
     this.audio.play();
   }
 
-  move(event) {
-    const at = this.buttons.indexOf(document.activeElement);
-    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: this.buttons.length - 1 }[event.key];
-    if (at < 0 || !this.buttons[to]) return;
-    event.preventDefault();
-    this.buttons[at].tabIndex = -1;
-    this.buttons[to].tabIndex = 0;
-    this.buttons[to].focus();
-  }
-
-  /** Mark what is heard, from frame to frame while the sound runs. */
+  /** Show where the sound is, from frame to frame while it runs. */
   follow() {
-    const now = this.audio.currentTime;
+    const { audio, play, slider, time, duration } = this;
+    const now = audio.currentTime;
     if (now >= this.until) {
       this.until = Infinity;
-      this.audio.pause();
+      audio.pause();
     }
-    this.words.forEach((word, i) => this.buttons[i].classList.toggle("playing", word.start <= now && now < word.end && now > 0));
+    play.classList.toggle("on", !audio.paused);
+    play.setAttribute("aria-label", say(audio.paused ? "play" : "pause"));
+    play.title = say(audio.paused ? "play" : "pause");
+    slider.value = now;
+    const place = { at: clock(now), all: clock(duration) };
+    slider.setAttribute("aria-valuetext", say("position_of", place));
+    time.textContent = `${place.at} / ${place.all}`;
+    this.onTime(now);
     this.draw();
-    if (!this.audio.paused) requestAnimationFrame(() => this.follow());
+    if (!audio.paused) requestAnimationFrame(() => this.follow());
   }
 
   draw() {
-    if (!this.bars || !this.canvas.clientWidth) return;
-    const { canvas, audio, duration } = this;
+    const { wave, audio, duration } = this;
+    if (!wave.clientWidth || !duration) return;
     const style = getComputedStyle(document.documentElement);
-    const colour = (name) => style.getPropertyValue(`--${name}`);
-    const width = (canvas.width = canvas.clientWidth * devicePixelRatio);
-    const height = (canvas.height = canvas.clientHeight * devicePixelRatio);
-    const pen = canvas.getContext("2d");
+    const width = (wave.width = wave.clientWidth * devicePixelRatio);
+    const height = (wave.height = wave.clientHeight * devicePixelRatio);
+    const pen = wave.getContext("2d");
     const x = (seconds) => (seconds / duration) * width;
-    for (const word of this.words) {
-      const playing = word.start <= audio.currentTime && audio.currentTime < word.end && audio.currentTime > 0;
-      if (!playing) continue;
-      pen.fillStyle = colour("playing");
-      pen.fillRect(x(word.start), 0, x(word.end) - x(word.start), height);
-    }
-    const bar = width / this.bars.length;
-    this.bars.forEach((peak, i) => {
-      const tall = Math.max(devicePixelRatio, 0.9 * peak * height);
-      pen.fillStyle = colour((i + 1) * bar <= x(audio.currentTime) ? "accent" : "wave");
-      pen.fillRect(i * bar, (height - tall) / 2, Math.max(1, 0.7 * bar), tall);
-    });
-    pen.fillStyle = colour("ink");
+    const colour = (from) => style.getPropertyValue(from <= x(audio.currentTime) ? "--accent" : "--wave");
+    const block = (from, wide, tall) => {
+      pen.fillStyle = colour(from + wide);
+      pen.fillRect(from, (height - tall) / 2, Math.max(devicePixelRatio, wide), tall);
+    };
+    const bar = width / BARS;
+    if (this.bars) this.bars.forEach((peak, i) => block(i * bar, 0.7 * bar, Math.max(devicePixelRatio, 0.9 * peak * height)));
+    else for (const { start, end } of this.segments) block(x(start), x(end) - x(start) - devicePixelRatio, 0.4 * height);
+    pen.fillStyle = style.getPropertyValue("--ink");
     pen.fillRect(x(audio.currentTime), 0, 2 * devicePixelRatio, height);
   }
 }

@@ -1,0 +1,162 @@
+"""Transcripts that people have corrected: as files of any format, and kept with their audio for a training.
+
+What is kept are two files for each recording in one folder, the audio as it was sent and an ELAN file with what is said
+in it: annotated recordings, as the Custom recipe and the commands that take a corpus read them.
+"""
+
+import hashlib
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import anyio
+from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from serenanet_modules.data.annotations import elan_writing
+from serenanet_modules.data.endings import AUDIO
+from serenanet_modules.inference import formats
+from serenanet_modules.inference.transcript import Segment, Transcript, Word
+from serenanet_modules.runtime.files import replacing, write_text
+from serenanet_modules.server import uploads
+from serenanet_modules.server.errors import APIError
+from serenanet_modules.server.guard import TextRoute, UploadRoute
+from serenanet_modules.server.transcriptions import TOKEN
+
+LONGEST_NAME = 80  # bytes of a recording's name that are kept
+MOST = 50_000  # words or segments
+LATER = 1.0  # seconds that browsers and we may differ about a recording's end
+
+exporting = APIRouter(route_class=TextRoute, dependencies=TOKEN)
+saving = APIRouter(route_class=UploadRoute, dependencies=TOKEN)
+
+Second = Annotated[float, Field(ge=0, le=10**7, allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=20_000)]
+
+
+class Part(BaseModel):
+    """Text that is said from one second to another."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    start: Second
+    end: Second
+
+
+class EditedWord(Part):
+    """A word; its confidence is 1 where a person wrote it."""
+
+    word: Text
+    confidence: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 1.0
+
+
+class EditedSegment(Part):
+    """A segment and, where they are known, its words."""
+
+    text: Text
+    speaker: Text = ""
+    words: Annotated[list[EditedWord], Field(max_length=MOST)] = []
+
+
+class Edited(BaseModel):
+    """A transcript as a person left it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    duration: Second
+    segments: Annotated[list[EditedSegment], Field(max_length=MOST)]
+
+
+class Export(Edited):
+    """A transcript that is to be written as a file."""
+
+    format: Literal[tuple(formats.SUFFIXES)]
+    name: Annotated[str, Field(max_length=1000, description="the recording's file")] = "audio"
+
+
+class Saved(BaseModel):
+    """Names of the files that are kept."""
+
+    audio: str
+    annotations: str
+
+
+@exporting.post("/v1/export", response_class=PlainTextResponse)
+async def export(edited: Export):
+    """A transcript as a file of one of the formats of ``serenanet transcribe``."""
+    place = "/" + edited.name.replace("\\", "/").rpartition("/")[2]  # of what lies beside the file, on no machine
+    name = place if edited.format == "eaf" else place[1:]
+    text = await anyio.to_thread.run_sync(formats.write, _transcript(edited), edited.format, name)
+    return PlainTextResponse(text)
+
+
+@saving.post("/v1/corrections", status_code=201, response_model=Saved)
+async def save(
+    request: Request,
+    file: Annotated[UploadFile, File(description="the audio, as it was transcribed")],
+    name: Annotated[str, Form(max_length=1000, description="of the recording's file, which says what kind it is")],
+    transcript: Annotated[str, Form(description="JSON: duration, and segments with start, end and text")],
+):
+    """Keep a recording with its corrected transcript, in the place of an earlier one of the same recording."""
+    service = request.app.state.service
+    if service.options.corrections is None:
+        raise APIError(404, "this server keeps nothing; --corrections FOLDER lets it", code="no_corrections")
+    try:
+        edited = Edited.model_validate_json(transcript)
+    except ValidationError as error:
+        raise _invalid(f"{error.errors()[0]['msg']} at {error.errors()[0]['loc']}") from None
+    kept = _transcript(edited)
+    if not kept.text:
+        raise _invalid("there is no text in it")
+    arguments = service.options, file.file, name, kept
+    return await anyio.to_thread.run_sync(_keep, *arguments, limiter=service.decoding)
+
+
+def _transcript(edited):
+    """A `Transcript` of what a person left; segments without a text are none."""
+    for part in (*edited.segments, *(word for segment in edited.segments for word in segment.words)):
+        if not part.start <= part.end <= edited.duration + LATER:
+            raise _invalid(f"something is said from {part.start:g} to {part.end:g} s, of {edited.duration:g} s")
+    segments = tuple(_segment(segment) for segment in edited.segments if segment.text.strip())
+    text = " ".join(segment.text for segment in segments)
+    return Transcript(text, edited.duration, segments)
+
+
+def _segment(edited):
+    words = tuple(Word(w.word, w.start, w.end, w.confidence) for w in edited.words)
+    sure = sum(word.confidence for word in words) / len(words) if words else 1.0
+    text = " ".join(edited.text.split())
+    return Segment(text, edited.start, edited.end, sure, words, (), edited.speaker)
+
+
+def _invalid(message):
+    return APIError(400, f"the transcript cannot be used: {message}", "transcript", "invalid_value")
+
+
+def _keep(options, file, name, kept):
+    """Write both files, and say what they are called."""
+    stem, suffix = _named(name, file)
+    audio, annotations = (options.corrections / f"{stem}.{ending}" for ending in (suffix, "eaf"))
+    if not audio.exists():
+        file.seek(0)
+        with replacing(audio) as partial:
+            with open(partial, "wb") as copy:
+                shutil.copyfileobj(file, copy)
+            uploads.decoded(partial, options.max_seconds, options.timeout)
+    document = formats.document(kept, f"/{audio.name}")
+    said = tuple(tier for tier in document.tiers if tier.type == "phrases")
+    write_text(annotations, elan_writing.write(replace(document, tiers=said)))
+    return Saved(audio=audio.name, annotations=annotations.name)
+
+
+def _named(name, file):
+    """A name for a recording out of the client's and a hash of its sound, without anything that leads elsewhere."""
+    _, dot, suffix = name.rpartition(".")
+    if not dot or suffix.lower() not in AUDIO:
+        raise APIError(400, f"the recording's name must end in one of {', '.join(AUDIO)}", "name", "invalid_value")
+    stem = re.sub(r"[^\w-]+", "_", Path(name.replace("\\", "/")).stem).strip("_") or "audio"
+    short = stem.encode()[:LONGEST_NAME].decode("utf-8", "ignore")
+    return f"{short}-{hashlib.file_digest(file, 'sha256').hexdigest()[:8]}", suffix.lower()

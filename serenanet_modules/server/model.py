@@ -1,0 +1,85 @@
+"""One of the recognisers that a server has."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from serenanet_modules.data.audio import SAMPLE_RATE
+from serenanet_modules.errors import UserError
+from serenanet_modules.inference.endpointing import NONE, Rules
+from serenanet_modules.runtime.memory import hand_back
+from serenanet_modules.server.batcher import Batcher
+
+
+class Model:
+    """A recogniser under a name, with its queue.
+
+    Parameters
+    ----------
+    name : str
+    recognizer : Recognizer
+    options : Options
+    open_stream : callable
+        `LiveStream`, or what does as it.
+    turn : Lock
+        Held while its network reads a batch.
+    observe, coming : callable
+        As of `Batcher`.
+
+    Attributes
+    ----------
+    batcher : Batcher
+    can_stream : bool
+
+    Raises
+    ------
+    UserError
+        For a language model that cannot be used.
+    """
+
+    def __init__(self, name, recognizer, options, open_stream, turn, observe, coming):
+        self.name, self.recognizer, self._options, self._turn = name, recognizer, options, turn
+        # the language model is tried, and the first request does not wait for what is set up at first use
+        recognizer.transcribe([np.zeros(SAMPLE_RATE, np.float32)], lm=options.lm)
+        self._open_stream, self._beside = open_stream, recognizer.beside()
+        self.can_stream = self._streams()
+        settings = options.batch_seconds, options.batch_wait, observe
+        self.batcher = Batcher(self._recognise, *settings, coming, hand_back)
+
+    @property
+    def language(self):
+        """The locale of the training data."""
+        return self.recognizer.settings["locale"]
+
+    def open_stream(self, settings):
+        """A `LiveStream` of its own for a live session.
+
+        Parameters
+        ----------
+        settings : dict
+            ``look_ahead``, ``enable_endpoint_detection`` and what `Rules` has, as far as the client says them.
+
+        Raises
+        ------
+        UserError
+            For what the model cannot do.
+        """
+        usual = self._options.rules
+        given = {name: value for name, value in settings.items() if name in vars(usual)}
+        if settings.get("enable_endpoint_detection", usual != NONE or bool(given)):
+            rules = replace(Rules() if usual == NONE else usual, **given)
+        else:
+            rules = NONE
+        return self._open_stream(self._beside, rules, settings.get("look_ahead"), self._options.lm)
+
+    def _streams(self):
+        try:
+            self._open_stream(self._beside)
+        except UserError:
+            return False
+        return True
+
+    def _recognise(self, sources, heard):
+        options = self._options
+        with self._turn:
+            return list(self.recognizer.transcripts(sources, options.batch_seconds, options.lm, heard))
