@@ -1,7 +1,7 @@
 # SerenaNet: every target sets up what it needs, and a second run sets up nothing.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup test hostile quick lint demo audit clean
+.PHONY: help setup test hostile quick lint notebook wheel demo audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,6 +16,16 @@ CANDIDATES := python3 python3.12 python3.11
 works = $(shell $(1) -c "$(SUPPORTED)" >/dev/null 2>&1 && echo $(1))
 PYTHON ?= $(firstword $(foreach name,$(CANDIDATES),$(call works,$(name))) python3)
 
+# make setup CPU=1 leaves out what only a GPU uses: triton; and with CPU_INDEX=ADDRESS, that of PyTorch's wheels for CPUs,
+# all of CUDA.
+ifdef CPU
+ONLY_GPU := triton$(if $(CPU_INDEX),|nvidia-.*|cuda-.*)
+PINNED := sed -E '/^($(ONLY_GPU))==/d$(if $(CPU_INDEX),; s/^(torch|torchaudio)==([0-9.]+)$$/\1==\2+cpu/)' requirements.txt
+WHEELS := --no-deps $(if $(CPU_INDEX),--extra-index-url $(CPU_INDEX))
+else
+PINNED := cat requirements.txt
+endif
+
 # Several processes share the cores: one thread each, and waiting threads sleep.
 CALM := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1
 
@@ -24,7 +34,7 @@ CASES ?= 120
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
-	@echo "PYTHON=... chooses the interpreter for $(VENV) (3.11 or 3.12)"
+	@echo "PYTHON=... chooses the interpreter for $(VENV) (3.11 or 3.12); setup CPU=1 leaves out what only a GPU uses"
 
 setup: $(STAMP)  ## make .venv with the pinned versions and this package, editable
 
@@ -35,7 +45,8 @@ $(STAMP): requirements.txt setup.py
 	@$(PYTHON) -m venv $(VENV)
 	@touch $(UNFINISHED)
 	@echo "installing the pinned versions into $(VENV) (several GB, some minutes)"
-	@$(PIP) install --quiet --retries 10 --timeout 60 -r requirements.txt
+	@$(PINNED) > $(VENV)/pinned.txt
+	@$(PIP) install --quiet --retries 10 --timeout 60 $(WHEELS) -r $(VENV)/pinned.txt
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@.ci/system-tools
 	@rm $(UNFINISHED)
@@ -54,6 +65,12 @@ lint: setup  ## ruff and yamllint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/yamllint --strict .
+
+notebook: setup  ## run docs/first_steps.ipynb from top to bottom
+	$(CALM) $(BIN)/python .ci/notebook.py docs/first_steps.ipynb
+
+wheel: setup  ## build a wheel, install it into an environment of its own, train and transcribe there
+	$(CALM) .ci/wheel $(BIN)/python "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 demo: setup  ## train, evaluate and transcribe on the embedded corpus
 	$(CALM) $(BIN)/serenanet demo

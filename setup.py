@@ -1,8 +1,28 @@
 """Packaging of SerenaNet: what it is made of and what it needs."""
 
+import shutil
+from pathlib import Path
+
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+CARRIED = ("recipes", "hparams")  # what serenanet_modules/config/carried.py finds in a wheel
+
+
+class BuildWithRecipes(build_py):
+    """Puts recipes and hyper-parameter files into the package, as data: they are no packages of their own."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            for name in CARRIED:
+                target = Path(self.build_lib, "serenanet_modules", "carried", name)
+                shutil.rmtree(target, ignore_errors=True)
+                shutil.copytree(name, target, ignore=shutil.ignore_patterns("__pycache__"))
+
 
 setup(
+    cmdclass={"build_py": BuildWithRecipes},
     name="serenanet",
     version="0.1.0",
     description="State-space speech recognition for languages with little data, on SpeechBrain",
@@ -54,6 +74,9 @@ setup(
         ],
         "pretrained": ["transformers>=5.17,<6", "peft>=0.19"],
         "speakers": ["resemblyzer>=0.1.4"],  # for the weights in it; it is never imported, so --no-deps is enough
+        "wandb": ["wandb>=0.17"],
+        "mlflow": ["mlflow-skinny>=2.15"],
+        "hub": ["huggingface-hub>=1.0"],
         "lowprecision": ["torchao==0.18.0"],  # whose internals runtime/lowered.py calls
         "cuda": ["mamba-ssm>=2.2", "causal-conv1d>=1.4"],
         "dev": [

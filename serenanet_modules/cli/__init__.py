@@ -17,7 +17,8 @@ from serenanet_modules.runtime.ending import status_of
 
 COMMANDS = (
     *("train", "config", "validate", "tiers", "transcribe", "stream", "align", "evaluate", "export"),
-    *("serve", "ablate", "report", "compare", "benchmark", "languages", "lm", "synthesise", "pseudo-label", "demo"),
+    *("serve", "ablate", "report", "compare", "benchmark", "languages", "lm", "synthesise", "pseudo-label"),
+    *("adapt", "rank", "push", "recipe", "demo"),
 )
 
 

@@ -1,14 +1,14 @@
 """``serenanet ablate``."""
 
-from serenanet_modules.cli.values import add_out, add_switch, count, names, place
+from serenanet_modules.cli.values import add_out, add_switch, carried, count, names, place
 
 
 def add(commands, name):
     command = commands.add_parser(name, help="train every variant of a suite with several seeds, and report")
-    command.add_argument("--recipe", required=True, type=place, help="folder such as recipes/CommonVoice/sw")
-    command.add_argument("--suite", required=True, type=place, help="file such as hparams/ablations/suite.yaml")
+    command.add_argument("--recipe", required=True, type=carried, help="folder such as recipes/CommonVoice/sw")
+    command.add_argument("--suite", required=True, type=carried, help="file such as hparams/ablations/suite.yaml")
     command.add_argument("--seeds", type=count, default=3, metavar="N", help="runs per variant (3)")
-    command.add_argument("--base", type=place, nargs="+", metavar="FILE", help="files in place of the suite's base")
+    command.add_argument("--base", type=carried, nargs="+", metavar="FILE", help="files in place of the suite's base")
     command.add_argument("--only", type=names, metavar="A,B", help="these variants alone")
     add_out(command, "DIR", "folder of all runs and of the report; the same command goes on there")
     command.add_argument("--jobs", type=count, metavar="N", help="runs at a time (1; with --sbatch no limit)")

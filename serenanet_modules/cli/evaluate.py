@@ -111,7 +111,8 @@ def _compare(arguments, recognizer, asked, prepared):
 def _by_language(arguments):
     """Say and write error rates by language, of a recipe of many."""
     from serenanet_modules.analysis.languages import write
+    from serenanet_modules.config.carried import there
     from serenanet_modules.data.recipe import Recipe
 
-    if (Path(arguments.data) / "dataset.yaml").is_file() and (table := Recipe(arguments.data).languages):
+    if (there(arguments.data) / "dataset.yaml").is_file() and (table := Recipe(arguments.data).languages):
         print(write(arguments.out, table, arguments.out, asked=dict(pairs(arguments.more)).get("language")) or "")

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from serenanet_modules.config.carried import there
 from serenanet_modules.config.keys import truth
 from serenanet_modules.errors import UserError
 
@@ -56,6 +57,11 @@ def place(text):
     if "\0" in text:
         raise argparse.ArgumentTypeError("holds a null character, as no path does")
     return Path(text)
+
+
+def carried(text):
+    """The path of a file or folder that is here or, if none is, that of what comes with the package."""
+    return there(place(text))
 
 
 def add_out(command, metavar, help, **more):

@@ -197,6 +197,12 @@ SECTIONS = {
         Key("grad_accumulation_factor", WHOLE, WEIGHTS, "micro-batches of a process in a step", least=1, free=True),
         Key("max_grad_norm", NUMBER, WEIGHTS, "gradients are clipped to; a large number switches it off", above=0),
         Key("nonfinite_patience", WHOLE, RUN, "skipped optimizer steps before giving up", least=0),
+        Key(
+            *("loggers", TEXT, RUN, "where the curves go beside TensorBoard"),
+            choices=("wandb", "mlflow"),
+            null=True,
+            several=True,
+        ),
         Key("ckpt_interval_minutes", NUMBER, RUN, "between checkpoints inside an epoch", least=0),
         Key(
             "max_hours", NUMBER, RUN, "of a command's training, preparation included; null: no end", above=0, null=True

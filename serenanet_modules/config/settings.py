@@ -7,6 +7,7 @@ from collections import defaultdict
 import torch
 from speechbrain.utils.run_opts import RunOptions
 
+from serenanet_modules.config.carried import there
 from serenanet_modules.config.hparams import Hparams, shown
 from serenanet_modules.config.keys import ARGUMENTS, KEYS, NUMBER, SECTIONS, WEIGHTS, Key, truth
 from serenanet_modules.errors import UserError
@@ -117,7 +118,7 @@ def read_command_line(recipe, argv):
 
 def read_layers(recipe, argv):
     """As `read_command_line`, with keys that may have no value yet, and ``recipe`` None for no recipe."""
-    files = list(itertools.takewhile(lambda argument: not argument.startswith("-"), argv))
+    files = [there(file) for file in itertools.takewhile(lambda argument: not argument.startswith("-"), argv)]
     if not files:
         raise UserError("give a hyper-parameter file first, such as hparams/serenanet.yaml; --help says more")
     dataset = {} if recipe is None else {key: (recipe.file, value) for key, value in recipe.keys.items()}

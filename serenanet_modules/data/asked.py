@@ -1,8 +1,8 @@
 """The utterances that a finished run is to be measured on: of a manifest, or of a recipe's corpus."""
 
 from dataclasses import replace
-from pathlib import Path
 
+from serenanet_modules.config.carried import there
 from serenanet_modules.data import custom
 from serenanet_modules.data.manifest import SPLITS, role
 from serenanet_modules.data.recipe import Recipe
@@ -53,7 +53,7 @@ def corpus(data, locale, data_folder=None, options=(), needs_text=True, roles=No
 
     Those of a manifest that knows no splits are of test. ``roles`` are as of `Recipe.candidates`.
     """
-    path = Path(data)
+    path = there(data)
     if (path / "dataset.yaml").is_file():
         if not data_folder:
             raise UserError(f"{path}: is a recipe; say with --data_folder where its corpus is")

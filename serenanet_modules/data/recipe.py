@@ -3,10 +3,10 @@
 import copy
 import importlib.util
 import inspect
-from pathlib import Path
 
 from ruamel.yaml.comments import CommentedMap
 
+from serenanet_modules.config.carried import there
 from serenanet_modules.config.hparams import Hparams, is_placeholder, read_yaml
 from serenanet_modules.data import corpora
 from serenanet_modules.errors import UserError
@@ -29,7 +29,7 @@ class Recipe:
     """
 
     def __init__(self, folder):
-        self.file = Path(folder) / "dataset.yaml"
+        self.file = there(folder) / "dataset.yaml"
         if not self.file.is_file():
             raise UserError(f"{folder}: has no dataset.yaml; give a recipe's folder such as recipes/CommonVoice/sw")
         self.keys = read_yaml(self.file)

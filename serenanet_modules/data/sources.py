@@ -56,6 +56,12 @@ class Part:
     track: str | None = None
 
 
+def is_one(value):
+    """Whether this is a source, and no collection of them."""
+    pair = isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], (int, float))
+    return pair or isinstance(value, (str, Path, Part, np.ndarray)) or hasattr(value, "__array__")
+
+
 def read(source):
     """Samples of a source, block by block.
 

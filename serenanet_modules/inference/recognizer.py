@@ -5,6 +5,7 @@ from functools import partial
 
 import torch
 
+from serenanet_modules.data.sources import is_one
 from serenanet_modules.decoding.network import Network, exact_parts, seconds_bar
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.alternatives import with_alternatives
@@ -44,19 +45,22 @@ class Recognizer:
         self.network = Network(run.modules, self.device, Context(precision, self.device.type))
 
     @classmethod
-    def from_folder(cls, folder, device="cpu", context=None, precision="fp32", emulated=False, **asked):
+    def from_folder(cls, folder, device="cpu", context=None, precision="fp32", emulated=False, overrides=None, **asked):
         """Open a finished result folder, or a Whisper as transformers write it.
 
         Parameters
         ----------
         folder : str or Path
-            ``results/<dataset>/<experiment>/<seed>``.
+            ``results/<dataset>/<experiment>/<seed>``; or a name on the Hugging Face hub, ``owner/name`` or
+            ``owner/name@revision``.
         device : str
             Where the network runs, such as ``cpu`` or ``cuda:0``.
         context : str, optional
             Names and words that may be said, for the prompt of a speech LLM; by default that of the training.
         precision, emulated
             As of `Recognizer`.
+        overrides : dict, optional
+            Of the hyper-parameters of decoding, as of `OpenRun.overridden`: ``{"scoring": "car"}``.
         **asked
             ``language``, ``task`` and ``beam_size`` as of `OpenRun.asked`.
 
@@ -67,7 +71,7 @@ class Recognizer:
             it lacks.
         """
         check_precision(precision, str(device), emulated, "--eval-precision")
-        run = open_run(folder, device).asked(**asked)
+        run = open_run(folder, device).asked(**asked).overridden(overrides or {})
         if context is not None:
             if run.tokens is None:
                 raise UserError(f"{folder}: the model is asked nothing, so that there is no place for --context")
@@ -106,10 +110,10 @@ class Recognizer:
 
         Parameters
         ----------
-        sources : iterable
-            Each an audio file (str or Path) of any rate, channel count and format; an array of samples (N,), float
-            between -1 and 1, at 16 kHz; or a pair of samples (N,) or (N, channels) and their rate. They are read as
-            they are needed: 8 ``* batch_seconds`` of audio is held at once, and of a long file no more.
+        sources : source, or iterable of them
+            A source is an audio file (str or Path) of any rate, channel count and format; an array of samples (N,),
+            float between -1 and 1, at 16 kHz; or a pair of samples (N,) or (N, channels) and their rate. They are read
+            as they are needed: 8 ``* batch_seconds`` of audio is held at once, and of a long file no more.
         batch_seconds : float
             Most seconds of padded audio that the network reads at a time.
         lm : path or "auto", optional
@@ -123,14 +127,16 @@ class Recognizer:
 
         Returns
         -------
-        list of Transcript
-            One per source, in order.
+        Transcript or list of Transcript
+            Of one source; or one for each, in order.
 
         Raises
         ------
         UserError
             For the first source that gives no usable audio, and for a language model that cannot be used.
         """
+        if is_one(sources):
+            return self.transcribe([sources], batch_seconds, lm, progress, piece_seconds)[0]
         found = []
         for transcript in self.transcripts(sources, batch_seconds, lm, progress, piece_seconds):
             if isinstance(transcript, UserError):
@@ -199,8 +205,10 @@ class Recognizer:
         ]
 
     def _segments(self, decoder, pieces):
-        """The `Segment` of each piece, None where nothing is said."""
-        output, log_probs, edges = self.posteriors(pieces)
+        return self.segments(decoder, *self.posteriors(pieces))
+
+    def segments(self, decoder, output, log_probs, edges):
+        """The `Segment` of each piece by a decoder and what `posteriors` gives, None where nothing is said."""
         n = self.run.nbest
         lists = decoder.listed(output, output.lengths, n) if n > 1 else None
         hypotheses = [found[0] for found in lists] if lists else decoder.decode(output, output.lengths)

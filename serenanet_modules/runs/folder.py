@@ -2,8 +2,8 @@
 
 import contextlib
 
-from serenanet_modules.config.foreign import FILE, FORMAT, check_format
-from serenanet_modules.config.hparams import read_yaml
+from serenanet_modules.config.foreign import FILE, FORMAT, Document, check_format
+from serenanet_modules.config.hparams import NAME, Hparams, read_yaml
 from serenanet_modules.config.keys import free_to_change
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.whole import renew
@@ -24,6 +24,7 @@ pretrainer: !new:serenanet_modules.runs.FolderPretrainer
     model: !ref <model>
     tokenizer: !ref <tokenizer>
 """
+ADDED = ("format", "tokenizer", "decoding_function", "audio_normalizer", "pretrainer")  # beside modules.encoder
 
 
 @contextlib.contextmanager
@@ -50,6 +51,30 @@ def for_use(hparams):
     The Brain is there by name only: who uses the model needs nothing of its training.
     """
     return hparams.extended(ENCODER_ASR).named("brain")
+
+
+def for_training(folder):
+    """The hyper-parameters of a finished recogniser, with which another training of the same model may begin.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    Hparams
+        Without what `for_use` and `write_hyperparams` have added.
+
+    Raises
+    ------
+    UserError
+        For a file that holds what no result folder may.
+    """
+    plain = Document.of_run(folder).plain()
+    hparams = Hparams.load(folder / FILE)
+    hparams = hparams.only([name for name in hparams.tree if name not in ADDED])
+    hparams.set("modules", {"model": hparams.tree["model"]})
+    return hparams.lay([("brain", f"{NAME}{plain['brain']}")])
 
 
 def write_hyperparams(folder, hparams):

@@ -1,4 +1,4 @@
-"""Folders of the Hugging Face hub, downloaded into its cache or found there."""
+"""Folders of the Hugging Face hub: downloaded into its cache or found there, and uploaded."""
 
 import os
 import re
@@ -7,6 +7,30 @@ from pathlib import Path
 from serenanet_modules.errors import UserError
 
 NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
+
+
+OWNED = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?")  # owner/name, or owner/name@revision
+
+
+def finished(source, wanted):
+    """The folder of a finished run, which is here or has a name on the hub.
+
+    Parameters
+    ----------
+    source : str or Path
+        A path, ``owner/name`` or ``owner/name@revision``.
+    wanted : list of str
+        As of `local`.
+
+    Returns
+    -------
+    Path
+        Where there is neither, the path as it was given.
+    """
+    if os.path.lexists(source) or not OWNED.fullmatch(str(source)):
+        return Path(source)
+    name, _, revision = str(source).partition("@")
+    return local(name, wanted, "RESULT_DIR", revision or None)[0]
 
 
 def local(source, wanted, key, revision=None):
@@ -48,3 +72,44 @@ def local(source, wanted, key, revision=None):
             f"{key}: there is no folder {source}, and the hub does not give a model of this name ({reason})"
         ) from None
     return path, path.name
+
+
+def push(name, files, private=False, message="A recogniser"):
+    """Upload files as one commit of a model on the hub, which is made where it is not there.
+
+    Parameters
+    ----------
+    name : str
+        ``owner/name``.
+    files : dict of str to (Path or bytes)
+        By their path in the repository.
+    private : bool
+        Of a new one.
+    message : str
+        Of the commit.
+
+    Returns
+    -------
+    str
+        Where it is to be seen.
+
+    Raises
+    ------
+    UserError
+        For a name that cannot be, and what the hub refuses or cannot do.
+    """
+    if not OWNED.fullmatch(name) or "@" in name:
+        raise UserError(f"{name}: give a name on the hub, owner/name")
+    try:
+        from huggingface_hub import CommitOperationAdd, HfApi
+
+        api = HfApi()
+        url = api.create_repo(name, private=private, exist_ok=True)
+        added = [CommitOperationAdd(path, content) for path, content in files.items()]
+        api.create_commit(name, added, commit_message=message)
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(
+            f"{name}: cannot be uploaded ({reason}); `hf auth login` or HF_TOKEN says who you are"
+        ) from None
+    return str(url)

@@ -35,23 +35,25 @@ A speech recogniser for `{locales}`, trained with [SpeechBrain](https://speechbr
 ## Use
 
 ```bash
-serenanet transcribe FOLDER recording.mp3
+serenanet transcribe {place} recording.mp3
 ```
 
 ```python
-from serenanet_modules.inference.recognizer import Recognizer
+from serenanet_modules import Recognizer
 
-print(Recognizer.from_folder("FOLDER").transcribe(["recording.mp3"])[0].text)
+print(Recognizer.from_folder("{place}").transcribe("recording.mp3").text)
 ```
 
-FOLDER needs `hyperparams.yaml`, `weights.safetensors` and `save/units/`; `save/lm.arpa` (for `--lm auto`),
+The folder needs `hyperparams.yaml`, `weights.safetensors` and `save/units/`; `save/lm.arpa` (for `--lm auto`),
 `save/lexicon.tsv`, `save/words.txt` and `result.json` where they are there. Opened so, it runs no code of its own;
 SpeechBrain's `EncoderASR.from_hparams` opens it too, but runs whatever `hyperparams.yaml` says.
 
 ## Licence
 
-Not stated yet: put it here and in `license` above. It depends on that of the training data too.
+{licence}
 """
+PLACE, UNKNOWN = "FOLDER", "unknown"
+NO_LICENCE = "Not stated yet: put it here and in `license` above. It depends on that of the training data too."
 
 
 def write_card(folder):
@@ -63,24 +65,34 @@ def write_card(folder):
         Of a finished recogniser.
     """
     file = Path(folder) / CARD
-    if file.is_file() and not _is_ours(file.read_text(encoding="utf-8", errors="replace")):
+    if not is_ours(folder):
         return
     text = card(json.loads((Path(folder) / "result.json").read_text(encoding="utf-8")))
     write_text(file, f"{text}\n{_seal(text)}\n")
 
 
-def card(result):
+def is_ours(folder):
+    """Whether nobody has changed a folder's card, or there is none."""
+    file = Path(folder) / CARD
+    return not file.is_file() or _is_ours(file.read_text(encoding="utf-8", errors="replace"))
+
+
+def card(result, place=PLACE, licence=UNKNOWN):
     """The text of a card.
 
     Parameters
     ----------
     result : dict
         The content of result.json.
+    place : str
+        Where the model is to be found: a folder, or a name on the hub.
+    licence : str
+        As the hub calls it, such as ``cc-by-4.0``.
     """
     header = io.StringIO()
     yaml = ruamel.yaml.YAML(typ="safe")
     yaml.default_flow_style, yaml.allow_unicode, yaml.sort_base_mapping_type_on_output = False, True, False
-    yaml.dump(front(result), header)
+    yaml.dump(front(result) | {"license": licence}, header)
     plain = {name: _plain(value) if isinstance(value, str) else value for name, value in result.items()}
     body = BODY.format(
         **{
@@ -91,6 +103,8 @@ def card(result):
             "seconds": result["seconds"]["training"],
             "table": result_table(result["results"]),
             "start": _start(result.get("pretrained")),
+            "place": place,
+            "licence": NO_LICENCE if licence == UNKNOWN else f"`{licence}`",
         }
     )
     return f"---\n{header.getvalue()}---\n{body}"
@@ -100,9 +114,11 @@ def front(result):
     """The card's data: language, licence, task, and the error rates of what `serenanet transcribe` uses by itself."""
     languages = sorted({locale.replace("_", "-").split("-")[0].lower() for locale in result["data"]["locales"]})
     sets = [name for name in result["results"] if not name.startswith("dev")]
+    started = result.get("pretrained") or {}
     return {
         "language": languages,
-        "license": "unknown",
+        "license": UNKNOWN,
+        **({"base_model": started["folder"]} if "revision" in started else {}),
         "library_name": "speechbrain",
         "pipeline_tag": "automatic-speech-recognition",
         "tags": ["speechbrain", "serenanet", "speech-recognition"],

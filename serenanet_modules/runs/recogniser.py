@@ -11,18 +11,21 @@ from pathlib import Path
 from torch import nn
 
 from serenanet_modules.config.foreign import Document
-from serenanet_modules.config.keys import MOST_BEAM
+from serenanet_modules.config.keys import DECODING, KEYS, MOST_BEAM
 from serenanet_modules.data.segment import BOUNDS, piece_seconds
 from serenanet_modules.data.tokens import FILE as TOKENIZER_FILE
 from serenanet_modules.data.tokens import Tokens
 from serenanet_modules.data.units import Units, load_units
+from serenanet_modules.decoding.attention import AttentionBeam
 from serenanet_modules.decoding.confidence import Calibration
 from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.decoding.lexicon import Lexicon
+from serenanet_modules.decoding.prompted import Prompted
 from serenanet_modules.errors import UserError
-from serenanet_modules.runs import whisper
+from serenanet_modules.runs import hub, whisper
 from serenanet_modules.runs.language_model import NeuralLMRun
 from serenanet_modules.runs.public_parts import referenced, referring, take_weights, weight_files
+from serenanet_modules.runs.whole import FILE as SUMS
 from serenanet_modules.runs.whole import check_files, read_weights
 from serenanet_modules.runs.words import FILE as WORDS
 from serenanet_modules.runs.words import read_words
@@ -33,11 +36,13 @@ TOKENIZER = f"save/{TOKENIZER_FILE}"
 MORE = ("save/units/units.model", "save/units/tokenizer.json", "save/lexicon.tsv", WORDS)  # that a folder may have
 MORE += ("result.json", TOKENIZER)
 LM = "save/lm.arpa"
+HUB = [*NEEDED, *MORE, LM, SUMS, "encoder/*", "llm/*", *whisper.FILES]  # which files are fetched from the hub
 PARTS = ("model",)
 SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
 ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
 LLM_SETTINGS = ("attention_beam_size", "context")  # of models with a language model
 WEIGHTS = ("ctc_weight", "lm_weight", "word_score")
+CHOSEN = {"lm_weight": "lm_weight", "word_score": "word_score", "decoding_ctc_weight": "ctc_weight"}  # their keys
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,35 @@ class OpenRun:
             settings["locale"] = locale or told or settings["locale"]
         elif language or task:
             raise UserError(f"--language, --task: {self.folder} was trained for one language; leave them out")
+        return replace(self, settings=settings)
+
+    def overridden(self, values):
+        """The same run with other hyper-parameters of decoding.
+
+        Parameters
+        ----------
+        values : dict
+            Keys of the folder's settings that decode, such as ``scoring`` and ``beam_size``, and those that dev chose:
+            ``lm_weight``, ``word_score`` and ``decoding_ctc_weight``, of which None leaves what it chose.
+
+        Raises
+        ------
+        UserError
+            For any other key, a value that it cannot have, and an output that the model lacks.
+        """
+        settings, where = dict(self.settings), f"{self.folder}: overrides"
+        known = [name for name, key in KEYS.items() if key.effect == DECODING and (name in settings or name in CHOSEN)]
+        for name, value in values.items():
+            if name not in known:
+                raise UserError(f"{where}: there is no '{name}' to override here; there are {', '.join(known)}")
+            KEYS[name].check(value, where)
+            if name not in CHOSEN:
+                settings[name] = value
+            elif value is not None:
+                settings["decoding"] = _replaced(settings["decoding"], CHOSEN[name], value)
+        scorings = self.modules["model"].scorings
+        if scorings and settings["scoring"] not in scorings:
+            raise UserError(f"{where}: the model's 'scoring' may be {', '.join(scorings)}, not {settings['scoring']}")
         return replace(self, settings=settings)
 
     def decoder(self, lm=None):
@@ -222,7 +256,7 @@ class OpenRun:
 
 def open_run(folder, device):
     """Open a finished result folder; parameters and errors as of `Recognizer.from_folder`."""
-    folder, device = Path(folder), usable_device(device)
+    folder, device = hub.finished(folder, HUB), usable_device(device)
     if whisper.is_one(folder):
         return _of_whisper(folder, device)
     _check_folder(folder)
@@ -333,6 +367,12 @@ def _maps(folder, measured):
     words, entries = read_words(folder), {name: entry for name, entry in measured.items() if "map" in entry}
     maps = {name: Calibration.from_plain(entry["map"], words or frozenset()) for name, entry in entries.items()}
     return {name: found for name, found in maps.items() if words is not None or "known" not in found.weights}
+
+
+def _replaced(decoding, name, value):
+    """What dev chose with another value, of all ways of decoding."""
+    ways = {AttentionBeam.NAME: {}, Prompted.NAME: {}} | {k: v for k, v in decoding.items() if isinstance(v, dict)}
+    return {**decoding, name: value, **{way: {**found, name: value} for way, found in ways.items()}}
 
 
 def _numbers(found):

@@ -39,6 +39,7 @@ from serenanet_modules.training.groups import Frozen, Weights, groups, parts_to_
 from serenanet_modules.training.loop import RecipeBrain
 from serenanet_modules.training.low_rank import LowRank, check_low_rank
 from serenanet_modules.training.progress import Progress
+from serenanet_modules.training.writers import check as check_writers
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +126,7 @@ class Experiment:
         check_values(self.plain, where)
         check_parts(self.hparams, where)
         check_machine(self.plain, str(self.run_opts.device or ""), where)
+        check_writers(self.plain, where)
         self.task = self.hparams.only(("brain",)).build()["brain"]
         if not (inspect.isclass(self.task) and issubclass(self.task, RecipeBrain)):
             raise UserError(f"{where}: 'brain' must be !name: and a class of serenanet_modules.training.brains")

@@ -16,7 +16,6 @@ import speechbrain as sb
 import torch
 from speechbrain.core import Stage
 from speechbrain.utils.train_logger import FileTrainLogger
-from torch.utils.tensorboard import SummaryWriter
 
 from serenanet_modules.data.augment import change_speed
 from serenanet_modules.errors import UserError
@@ -27,6 +26,7 @@ from serenanet_modules.runtime.precision import KINDS, Context
 from serenanet_modules.training.groups import Frozen, groups
 from serenanet_modules.training.halving import Halving, attempting
 from serenanet_modules.training.task import Task
+from serenanet_modules.training.writers import Writers
 
 logger = logging.getLogger(__name__)
 
@@ -120,8 +120,7 @@ class RecipeBrain(Task, sb.Brain):
         self._clock = self._last_checkpoint = time.monotonic()
         self._cpu_clock = time.process_time()
         if distributed.is_main():
-            folder = f"{self.hparams.output_folder}/tensorboard"
-            self.writer = SummaryWriter(folder, purge_step=self.optimizer_step + 1)
+            self.writer = Writers(_plain(vars(self.hparams)), self.optimizer_step)
         if self.progress.epoch:
             logger.info("Resuming in epoch %d after %d utterances", self.progress.epoch, self.progress.read)
         self.progress.count_micro_batches(self.train_sampler.accumulation, distributed.world_size())
@@ -356,6 +355,11 @@ class RecipeBrain(Task, sb.Brain):
             self.writer.add_scalar(f"dev/{name}", value, self.optimizer_step)
         self.writer.add_scalar("train/infeasible", len(infeasible), self.optimizer_step)
         self.writer.flush()
+
+
+def _plain(values):
+    """Those of them that are no objects, nor hold any."""
+    return {key: value for key, value in values.items() if isinstance(value, (str, int, float, list))}
 
 
 def _mean(parts):

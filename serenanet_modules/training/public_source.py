@@ -48,7 +48,9 @@ def settled(hparams, folder):
 
 
 def _kept(kind, given, kept):
-    """What an earlier run in the folder has found of the same source, None for another one."""
+    """What an earlier run has found of the same source, in the folder or as the file says; None for another one."""
+    if given.get("config") is not None and given.get("sha256") is not None:
+        return {name: given[name] for name in FOLLOW if name in given}
     asked = str(given["source"])
     same = kept is not None and kept["source"] in (asked, os.path.abspath(asked))
     if same and all(kept[name] == given[name] for name in (*kind.asks, *kind.follows)):
@@ -56,7 +58,7 @@ def _kept(kind, given, kept):
     return None
 
 
-def begin_from_source(model, plain, where):
+def begin_from_source(model, plain, where, given=()):
     """Let the public parts of a model take the weights of their sources.
 
     Parameters
@@ -66,6 +68,9 @@ def begin_from_source(model, plain, where):
     plain : dict
     where : Path
         The file that errors name.
+    given : collection of str
+        Names of tensors that the model is going to get from a finished model: parts that get all of theirs need no
+        source.
 
     Raises
     ------
@@ -82,7 +87,8 @@ def begin_from_source(model, plain, where):
                 f"{where}: what is kept by reference must keep its weights; set 'keep_{kind.key}' to copy, or 'freeze' "
                 f"{kind.place}"
             )
-        take_weights(part)
+        if not all(f"{kind.place}.{name}" in given for name in own):
+            take_weights(part)
 
 
 def take_referenced(model, folder):

@@ -77,6 +77,22 @@ def remember(acoustic, hparams, root, splits):
     return {"encoder_cache": round(seconds, 1), "encoder_cache_cpu": round(cpu_seconds, 1)}
 
 
+def recall_kept(acoustic, folder, dtype):
+    """Let an acoustic model of a finished run recall what a training has kept of its listener's frames, if any.
+
+    Parameters
+    ----------
+    acoustic : AcousticModel
+    folder : Path
+        Of the prepared data of all runs.
+    dtype : str or None
+        The training's ``encoder_cache``.
+    """
+    if dtype is not None and acoustic.listener is not None:
+        kept = Path(folder) / ENCODED / name_of(acoustic.listener, dtype)
+        acoustic.listen = Recall(acoustic.listener, FrameCache(kept, dtype))
+
+
 def recalled(part, folder, dtype, sounds):
     """A `Recall` of a part, whose cache holds all that is asked for; its work is done once by the main process.
 

@@ -22,7 +22,7 @@ OF_OTHERS = {"hyperparams.yaml", "script.py", "setup.py", "ruamel.yaml"}  # a re
 OPTIONS_OF_OTHERS = set(
     """
     key logdir nproc_per_node kill-on-bad-exit distributed_backend noprogressbar
-    no-build-isolation no-binary dest repo-type include local-dir depth
+    no-build-isolation no-deps no-binary build-arg dest repo-type include local-dir depth
     """.split()
 )
 

@@ -24,6 +24,9 @@ FILES = {
     "\nnzuri\n</Turn></Section></Episode></Trans>\n",
     "labels.txt": "0.500000\t2.000000\thabari ya asubuhi\n\\\t100.0\t900.0\n2.000000\t2.750000\tnzuri\n",
     "a.tsv": "start\tend\ttext\n500\t2000\thabari ya asubuhi\n2000\t2750\tnzuri\n",
+    "a.json": '{"file": "a.wav", "text": "habari ya asubuhi nzuri", "duration": 3.0, "segments": [{"text": '
+    '"habari ya asubuhi", "start": 0.5, "end": 2.0, "confidence": 0.9, "words": [], "tokens": [], "speaker": "Amina"}, '
+    '{"text": "nzuri", "start": 2.0, "end": 2.75, "speaker": "Juma"}], "calibrated": true}\n',
     "a.flextext": '<document version="2"><interlinear-text><item type="title" lang="en">A</item><paragraphs><paragraph>'
     '<phrases><phrase begin-time-offset="500" end-time-offset="2000" speaker="Amina" guid="g1">'
     '<item type="segnum" lang="en">1</item><words><word><item type="txt" lang="sw">habari</item></word>'

@@ -15,6 +15,7 @@ from serenanet_modules.data.annotations import (
     subtitles,
     textgrid,
     transcriber,
+    transcripts,
 )
 from serenanet_modules.errors import UserError
 
@@ -41,6 +42,7 @@ READERS = (  # of a recording in several formats, the first is read
     Reader(labels.read_segments, (".tsv",), labels.is_segments),
     Reader(labels.read_labels, (".txt",), labels.is_labels),
     Reader(nist.read_ctm, (".ctm",)),
+    Reader(transcripts.read, (".json",), transcripts.is_one),
     Reader(lhotse.read, (".jsonl", ".jsonl.gz"), lhotse.is_one),
 )
 FOLDERS = Reader(kaldi.read, (), kaldi.is_one)

@@ -60,10 +60,10 @@ class HearsSpeech:
         if resumes():
             take_referenced(model, plain["output_folder"])
             return None
-        begin_from_source(model, plain, hparams.source)
-        if plain["pretrained"] is None:
+        origin = None if plain["pretrained"] is None else open_origin(plain["pretrained"])
+        begin_from_source(model, plain, hparams.source, () if origin is None else origin.tensors)
+        if origin is None:
             return None
-        origin = open_origin(plain["pretrained"])
         units = outputs.arguments.get("units")
         return Start(origin, hparams, model, plain["iteration"], units, cls.unit_parts(model))
 

@@ -47,13 +47,13 @@ def test_tables_of_times_are_told_from_manifests_and_texts(tmp_path):
 
 
 def test_what_transcribe_writes_is_read(tmp_path):
-    """Its tsv, ctm, srt and vtt hold the segments that were heard."""
+    """Its tsv, ctm, srt, vtt and json hold the segments that were heard."""
     from serenanet_modules.inference.formats import write
     from serenanet_modules.inference.transcript import Segment, Transcript, Word
 
     words = (Word("habari", 0.5, 1.0, 0.9), Word("ya", 1.1, 1.2, 0.9), Word("asubuhi", 1.3, 2.0, 0.9))
     transcript = Transcript("habari ya asubuhi", 3.0, (Segment("habari ya asubuhi", 0.5, 2.0, 0.9, words, ()),))
-    for kind in ("tsv", "ctm", "srt", "vtt"):
+    for kind in ("tsv", "ctm", "srt", "vtt", "json"):
         path = tmp_path / f"a.{kind}"
         path.write_text(write(transcript, kind, "a.wav"), encoding="utf-8")
         (found,) = custom.candidates(path, "sw", shares={"test": 1})

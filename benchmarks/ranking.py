@@ -1,0 +1,128 @@
+"""Does a recogniser learn more from recordings that ``serenanet rank`` chose than from as many seconds drawn at random?
+
+    python benchmarks/ranking.py MANIFEST --locale sw --work DIR -- HPARAMS --key value …
+
+Of MANIFEST's training recordings `--start` minutes train the first model, as what stands behind ``--`` says. For each
+seed `--pool` minutes of the others are on offer; each way chooses `--minutes` of them, and ``serenanet adapt`` learns
+from these and all that the model had. Test is that of MANIFEST. The same command goes on where it was stopped.
+"""
+
+import argparse
+import random
+from dataclasses import replace
+from pathlib import Path
+
+from adapting import Measured, first, line
+
+from serenanet_modules.cli.values import names, positive, wholes
+from serenanet_modules.data import asked, corrected
+from serenanet_modules.data.audio import seconds
+from serenanet_modules.data.manifest import role
+from serenanet_modules.inference import ranking
+from serenanet_modules.inference.adaptation import Adaptation, Plan
+from serenanet_modules.inference.recognizer import Recognizer
+from serenanet_modules.training.experiment import Experiment
+
+ROOT = Path(__file__).parents[1]
+WAYS = {  # what chooses: weights of doubt, novelty and distance
+    "random": None,
+    "rank": ranking.Weights(),
+    "doubt": ranking.Weights(1, 0, 0),
+    "novelty": ranking.Weights(0, 1, 0),
+    "distance": ranking.Weights(0, 0, 1),
+}
+
+
+class Given:
+    """A recipe of candidates that are there."""
+
+    languages = None
+
+    def __init__(self, found):
+        self.found = found
+
+    def candidates(self, plain, needs_text=True, roles=None):
+        return list(self.found)
+
+
+def trained(found, arguments, prepared, work):
+    """The first model's folder."""
+    folder = work / "first"
+    if not (folder / "result.json").is_file():
+        options = ["--data_folder", work, "--output_folder", folder, "--prepared_folder", prepared]
+        command = [*arguments, *options, "--beam_size", 0, "--lm", "null", "--num_workers", 0, "--noprogressbar"]
+        experiment = Experiment.from_command_line(ROOT / "recipes/Custom", list(map(str, command)))
+        experiment.recipe = Given(found)
+        experiment.run()
+    return folder
+
+
+def fitting(order, wanted):
+    """Those in order that fit into so many seconds, and their sum."""
+    chosen, spoken = [], 0.0
+    for row, length in order:
+        if spoken + length <= wanted:
+            chosen.append(row)
+            spoken += length
+    return chosen, spoken
+
+
+def ordered(way, offered, model, seed):
+    """(candidate, its seconds) of what is on offer, in the order of a way."""
+    lengths = {row.path: seconds(row.path) for row in offered}
+    if WAYS[way] is None:
+        return [(row, lengths[row.path]) for row in random.Random(seed).sample(offered, len(offered))]
+    recognizer, rows = Recognizer.from_folder(model), {row.path: row for row in offered}
+    heard = [ranking.whole(pieces) for pieces in ranking.items(recognizer, list(rows), 20.0) if pieces]
+    choices = ranking.rank(heard, ranking.known_grams(model), WAYS[way])
+    return [(rows[choice.item.path], lengths[choice.item.path]) for choice in choices]
+
+
+def run(way, minutes, seed, offered, model, old, work):
+    """The adapted model's folder, and how many seconds it was given."""
+    out = work / f"{way}-{minutes}-{seed}"
+    chosen, spoken = fitting(ordered(way, offered, model, seed), 60 * minutes)
+    if not (out / "adapted.json").is_file():
+        adaptation = Adaptation(model, out, Plan(seed=seed), "cpu")
+        adaptation.pool = corrected.pool([replace(c, split="train") for c in chosen], old, 1e9, seed)
+        adaptation.run()
+    return out, spoken
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", help="a recipe's folder or a manifest with train, dev and test")
+    parser.add_argument("--data-folder", nargs="+")
+    parser.add_argument("--locale", required=True)
+    parser.add_argument("--start", type=positive, default=15.0, metavar="MINUTES")
+    parser.add_argument("--pool", type=positive, default=50.0, metavar="MINUTES")
+    parser.add_argument("--minutes", type=wholes, default=[10, 20], metavar="N,…")
+    parser.add_argument("--seeds", type=wholes, default=[1, 2, 3], metavar="N,…")
+    parser.add_argument("--ways", type=names, default=["random", "rank"], metavar="WAY,…", help=", ".join(WAYS))
+    parser.add_argument("--prepared", type=Path, metavar="DIR", help="where prepared audio is kept (in --work)")
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("arguments", nargs="+", metavar="-- HPARAMS --key value …")
+    a = parser.parse_args(argv)
+    a.work.mkdir(parents=True, exist_ok=True)
+    found = asked.corpus(a.data, a.locale, a.data_folder)
+    train = random.Random(0).sample(rows := [c for c in found if role(c.split) == "train"], len(rows))
+    start = first(train, a.start)
+    old = [*start, *(c for c in found if role(c.split) != "train")]
+    model = trained(old, a.arguments, a.prepared or a.work / "prepared", a.work)
+    measured = Measured(model, {"test": [c for c in old if role(c.split) == "test"]}, "test", a.work)
+    before, tables = measured.of(model, "first")["test"], []
+    for minutes in sorted(a.minutes):
+        errors = {way: [] for way in a.ways}
+        for seed in a.seeds:
+            offered = first(random.Random(seed).sample(train[len(start) :], len(train) - len(start)), a.pool)
+            for way in a.ways:
+                folder, spoken = run(way, minutes, seed, offered, model, old, a.work)
+                errors[way].append(measured.of(folder, folder.name)["test"])
+                print(line(f"{folder.name}, {spoken:.0f} s", before, errors[way][-1]), flush=True)
+        tables += [line(f"{minutes} minutes, {way}", before, errors[way]) for way in a.ways]
+        tables += [line(f"  {way} against {a.ways[0]}", errors[a.ways[0]], errors[way]) for way in a.ways[1:]]
+    print("\nWER % before, after, difference (95 % interval)", *tables, sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""``serenanet rank``."""
+
+import sys
+
+from serenanet_modules.cli.opening import add_recogniser, opened
+from serenanet_modules.cli.values import add_out, add_switch, not_negative, positive
+
+
+def add(commands, name):
+    command = commands.add_parser(name, help="say which recordings should be transcribed next")
+    add_recogniser(command)
+    command.add_argument("audio", metavar="AUDIO", nargs="+", help="files, folders; - for a list")
+    add_out(command, "FILE", "a table between tabs (standard output)")
+    command.add_argument("--seconds", type=positive, metavar="S", help="so much is to be transcribed (all is ranked)")
+    add_switch(command, "--whole", "rank recordings, not the pieces of up to 30 s that they are cut into at pauses")
+    helped = "weight of what is probably heard wrong (1)"
+    command.add_argument("--doubt", type=not_negative, default=1.0, metavar="N", help=helped)
+    helped = "weight of trigrams of characters that no transcript has had (1)"
+    command.add_argument("--novelty", type=not_negative, default=1.0, metavar="N", help=helped)
+    helped = "weight of sound that is unlike what was chosen before (1)"
+    command.add_argument("--distance", type=not_negative, default=1.0, metavar="N", help=helped)
+    command.add_argument(
+        "--batch-seconds", type=positive, default=120.0, metavar="S", help="audio read at a time (120)"
+    )
+    command.set_defaults(run=_rank)
+
+
+def _rank(arguments):
+    """Status 1 where some recordings could not be read."""
+    from serenanet_modules.errors import UserError
+    from serenanet_modules.inference import files, ranking
+    from serenanet_modules.runtime.files import replacing
+    from serenanet_modules.runtime.outputs import Outputs
+
+    a = arguments
+    outputs = Outputs("rank", [a.folder, *a.audio], a.force)
+    if a.out:
+        outputs.check(a.out)
+    paths, recognizer = [file.path for file in files.find(a.audio, sys.stdin.buffer)], opened(a)
+    found, failed = [], 0
+    for pieces in ranking.items(recognizer, paths, a.batch_seconds):
+        if isinstance(pieces, UserError):
+            print(f"error: {pieces}", file=sys.stderr)
+            failed += 1
+        elif pieces:
+            found += [ranking.whole(pieces)] if a.whole else pieces
+    weights = ranking.Weights(a.doubt, a.novelty, a.distance)
+    choices = ranking.rank(found, ranking.known_grams(recognizer.folder), weights, a.seconds)
+    if a.out is None:
+        ranking.write(choices, sys.stdout)
+        return int(failed > 0)
+    with replacing(a.out) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+        ranking.write(choices, file)
+    outputs.made(a.out)
+    minutes = sum(choice.item.seconds for choice in choices) / 60
+    print(f"{a.out}: {len(choices)} of {len(found)} {'recordings' if a.whole else 'pieces'}, {minutes:.1f} minutes")
+    return int(failed > 0)

@@ -1,0 +1,185 @@
+"""Corrected recordings for a finished recogniser to learn from, kept apart from all that measures it."""
+
+import hashlib
+import random
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import groupby
+
+from serenanet_modules.data import corpora, custom
+from serenanet_modules.data.audio import SAMPLE_RATE, AudioError, load, seconds
+from serenanet_modules.data.manifest import role
+from serenanet_modules.errors import UserError
+
+SHARE = 0.1  # of the corrected recordings: so many choose checkpoints, and so many others measure
+FEW = 5  # recordings: of fewer, utterances are held out
+SLACK = 0.1  # seconds by which a header may misstate how long a recording is
+NEW, OLD = "corrected", "old"  # names of the dev and test sets
+MOST_OLD = 300.0  # seconds of old speech that choose, and as much that measures
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What an adaptation learns from and is measured by.
+
+    Attributes
+    ----------
+    candidates : list of Candidate
+        Train; of dev and test the sets that are named after `NEW` and `OLD`.
+    seconds : dict of str to float
+        Of corrected speech by role; under ``old`` that of old training speech.
+    left_out : Counter
+        Corrected utterances by the reason.
+    """
+
+    candidates: list
+    seconds: dict
+    left_out: Counter
+
+    def of(self, wanted):
+        """The candidates of a role."""
+        return [c for c in self.candidates if role(c.split) == wanted]
+
+
+def read(paths, locale, **options):
+    """The corrected utterances of files and folders.
+
+    Parameters
+    ----------
+    paths : list of Path
+        Annotations beside their recordings, manifests, and folders of either: what `data.custom` reads.
+    locale : str
+    **options
+        As of `custom.candidates`.
+
+    Returns
+    -------
+    list of Candidate
+        Those with a text; what a manifest says of their split does not count.
+    """
+    found = corpora.read(list(paths), locale, custom.candidates, options={"shares": {"train": 1}, **options})
+    return [replace(c, split="train") for c in found if c.text.strip()]
+
+
+def pool(corrected, old, share_of_old, seed):
+    """Hold out some of what was corrected, and mix the rest with what the recogniser has learned from.
+
+    A recording is held out by the hash of its samples: of the same recordings and more the same ones are.
+
+    Parameters
+    ----------
+    corrected : list of Candidate
+        As of `read`.
+    old : list of Candidate
+        All that the recogniser's training had, or nothing.
+    share_of_old : float
+        Seconds of its training speech for each second of new one.
+    seed : int
+
+    Returns
+    -------
+    Pool
+
+    Raises
+    ------
+    UserError
+        Where too little was corrected to learn from it and to measure that.
+    """
+    kept, left_out = _apart([c for c in corrected if c.text.strip()], [c for c in old if role(c.split) != "train"])
+    kept = _unlike(_held_out(kept), {c.id for c in old})
+    if len({role(c.split) for c in kept}) < 3:
+        told = ", ".join(f"{n} {reason}" for reason, n in left_out.items()) or "nothing"
+        raise UserError(
+            f"{len(kept)} corrected utterances are too few to learn from some and to measure by others; correct at "
+            f"least three recordings or sentences (left out: {told})"
+        )
+    spoken = Counter()
+    for c in kept:
+        spoken[role(c.split)] += _length(c)
+    train, spoken[OLD] = _sample([c for c in old if c.split == "train"], share_of_old * spoken["train"], seed)
+    return Pool([*kept, *train, *_measured_by(old, seed)], dict(spoken), left_out)
+
+
+def _apart(corrected, measuring):
+    """The corrected utterances of recordings that no dev or test set has, and how many are of others."""
+    lengths = sorted((_seconds(c.path), c.path) for c in measuring if not c.is_segment)
+    kept, left_out = [], Counter()
+    for path, same in groupby(sorted(corrected, key=lambda c: str(c.path)), key=lambda c: c.path):
+        utterances, length = list(same), _seconds(path)
+        alike = [other for seconds_of, other in lengths if abs(seconds_of - length) <= SLACK]
+        if any(_sound(other) == _sound(path) for other in alike):
+            left_out["in a dev or test set of the model's training"] += len(utterances)
+        else:
+            kept += utterances
+    return kept, left_out
+
+
+def _held_out(candidates):
+    """The same with their sets: a tenth chooses, a tenth measures, at least one recording or utterance each."""
+    recordings = {c.path for c in candidates}
+    keys = [_sound(c.path) if len(recordings) >= FEW else _hash(_sound(c.path), c.start, c.end) for c in candidates]
+    order = sorted(set(keys))
+    number = {
+        name: max(1, sum(_share(key) < bound for key in order)) for name, bound in (("test", SHARE), ("", 2 * SHARE))
+    }
+    test, dev = order[: number["test"]], order[number["test"] : max(number[""], number["test"] + 1)]
+    sets = {**dict.fromkeys(test, f"test-{NEW}"), **dict.fromkeys(dev, f"dev-{NEW}")}
+    return [replace(c, split=sets.get(key, "train")) for c, key in zip(candidates, keys, strict=True)]
+
+
+def _unlike(candidates, names):
+    """The same with ids that none of ``names`` is."""
+    return [replace(c, id=f"{NEW}/{c.id}") if c.id in names else c for c in candidates]
+
+
+def _sample(candidates, wanted, seed):
+    """Candidates of so many seconds, drawn, and how many seconds they are."""
+    found, spoken = [], 0.0
+    for c in random.Random(seed).sample(candidates, len(candidates)):
+        if spoken >= wanted:
+            break
+        found.append(c)
+        spoken += _length(c)
+    return found, spoken
+
+
+def _measured_by(old, seed):
+    """Of what chose the old model one half to choose again, another to say what became of it; test stays unseen."""
+    dev = [c for c in old if role(c.split) == "dev"]
+    halves = {"dev": [], "test": []}
+    for c in dev:
+        halves["dev" if _share(_hash(c.id)) < 0.5 else "test"].append(c)
+    return [
+        replace(c, split=f"{name}-{OLD}") for name, half in halves.items() for c in _sample(half, MOST_OLD, seed)[0]
+    ]
+
+
+@cache
+def _sound(path):
+    """A hash of a recording's samples at 16 kHz."""
+    try:
+        return hashlib.sha256((load(path) * 2**15).round().astype("<i4").tobytes()).hexdigest()
+    except AudioError:
+        return _hash(path)  # preparation says what is wrong with it
+
+
+@cache
+def _seconds(path):
+    try:
+        return seconds(path) or len(load(path)) / SAMPLE_RATE
+    except AudioError:
+        return 0.0
+
+
+def _length(candidate):
+    return (_seconds(candidate.path) if candidate.end is None else candidate.end) - candidate.start
+
+
+def _hash(*told):
+    return hashlib.sha256(repr(told).encode()).hexdigest()
+
+
+def _share(key):
+    """A number from 0 to 1 that a hash stands for."""
+    return int(key[:8], 16) / 2**32

@@ -1,0 +1,117 @@
+"""A model learns from corrected recordings by one command, and the better of both is what is left."""
+
+import csv
+import json
+
+import pytest
+
+from serenanet_modules import cli
+from serenanet_modules.inference import adaptation
+from serenanet_modules.inference.adaptation import Adaptation, Plan, better
+from serenanet_modules.inference.formats import write
+from serenanet_modules.inference.recognizer import Recognizer
+from serenanet_modules.runtime.files import sha256
+from tests.support.tiny import SAMPLE, read_tsv
+
+
+@pytest.fixture(scope="module")
+def corrections(tiny, recognizer, tmp_path_factory):
+    """A folder as the page leaves it: recordings that no training had, and beside each an ELAN file."""
+    folder = tmp_path_factory.mktemp("corrections")
+    for row in read_tsv(SAMPLE / "train.tsv")[-8:]:
+        clip = SAMPLE / "clips" / row["path"]
+        (folder / row["path"]).write_bytes(clip.read_bytes())
+        (heard,) = recognizer.transcribe([clip])
+        eaf = write(heard, "eaf", row["path"]).replace(heard.segments[0].text, row["sentence"])
+        (folder / row["path"]).with_suffix(".eaf").write_text(eaf, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapted(tiny, corrections, tmp_path_factory):
+    """The folder that the command has made."""
+    out = tmp_path_factory.mktemp("adapted") / "new"
+    line = [
+        "adapt",
+        tiny[1],
+        corrections,
+        "--out",
+        out,
+        "--epochs",
+        1,
+        "--device",
+        "cpu",
+        "--beam_size",
+        0,
+        "--lm",
+        "null",
+    ]
+    assert cli.main([*map(str, line)]) == 0
+    return out
+
+
+def test_a_folder_as_any_other(adapted, tiny, recognizer, clips):
+    """It is opened, writes the same units, and holds nothing that only a training needs."""
+    opened = Recognizer.from_folder(adapted)
+    assert opened.units.pieces == recognizer.units.pieces
+    assert len(opened.transcribe(clips[:2])) == 2
+    assert not [*adapted.rglob("CKPT*"), *adapted.rglob("training")]
+
+
+def test_what_it_says(adapted, tiny):
+    """Error rates of both models on held-out recordings of both kinds, and which was kept."""
+    about = json.loads((adapted / "adapted.json").read_text(encoding="utf-8"))
+    assert set(about["sets"]) == {"corrected", "old"} and about["kept"] == better(about["sets"])
+    assert about["seconds"]["train"] > 0 and about["seconds"]["old"] > 0
+    kept_old = sha256(adapted / "weights.safetensors") == sha256(tiny[1] / "weights.safetensors")
+    assert kept_old == (about["kept"] == "old")
+
+
+def test_the_old_model_stays_where_the_new_is_worse(tiny, tmp_path):
+    """Then its files stand in the new folder, and what is printed says so."""
+    sets = {
+        "corrected": {
+            "difference": 0.1,
+            "before": {"percent": 10.0},
+            "after": {"percent": 10.1},
+            "interval_95": [-1, 1],
+        }
+    }
+    assert better(sets) == "old"
+    adaptation_of = Adaptation(tiny[1], tmp_path / "new", Plan(), "cpu")
+    adaptation_of.training.mkdir(parents=True)
+    adaptation_of._place(tiny[1], {"kept": "old"})
+    names = ("weights.safetensors", "hyperparams.yaml", "save/units/units.json")
+    assert [sha256(tmp_path / "new" / name) for name in names] == [sha256(tiny[1] / name) for name in names]
+    about = {"kept": "old", "measure": "WER", "sets": sets, "seconds": {"train": 60.0, "old": 0.0}, "left_out": {}}
+    lines = list(adaptation.report(about, tmp_path / "new"))
+    assert "the model as it was" in lines[-1] and any("give it with --data" in line for line in lines)
+
+
+def test_a_stopped_adaptation_goes_on(tiny, corrections, tmp_path):
+    """The same command finds its training; with other recordings or settings it begins anew."""
+
+    def begun(paths, **plan):
+        found = Adaptation(tiny[1], tmp_path / "new", Plan(**plan), "cpu")
+        found.read(paths)
+        found._begin()
+        return found.training / "mark"
+
+    begun([corrections]).write_text("", encoding="utf-8")
+    assert begun([corrections]).is_file()
+    assert not begun([corrections], epochs=3).is_file()
+
+
+def test_refusals(tiny, corrections, adapted, tmp_path, capsys):
+    """Each in a sentence: no recogniser, nothing corrected, a folder that is there."""
+    empty = tmp_path / "list.csv"
+    with open(empty, "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["path", "text"], [corrections / "none.mp3", ""]])
+    lines = {
+        "has no hyperparams.yaml": [corrections, corrections, "--out", tmp_path / "a"],
+        "no row has a text": [tiny[1], empty, "--out", tmp_path / "b"],
+        "holds what this command reads, or a training": [tiny[1], corrections, "--out", adapted],
+    }
+    for told, line in lines.items():
+        assert cli.main(["adapt", *map(str, line)]) == 2
+        assert told in capsys.readouterr().err
