@@ -182,10 +182,24 @@ def test_from_a_file_to_what_a_training_reads(browser, keeping, clips, width):
     )
     assert browser.run("document.documentElement.scrollWidth") <= width
     assert all(name for _, name in browser.named())
+    _tab_reaches_everything(browser)
     assert all(url.startswith((address, "data:", "blob:")) for url in browser.addresses())
     assert browser.complaints() == []
     for path in folder.iterdir():
         path.unlink()
+
+
+def _tab_reaches_everything(browser):
+    """That can be worked with, and it is seen where the cursor is."""
+    browser.run("document.activeElement.blur(), scrollTo(0, 0)")
+    stops = "[...document.querySelectorAll('a, button, input, select')].filter((one) => one.checkVisibility())"
+    stops += ".filter((one) => !one.disabled && one.tabIndex >= 0)"
+    for _ in range(browser.run(f"{stops}.length") + 2):
+        browser.press("Tab", 9)
+        browser.run("document.activeElement.dataset.seen = getComputedStyle(document.activeElement).outlineStyle")
+    seen = browser.run(f"{stops}.map((one) => [one.id, one.dataset.seen])")
+    assert len(seen) > 15 and all(style == "solid" for name, style in seen if name != "file")  # which has a label
+    assert dict(seen)["file"]
 
 
 @needs_browser

@@ -10,7 +10,7 @@ const level = ({ confidence }) => (confidence >= CLEAR ? "high" : confidence >= 
 export class Editor {
   /** `place` is a list; `hear` plays a word or segment, `onChange` is told when something has changed. */
   constructor(place, hear, onChange) {
-    Object.assign(this, { place, hear, onChange, transcript: null, rows: [], drawn: [], at: 0, word: 0, playing: null, area: null });
+    Object.assign(this, { place, hear, onChange, transcript: null, rows: [], drawn: [], at: 0, word: 0, playing: null, area: null, here: null, stops: [] });
     place.addEventListener("keydown", (event) => this.key(event));
     place.addEventListener("focusin", (event) => this.moveTo(event.target));
     onLanguage(() => this.show(this.transcript));
@@ -18,7 +18,7 @@ export class Editor {
 
   /** Show a transcript from its beginning. */
   show(transcript) {
-    Object.assign(this, { transcript, rows: [], drawn: [], at: 0, word: 0, playing: null, area: null });
+    Object.assign(this, { transcript, rows: [], drawn: [], at: 0, word: 0, playing: null, area: null, here: null, stops: [] });
     this.place.replaceChildren();
     if (transcript) this.draw();
   }
@@ -42,7 +42,8 @@ export class Editor {
 
   /** Put rows where they belong, and touch no others: one may be about to be clicked. */
   fill() {
-    for (const old of [...this.place.children]) if (!this.rows.includes(old)) old.remove();
+    const wanted = new Set(this.rows);
+    for (const old of [...this.place.children]) if (!wanted.has(old)) old.remove();
     let next = this.place.firstElementChild;
     for (const row of this.rows) {
       if (row === next) next = next.nextElementSibling;
@@ -80,6 +81,8 @@ export class Editor {
   }
 
   name(row, segment, number) {
+    if (row.number === number) return;
+    row.number = number;
     const values = { number, start: clock(segment.start) };
     const label = (element, key) => element.setAttribute("aria-label", say(key, values));
     label(row, "segment");
@@ -90,15 +93,12 @@ export class Editor {
 
   /** One stop of the Tab key for all words: the one with the cursor. */
   mark() {
-    for (const old of this.place.querySelectorAll("[tabindex='0']")) old.tabIndex = -1;
-    for (const old of this.place.querySelectorAll(".current")) old.classList.remove("current");
-    this.rows[this.at]?.classList.add("current");
-    const button = this.words()[this.word];
-    if (!button) return;
-    button.tabIndex = 0;
-    button.classList.add("current");
-    this.rows[this.at].querySelector(".time").tabIndex = 0;
-    this.rows[this.at].querySelector(".tick").tabIndex = 0;
+    for (const old of [this.here, ...this.stops]) old?.classList.remove("current");
+    for (const old of this.stops) old.tabIndex = -1;
+    this.here = this.rows[this.at];
+    this.stops = this.here ? [this.words()[this.word], ...this.here.querySelectorAll(".time, .tick")] : [];
+    for (const stop of this.stops) stop.tabIndex = 0;
+    for (const one of [this.here, this.stops[0]]) one?.classList.add("current");
   }
 
   words(at = this.at) {

@@ -138,7 +138,7 @@ for (const name of ["undo", "redo", "edit", "split", "merge", "check", "doubtful
 $("check-all").addEventListener("click", () => editor.checkAll());
 
 async function saving(work) {
-  $("saved").textContent = "";
+  $("saved").textContent = say("saving");
   try {
     $("saved").textContent = await work();
   } catch (error) {

@@ -46,12 +46,9 @@ export class Queue {
       onHeard: (share) => this.change(job, { state: share === null ? "queued" : "working", share }),
     });
     this.change(job, { state: "sending", share: 0, error: null });
-    try {
-      this.finish(job, await job.work.result);
-    } catch (error) {
-      this.fail(job, error);
-    }
+    const found = await job.work.result.catch((error) => this.fail(job, error));
     job.work = null;
+    if (found) this.finish(job, found);
     this.next();
   }
 
