@@ -12,6 +12,7 @@ import argparse
 import itertools
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +27,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import numpy as np  # noqa: E402
 from kept import read, write  # noqa: E402
 
 from serenanet_modules.analysis.bootstrap import compare  # noqa: E402
@@ -34,10 +36,11 @@ from serenanet_modules.data.asked import candidates  # noqa: E402
 from serenanet_modules.data.manifest import read_manifest  # noqa: E402
 from serenanet_modules.data.preparation import Settings, prepare  # noqa: E402
 from serenanet_modules.data.units import load_units  # noqa: E402
+from serenanet_modules.decoding.arpa import NGram  # noqa: E402
 from serenanet_modules.decoding.beam import BeamDecoder  # noqa: E402
 from serenanet_modules.decoding.greedy import collapse  # noqa: E402
+from serenanet_modules.decoding.tuning import LM_WEIGHTS, WORD_SCORES  # noqa: E402
 from serenanet_modules.inference.recognizer import Recognizer  # noqa: E402
-from serenanet_modules.training.searches import LM_WEIGHTS, WORD_SCORES  # noqa: E402
 
 PACKAGES = ("numpy<2", "pyctcdecode==0.5.0", "kenlm==0.3.0", "flashlight-text==0.0.7")
 SPLITS = ("dev", "test")
@@ -52,8 +55,18 @@ def main(argv=None):
             if not (kept / f"{split}.npz").is_file():
                 hear(o, split, kept / f"{split}.npz")
         units, arpa = load_units(Path(o.folder) / "save/units"), Path(o.lm or Path(o.folder) / "save/lm.arpa")
+        ours = Ours(units, arpa, kept)
+        if o.curve:
+            print(thresholds(ours, o))
+            return
+        if o.models:
+            print(models(ours, o.models))
+            return
+        if o.hour:
+            print(hour(ours))
+            return
         peers = Peers(environment(Path(o.peers)), units, arpa, kept)
-        contestants = {"ours": Ours(units, arpa, kept), **{name: peers.named(name) for name in peers.names}}
+        contestants = {"ours": ours, **{name: peers.named(name) for name in peers.names}}
         print(table(contestants, {split: read(kept / f"{split}.npz") for split in SPLITS}, units, o))
 
 
@@ -67,6 +80,9 @@ def parse(argv):
     parser.add_argument("--peers", default="/tmp/serenanet-peers", help="environment of the peers")
     parser.add_argument("--beams", type=int, nargs="+", default=[8, 32, 100])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--models", nargs="+", metavar="ARPA", help="the errors with each of these alone, and stop")
+    parser.add_argument("--hour", action="store_true", help="decode an hour in one piece, and stop")
+    parser.add_argument("--curve", metavar="PNG", help="draw error rate over time on dev, and stop")
     return parser.parse_args(argv)
 
 
@@ -161,10 +177,63 @@ def chosen(contestant, utterances):
     return min(grid, key=lambda weights: judged(utterances, contestant.decode("dev", 32, *weights)[1]).total.rate)
 
 
+def thresholds(ours, o):
+    """The table of what the search may leave out, with the weights that are best on dev."""
+    from decoding_curve import curve
+
+    dev, (lm_weight, word_score) = ours.utterances["dev"], chosen(ours, ours.utterances["dev"])
+    usual = {"lm_weight": lm_weight, "word_score": word_score}
+    found = curve(
+        lambda **limits: BeamDecoder(ours.units, ours.arpa, **limits, **usual),
+        dev,
+        lambda texts: judged(dev, texts).total,
+        o.repeats,
+        o.curve,
+    )
+    return f"{len(dev)} utterances of dev; weights {lm_weight:g}, {word_score:g}\n\n{found}"
+
+
+def models(ours, arpas):
+    """Wrong words of test with each n-gram model, by the weights that are best on dev and by the usual ones."""
+    test, usual = ours.utterances["test"], (BeamDecoder.lm_weight, BeamDecoder.word_score)
+    words, greedy = sum(len(u[1].split()) for u in test), judged(test, greedy_texts(test, ours.units)).total
+    lines = ["| model | words it knows | weights | wrong words | by the usual weights |", "|---|---|---|---|---|"]
+    lines.append(f"| none, greedy | | | {greedy.errors} of {words}, {100 * greedy.rate:.1f} % | |")
+    for arpa in map(Path, arpas):
+        with_it = Ours(ours.units, arpa, ours.kept)
+        weights = chosen(with_it, ours.utterances["dev"])
+        found = [judged(test, with_it.decode("test", 32, *pair)[1]).total for pair in (weights, usual)]
+        told = [f"{counts.errors}, {100 * counts.rate:.1f} %" for counts in found]
+        known = len(NGram(arpa).words) - 3
+        lines.append(f"| {arpa.stem} | {known} | {weights[0]:g}, {weights[1]:g} | {told[0]} | {told[1]} |")
+    return "\n".join(lines)
+
+
+def greedy_texts(utterances, units):
+    """The text of each utterance by greedy decoding."""
+    return [" ".join(units.decode(collapse(row.argmax(1).tolist())[0]) for row in u[3]) for u in utterances]
+
+
+def hour(ours):
+    """What an hour in one piece, the test set again and again, takes beside a minute of it."""
+    rows = np.concatenate([row for *_, pieces in ours.utterances["test"] for row in pieces])
+    frames = len(rows) / sum(u[2] for u in ours.utterances["test"])  # of a second, silence left out
+    decoder = BeamDecoder(ours.units, ours.arpa, beam_size=100)
+    lines = ["| piece | ms per second | memory |", "|---|---|---|"]
+    for seconds in (60, 600, 3600):
+        piece = np.resize(rows, (round(seconds * frames), rows.shape[1]))
+        before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+        decoder.best(piece)
+        taken = time.process_time() - began
+        more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        lines.append(f"| {seconds} s | {1000 * taken / seconds:.2f} | +{more / 1024:.0f} MiB |")
+    return "\n".join(lines)
+
+
 def table(contestants, splits, units, o):
     test = splits["test"]
     seconds = sum(u[2] for u in test)
-    texts = [" ".join(units.decode(collapse(rows.argmax(1).tolist())[0]) for rows in u[3]) for u in test]
+    texts = greedy_texts(test, units)
     lines = [
         f"{len(test)} utterances, {seconds:.0f} s; greedy WER {100 * judged(test, texts).total.rate:.1f}", "",
         "| decoder | weights | beam | ms per second | WER | difference (95 %) |", "|---|---|---|---|---|---|",

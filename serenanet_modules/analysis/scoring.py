@@ -26,7 +26,9 @@ from serenanet_modules.runtime.files import replacing
 SUBSTITUTION, INSERTION, DELETION = 4, 3, 3
 CELLS = 2**21  # alignment cells in memory at once; a pair longer than that is aligned alone
 NAMES = {"word": "WER", "char": "CER", "phone": "PER"}
+NORMALISED = " normalised"  # ends the names of measures of texts without the capitals and marks that they keep
 LEVELS = {name: level for level, name in NAMES.items()}
+LEVELS |= {f"{name}{NORMALISED}": LEVELS[name] for name in ("WER", "CER")}
 WIDTH = 100  # columns of the alignment file
 
 
@@ -149,6 +151,25 @@ def score(references, hypotheses, level="word"):
         )
     pairs = [(tokens(text, level), tokens(hypotheses[name], level)) for name, text in references.items()]
     return Score(level, dict(zip(references, align_all(pairs), strict=True)))
+
+
+def measures_of(words, phones=False, both=False):
+    """Names of what texts are measured by.
+
+    Parameters
+    ----------
+    words, phones : bool
+        Whether there are texts of them.
+    both : bool
+        Whether texts are scored as they are written, and normalised.
+
+    Examples
+    --------
+    >>> measures_of(True, both=True)
+    ('WER', 'CER', 'WER normalised', 'CER normalised')
+    """
+    names = ("WER", "CER") * words
+    return names + tuple(f"{name}{NORMALISED}" for name in names) * both + ("PER",) * phones
 
 
 def align(reference, hypothesis):

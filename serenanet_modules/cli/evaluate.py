@@ -30,7 +30,7 @@ def add(commands, name):
     )
     command.add_argument("--locale", help="whose text rules are used (those of the run)")
     add_out(command, "DIR", "write hypotheses, alignments and scores")
-    add_decoding(command)
+    add_decoding(command, "lists of N texts: the error rate of the best of each, and with --out the lists")
     add_switch(command, "--compare-streaming", "error rates, latencies and memory offline and as a stream, greedily")
     command.add_argument(
         "--look-ahead",

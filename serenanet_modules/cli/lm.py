@@ -9,6 +9,13 @@ def add(commands, name):
         "texts", type=place, metavar="TEXT_FILE", nargs="+", help="UTF-8, one sentence a line, or such as .gz"
     )
     command.add_argument("--locale", required=True, help="whose text normaliser is used, such as sw")
+    command.add_argument("--text-case", choices=("lower", "keep"), default="lower", help="of the words (lower)")
+    command.add_argument(
+        "--punctuation",
+        choices=("drop", "keep"),
+        default="drop",
+        help="keep: with a mark it is another word (drop)",
+    )
     add_out(command, "FILE", "the ARPA file to write", required=True)
     command.add_argument("--order", type=count, default=3, help="longest n-gram (3)")
     command.add_argument("--tool", default="auto", metavar="auto|lmplz|irstlm|own", help="what estimates it (auto)")
@@ -18,13 +25,13 @@ def add(commands, name):
 
 def _lm(arguments):
     from serenanet_modules.data.sentences import read_sentences
-    from serenanet_modules.data.text import normaliser
+    from serenanet_modules.data.text import Style, normaliser
     from serenanet_modules.decoding import arpa, ngram
     from serenanet_modules.runtime.outputs import Outputs
 
     outputs = Outputs("lm", [*arguments.texts, arguments.held_out], arguments.force)
     outputs.check(arguments.out)
-    normalise = normaliser(arguments.locale)
+    normalise = normaliser(arguments.locale, Style.of(vars(arguments)))
     held_out = None if arguments.held_out is None else [*map(normalise, read_sentences([arguments.held_out]))]
     lines = map(normalise, read_sentences(arguments.texts))
     tool = ngram.estimate(lines, arguments.order, arguments.out, arguments.tool)

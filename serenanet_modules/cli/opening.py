@@ -2,7 +2,7 @@
 
 from argparse import SUPPRESS
 
-from serenanet_modules.cli.values import add_switch, count, place, positive, switch
+from serenanet_modules.cli.values import add_switch, count, not_negative, place, positive, switch
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.precision import KINDS
 
@@ -34,22 +34,40 @@ def add_device(command):
 
 
 def add_lm(command):
-    """``--lm``."""
+    """``--lm`` and its weights."""
     command.add_argument(
         "--lm", metavar="PATH|auto", help="beam search with this language model, or with that of the run (auto)"
     )
+    for name, what in {
+        "--lm-weight": "weight of its logarithms",
+        "--word-score": "bonus for each of its words",
+    }.items():
+        command.add_argument(name, type=_weight, metavar="N|auto", help=f"{what} (auto: what is best on dev)")
 
 
-def add_decoding(command):
-    """``--lm``, ``--context``, ``--hotwords`` and ``--batch-seconds``."""
-    add_lm(command)
-    add_context(command)
+def _weight(text):
+    """A number from 0, or None for auto."""
+    return None if text == "auto" else not_negative(text)
+
+
+def add_wishes(command, nbest):
+    """``--hotwords``, their weight, ``--digits`` and, if ``nbest`` says what the texts are for, ``--nbest``."""
     command.add_argument(
         "--hotwords", metavar="FILE|WORD,…", help="words that are expected: commas between, or a file of one a line"
     )
     command.add_argument(
         "--hotword-weight", type=positive, default=6.0, metavar="N", help="what each of them scores more, in nats (6)"
     )
+    add_switch(command, "--digits", "numbers as digits (sw, en)")
+    if nbest:
+        command.add_argument("--nbest", type=count, default=1, metavar="N", help=f"{nbest} (1)")
+
+
+def add_decoding(command, nbest=None):
+    """``--lm``, ``--context``, ``--batch-seconds``, ``--beam-size`` and what `add_wishes` adds."""
+    add_lm(command)
+    add_context(command)
+    add_wishes(command, nbest)
     command.add_argument(
         "--batch-seconds", type=positive, default=120.0, metavar="S", help="padded audio read at a time (120)"
     )
@@ -102,11 +120,16 @@ def opened(arguments):
         raise UserError(f"--eval-precision: must be one of {', '.join(KINDS)}, not {arguments.eval_precision}")
     asked |= {"precision": arguments.eval_precision, "emulated": arguments.emulate_precision}
     recognizer = Recognizer.from_folder(arguments.folder, arguments.device or best_device(), **asked)
-    if getattr(arguments, "nbest", 1) > 1:
-        recognizer = recognizer.listing(arguments.nbest)
-    if getattr(arguments, "hotwords", None) is None:
-        return recognizer
-    from serenanet_modules.inference.hotwords import read_hotwords
+    return recognizer.wishing(**_wishes(arguments, recognizer.run.spelling))
 
-    words = read_hotwords(arguments.hotwords, recognizer.settings["locale"], arguments.hotword_weight)
-    return recognizer.expecting(words)
+
+def _wishes(arguments, spelling):
+    """The `Wishes` that `add_wishes` asked for, by name."""
+    wishes = {"nbest": getattr(arguments, "nbest", 1), "digits": getattr(arguments, "digits", False)}
+    wishes |= {name: getattr(arguments, name, None) for name in ("lm_weight", "word_score")}
+    if getattr(arguments, "hotwords", None) is not None:
+        from serenanet_modules.inference.hotwords import read_hotwords
+
+        words = read_hotwords(arguments.hotwords, spelling, arguments.hotword_weight)
+        wishes["hotwords"] = tuple(words.items())
+    return wishes

@@ -6,7 +6,7 @@ from argparse import SUPPRESS, Namespace
 from dataclasses import fields
 from pathlib import Path
 
-from serenanet_modules.cli.opening import add_context, add_device, add_lm, add_rules, opened, rules
+from serenanet_modules.cli.opening import add_context, add_device, add_lm, add_rules, add_wishes, opened, rules
 from serenanet_modules.cli.values import count, place, positive
 from serenanet_modules.errors import UserError
 
@@ -46,6 +46,7 @@ def add(commands, name):
     command.add_argument("--log", choices=("text", "json"), default="text", help="lines of the log (text)")
     add_lm(command)
     add_context(command)
+    add_wishes(command, None)
     _add_limits(command)
     add_rules(command)
     command.set_defaults(run=_serve)

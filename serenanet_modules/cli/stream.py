@@ -2,8 +2,9 @@
 
 import sys
 
-from serenanet_modules.cli.opening import add_lm, add_recogniser, add_rules, opened, rules
+from serenanet_modules.cli.opening import add_lm, add_recogniser, add_rules, add_wishes, opened, rules
 from serenanet_modules.cli.values import positive
+from serenanet_modules.errors import UserError
 
 FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm")
 
@@ -34,6 +35,7 @@ def add(commands, name):
         help="milliseconds, of models that were trained with several look-aheads",
     )
     add_lm(command)
+    add_wishes(command, "json, tsv: the N best texts of a sentence; json has other words for each word, too")
     add_rules(command)
     command.set_defaults(run=_stream)
 
@@ -44,11 +46,13 @@ def _stream(arguments):
     from serenanet_modules.inference.formats import Growing
     from serenanet_modules.inference.live import chunks
 
+    if arguments.nbest > 1 and arguments.format not in ("json", "tsv"):
+        raise UserError(f"--nbest {arguments.nbest}: json and tsv alone hold other texts; give --format json")
     live = LiveStream(opened(arguments), rules(arguments), arguments.look_ahead, arguments.lm)
     if arguments.format == "txt" and sys.stdout.isatty():
         screen = _Line()
     else:
-        screen = _Lines(Growing(arguments.format, arguments.source))
+        screen = _Lines(Growing(arguments.format, arguments.source, arguments.nbest))
     try:
         for samples in chunks(arguments.source, arguments.chunk_ms / 1000):
             for sentence in live.feed(samples):

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_spoken, opened
-from serenanet_modules.cli.values import add_out, count, names, place, positive
+from serenanet_modules.cli.values import add_out, names, place, positive
 from serenanet_modules.errors import UserError
 
 FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm", "textgrid", "eaf")
@@ -25,10 +25,7 @@ def add(commands, name):
         help="what to write, one or several (txt)",
     )
     add_out(command, "DIR", "write a file for each audio file")
-    command.add_argument(
-        "--nbest", type=count, default=1, metavar="N", help="json: the N best texts, and other words for each word"
-    )
-    add_decoding(command)
+    add_decoding(command, "json, tsv: the N best texts; json has other words for each word, too")
     add_spoken(command)
     command.add_argument(
         "--piece-seconds", type=positive, metavar="N", help="what is longer is cut at pauses (as training's utterances)"
@@ -108,8 +105,8 @@ def _check(arguments, count):
     """Refuse what cannot be written in one place, and tiers that nobody can find."""
     from serenanet_modules.inference.formats import SEVERAL
 
-    if arguments.nbest > 1 and "json" not in arguments.format:
-        raise UserError(f"--nbest {arguments.nbest}: json alone holds other texts; give --format json")
+    if arguments.nbest > 1 and not {"json", "tsv"} & set(arguments.format):
+        raise UserError(f"--nbest {arguments.nbest}: json and tsv alone hold other texts; give --format json")
     single = [name for name in arguments.format if name not in SEVERAL]
     if count > 1 and not arguments.out and single:
         raise UserError(f"--format {single[0]}: holds one recording; for {count} files give --out DIR")

@@ -152,6 +152,8 @@ SECTIONS = {
         Key("preparation.frame_rate", NUMBER, DATA, "Hz of the encoder's output", above=0),
         Key("preparation.frames_per_character", NUMBER, DATA, "least of a training utterance", least=0),
         Key("preparation.jobs", WHOLE, RUN, "threads; null is one per core", least=1, null=True),
+        Key("text_case", TEXT, DATA, "of the transcripts", choices=("lower", "keep")),
+        Key("punctuation", TEXT, DATA, "of the transcripts: . , ? ! : ; and the like", choices=("drop", "keep")),
         Key("pseudo_weight", NUMBER, DATA, "of utterances that a model has labelled, beside 1 of the others", least=0),
         Key("held_out_share", NUMBER, DATA, "of the sentences, where held_out is null", above=0, most=1),
         Key("max_sentences", WHOLE, DATA, "of a language model's training; null is all", least=1, null=True),

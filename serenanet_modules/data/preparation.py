@@ -34,7 +34,7 @@ from serenanet_modules.data.held_out import HeldOut
 from serenanet_modules.data.listening import Clip, glance, hear
 from serenanet_modules.data.manifest import Utterance, role, write_manifest
 from serenanet_modules.data.summary import SUMMARY, in_words, read_summary, rejected, summarise, table
-from serenanet_modules.data.text import normaliser
+from serenanet_modules.data.text import PLAIN, Style, normaliser
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import locked, replacing, sweep, write_json
 from serenanet_modules.runtime.threads import available_cores
@@ -61,6 +61,13 @@ class Settings:
     frames_per_character: float = 1.0
     phonemes: bool = False  # fill the phonemes column
     needs_text: bool = True  # False keeps training clips whatever their text; pre-training reads none
+    text_case: str = "lower"  # or keep, as punctuation
+    punctuation: str = "drop"
+
+    @property
+    def style(self):
+        """The `Style` of the texts."""
+        return Style(self.text_case, self.punctuation)
 
 
 @dataclass(frozen=True)
@@ -157,9 +164,9 @@ def trainable(candidates, settings):
     return [clip.candidate for clip in clips if clip.candidate.split == "train" and not clip.reason]
 
 
-def written(candidates):
+def written(candidates, style=PLAIN):
     """Yield the normalised text of each candidate."""
-    rules = {locale: normaliser(locale) for locale in {c.locale for c in candidates}}
+    rules = {locale: normaliser(locale, style) for locale in {c.locale for c in candidates}}
     for c in candidates:
         yield rules[c.locale](c.text)
 
@@ -229,7 +236,7 @@ def _utterance_count(summary):
 def _normalised(candidates, settings, audio=None, tags=None):
     """Normalise the texts, and reject what needs no listening."""
     kept = {c.id: i for i, c in reversed(list(enumerate(candidates)))}
-    texts, clips = list(written(candidates)), []
+    texts, clips = list(written(candidates, settings.style)), []
     held_out = _held_out(candidates, texts)
     for i, (c, text) in enumerate(zip(candidates, texts, strict=True)):
         flac = tags and audio / tags[i][:2] / f"{_plain(c.path.stem)}-{tags[i]}.flac"

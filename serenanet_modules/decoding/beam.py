@@ -30,8 +30,8 @@ class BeamDecoder(Decoder):
     ----------
     units : object
         The units of the log-probabilities (`blank_id`, `size`, `pieces`, `boundary`, `decode`).
-    lm : path, optional
-        An n-gram model of words in ARPA format.
+    lm : path or NGram, optional
+        An n-gram model of words, or its ARPA file.
     lexicon : Lexicon, optional
         Restricts the search to these words; needs units with a boundary unit of their own.
     beam_size : int
@@ -59,7 +59,7 @@ class BeamDecoder(Decoder):
     """
 
     units: Any
-    lm: str | Path | None = None
+    lm: str | Path | NGram | None = None
     lexicon: Lexicon | None = None
     beam_size: int = 32
     beam_size_token: int = 16
@@ -86,7 +86,7 @@ class BeamDecoder(Decoder):
         if self.beam_threshold is None:
             self.beam_threshold = 14.0 if self.lexicon is None else 25.0
         self._check()
-        ngram = NGram(self.lm) if self.lm is not None else None
+        ngram = self.lm if self.lm is None or isinstance(self.lm, NGram) else NGram(self.lm)
         self._words = Words(self.units, ngram, self.lexicon, self.lm_weight, self.word_score, self.hotwords)
 
     def _check(self) -> None:

@@ -49,7 +49,7 @@ class Decoders:
         return Greedy(self.units, scoring or self.scoring)
 
     def beam(self, lm=None):
-        """CTC beam search: of words where there is a lexicon, else of label prefixes; ``lm`` is the path of n-grams."""
+        """CTC beam search: of words where there is a lexicon, else of prefixes; ``lm``: n-grams, or their path."""
         tuned = {} if lm is None else self._weights(self.settings["decoding"], "lm_weight", "word_score")
         size = self.settings["beam_size"] or BeamDecoder.beam_size
         options = {"lexicon": self.lexicon, "beam_size": size, "scoring": self.scoring, "hotwords": self.hotwords}

@@ -23,12 +23,16 @@ class Limits(NamedTuple):
         Most that stay after a frame, and most that are tried in it.
     hypothesis_threshold, label_threshold : float
         By how much they may be worse than the best.
+    held : int
+        Beginnings of hypotheses that are held, beside those that some hypothesis goes on from: what is more is dropped,
+        so that an hour takes little more memory than a minute.
     """
 
     hypotheses: int
     labels: int
     hypothesis_threshold: float
     label_threshold: float
+    held: int = 2**18
 
 
 class Found(NamedTuple):
@@ -58,10 +62,13 @@ class PlainSearch:
         -------
         list of Found
         """
-        beam, made = [_Node(self.words.start(), None, self.words.boundary, 0)], _Counter()
+        beam, made = [_Node(self.words.start(), None, self.words.boundary, 0)], _Counter(self.limits.held)
         for frame in log_probs:
             # a frame in which no word of a lexicon goes on is left out
             beam = self._step(beam, frame.tolist(), self._labels(frame), made) or beam
+            if made.held > made.room:
+                made.held = _forget(beam)
+                made.room = 2 * made.held + self.limits.held
         closed = False
         if self.words.lexicon:  # only hypotheses whose last word may end, if there are any
             ended = self._step(beam, [0.0] * self.words.units.size, [self.words.boundary], made)
@@ -154,12 +161,32 @@ class _Node:
 
 
 class _Counter:
-    def __init__(self):
-        self.last = 0
+    """Numbers of nodes: the last one, how many are held with the first, and how many may be."""
+
+    def __init__(self, room):
+        self.last, self.held, self.room = 0, 1, room
 
     def next(self):
         self.last += 1
+        self.held += 1
         return self.last
+
+
+def _forget(beam):
+    """Drop the nodes that no hypothesis begins with; how many are left."""
+    kept = {}
+    for node in beam:
+        while node is not None and node.number not in kept:
+            kept[node.number] = node
+            node = node.parent
+    for node in kept.values():
+        gone = [child for child in node.children.values() if child and child.number not in kept]
+        node.children = {what: child for what, child in node.children.items() if child and child.number in kept}
+        while gone:  # which hold each other
+            dropped = gone.pop()
+            gone += filter(None, dropped.children.values())
+            dropped.children = {}
+    return len(kept)
 
 
 def _arrive(reached, node, which, score):

@@ -12,7 +12,7 @@ from serenanet_modules.data.asked import candidates
 from serenanet_modules.data.audio import SAMPLE_RATE, blocks
 from serenanet_modules.data.batching import BatchSampler
 from serenanet_modules.data.manifest import read_manifest
-from serenanet_modules.data.preparation import Settings, prepare
+from serenanet_modules.data.preparation import prepare
 from serenanet_modules.data.segment import segment
 from serenanet_modules.decoding.greedy import Greedy, collapse
 from serenanet_modules.inference.evaluate import left_out
@@ -141,7 +141,7 @@ class Speech:
         most = opened.settings["piece_seconds"]
         chosen = candidates(manifest, opened.settings["locale"])
         with tempfile.TemporaryDirectory() as folder:
-            prepared = prepare(chosen, Path(folder), Settings(phonemes=opened.phonemic), progress=False)
+            prepared = prepare(chosen, Path(folder), opened.preparation, progress=False)
             rows = read_manifest(prepared.manifest)
             self.texts = {u.id: u.phonemes if opened.phonemic else u.text for u in rows}
             self.left_out = list(left_out(prepared.summary))

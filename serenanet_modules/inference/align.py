@@ -56,7 +56,8 @@ def align_text(recognizer, source, text, batch_seconds=120.0, locale=None, unkno
     """
     if not recognizer.modules["model"].scorings:
         raise UserError(f"{recognizer.folder}: has no CTC head, which aligns texts; take another model")
-    hypothesis = spelled(recognizer.units, locale or recognizer.settings["locale"], text, unknown)
+    locale, style = locale or recognizer.settings["locale"], recognizer.run.style
+    hypothesis = spelled(recognizer.units, locale, text, unknown, style)
     log_probs, edges = _posteriors(recognizer, source, batch_seconds)
     parts = _parts(recognizer.units, hypothesis, log_probs)
     placed_parts = [part for part in parts if frames_needed(part.labels) <= part.end - part.start]

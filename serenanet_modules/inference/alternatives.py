@@ -49,6 +49,37 @@ def with_alternatives(segment, hypotheses):
     )
 
 
+def texts_of(segments, join, n):
+    """Up to ``n`` texts of a recording from the lists of its segments, the likeliest first.
+
+    Parameters
+    ----------
+    segments : sequence of Segment
+        One without a list has its text.
+    join : callable
+        From the texts of segments to that of the recording.
+    n : int
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> from serenanet_modules.inference.transcript import Segment
+    >>> one = Segment("a", 0.0, 1.0, 0.9, (), (), alternatives=(Alternative("a", 0.6), Alternative("b", 0.4)))
+    >>> two = Segment("c", 1.0, 2.0, 0.9, (), (), alternatives=(Alternative("c", 0.9), Alternative("d", 0.1)))
+    >>> texts_of([one, two], " ".join, 3)
+    ['a c', 'b c', 'a d']
+    """
+    found = [(1.0, ())]
+    for segment in segments:
+        own = segment.alternatives or (Alternative(segment.text, 1.0),)
+        longer = [(share * a.confidence, (*texts, a.text)) for share, texts in found for a in own]
+        found = sorted(longer, key=lambda pair: -pair[0])[:n]
+    return [join(texts) for _, texts in found]
+
+
 def _likeliest_first(place):
     return tuple(
         Alternative(text, share) for text, share in sorted(place.items(), key=lambda pair: (-pair[1], pair[0]))

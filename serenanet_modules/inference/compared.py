@@ -12,7 +12,7 @@ from serenanet_modules.analysis.bootstrap import with_interval
 from serenanet_modules.analysis.scoring import LEVELS, score
 from serenanet_modules.data.audio import SAMPLE_RATE, blocks
 from serenanet_modules.data.manifest import by_set, read_manifest
-from serenanet_modules.data.preparation import Settings, prepare
+from serenanet_modules.data.preparation import prepare
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.align import align_text
 from serenanet_modules.inference.streaming import Streamer
@@ -118,7 +118,7 @@ def compare(recognizer, ways, chosen, folder, progress=False):
     summary : dict
         Of the preparation: what was left out, and why.
     """
-    prepared = prepare(chosen, folder, Settings(phonemes=recognizer.phonemic), progress=False)
+    prepared = prepare(chosen, folder, recognizer.run.preparation, progress=False)
     rows, sets = [], by_set(read_manifest(prepared.manifest))
     count = sum(map(len, sets.values())) * len(ways)
     with tqdm(total=count, desc="comparing", unit="utterance", disable=not progress) as bar:

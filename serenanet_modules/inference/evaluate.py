@@ -1,16 +1,18 @@
 """A recogniser scored on any corpus, as its training scored it on its own."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from serenanet_modules.analysis.bootstrap import with_interval
 from serenanet_modules.analysis.reliability import judged, reliability, words_said
-from serenanet_modules.analysis.scoring import LEVELS, Score, score, write_alignments
+from serenanet_modules.analysis.scoring import LEVELS, NORMALISED, Score, measures_of, score, write_alignments
 from serenanet_modules.data.manifest import Utterance, by_set, read_manifest
-from serenanet_modules.data.preparation import Settings, prepare
+from serenanet_modules.data.preparation import prepare
 from serenanet_modules.data.summary import in_words
-from serenanet_modules.data.text import normaliser, rewriter
+from serenanet_modules.data.text import PLAIN, normaliser, rewriter
+from serenanet_modules.data.text.digits import digits
 from serenanet_modules.inference.hearing import Hearing
+from serenanet_modules.inference.numerals import written
 from serenanet_modules.runs.results import confidence_table
 from serenanet_modules.runtime.files import replacing, write_json
 
@@ -22,6 +24,7 @@ class SetScore:
     ``scores`` holds the `Score` of each measure; ``confidence`` says what the confidences are, ``raw`` or
     ``calibrated``, ``decoder`` whose they are, and ``reliability`` how well they say the share of words that are right.
     ``loops`` are the pieces of audio that an attention decoder said the same in again and again, and had to say anew.
+    ``others`` are n-best lists by id, where they were wanted, and ``oracle`` the score of the best text of each.
     """
 
     utterances: list[Utterance]
@@ -32,6 +35,8 @@ class SetScore:
     confidence: str
     reliability: dict
     loops: int = 0
+    oracle: Score | None = None
+    others: dict[str, list[str]] | None = None
 
 
 def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=False):
@@ -60,16 +65,19 @@ def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=
     seconds : float
         That recognition took.
     """
-    settings = Settings(phonemes=recognizer.phonemic)
-    prepared = prepare(chosen, folder, settings, progress=False)
+    prepared = prepare(chosen, folder, recognizer.run.preparation, progress=False)
     rows, root = read_manifest(prepared.manifest), prepared.folder
     hearing = Hearing(recognizer, lm, root)
     decoder, sets, seconds = recognizer.decoder(lm), {}, 0.0
-    measured = ("WER", "CER") * decoder.writes_words + ("PER",) * recognizer.phonemic
+    style, wishes = recognizer.run.style, recognizer.run.wishes
+    measured = measures_of(decoder.writes_words, recognizer.phonemic, both=style != PLAIN or wishes.digits)
+    if wishes.digits:
+        rule = digits(recognizer.settings["locale"])
+        rows = [replace(u, text=written(u.text, rule)) for u in rows]
     for name, inside in by_set(rows).items():
         heard, took = hearing.of(name, inside, batch_seconds, progress)
         if not recognizer.units.normalised:
-            heard = {u.id: heard[u.id].written_by(normaliser(u.locale)) for u in inside}
+            heard = {u.id: heard[u.id].written_by(normaliser(u.locale, style)) for u in inside}
         sets[name], seconds = _score(inside, heard, decoder, measured), seconds + took
     return sets, prepared.summary, seconds
 
@@ -82,13 +90,18 @@ def report(sets, summary, seconds):
     yield from left_out(summary)
     yield ""
     width = max(6, *(len(name) + 2 for name in sets))
-    yield f"{'set':<{width}}{'measure':<9}{'%':>7}   {'95 % interval':<16}{'S':>7}{'D':>7}{'I':>7}{'of':>9}"
+    wide = 2 + max(len(measure) for found in sets.values() for measure in (*found.scores, "measure"))
+    yield f"{'set':<{width}}{'measure':<{wide}}{'%':>7}   {'95 % interval':<16}{'S':>7}{'D':>7}{'I':>7}{'of':>9}"
     for name, found in sets.items():
         for measure, result in found.scores.items():
             r = with_interval(result)
             interval = "{:.2f} … {:.2f}".format(*r["interval_95"])
             errors = "".join(f"{r[kind]:>7}" for kind in ("substitutions", "deletions", "insertions"))
-            yield f"{name:<{width}}{measure:<9}{r['percent']:>7.2f}   {interval:<16}{errors}{result.total.length:>9}"
+            rate = f"{r['percent']:>7.2f}   {interval:<16}"
+            yield f"{name:<{width}}{measure:<{wide}}{rate}{errors}{result.total.length:>9}"
+    for name, found in sets.items():
+        if found.oracle is not None:
+            yield f"{name}: WER {100 * found.oracle.total.rate:.2f} of the best text of each list"
     yield from (f"{name}: {s.loops} pieces looped and were decoded again" for name, s in sets.items() if s.loops)
     yield ""
     yield confidence_table((name, s.decoder, s.confidence, s.reliability) for name, s in sets.items())
@@ -114,8 +127,8 @@ def write(sets, folder, about):
     results = {name: {m: with_interval(result) for m, result in s.scores.items()} for name, s in sets.items()}
     for name, found in sets.items():
         for measure, result in found.scores.items():
-            if measure != "CER":
-                write_alignments(folder / f"{measure.lower()}_{name}.txt", result)
+            if not measure.startswith("CER"):
+                write_alignments(folder / f"{measure.lower().replace(' ', '_')}_{name}.txt", result)
         with (
             replacing(folder / f"decoded_{name}.csv") as path,
             open(path, "w", encoding="utf-8", newline="") as file,
@@ -125,20 +138,49 @@ def write(sets, folder, about):
             rows.writerow(["id", "duration", "reference", *(["phonemes"] * phonemic), "hypothesis"])
             for u in found.utterances:
                 rows.writerow([u.id, u.duration, u.text, *([u.phonemes] * phonemic), found.texts[u.id]])
+        if found.others:
+            _write_lists(folder / f"nbest_{name}.csv", found.others)
     sure = {name: {"decoder": s.decoder, s.confidence: s.reliability} for name, s in sets.items()}
     loops = {name: s.loops for name, s in sets.items()}
+    best = {name: {"oracle": with_interval(s.oracle)} for name, s in sets.items() if s.oracle is not None}
+    results = {name: found | best.get(name, {}) for name, found in results.items()}
     write_json(folder / "scores.json", {**about, "results": results, "confidence": sure, "loops": loops})
+
+
+def _write_lists(file, lists):
+    """A line for each text of each utterance's n-best list."""
+    with replacing(file) as path, open(path, "w", encoding="utf-8", newline="") as opened:
+        rows = csv.writer(opened)
+        rows.writerow(["id", "rank", "text"])
+        rows.writerows([key, rank, text] for key, texts in lists.items() for rank, text in enumerate(texts, start=1))
 
 
 def _score(rows, heard, decoder, measures):
     rewrite = {locale: rewriter(locale) for locale in {u.locale for u in rows}}
     texts = {u.id: rewrite[u.locale](heard[u.id].text) for u in rows}
     phones = {u.id: heard[u.id].phones for u in rows}
-    written, spoken = ({u.id: u.text for u in rows}, texts), ({u.id: u.phonemes for u in rows}, phones)
-    pairs = {measure: spoken if measure == "PER" else written for measure in measures}
-    scores = {m: score(*pair, LEVELS[m]) for m, pair in pairs.items()}
-    loops = sum(heard[u.id].loops for u in rows)
-    return SetScore(rows, texts, phones, scores, decoder.name, *_reliability(rows, heard, decoder), loops)
+    as_written, spoken = ({u.id: u.text for u in rows}, texts), ({u.id: u.phonemes for u in rows}, phones)
+    plain = [{u.id: normaliser(u.locale)(found[u.id]) for u in rows} for found in as_written]
+    pairs = {"PER": spoken} | {m: plain if m.endswith(NORMALISED) else as_written for m in measures if m != "PER"}
+    scores = {m: score(*pairs[m], LEVELS[m]) for m in measures}
+    loops, lists = sum(heard[u.id].loops for u in rows), None
+    if decoder.writes_words and any(heard[u.id].others for u in rows):
+        lists = {u.id: [rewrite[u.locale](text) for text in heard[u.id].others] for u in rows}
+    oracle = lists and _oracle(rows, lists)
+    sure = _reliability(rows, heard, decoder)
+    return SetScore(rows, texts, phones, scores, decoder.name, *sure, loops, oracle, lists)
+
+
+def _oracle(rows, lists):
+    """The `Score` of the text of each list that has the fewest wrong words."""
+    most, best = max(map(len, lists.values())), {}
+    references = {u.id: u.text for u in rows}
+    for k in range(most):
+        texts = {key: (found or [""])[min(k, len(found) - 1)] for key, found in lists.items()}
+        for key, counts in score(references, texts).per_utterance.items():
+            if key not in best or counts.errors < best[key][0]:
+                best[key] = counts.errors, texts[key]
+    return score(references, {key: text for key, (_, text) in best.items()})
 
 
 def _reliability(rows, heard, decoder):

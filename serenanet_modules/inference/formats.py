@@ -3,7 +3,8 @@
 txt        the text
 json       one line: text, duration, segments with words and tokens, times in seconds, confidences
 srt, vtt   subtitles, see `inference.subtitles`
-tsv        a segment a line: start and end in milliseconds, text (Whisper's), and the speaker where there is one
+tsv        a segment a line: start and end in milliseconds, text (Whisper's), and the speaker where there is one; with
+           an n-best list the probability of the text, then further texts, each with its own
 ctm        a word a line: recording, channel, start and duration in seconds, word, confidence (NIST's); the channel is
            that of the speaker, in the order of their names
 textgrid   for Praat: interval tiers of phrases, words, tokens and words' confidences
@@ -20,7 +21,7 @@ from serenanet_modules.data.annotations.model import Annotation, Document, Tier
 from serenanet_modules.inference.subtitles import cues, srt, vtt
 
 SEVERAL = ("txt", "json", "ctm")  # of which one file can hold several transcripts
-HEADS = {"vtt": "WEBVTT\n\n", "tsv": f"{SEGMENTS}\n"}  # which come once
+HEADS = {"vtt": "WEBVTT\n\n"}  # which come once
 WITHIN = {"phrases": "", "words": "phrases", "tokens": "words", "confidence": "words"}  # the tier that each lies in
 SUFFIXES = {name: name for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "eaf")} | {"textgrid": "TextGrid"}
 WHERE_ASKED = ("speaker", "unplaced", "alternatives")  # what json leaves out where it says nothing
@@ -64,6 +65,8 @@ class Growing:
         Any but textgrid and eaf.
     name : str
         As of `write`.
+    nbest : int
+        How many texts a segment may have; tsv has columns for them.
 
     Attributes
     ----------
@@ -71,9 +74,9 @@ class Growing:
         What comes first.
     """
 
-    def __init__(self, format, name="audio"):
-        self._format, self._name, self._open, self._cues = format, name, "", 0
-        self._number, self.head = 0, HEADS.get(format, "")
+    def __init__(self, format, name="audio", nbest=1):
+        self._format, self._name, self._open, self._cues, self._nbest = format, name, "", 0, nbest
+        self._number, self.head = 0, _table_head(False, nbest) if format == "tsv" else HEADS.get(format, "")
 
     def partial(self, text):
         """What there is to write where the open sentence is ``text`` now: json says it when it has changed."""
@@ -92,6 +95,8 @@ class Growing:
         if self._format == "srt":
             self._cues += len(cues(sentence))
             return srt(sentence, cues_before + 1)
+        if self._format == "tsv":
+            return _table(sentence, False, self._nbest)
         return write(sentence, self._format, self._name).removeprefix(self.head)
 
 
@@ -126,11 +131,27 @@ def _vtt(transcript, _):
 
 def _tsv(transcript, _):
     named = transcript.speakers != ("",)
-    rows = (
-        f"{round(1000 * s.start)}\t{round(1000 * s.end)}\t{s.text}" + f"\t{s.speaker}" * named
-        for s in transcript.segments
-    )
-    return "".join(f"{row}\n" for row in (SPEAKING if named else SEGMENTS, *rows))
+    nbest = max((len(segment.alternatives) for segment in transcript.segments), default=1)
+    return _table_head(named, nbest) + _table(transcript, named, nbest)
+
+
+def _table_head(named, nbest):
+    """The first line of tsv."""
+    others = [name for k in range(2, nbest + 1) for name in (f"text {k}", f"probability {k}")]
+    columns = [SPEAKING if named else SEGMENTS, *(["probability", *others] if nbest > 1 else ())]
+    return "\t".join(columns) + "\n"
+
+
+def _table(transcript, named, nbest):
+    """The others; a segment of fewer texts than ``nbest`` leaves fields empty."""
+    rows = []
+    for s in transcript.segments:
+        fields = [round(1000 * s.start), round(1000 * s.end), s.text, *([s.speaker] if named else ())]
+        if nbest > 1:
+            told = [field for a in s.alternatives for field in (a.text, f"{a.confidence:.{CONFIDENCES}f}")]
+            fields += [*told[1:], *[""] * (2 * nbest - len(told))]
+        rows.append("\t".join(map(str, fields)) + "\n")
+    return "".join(rows)
 
 
 def _ctm(transcript, name):

@@ -7,32 +7,39 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from serenanet_modules.data.phonemes import WORD_BOUNDARY
+from serenanet_modules.inference.alternatives import texts_of
 from serenanet_modules.runtime.files import fingerprint, write_json
 
 
 @dataclass(frozen=True)
 class Said:
-    """Of one utterance: its text, its units with a mark between words, (word, confidence) pairs, pieces that looped."""
+    """Of one utterance: its text, its units with a mark between words, (word, confidence) pairs, pieces that looped.
+
+    ``others`` are the n-best list, the text first, where one was wanted.
+    """
 
     text: str
     phones: str
     words: list[tuple[str, float]]
     calibrated: bool
     loops: int = 0
+    others: tuple[str, ...] = ()
 
     def written_by(self, rule):
         """The same by a rule that writes text as references are written."""
         words = [(rule(word), confidence) for word, confidence in self.words]
-        return replace(self, text=rule(self.text), words=[pair for pair in words if pair[0]])
+        others = tuple(map(rule, self.others))
+        return replace(self, text=rule(self.text), words=[pair for pair in words if pair[0]], others=others)
 
     @classmethod
-    def of(cls, transcript):
-        """Of a `Transcript`."""
+    def of(cls, transcript, join, n=1):
+        """Of a `Transcript`, with ``n`` texts, which `texts_of` joins."""
         said = (" ".join(token.text for token in segment.tokens) for segment in transcript.segments)
         phones = f" {WORD_BOUNDARY} ".join(said)  # where audio is cut, a word ends
         words = [(word.text, word.confidence) for word in transcript.words]
         loops = sum(segment.looped for segment in transcript.segments)
-        return cls(transcript.text, phones, words, transcript.calibrated, loops)
+        others = tuple(texts_of(transcript.segments, join, n)) if n > 1 else ()
+        return cls(transcript.text, phones, words, transcript.calibrated, loops, others)
 
 
 class Hearing:
@@ -51,7 +58,7 @@ class Hearing:
     def __init__(self, recognizer, lm, root):
         self.recognizer, self.lm, self.root = recognizer, lm, Path(root)
         told = [fingerprint(recognizer.modules.state_dict()), recognizer.decoder(lm).name, _model(lm)]
-        told += [recognizer.run.hotwords, recognizer.precision, recognizer.lowered.emulated]
+        told += [recognizer.run.wishes, recognizer.precision, recognizer.lowered.emulated]
         told += [f"{key}={value}" for key, value in sorted(recognizer.settings.items())]
         self._key = hashlib.sha256("\n".join(map(str, told)).encode()).hexdigest()[:12]
 
@@ -66,7 +73,8 @@ class Hearing:
     def _heard(self, rows, batch_seconds, progress):
         start = time.monotonic()
         found = self.recognizer.transcribe([self.root / u.path for u in rows], batch_seconds, self.lm, progress)
-        heard = {u.id: asdict(Said.of(transcript)) for u, transcript in zip(rows, found, strict=True)}
+        listed = self.recognizer.decoder(self.lm).join, self.recognizer.run.wishes.nbest
+        heard = {u.id: asdict(Said.of(transcript, *listed)) for u, transcript in zip(rows, found, strict=True)}
         return {"seconds": time.monotonic() - start, "utterances": heard}
 
 

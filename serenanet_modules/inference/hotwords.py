@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from serenanet_modules.data.text import normaliser
+from serenanet_modules.data.text.written import MARKS, WIDE
 from serenanet_modules.errors import UserError
 
 WEIGHT = 6.0  # nats that a hotword scores more
 
 
-def read_hotwords(given, locale, weight=WEIGHT):
+def read_hotwords(given, spelling, weight=WEIGHT):
     """Words and their weights.
 
     Parameters
@@ -16,8 +17,9 @@ def read_hotwords(given, locale, weight=WEIGHT):
     given : str
         A file of a word or a phrase a line, UTF-8, or words and phrases with commas between. Each word of a phrase
         counts for itself.
-    locale : str
-        Whose text rules say how they are written.
+    spelling : (str, Style, collection of str)
+        As of `OpenRun`: how they are written. With capitals a word is also expected at the beginning of a sentence, and
+        with punctuation behind each mark that there is.
     weight : float
 
     Returns
@@ -34,12 +36,33 @@ def read_hotwords(given, locale, weight=WEIGHT):
         phrases = path.read_text(encoding="utf-8").splitlines() if path.is_file() else given.split(",")
     except (OSError, ValueError) as error:
         raise UserError(f"{given[:100]}: cannot be read as hotwords ({error})") from None
-    normalise, words = normaliser(locale), {}
+    return hotwords_of(phrases, spelling, weight)
+
+
+def hotwords_of(phrases, spelling, weight=WEIGHT):
+    """The same of a list of words and phrases.
+
+    Examples
+    --------
+    >>> from serenanet_modules.data.text import Style
+    >>> list(hotwords_of(["mwana wa Juma"], ("sw", Style("keep", "keep"), "MWJmwanuj,")))
+    ['mwana', 'Mwana', 'mwana,', 'Mwana,', 'wa', 'Wa', 'wa,', 'Wa,', 'Juma', 'Juma,']
+    """
+    locale, style, letters = spelling
+    normalise, words = normaliser(locale, style), {}
     for phrase in filter(str.strip, phrases):
         written = normalise(phrase).split()
         if not written:
             raise UserError(f"Hotword {phrase.strip()[:60]!r}: nothing of it is a word to the text rules of {locale}")
-        words |= dict.fromkeys(written, weight)
+        words |= {form: weight for word in written for form in _forms(word, style, letters)}
     if not words:
-        raise UserError("--hotwords: holds no word; give some with commas between, or a file of a word a line")
+        raise UserError("hotwords: holds no word; give some with commas between, or a file of a word a line")
     return words
+
+
+def _forms(word, style, letters):
+    """How a word may stand in a text of a style."""
+    first = word[0].upper()
+    forms = dict.fromkeys([word, first + word[1:]] if style.case == "keep" and first in letters else [word])
+    marks = [mark for mark in MARKS + WIDE if style.punctuation == "keep" and mark in letters]
+    return [*forms, *(form + mark for mark in marks for form in forms)]

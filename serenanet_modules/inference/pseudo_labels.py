@@ -158,7 +158,7 @@ def _about(recognizer, lm):
     """What decides a transcript and its confidence beside the recording."""
     files = [recognizer.folder / name for name in ("weights.safetensors", "result.json")]
     files += [] if lm in (None, "auto") else [lm]
-    return {"lm": lm, "hotwords": recognizer.run.hotwords, "sha256": [sha256(file) for file in files]}
+    return {"lm": lm, "hotwords": dict(recognizer.run.wishes.hotwords), "sha256": [sha256(file) for file in files]}
 
 
 def _key(candidate):

@@ -6,11 +6,14 @@ from functools import partial
 import torch
 
 from serenanet_modules.data.sources import is_one
+from serenanet_modules.data.text.digits import digits
 from serenanet_modules.decoding.network import Network, exact_parts, seconds_bar
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.alternatives import with_alternatives
+from serenanet_modules.inference.numerals import in_digits
 from serenanet_modules.inference.timestamps import timed
 from serenanet_modules.inference.transcript import Heard, Transcript
+from serenanet_modules.inference.weighing import weighed
 from serenanet_modules.runs.recogniser import open_run
 from serenanet_modules.runtime.lowered import Lowered
 from serenanet_modules.runtime.precision import Context, check_precision
@@ -80,7 +83,7 @@ class Recognizer:
 
     def beside(self):
         """The same model for another thread: decoders keep what they have found, and belong to one."""
-        return Recognizer(self.run, self.device, self.precision, self.lowered.emulated)
+        return self.wishing()
 
     def expecting(self, hotwords):
         """The same recogniser, which expects some words.
@@ -90,12 +93,24 @@ class Recognizer:
         hotwords : dict of str to float
             Words as the recogniser writes them, and what each scores more, in nats.
         """
-        run = replace(self.run, hotwords=hotwords)
-        return Recognizer(run, self.device, self.precision, self.lowered.emulated)
+        return self.wishing(hotwords=tuple(hotwords.items()))
 
     def listing(self, n):
         """The same recogniser, whose segments and words have `alternatives` by the ``n`` best texts."""
-        return Recognizer(replace(self.run, nbest=n), self.device)
+        return self.wishing(nbest=n)
+
+    def wishing(self, **wishes):
+        """The same recogniser with other `Wishes`; those that are not named stay.
+
+        Raises
+        ------
+        UserError
+            For digits of a language whose numbers nobody has a rule for.
+        """
+        run = replace(self.run, wishes=replace(self.run.wishes, **wishes))
+        if run.wishes.digits:
+            digits(self.settings["locale"])  # refuses a language without a rule
+        return Recognizer(run, self.device, self.precision, self.lowered.emulated)
 
     @property
     def phonemic(self):
@@ -149,7 +164,7 @@ class Recognizer:
 
         Parameters are those of `transcribe`.
         """
-        decoder = self.decoder(lm)
+        decoder = self.decoder(lm, progress)
         calibrated = self.run.calibration(decoder) is not None
         for end, pieces in self.heard(sources, batch_seconds, lm, progress, piece_seconds):
             segments = tuple(piece.segment for piece in pieces if piece.segment is not None)
@@ -171,10 +186,10 @@ class Recognizer:
         """The `Segment` of a `Piece`, read alone as `transcribe` reads it; None where nothing is said."""
         return None if piece.silent else self._segments(self.decoder(lm), [piece])[0]
 
-    def decoder(self, lm=None):
-        """The decoder that `transcribe` uses, made once for each language model."""
+    def decoder(self, lm=None, progress=False):
+        """The decoder that `transcribe` uses, made once for each language model, with the weights of `weighed`."""
         if lm not in self._decoders:
-            self._decoders[lm] = self.run.decoder(lm)
+            self._decoders[lm] = weighed(self.run, self.run.decoder(lm), lm, progress)
         return self._decoders[lm]
 
     def posteriors(self, pieces):
@@ -209,7 +224,7 @@ class Recognizer:
 
     def segments(self, decoder, output, log_probs, edges):
         """The `Segment` of each piece by a decoder and what `posteriors` gives, None where nothing is said."""
-        n = self.run.nbest
+        n = self.run.wishes.nbest
         lists = decoder.listed(output, output.lengths, n) if n > 1 else None
         hypotheses = [found[0] for found in lists] if lists else decoder.decode(output, output.lengths)
         rows, calibration = zip(hypotheses, log_probs, edges, strict=True), self.run.calibration(decoder)
@@ -218,4 +233,7 @@ class Recognizer:
             found = [
                 segment and with_alternatives(segment, others) for segment, others in zip(found, lists, strict=True)
             ]
+        if self.run.wishes.digits:
+            rule = digits(self.settings["locale"])
+            found = [segment and in_digits(segment, rule) for segment in found]
         return found

@@ -3,7 +3,7 @@
 import unicodedata
 
 from serenanet_modules.data.phonemes import WORD_BOUNDARY, g2p
-from serenanet_modules.data.text import normaliser
+from serenanet_modules.data.text import PLAIN, normaliser
 from serenanet_modules.data.text.characters import LETTERS_WITHOUT_PARTS
 from serenanet_modules.decoding.decoder import Hypothesis
 from serenanet_modules.errors import UserError
@@ -11,7 +11,7 @@ from serenanet_modules.errors import UserError
 UNKNOWN = "<unk>"  # SentencePiece's unit for what has none
 
 
-def spelled(units, locale, text, unknown="error"):
+def spelled(units, locale, text, unknown="error", style=PLAIN):
     """A text in the model's units, as a `Hypothesis` with the words as they were written.
 
     Parameters
@@ -23,13 +23,15 @@ def spelled(units, locale, text, unknown="error"):
     unknown : {"error", "skip", "nearest"}
         What to do with letters that have no unit: refuse the text, leave them out, or take the letter that they are
         without their marks, where that has one. A word of which nothing is left is left out.
+    style : Style
+        In which the units write.
 
     Raises
     ------
     UserError
         Where the text is empty or cannot be written in the units.
     """
-    words = normaliser(locale)(text).split()
+    words = normaliser(locale, style)(text).split()
     say = _phones(units, locale) if units.kind == "phoneme" else str
     said = {word: say(word) for word in words}
     strange = unknown_letters(units, locale, said.values())

@@ -13,9 +13,11 @@ from torch import nn
 from serenanet_modules.config.foreign import Document
 from serenanet_modules.config.keys import DECODING, KEYS, MOST_BEAM
 from serenanet_modules.data.segment import BOUNDS, piece_seconds
+from serenanet_modules.data.text import Style
 from serenanet_modules.data.tokens import FILE as TOKENIZER_FILE
 from serenanet_modules.data.tokens import Tokens
 from serenanet_modules.data.units import Units, load_units
+from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.attention import AttentionBeam
 from serenanet_modules.decoding.confidence import Calibration
 from serenanet_modules.decoding.decoders import Decoders
@@ -27,6 +29,7 @@ from serenanet_modules.runs.language_model import NeuralLMRun
 from serenanet_modules.runs.public_parts import referenced, referring, take_weights, weight_files
 from serenanet_modules.runs.whole import FILE as SUMS
 from serenanet_modules.runs.whole import check_files, read_weights
+from serenanet_modules.runs.wishes import Wishes
 from serenanet_modules.runs.words import FILE as WORDS
 from serenanet_modules.runs.words import read_words
 from serenanet_modules.runtime.backend import usable_device
@@ -40,6 +43,7 @@ HUB = [*NEEDED, *MORE, LM, SUMS, "encoder/*", "llm/*", *whisper.FILES]  # which 
 PARTS = ("model",)
 SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
 ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
+STYLE = ("text_case", "punctuation")  # which a folder may have
 LLM_SETTINGS = ("attention_beam_size", "context")  # of models with a language model
 WEIGHTS = ("ctc_weight", "lm_weight", "word_score")
 CHOSEN = {"lm_weight": "lm_weight", "word_score": "word_score", "decoding_ctc_weight": "ctc_weight"}  # their keys
@@ -61,23 +65,40 @@ class OpenRun:
         name of each decoder that dev gave one;
         ``piece_seconds``: how long the audio may be that the model reads at once, which is what 99 % of its training
         utterances were.
-    hotwords : dict
-        Words that are expected, and what each scores more.
-    nbest : int
-        How many texts are wanted of a piece of audio.
+    wishes : Wishes
+        What its user asks.
+    kept : dict
+        What took a while to find: language models by their paths, and weights.
     """
 
     folder: Path
     modules: nn.ModuleDict
     units: Units
     settings: dict
-    hotwords: dict[str, float] = field(default_factory=dict)
-    nbest: int = 1
+    wishes: Wishes = Wishes()
+    kept: dict = field(default_factory=dict)
 
     @property
     def phonemic(self):
         """Whether the model's units are phonemes."""
         return self.units.kind == "phoneme"
+
+    @property
+    def style(self):
+        """The `Style` in which the model writes."""
+        return Style.of(self.settings)
+
+    @property
+    def spelling(self):
+        """The locale whose rules the model writes by, its `style` and the letters of its units."""
+        return self.settings["locale"], self.style, frozenset("".join(self.units.spelling))
+
+    @property
+    def preparation(self):
+        """`Settings` of data that the model is measured on."""
+        from serenanet_modules.data.preparation import Settings  # which only a measurement needs
+
+        return Settings(phonemes=self.phonemic, **self.style.named)
 
     def calibration(self, decoder):
         """The `Calibration` of words that a decoder hears, None where dev gave none."""
@@ -86,7 +107,8 @@ class OpenRun:
     @property
     def decoders(self):
         """`Decoders` of the model, without a lexicon."""
-        return Decoders(self.modules["model"], self.units, self.settings, tokens=self.tokens, hotwords=self.hotwords)
+        hotwords = dict(self.wishes.hotwords)
+        return Decoders(self.modules["model"], self.units, self.settings, tokens=self.tokens, hotwords=hotwords)
 
     @cached_property
     def tokens(self):
@@ -175,7 +197,9 @@ class OpenRun:
         UserError
             For a language model that cannot be used.
         """
-        if self.hotwords and (self.modules["model"].llm is not None or self.modules["model"].attention is not None):
+        if self.wishes.hotwords and (
+            self.modules["model"].llm is not None or self.modules["model"].attention is not None
+        ):
             raise UserError(f"{self.folder}: hotwords are for the CTC beam search, which this model does without")
         if self.modules["model"].llm is not None:
             if lm is not None:
@@ -186,13 +210,13 @@ class OpenRun:
         lexicon = self._lexicon() if self.phonemic else None
         decoders = replace(self.decoders, lexicon=lexicon)
         if lm is None:
-            searched = lexicon is not None or self.hotwords or self.nbest > 1
+            searched = lexicon is not None or self.wishes.hotwords or self.wishes.nbest > 1
             return decoders.beam() if searched else decoders.greedy()
         if Path(lm).is_dir():
             raise UserError(f"{lm}: is a folder; a model without an attention decoder takes a word n-gram model (ARPA)")
         if self.phonemic and lexicon is None:
             raise UserError(f"{self.folder}: save/lexicon.tsv is missing, which a language model of words needs")
-        return decoders.beam(self._lm_path(lm))
+        return decoders.beam(self._ngram(self._lm_path(lm)))
 
     def _joint(self, lm):
         if lm is None and not self.modules["model"].scorings:
@@ -218,6 +242,12 @@ class OpenRun:
             raise UserError(f"{self.folder}: holds no language model; make one with `serenanet lm` and name its file")
         check_files(self.folder, LM)
         return path
+
+    def _ngram(self, path):
+        """The n-gram model of a file, read once."""
+        if path not in self.kept:
+            self.kept[path] = NGram(path)
+        return self.kept[path]
 
     def _neural_lm(self, lm):
         """The neural language model's folder that ``lm`` means, or None; "auto" never means one: it is no part of this.
@@ -264,7 +294,7 @@ def open_run(folder, device):
     check_files(folder, *NEEDED, *MORE)
     _check_keys(document, (*PARTS, *SETTINGS), document.source)
     # training, and all that it imports, is not needed here
-    asked = (*PARTS, *SETTINGS, *ATTENTION_SETTINGS, *LLM_SETTINGS)
+    asked = (*PARTS, *SETTINGS, *STYLE, *ATTENTION_SETTINGS, *LLM_SETTINGS)
     built = document.only(asked).build(*weight_files(document, weights))
     units = load_units(folder / "save" / "units")
     if units.size != built["n_units"]:
@@ -274,7 +304,8 @@ def open_run(folder, device):
     more = () if built["model"].attention is None else ATTENTION_SETTINGS
     more = more if built["model"].llm is None else LLM_SETTINGS
     _check_keys(built, more, document.source)
-    settings = {name: built[name] for name in (*SETTINGS, *more)} | _results(folder)
+    style = [name for name in STYLE if name in built]
+    settings = {name: built[name] for name in (*SETTINGS, *style, *more)} | _results(folder)
     _check_beams(settings, document.source)
     return OpenRun(folder, modules.to(device).eval(), units, settings)
 

@@ -21,7 +21,15 @@ from serenanet_modules.runtime.files import sha256, write_json
 
 FILE = "checksums.json"
 WEIGHTS = "weights.safetensors"
-SAVED = ("units/units.json", "units/units.model", "units/tokenizer.json", "lexicon.tsv", "lm.arpa", "words.txt")
+SAVED = (
+    "units/units.json",
+    "units/units.model",
+    "units/tokenizer.json",
+    "lexicon.tsv",
+    "lm.arpa",
+    "words.txt",
+    "dev.npz",
+)
 SAVED += ("clusters.safetensors", "aligner.safetensors", "tokenizer.json")
 MODEL = (HYPERPARAMS, WEIGHTS, "result.json", *(f"save/{name}" for name in SAVED))  # those of them that there are
 logger = logging.getLogger(__name__)

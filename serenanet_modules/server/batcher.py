@@ -29,8 +29,9 @@ class Job:
         Whether nobody waits for it any more.
     """
 
-    def __init__(self, samples):
+    def __init__(self, samples, recognise):
         self.samples, self.seconds, self.future = samples, len(samples) / SAMPLE_RATE, Future()
+        self.recognise = recognise
         self.share, self.gone = None, False
 
 
@@ -109,9 +110,12 @@ class Batcher:
             jobs = [*self._jobs, *self._in_work]
         return sum(job.seconds for job in jobs if not job.gone)
 
-    def submit(self, samples):
-        """A `Job` for samples (N,) at 16 kHz, which `result` waits for."""
-        job = Job(samples)
+    def submit(self, samples, recognise=None):
+        """A `Job` for samples (N,) at 16 kHz, which `result` waits for.
+
+        Another ``recognise`` may stand in the place of the batcher's; a batch is of requests that have the same.
+        """
+        job = Job(samples, recognise or self._recognise)
         with self._changed:
             self._jobs.append(job)
             self._changed.notify()
@@ -165,11 +169,16 @@ class Batcher:
                 self._changed.wait_for(self._enough, self._wait)
                 self._changed.wait_for(self._all_here, LONGER * self._wait)
             batch, seconds = [], 0.0
-            while self._jobs and (not batch or seconds + self._jobs[0].seconds <= self._batch_seconds):
+            while self._jobs and (not batch or self._joins(batch[0], seconds)):
                 batch.append(self._jobs.popleft())
                 seconds += batch[-1].seconds
             self._company = len(batch) > 1
         return batch
+
+    def _joins(self, first, seconds):
+        """Whether the next request fits into a batch of so many seconds."""
+        job = self._jobs[0]
+        return job.recognise is first.recognise and seconds + job.seconds <= self._batch_seconds
 
     def _wanted(self):
         return self._jobs or self._closed
@@ -185,7 +194,7 @@ class Batcher:
         if not jobs:
             return []
         try:
-            results = self._recognise([job.samples for job in jobs], Heard(jobs))
+            results = jobs[0].recognise([job.samples for job in jobs], Heard(jobs))
             if len(results) != len(jobs):
                 raise RuntimeError(f"{len(results)} results for {len(jobs)} sources")
             return results

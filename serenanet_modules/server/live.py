@@ -22,7 +22,8 @@ In OpenAI's realtime events a partial is ``conversation.item.input_audio_transcr
 Parameters of the address, such as ``/v1/audio/stream?look_ahead=480``: ``model``, where there are several;
 ``look_ahead`` in milliseconds, of models that have several; ``enable_endpoint_detection``,
 ``rule1_min_trailing_silence``, ``rule2_min_trailing_silence`` and ``rule3_min_utterance_length``, sherpa-onnx's names
-for what ends a sentence (`inference.endpointing`).
+for what ends a sentence (`inference.endpointing`); ``hotwords``, words that are expected, with commas between, and
+``hotword_weight``; ``nbest``, how many texts a ``final`` lists; ``digits``, numbers as digits.
 
 Where the server wants a token, programs send it as ``Authorization: Bearer …``. Browsers cannot; they offer two
 subprotocols, ``serenanet`` and ``bearer.`` with the token in base64url without padding. Without a token, only pages of
@@ -47,13 +48,15 @@ from serenanet_modules.server import errors, shapes
 from serenanet_modules.server.errors import APIError
 from serenanet_modules.server.fields import check_names
 from serenanet_modules.server.guard import check_client
+from serenanet_modules.server.wishes import FIELDS
 
 SUBPROTOCOL, BEARER = "serenanet", "bearer."
 TOGETHER = 2**20  # bytes of messages that the network reads at once when they come faster than it reads
 ARRIVED = 0.002  # seconds that messages which have arrived need to be read
 DONE, UNSUPPORTED, POLICY, FAILED, LATER = 1000, 1003, 1008, 1011, 1013
 
-PARAMETERS = {"model": str, "look_ahead": int, "enable_endpoint_detection": truth} | dict.fromkeys(vars(Rules()), float)
+PARAMETERS = {"model": str, "look_ahead": int, "enable_endpoint_detection": truth} | FIELDS
+PARAMETERS |= dict.fromkeys(vars(Rules()), float)
 
 log = logging.getLogger(__name__)
 router = APIRouter()

@@ -1,6 +1,7 @@
 """One of the recognisers that a server has."""
 
 from dataclasses import replace
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -9,6 +10,9 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.inference.endpointing import NONE, Rules
 from serenanet_modules.runtime.memory import hand_back
 from serenanet_modules.server.batcher import Batcher
+from serenanet_modules.server.wishes import FIELDS, refused, wishes
+
+MOST_WISHES = 8  # of clients, whose decoders are kept
 
 
 class Model:
@@ -44,7 +48,8 @@ class Model:
         self._open_stream, self._beside = open_stream, recognizer.beside()
         self.can_stream = self._streams()
         settings = options.batch_seconds, options.batch_wait, observe
-        self.batcher = Batcher(self._recognise, *settings, coming, hand_back)
+        self.batcher = Batcher(partial(self._recognise, recognizer), *settings, coming, hand_back)
+        self._recognising = lru_cache(MOST_WISHES)(self._recognising)
 
     @property
     def language(self):
@@ -57,7 +62,8 @@ class Model:
         Parameters
         ----------
         settings : dict
-            ``look_ahead``, ``enable_endpoint_detection`` and what `Rules` has, as far as the client says them.
+            ``look_ahead``, ``enable_endpoint_detection``, what `Rules` has and what `wishes` reads, as far as the
+            client says them.
 
         Raises
         ------
@@ -70,7 +76,32 @@ class Model:
             rules = replace(Rules() if usual == NONE else usual, **given)
         else:
             rules = NONE
-        return self._open_stream(self._beside, rules, settings.get("look_ahead"), self._options.lm)
+        asked = self.wishes(**{name: settings[name] for name in FIELDS if name in settings})
+        recognizer = self._beside.wishing(**asked) if asked else self._beside
+        return self._open_stream(recognizer, rules, settings.get("look_ahead"), self._options.lm)
+
+    def wishes(self, **fields):
+        """As `server.wishes.wishes`, of this model's words."""
+        return wishes(self.recognizer.run.spelling if "hotwords" in fields else None, **fields)
+
+    def recognising(self, asked):
+        """What the batcher does for a client with some wishes, or None for what it does for all.
+
+        Raises
+        ------
+        APIError
+            400, where the model cannot do as it is asked.
+        """
+        try:
+            return self._recognising(**asked) if asked else None
+        except UserError as error:
+            name = next(name for name in ("hotwords", "digits", "nbest") if name in asked)
+            raise refused(name, str(error)) from None
+
+    def _recognising(self, **asked):
+        recognizer = self.recognizer.wishing(**asked)
+        recognizer.decoder(self._options.lm)  # is made here, so that what it refuses is the client's affair
+        return partial(self._recognise, recognizer)
 
     def _streams(self):
         try:
@@ -79,7 +110,7 @@ class Model:
             return False
         return True
 
-    def _recognise(self, sources, heard):
+    def _recognise(self, recognizer, sources, heard):
         options = self._options
         with self._turn:
-            return list(self.recognizer.transcripts(sources, options.batch_seconds, options.lm, heard))
+            return list(recognizer.transcripts(sources, options.batch_seconds, options.lm, heard))

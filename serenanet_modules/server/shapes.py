@@ -12,13 +12,21 @@ from serenanet_modules.inference.timestamps import surface
 from serenanet_modules.server.guard import room
 
 
+class Alternative(BaseModel):
+    """What may have been said, beyond OpenAI's API, and its probability among those of the n-best list."""
+
+    text: str
+    confidence: float
+
+
 class Word(BaseModel):
-    """A word, its times in seconds, and, beyond OpenAI's API, its confidence."""
+    """A word, its times in seconds, and, beyond OpenAI's API, its confidence and what may stand in its place."""
 
     word: str
     start: float
     end: float
     confidence: float
+    alternatives: list[Alternative] | None = Field(None, description="where `nbest` asks for them")
 
 
 class Segment(BaseModel):
@@ -34,6 +42,7 @@ class Segment(BaseModel):
     avg_logprob: float = Field(description="mean log posterior of the tokens, as the network gives it")
     compression_ratio: float
     no_speech_prob: float = Field(description="0: what is silent is no segment")
+    alternatives: list[Alternative] | None = Field(None, description="where `nbest` asks for them, this text first")
 
 
 class Usage(BaseModel):
@@ -146,7 +155,12 @@ def verbose(transcript, language, units, granularities=("word", "segment"), incl
 
 
 def _word(word):
-    return Word(word=word.text, start=word.start, end=word.end, confidence=word.confidence)
+    said = {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
+    return Word(**said, alternatives=_alternatives(word))
+
+
+def _alternatives(part):
+    return [Alternative(text=a.text, confidence=a.confidence) for a in part.alternatives] or None
 
 
 def _segment(number, segment, ids):
@@ -163,6 +177,7 @@ def _segment(number, segment, ids):
         avg_logprob=sum(math.log(max(c, LEAST)) for c in confidences) / len(confidences),
         compression_ratio=len(text) / len(zlib.compress(text)),
         no_speech_prob=0.0,
+        alternatives=_alternatives(segment),
     )
 
 

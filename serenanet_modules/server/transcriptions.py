@@ -12,6 +12,7 @@ from fastapi.security import HTTPBearer
 from serenanet_modules.data import codes
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import formats
+from serenanet_modules.inference.hotwords import WEIGHT
 from serenanet_modules.server import shapes, uploads
 from serenanet_modules.server.errors import APIError, body
 from serenanet_modules.server.guard import GuardedRoute, UploadRoute
@@ -54,6 +55,12 @@ async def transcribe(
         Form(alias="include[]", description="of verbose_json: subtitles beside the rest"),
     ] = None,
     more_include: Annotated[list[Subtitles] | None, Form(alias="include")] = None,
+    hotwords: Annotated[
+        str | None, Form(description="words and phrases that are expected, with commas or line ends between")
+    ] = None,
+    hotword_weight: Annotated[float, Form(description="what each of them scores more, in nats")] = WEIGHT,
+    nbest: Annotated[int, Form(description="of verbose_json: how many texts are listed")] = 1,
+    digits: Annotated[bool, Form(description="numbers as digits (sw, en)")] = False,
     stream: Annotated[
         bool,
         Form(description="server-sent events: of json, a delta for each segment; of verbose_json, how far it is"),
@@ -64,7 +71,10 @@ async def transcribe(
     granularities, include = (granularities or []) + (more_granularities or []), (include or []) + (more_include or [])
     chosen = service.model(model)
     _check_language(chosen, language)
-    _check_format(response_format, granularities or include, stream)
+    _check_format(response_format, granularities or include or nbest > 1, stream)
+    asked = {"hotword_weight": hotword_weight, "nbest": nbest, "digits": digits}
+    asked = chosen.wishes(**asked if hotwords is None else asked | {"hotwords": hotwords})
+    recognise = await anyio.to_thread.run_sync(chosen.recognising, asked, limiter=service.decoding)
     options = service.options
     samples = await anyio.to_thread.run_sync(
         uploads.read, file.file, options.max_seconds, options.timeout, limiter=service.decoding
@@ -74,7 +84,7 @@ async def transcribe(
         parts = granularities or ("segment",), include
         return shapes.verbose(transcript, chosen.language, chosen.recognizer.units, *parts)
 
-    job = chosen.batcher.submit(samples)
+    job = chosen.batcher.submit(samples, recognise)
     if stream and response_format == "verbose_json":
         return StreamingResponse(_events(service, chosen, job, shape), media_type=EVENTS)
     transcript = await _unless_gone(request, _ready(service, chosen, job))
@@ -96,7 +106,7 @@ def _check_language(model, language):
 def _check_format(response_format, details, stream):
     """Refuse what does not fit the format."""
     if details and response_format != "verbose_json":
-        message = f"timestamps and what to include are for response_format verbose_json, and not for {response_format}"
+        message = f"timestamps, nbest and include are for response_format verbose_json, and not for {response_format}"
         raise APIError(400, message, "response_format", "invalid_value")
     if stream and response_format in FORMATS:
         message = f"what is streamed is of response_format json or verbose_json, and not of {response_format}"

@@ -7,13 +7,15 @@ from pathlib import Path
 import torch
 
 from serenanet_modules.analysis.bootstrap import with_interval
-from serenanet_modules.analysis.scoring import LEVELS, score, write_alignments
+from serenanet_modules.analysis.scoring import LEVELS, NORMALISED, measures_of, score, write_alignments
 from serenanet_modules.data.manifest import by_set
 from serenanet_modules.data.segment import piece_seconds
 from serenanet_modules.data.summary import read_summary
+from serenanet_modules.data.text import PLAIN, normaliser
 from serenanet_modules.decoding.network import Network, seconds_bar
 from serenanet_modules.decoding.rows import rows_of
 from serenanet_modules.lobes.encoders.hmamba import chunk_statistics
+from serenanet_modules.runs.dev import Known, write_dev
 from serenanet_modules.runs.words import write_words
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import replacing
@@ -65,6 +67,7 @@ class Evaluation:
         self.greedy = [self.decoders.greedy(scoring) for scoring in brain.modules.model.scorings]
         self.scoring, self.decoding = self.decoders.scoring, self.decoders.settings["decoding"]
         self.searches = Searches(self.decoders, brain.hparams, splits["train"], self.folder)
+        self.style = brain.style(vars(brain.hparams))
         self.piece_seconds = piece_seconds(read_summary(root)["splits"]["train"]["p99_seconds"])
         self.known, self.confidences = frozenset(known_words(splits["train"])), Confidences()
         self.seconds, self.chunks, self.written = 0.0, {}, {}
@@ -92,6 +95,8 @@ class Evaluation:
             decoded = [_gathered(heard.texts(*pair)) for pair in zip(decoders, found, strict=True)]
             self._judge(sets, heard, decoders, found, fit=first)
             self.written[title] = {d.name: _written(texts) for d, texts in zip(decoders, found, strict=True)}
+            if first:
+                self._keep_dev(heard)
             if distributed.is_main():
                 results |= {name: self._score(name, rows, decoders, decoded) for name, rows in sets.items()}
         if distributed.is_main():
@@ -156,6 +161,15 @@ class Evaluation:
         batch_seconds = self.brain.hparams.max_batch_seconds
         return decoder.decode_rows(heard.rows, batch_seconds, search_threads(), shown)
 
+    def _keep_dev(self, heard):
+        """Keep what was heard in dev, for language models that come later."""
+        rows = {u.id: Known(u.text, []) for u in heard.share}
+        for owner, row in zip(heard.owners, heard.rows, strict=True):
+            rows[owner.id].rows.append(row)
+        found = _gathered(rows)
+        if distributed.is_main():
+            write_dev(self.folder, [found[key] for key in sorted(found)], self.brain.hparams.seed)
+
     def _judge(self, sets, heard, decoders, found, fit):
         """Fit or measure the confidences of the decoders that uses of the model have, which read `scoring`."""
         others = {decoder.name for decoder in self.greedy} - {self.decoders.greedy().name}
@@ -173,16 +187,25 @@ class Evaluation:
         for decoder, texts in zip(decoders, decoded, strict=True):
             words, texts = decoder.writes_words, {u.id: texts[u.id] for u in rows}
             references = {u.id: u.text if words else u.phonemes for u in rows}
-            measures = ("WER", "CER") if words else ("PER",)
-            results[decoder.name] = {m: self._measure(split, decoder.name, m, references, texts) for m in measures}
+            results[decoder.name] = {
+                m: self._measure(split, decoder.name, m, *self._as_measured(m, rows, references, texts))
+                for m in measures_of(words, not words, both=self.style != PLAIN)
+            }
             columns[decoder.name] = texts
         self._write_texts(split, rows, columns)
         return results
 
+    def _as_measured(self, measure, rows, *texts):
+        """References and hypotheses, normalised where the measure is of that."""
+        if not measure.endswith(NORMALISED):
+            return texts
+        rules = {u.id: normaliser(u.locale) for u in rows}
+        return [{key: rules[key](text) for key, text in found.items()} for found in texts]
+
     def _measure(self, split, decoder, measure, references, texts):
         result = score(references, texts, LEVELS[measure])
-        if measure != "CER":
-            file = f"{measure.lower()}_{split}_{decoder.replace('/', '_')}.txt"
+        if not measure.startswith("CER"):
+            file = f"{measure.lower().replace(' ', '_')}_{split}_{decoder.replace('/', '_')}.txt"
             write_alignments(self.folder / file, result)
         return with_interval(result)
 

@@ -13,7 +13,14 @@ from serenanet_modules.data.phonemes import g2p
 from serenanet_modules.decoding import ngram
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.decoding.rows import Row
-from serenanet_modules.decoding.tuning import tune, tune_in_turn
+from serenanet_modules.decoding.tuning import (
+    JOINT_LM_WEIGHTS,
+    JOINT_WORD_SCORES,
+    LM_WEIGHTS,
+    WORD_SCORES,
+    tune,
+    tune_in_turn,
+)
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.language_model import NeuralLMRun
 from serenanet_modules.runtime import distributed
@@ -23,9 +30,7 @@ from serenanet_modules.runtime.threads import available_cores
 logger = logging.getLogger(__name__)
 
 BEAM_UTTERANCES, JOINT_UTTERANCES = 500, 100  # of dev, at most
-LM_WEIGHTS, WORD_SCORES = (0.25, 0.5, 0.75, 1.0, 1.5), (0.0, 1.5, 3.0, 4.5)  # tried on dev, all pairs
-JOINT_CTC_WEIGHTS = (0.4, 0.2, 0.3, 0.5, 0.6)  # tried on dev, as are these in turn:
-JOINT_LM_WEIGHTS, JOINT_WORD_SCORES = (0.1, 0.2, 0.4, 0.6, 0.9), (0.0, 1.0, 2.0, 3.0)
+JOINT_CTC_WEIGHTS = (0.4, 0.2, 0.3, 0.5, 0.6)  # tried on dev
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,9 @@ class Speech(Source):
                 f"{self.plain['data_folder']}: the list of {split} is empty; a training needs train and dev"
             )
         train = trainable(self._candidates, self._settings)
-        say = spoken if self.task.needs_phonemes(self.plain) else written
+        texts = spoken(train) if self.task.needs_phonemes(self.plain) else written(train, self._settings.style)
         locales = [c.locale for c in train]
-        self.learned = self.task.learn(self.plain, self.where, say(train), self.save, locales)
+        self.learned = self.task.learn(self.plain, self.where, texts, self.save, locales)
 
     def prepare(self):
         """Decode and sift the corpus; returns a key of the result."""
@@ -96,7 +96,9 @@ class Speech(Source):
     @property
     def _settings(self):
         rules = {name: value for name, value in self.plain["preparation"].items() if name != "jobs"}
-        return Settings(**rules, phonemes=self.task.needs_phonemes(self.plain), needs_text=self.task.needs_text)
+        task, plain = self.task, self.plain
+        named = task.style(plain).named
+        return Settings(**rules, phonemes=task.needs_phonemes(plain), needs_text=task.needs_text, **named)
 
     def _prepare(self):
         candidates, self._candidates = self._candidates, None  # which a large corpus has many of
@@ -206,7 +208,7 @@ class Text(Source):
             self._encode(name, rows, encode)
 
     def _lines(self, files):
-        normalise = normaliser(self.task.locale(self.plain))
+        normalise = normaliser(self.task.locale(self.plain), self.task.style(self.plain))
         return (normalise(line) for line in read_sentences(files))
 
     def _encode(self, name, rows, encode):

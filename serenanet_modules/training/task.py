@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from serenanet_modules.data.text import Style
 from serenanet_modules.training.sources import Speech
 
 
@@ -61,6 +62,11 @@ class Task:
     def locale(cls, plain):
         """Whose rules normalise text."""
         return plain["locale"]
+
+    @classmethod
+    def style(cls, plain):
+        """The `Style` in which texts are written."""
+        return Style.of(plain)
 
     @classmethod
     def needs_phonemes(cls, plain):

@@ -87,6 +87,20 @@ def test_formats(stream, causal, tmp_path, format):
     assert out == ("".join(f"{segment.text}\n" for segment in whole.segments) if format == "txt" else expected)
 
 
+def test_hotwords_and_other_texts(stream, causal):
+    """A sentence that is over is what `transcribe` writes with the same wishes; txt has no place for other texts."""
+    asked = ("--nbest", 2, "--hotwords", "mama,baba", "--hotword-weight", 3)
+    (whole,) = (
+        Recognizer.from_folder(causal).wishing(nbest=2, hotwords=(("mama", 3.0), ("baba", 3.0))).transcribe([CLIP])
+    )
+    assert len(whole.segments[0].alternatives) == 2
+    assert stream(causal, CLIP, "--format", "tsv", *asked)[1] == formats.write(whole, "tsv")
+    final = json.loads(stream(causal, CLIP, "--format", "json", *asked)[1].splitlines()[-1])
+    assert [a["text"] for a in final["alternatives"]] == [a.text for a in whole.segments[0].alternatives]
+    status, out, err = stream(causal, CLIP, *asked)
+    assert status != 0 and not out and "give --format json" in err
+
+
 def test_a_terminal_shows_one_line(causal, text, monkeypatch):
     """It is written anew each time, cut to the width; the final text is whole and ends it."""
     screen = io.StringIO()

@@ -1,5 +1,6 @@
 import itertools
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -258,7 +259,9 @@ def test_the_plain_search_finds_what_the_compiled_one_finds(lexicon, word_lm):
     """With all kinds of pruning, in n-best lists, to rounding."""
     for seed, lm in itertools.product(range(6), (None, word_lm)):
         words = Words(phonemes(), NGram(lm) if lm else None, lexicon, **WEIGHTS)
-        limits = Limits(*[(32, 16, 14.0, 7.0), (4, 3, 9.0, 4.0), (100, 4, math.inf, math.inf)][seed % 3])
+        limits = Limits(
+            *[(32, 16, 14.0, 7.0), (4, 3, 9.0, 4.0), (100, 4, math.inf, math.inf)][seed % 3], held=[2**18, 9][seed % 2]
+        )
         log_probs = posteriors(25, seed=seed, sharpness=2.0)
         plain, compiled = PlainSearch(words, limits)(log_probs, 10), cpp.CompiledSearch(words, limits)(log_probs, 10)
         assert plain and [found[1:] for found in plain] == [found[1:] for found in compiled]
@@ -281,6 +284,33 @@ def test_an_unknown_word_pays_as_soon_as_no_word_begins_so(word_lm):
     rest = after - contexts[-1].ahead - unknown
     end = words.letters.step(contexts[-2].spelling, words.letters.end)[1]
     assert rest == pytest.approx(words.lm_weight * end)
+
+
+@pytest.mark.skipif(cpp.why_not() is not None, reason="needs a C++ compiler")
+@pytest.mark.parametrize("kind", [PlainSearch, cpp.CompiledSearch])
+@pytest.mark.parametrize("spelt", [True, False])
+def test_what_is_dropped_changes_nothing(word_lm, kind, spelt):
+    """Beginnings that no hypothesis goes on from are dropped after each frame, or never: the same lists."""
+    units = phonemes() if spelt else pieces()
+    lexicon = Lexicon(SPELLINGS) if spelt else None
+    words = Words(units, NGram(word_lm), lexicon, **WEIGHTS)
+    for seed in range(4):
+        log_probs = posteriors(60, seed=seed)
+        kept, dropped = (kind(words, Limits(8, 4, 12.0, math.inf, held))(log_probs, 8) for held in (2**18, 1))
+        # of a word that is spelled in several ways the labels are those of one
+        kept, dropped = ([(f.score, f.words if spelt else f.labels) for f in found] for found in (kept, dropped))
+        assert dropped == kept and len(kept) > 5
+
+
+def test_memory_is_that_of_the_hypotheses(word_lm):
+    """Not that of all that was tried: less than half of it in 300 frames of noise."""
+    words, peaks = Words(pieces(), NGram(word_lm), None, **WEIGHTS), []
+    for held in (2**18, 50):
+        tracemalloc.start()
+        PlainSearch(words, Limits(8, 4, 12.0, math.inf, held))(posteriors(300, seed=1), 1)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] / 2
 
 
 def test_other_weights_leave_the_first_decoder_alone(word_lm):

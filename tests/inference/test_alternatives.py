@@ -1,19 +1,21 @@
 """N-best lists and what they say of words."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from serenanet_modules.data.annotations.labels import is_segments, read_segments
 from serenanet_modules.decoding.beam import BeamDecoder
 from serenanet_modules.decoding.decoder import Hypothesis
 from serenanet_modules.decoding.greedy import Greedy
 from serenanet_modules.decoding.rows import Outputs
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.alternatives import with_alternatives
-from serenanet_modules.inference.formats import write
-from serenanet_modules.inference.transcript import Segment, Transcript, Word
+from serenanet_modules.inference.formats import Growing, write
+from serenanet_modules.inference.transcript import Alternative, Segment, Transcript, Word
 from tests.support.fake_units import pieces
 
 
@@ -32,6 +34,24 @@ def test_words_share_the_probabilities_of_the_texts():
     told = write(Transcript(found.text, 3.0, (found,)), "json", "a.wav")
     assert '"alternatives": [{"text": "mbili", "confidence": 0.55}' in told
     assert "alternatives" not in write(Transcript(found.text, 3.0, (segment,)), "json", "a.wav")
+
+
+def test_a_table_has_them_in_columns(tmp_path):
+    """Of a recording and sentence by sentence, with empty fields where there are fewer; it is read as segments."""
+    one = Segment("saa", 0.0, 1.0, 0.9, (), (), alternatives=(Alternative("saa", 0.75), Alternative("sasa", 0.25)))
+    two = replace(one, text="tatu", start=1.5, end=2.0, alternatives=(Alternative("tatu", 1.0),))
+    told = write(Transcript("saa tatu", 2.0, (one, two)), "tsv")
+    assert told.splitlines() == [
+        "start\tend\ttext\tprobability\ttext 2\tprobability 2",
+        "0\t1000\tsaa\t0.7500\tsasa\t0.2500",
+        "1500\t2000\ttatu\t1.0000\t\t",
+    ]
+    growing = Growing("tsv", nbest=2)
+    assert told == growing.head + "".join(growing.final(Transcript(s.text, 2.0, (s,))) for s in (one, two))
+    (tmp_path / "a.tsv").write_text(told, encoding="utf-8")
+    assert is_segments(tmp_path / "a.tsv")
+    (document,) = read_segments(tmp_path / "a.tsv")
+    assert [(a.text, a.start) for a in document.tiers[0].annotations] == [("saa", 0.0), ("tatu", 1.5)]
 
 
 def test_decoders_list_what_they_find():

@@ -10,7 +10,10 @@ from safetensors.torch import load_file, save_file
 
 from serenanet_modules import cli
 from serenanet_modules.data.manifest import read_manifest, write_manifest
+from serenanet_modules.data.units import load_units
+from serenanet_modules.decoding.greedy import collapse
 from serenanet_modules.inference.recognizer import Recognizer
+from serenanet_modules.runs.dev import read_dev
 from tests.support import layouts
 from tests.support.folders import copy_without
 from tests.support.tiny import ROOT, prepared_manifest
@@ -62,6 +65,33 @@ def test_a_recipes_corpus(evaluate, tiny, tmp_path, split, more, decoder):
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 and all(row["reference"] for row in rows)
     assert (out / f"wer_{name}.txt").read_text().startswith("%WER ")
+
+
+def test_what_is_kept_of_dev(tiny):
+    """Is what was decoded and scored, for language models that come later."""
+    _, folder = tiny
+    units, rows = load_units(folder / "save/units"), csv.DictReader((folder / "decoded_dev.csv").open(encoding="utf-8"))
+    kept = [
+        (known.text, [units.decode(collapse(row.log_probs.argmax(1).tolist())[0]) for row in known.rows])
+        for known in read_dev(folder)
+    ]
+    decoded = [(row["reference"], row["decoder/greedy"]) for row in rows]
+    assert sorted((text, " ".join(filter(None, texts))) for text, texts in kept) == sorted(decoded)
+
+
+def test_lists_of_texts(evaluate, tiny, tmp_path):
+    """The best text of each list is no worse than the first, and the lists are those of the recogniser."""
+    corpus, folder = tiny
+    out, asked = tmp_path / "out", ("--nbest", "4", "--hotwords", "saa")
+    status, printed, _ = evaluate(folder, RECIPE, "--data_folder", corpus, "--out", out, *asked)
+    found, rows = scores(out)["test"], list(csv.DictReader((out / "nbest_test.csv").open(encoding="utf-8")))
+    assert status == 0 and found["oracle"]["percent"] <= found["WER"]["percent"]
+    assert f"WER {found['oracle']['percent']:.2f} of the best text of each list" in printed
+    decoded = {
+        row["id"]: row["hypothesis"] for row in csv.DictReader((out / "decoded_test.csv").open(encoding="utf-8"))
+    }
+    assert {row["id"]: row["text"] for row in rows if row["rank"] == "1"} == decoded
+    assert {row["rank"] for row in rows} == {"1", "2", "3", "4"}
 
 
 def test_manifests(evaluate, tiny, tmp_path):

@@ -7,9 +7,13 @@ import socket
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from serenanet_modules.analysis.scoring import score
 from serenanet_modules.cli import main as serenanet
+from serenanet_modules.decoding import ngram
+from serenanet_modules.decoding.tuning import JOINT_LM_WEIGHTS, JOINT_WORD_SCORES
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
+from serenanet_modules.runs.dev import read_dev
 from serenanet_modules.runs.language_model import NeuralLMRun
 from tests.support import hooks
 from tests.support.tiny import (
@@ -186,6 +190,25 @@ def test_recogniser_with_a_neural_language_model(hybrid, lm, corpus, tmp_path):
         assert [found.text for found in recognizer.transcribe(clips, lm=how)] == [row[decoder] for row in rows]
     with pytest.raises(UserError, match="is no part of it"):  # a path in a folder that may be anybody's
         recognizer.transcribe(clips, lm="auto")
+
+
+def test_another_language_model_is_weighed(hybrid, tmp_path, monkeypatch):
+    """The joint search gets the weights that are best on what the folder keeps of dev, once."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    ngram.estimate(["mama anakula", "baba anakula"], 2, tmp_path / "few.arpa")
+    dev, decoder = read_dev(hybrid.folder), Recognizer.from_folder(hybrid.folder).decoder(tmp_path / "few.arpa")
+    rows, texts = [row for known in dev for row in known.rows], [known.text for known in dev]
+    assert len(rows) == len(texts) > 3
+
+    def wrong(search):
+        return score(texts, [found.text for found in search.decode_rows(rows)]).total.errors
+
+    first = decoder.with_weights(lm_weight=JOINT_LM_WEIGHTS[0], word_score=JOINT_WORD_SCORES[0])
+    assert wrong(decoder) <= wrong(first) and decoder.name == "attention/beam+lm"
+    (kept,) = (tmp_path / "cache/serenanet").iterdir()
+    kept.write_text(json.dumps({"lm_weight": 0.3, "word_score": 7.0}))
+    again = Recognizer.from_folder(hybrid.folder).decoder(tmp_path / "few.arpa")
+    assert (again.lm_weight, again.word_score) == (0.3, 7.0)
 
 
 def test_refusals(train, hybrid, lm, texts, tmp_path):

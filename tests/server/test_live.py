@@ -290,3 +290,24 @@ def test_the_end_of_the_server(streaming, clips):
     with pytest.raises(WebSocketDenialResponse) as denied:
         client.websocket_connect(STREAM).__enter__()
     assert denied.value.status_code == 503
+
+
+def test_hotwords_and_other_texts(serve, clips, tmp_path):
+    """As parameters of the address; a final lists what `transcribe` lists."""
+    folder = make_random_result(tmp_path / "run", preset("conmamba_causal/small"), *SMALL)
+    recognizer, data = Recognizer.from_folder(folder), pcm(clips[0])
+    wishing = recognizer.wishing(hotwords=(("baba", 30.0),), nbest=2)
+    (expected,) = wishing.transcribe([np.frombuffer(data, "<i2").astype(np.float32) / 2**15])
+    with serve(recognizer).websocket_connect(f"{STREAM}?hotwords=baba&hotword_weight=30&nbest=2") as socket:
+        socket.send_bytes(data)
+        socket.send_json(FINISH)
+        while (message := socket.receive_json())["type"] == "partial":
+            pass
+    listed = [alternative["text"] for alternative in message["segments"][0]["alternatives"]]
+    assert listed == [alternative.text for alternative in expected.segments[0].alternatives] and len(listed) == 2
+
+
+@pytest.mark.parametrize("asked", ["hotwords=,", "hotwords=saa&hotword_weight=0", "nbest=0", "nbest=x"])
+def test_wishes_that_cannot_be(streaming, asked):
+    with streaming().websocket_connect(f"{STREAM}?{asked}") as socket:
+        ending(socket, 1003, "invalid_value")

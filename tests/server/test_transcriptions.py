@@ -142,7 +142,7 @@ def test_lists_with_and_without_brackets(serve, clips, brackets):
 @pytest.mark.parametrize(
     ("fields", "name", "code", "words"),
     [
-        ({"hotwords": "Juma"}, "hotwords", "unknown_parameter", "known are file, model"),
+        ({"zebra": "Juma"}, "zebra", "unknown_parameter", "known are file, model"),
         ({"timestamp_granularitys[]": "word"}, "timestamp_granularitys[]", "unknown_parameter", "did you mean"),
         ({"File": "x"}, "File", "unknown_parameter", "did you mean 'file'"),
         ({"languages[]": "sw"}, "languages[]", "unknown_parameter", "did you mean 'language'"),
@@ -199,3 +199,35 @@ def test_docs_and_health(serve):
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/docs").status_code == 200
     assert "timestamp_granularities[]" in client.get("/openapi.json").text
+
+
+def test_hotwords_and_other_texts(serve, recognizer, clips):
+    """As the recogniser does it alone, beside a request that asks for neither."""
+    wishing = recognizer.wishing(hotwords=(("saa", 50.0),), nbest=3)
+    (expected,), client = wishing.transcribe([clips[0]]), serve()
+    asked = {"hotwords": " Saa,\n", "hotword_weight": "50", "nbest": "3", "response_format": "verbose_json"}
+    lists = {"timestamp_granularities[]": ["word", "segment"]}
+    found = post(client, clips[0].read_bytes(), data=asked | lists).json()
+    assert found["text"] == expected.text != recognizer.transcribe([clips[0]])[0].text
+    for told, parts in ((found["segments"], expected.segments), (found["words"], expected.words)):
+        assert [part["alternatives"] for part in told] == [
+            [{"text": a.text, "confidence": a.confidence} for a in part.alternatives] for part in parts
+        ]
+    assert "alternatives" not in post(client, clips[0].read_bytes(), data={"response_format": "verbose_json"}).text
+
+
+@pytest.mark.parametrize(
+    ("fields", "name", "words"),
+    [
+        ({"hotwords": ","}, "hotwords", "holds no word"),
+        ({"hotwords": ",".join("a" * k for k in range(1, 1002))}, "hotwords", "1000 at most"),
+        ({"hotwords": "saa", "hotword_weight": "nan"}, "hotword_weight", "above 0"),
+        ({"hotwords": "saa", "hotword_weight": "101"}, "hotword_weight", "100"),
+        ({"nbest": "0", "response_format": "verbose_json"}, "nbest", "from 1 to"),
+        ({"nbest": "101", "response_format": "verbose_json"}, "nbest", "from 1 to"),
+        ({"nbest": "2"}, "response_format", "verbose_json"),
+    ],
+)
+def test_wishes_that_cannot_be(serve, clips, fields, name, words):
+    answer = post(serve(), clips[0].read_bytes(), data=fields)
+    assert words in refused(answer, 400, "invalid_value") and answer.json()["error"]["param"] == name

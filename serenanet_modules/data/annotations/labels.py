@@ -18,8 +18,9 @@ def is_labels(path):
 
 
 def is_segments(path):
-    """Whether a file begins with the line ``start end text``, or ``start end text speaker``, between tabs."""
-    return _beginning(path).lstrip(b"\xef\xbb\xbf").splitlines()[:1] in ([SEGMENTS.encode()], [SPEAKING.encode()])
+    """Whether a file begins with ``start end text`` between tabs, and perhaps more columns, such as speaker."""
+    head = _beginning(path).lstrip(b"\xef\xbb\xbf").split(b"\n")[0].rstrip(b"\r")
+    return (head + b"\t").startswith(f"{SEGMENTS}\t".encode())
 
 
 def _beginning(path):
@@ -36,16 +37,16 @@ def read_labels(path):
 def read_segments(path):
     """One document with the tier ``segments``, or a tier for each speaker."""
     (_, head), *lines = [(number, line) for number, line in lines_of(path) if line.strip()]
-    return _document(path, "segments", lines, 1e-3, head == SPEAKING)
+    return _document(path, "segments", lines, 1e-3, head.split("\t"))
 
 
-def _document(path, name, lines, unit, speaking=False):
+def _document(path, name, lines, unit, columns=("start", "end", "text")):
     found = []
     for number, line in lines:
-        fields = line.split("\t", 2)
+        fields = line.split("\t", len(columns) - 1)
         if len(fields) < 2:
             raise UserError(f"{path}: line {number} has no start and end between tabs.")
         start, end = (seconds(field.replace(",", "."), f"{path}: line {number}", unit) for field in fields[:2])
-        text, _, speaker = "".join(fields[2:]).partition("\t") if speaking else ("".join(fields[2:]), "", "")
-        found.append(Annotation(text, start, end, speaker))
+        told = dict(zip(columns[2:], fields[2:], strict=False))
+        found.append(Annotation(told.get(columns[2], ""), start, end, told.get("speaker", "")))
     return [Document(path, by_speaker(found, name))]

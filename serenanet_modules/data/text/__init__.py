@@ -12,9 +12,10 @@ import re
 from collections.abc import Callable
 
 from serenanet_modules.data.text.marks import without_marks
+from serenanet_modules.data.text.written import PLAIN, Style, styled
 
 
-def normaliser(locale: str) -> Callable[[str], str]:
+def normaliser(locale: str, style: Style = PLAIN) -> Callable[[str], str]:
     """Return the rule that turns a sentence of `locale` into what a recogniser should write.
 
     The file of the whole locale is looked for first, then that of its language, then the default. Before any of them
@@ -24,6 +25,8 @@ def normaliser(locale: str) -> Callable[[str], str]:
     ----------
     locale : str
         As Common Voice writes it, such as ``sw``, ``en`` or ``zh-CN``.
+    style : Style
+        Whether capitals and punctuation stay.
 
     Examples
     --------
@@ -36,12 +39,13 @@ def normaliser(locale: str) -> Callable[[str], str]:
     >>> normaliser("nru")("[kelele] ə˧ʝi˧-ʂɯ˥ʝi˩ ba:ka.")
     'ə˧ʝi˧ ʂɯ˥ʝi˩ ba:ka'
     """
-    return _rule(_module(locale))
+    return _rule(module_of(locale), style)
 
 
 @functools.cache
-def _rule(module):
-    return lambda text: module.normalise(without_marks(text))
+def _rule(module, style):
+    rule = styled(module.normalise, style)
+    return lambda text: rule(without_marks(text))
 
 
 def rewriter(locale: str) -> Callable[[str], str]:
@@ -55,10 +59,11 @@ def rewriter(locale: str) -> Callable[[str], str]:
     >>> rewriter("en_librispeech")("Mr. Quilter's 2 manuals."), rewriter("sw")("Habari.")
     ("mister quilter's two manuals", 'Habari.')
     """
-    return getattr(_module(locale), "rewrite", str)
+    return getattr(module_of(locale), "rewrite", str)
 
 
-def _module(locale):
+def module_of(locale):
+    """The module of a locale's rule."""
     name = locale.lower().replace("-", "_")
     if re.fullmatch(r"[a-z]{2,3}(_[a-z0-9]+)*", name):
         for module in (name, name.split("_")[0]):

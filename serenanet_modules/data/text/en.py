@@ -1,6 +1,7 @@
 """English."""
 
 import re
+from collections.abc import Iterator, Sequence
 
 from num2words import num2words
 
@@ -12,6 +13,12 @@ MONTHS = (
     *("october", "november", "december"),
 )
 CURRENCIES = {"$": "dollar", "£": "pound", "€": "euro"}
+ONES = "zero one two three four five six seven eight nine".split()
+TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+POWERS = {10**12: "trillion", 10**9: "billion", 10**6: "million", 1000: "thousand"}
+VALUES = {name: value for value, name in enumerate(ONES + TEENS)} | {n: 10 * i for i, n in enumerate(TENS, start=2)}
+NUMBER_WORDS = frozenset([*VALUES, *POWERS.values(), "hundred", "and", "oh", "point"])
 NUMBER = r"\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?"
 
 
@@ -44,6 +51,54 @@ def spoken(text: str) -> str:
     text = re.sub(r"(\d+)(?:st|nd|rd|th)\b", lambda m: f" {_ordinal(m[1])} ", text)
     text = re.sub(NUMBER, lambda m: f" {_cardinal(m[0])} ", text)
     return text.replace("%", " percent ").replace("&", " and ")
+
+
+def numbers(words: Sequence[str]) -> Iterator[str]:
+    """Yield the numbers that some words may be.
+
+    Examples
+    --------
+    >>> list(numbers("one thousand two hundred and five".split())), list(numbers("nineteen oh five".split()))
+    (['1205'], ['1905'])
+    >>> list(numbers("three point one four".split())), list(numbers(["three"])), list(numbers("zero seven one".split()))
+    (['3.14'], [], ['071'])
+    """
+    if words[0] == "zero" and set(words) <= set(ONES) and len(words) > 1:
+        yield "".join(str(ONES.index(word)) for word in words)
+    elif "point" in words:
+        at = words.index("point")
+        whole, fraction = _value(words[:at]), words[at + 1 :]
+        if whole is not None and fraction and set(fraction) <= set(ONES):
+            yield f"{whole}." + "".join(str(ONES.index(word)) for word in fraction)
+    else:
+        for number in dict.fromkeys((_value(words), _year(words))):
+            if number is not None and number >= 10:
+                yield str(number)
+
+
+def _value(words):
+    """A cardinal number, or None."""
+    total, group, last = 0, None, None
+    for word in words:
+        if word in VALUES:
+            group = (group or 0) + VALUES[word]
+        elif word == "hundred" and group:
+            group *= 100
+        elif word in POWERS.values() and group:
+            total, group = total + group * next(power for power, name in POWERS.items() if name == word), None
+        elif word != "and" or last is None:
+            return None
+        last = word
+    return None if last is None or last == "and" else total + (group or 0)
+
+
+def _year(words):
+    """A year of two parts, or None."""
+    for at in range(1, len(words)):
+        century, rest = _value(words[:at]), _value([word for word in words[at:] if word not in ("oh", "hundred")])
+        if century is not None and 11 <= century <= 20 and (rest is not None or words[at:] == ["hundred"]):
+            return 100 * century + (rest or 0)
+    return None
 
 
 def _money(match):

@@ -1,6 +1,8 @@
 """Swahili."""
 
 import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from serenanet_modules.data.text import figures
 from serenanet_modules.data.text.characters import drop_invisible, parted_digits, plain_apostrophes, plain_latin
@@ -10,6 +12,7 @@ TENS = "kumi ishirini thelathini arobaini hamsini sitini sabini themanini tisini
 MONTHS = "januari februari machi aprili mei juni julai agosti septemba oktoba novemba desemba".split()
 POWERS = {10**12: "trilioni", 10**9: "bilioni", 10**6: "milioni", 1000: "elfu", 100: "mia"}
 GROUPED = r"(?<!\d)\d{1,3}(?:([ ,\u00a0\u202f])\d{3})(?:\1\d{3})*(?!\d)"
+NUMBER_WORDS = frozenset([*ONES, *TENS, *POWERS.values(), "na", "nukta"])
 NUMBER = r"\d+(?:\.\d+)?"
 
 
@@ -77,6 +80,50 @@ def _digits(said):
 
 def _date(day, month, year):
     return f"{cardinal(day)} {MONTHS[month - 1]} {cardinal(year)}"
+
+
+def numbers(words: Sequence[str]) -> Iterator[str]:
+    """Yield the numbers that some words may be, the largest first.
+
+    Examples
+    --------
+    >>> list(numbers("elfu ishirini na moja".split()))
+    ['21000', '20001']
+    >>> [list(numbers(said.split())) for said in ("tatu nukta mbili tano", "tatu", "sifuri saba moja")]
+    [['3.25'], [], ['071']]
+    """
+    whole, point, fraction = (list(words), [], [])
+    if "nukta" in words:
+        at = words.index("nukta")
+        whole, point, fraction = whole[:at], ["."], whole[at + 1 :]
+    if words[0] == "sifuri" and not point and set(words) <= set(ONES):
+        yield "".join(str(ONES.index(word)) for word in words)
+    elif set(fraction) <= set(ONES) and bool(point) == bool(fraction):
+        behind = "".join(point + [str(ONES.index(word)) for word in fraction])
+        for number in sorted(_cardinals(tuple(whole)), reverse=True):
+            if point or number >= 10:
+                yield f"{number}{behind}"
+
+
+@lru_cache(2**12)
+def _cardinals(words):
+    """Numbers that may be said so."""
+    if not words:
+        return frozenset()
+    if words[0] == "na":
+        return frozenset(number for number in _cardinals(words[1:]) if words[1] != "na")
+    found = set()
+    power = next((power for power, name in POWERS.items() if name == words[0]), None)
+    if power:
+        for end in range(2, len(words) + 1):
+            rest = {0} if end == len(words) else _cardinals(words[end:])
+            found |= {q * power + r for q in _cardinals(words[1:end]) for r in rest if r < power}
+    elif words[0] in TENS:
+        ten = 10 * (1 + TENS.index(words[0]))
+        found = {ten} if len(words) == 1 else {ten + r for r in _cardinals(words[1:]) if 0 < r < 10}
+    elif len(words) == 1 and words[0] in ONES:
+        found = {ONES.index(words[0])}
+    return frozenset(found)
 
 
 def _read(number):

@@ -40,7 +40,7 @@ class _WordsStructure(ctypes.Structure):
 
 class _LimitsStructure(ctypes.Structure):
     _fields_ = [
-        *((name, _INTEGER) for name in ("hypotheses", "labels")),
+        *((name, _INTEGER) for name in ("hypotheses", "labels", "held")),
         *((name, _NUMBER) for name in ("hypothesis_threshold", "label_threshold")),
     ]
 
@@ -62,7 +62,7 @@ class CompiledSearch:
             *(self._address(arrays[name], kind) for name, kind in _WORDS.items()),
             *(words.units.blank_id, words.boundary, words.has_ngram, words.lm_weight, words.word_score),
         )
-        self._limits = _LimitsStructure(*limits)
+        self._limits = _LimitsStructure(**limits._asdict())
 
     def __call__(self, log_probs, wanted):
         """As of `PlainSearch`."""

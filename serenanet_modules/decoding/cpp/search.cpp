@@ -56,7 +56,7 @@ struct Words {  // as `words.Words` holds them
 };
 
 struct Limits {
-    int64_t hypotheses, labels;
+    int64_t hypotheses, labels, held;
     double hypothesis_threshold, label_threshold;
 };
 
@@ -87,6 +87,17 @@ public:
         return nodes_[i];
     }
 
+    // The same under other names of nodes; what leads from or to a node without one is dropped.
+    void rename(const std::vector<int32_t>& names) {
+        std::vector<uint64_t> keys(1 << 12, EMPTY);
+        std::vector<int32_t> nodes(keys.size());
+        keys.swap(keys_), nodes.swap(nodes_);
+        count_ = 0;
+        for (size_t i = 0; i < keys.size(); ++i)
+            if (keys[i] != EMPTY && nodes[i] != NONE && names[keys[i] >> 32] != NONE && names[nodes[i]] != NONE)
+                at(names[keys[i] >> 32], int64_t(uint32_t(keys[i]))) = names[nodes[i]];
+    }
+
 private:
     static constexpr uint64_t EMPTY = ~uint64_t(0);
     size_t slot(uint64_t key) const {
@@ -111,7 +122,7 @@ private:
 
 class Search {
 public:
-    Search(const Words& words, const Limits& limits, int64_t units) : w_(words), limits_(limits), units_(units) {
+    Search(const Words& words, const Limits& limits, int64_t units) : w_(words), limits_(limits), units_(units), room_(limits.held) {
         Node root{};
         root.blank = 0.0, root.label = NOTHING, root.total = 0.0;
         root.parent = root.from = NONE, root.unit = int32_t(w_.boundary), root.state = int32_t(w_.words.start);
@@ -123,6 +134,7 @@ public:
     void frame(const float* log_probs) {
         choose(log_probs);
         step_or_stay(log_probs);
+        if (int64_t(nodes_.size()) > room_) forget();
     }
 
     // Of the tree's words: only hypotheses whose last word may end stay, if there are any.
@@ -145,6 +157,26 @@ public:
     }
 
 private:
+    // Drop the nodes that no hypothesis begins with; the others stay in their order.
+    void forget() {
+        std::vector<int32_t> names(nodes_.size(), NONE);
+        for (int32_t id : beam_)
+            for (; id != NONE && names[id] == NONE; id = nodes_[id].parent) names[id] = 0;
+        int32_t kept = 0;
+        for (size_t id = 0; id < nodes_.size(); ++id) {
+            if (names[id] == NONE) continue;
+            Node node = nodes_[id];
+            if (node.parent != NONE) node.parent = names[node.parent];
+            if (node.from != NONE) node.from = names[node.from];
+            names[id] = kept;
+            nodes_[kept++] = node;
+        }
+        nodes_.resize(kept), nodes_.shrink_to_fit();
+        children_.rename(names);
+        for (int32_t& id : beam_) id = names[id];
+        room_ = 2 * int64_t(kept) + limits_.held;
+    }
+
     // Whether any hypothesis goes on; a frame in which none does, as no word of the tree allows it, is left out.
     bool step_or_stay(const float* log_probs) {
         const std::vector<int32_t> before = beam_;
@@ -328,6 +360,7 @@ private:
     const Words& w_;
     const Limits& limits_;
     const int64_t units_;
+    int64_t room_;  // for nodes, before some are dropped
     std::vector<Node> nodes_;
     std::vector<int32_t> beam_, next_, labels_;
     Children children_;

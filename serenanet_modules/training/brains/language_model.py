@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from serenanet_modules.config.foreign import Document
 from serenanet_modules.data.batching import BatchSampler, make_loader
+from serenanet_modules.data.text import Style
 from serenanet_modules.data.units import load_units
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.decoders.attention_decoder import with_border
@@ -40,6 +41,11 @@ class LanguageModelBrain(UnitsBrain):
     def locale(cls, plain):
         """The recogniser's."""
         return Document.of_run(plain["acoustic"]).plain()["locale"]
+
+    @classmethod
+    def style(cls, plain):
+        """The recogniser's."""
+        return Style.of(Document.of_run(plain["acoustic"]).plain())
 
     @classmethod
     def learn(cls, plain, where, texts, save, locales=()):

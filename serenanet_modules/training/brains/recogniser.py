@@ -4,6 +4,7 @@ from functools import cached_property
 
 from serenanet_modules.data.languages import train_language_units
 from serenanet_modules.data.phonemes import g2p
+from serenanet_modules.data.text import PLAIN
 from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.folder import for_use
@@ -34,6 +35,10 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
         given_language_model(plain["lm"])
         if plain["units"] == "phoneme" and plain["language_units"] != "shared":
             raise UserError(f"{where}: 'language_units' is {plain['language_units']}; phonemes are shared by languages")
+        if plain["units"] == "phoneme" and cls.style(plain) != PLAIN:
+            raise UserError(
+                f"{where}: phonemes have no capitals and no punctuation; leave text_case and punctuation out"
+            )
         if plain["units"] == "phoneme":
             g2p(plain["locale"], plain.get("letter_to_sound"))  # refuses a locale without one
 

@@ -1,0 +1,137 @@
+"""The weights of a language model that was not the training's: those that are best on dev, found once."""
+
+import json
+import logging
+import os
+from hashlib import sha256 as sha
+from pathlib import Path
+
+from tqdm import tqdm
+
+from serenanet_modules.analysis.scoring import score
+from serenanet_modules.decoding.beam import BeamDecoder
+from serenanet_modules.decoding.tuning import (
+    JOINT_LM_WEIGHTS,
+    JOINT_WORD_SCORES,
+    LM_WEIGHTS,
+    WORD_SCORES,
+    tune,
+    tune_in_turn,
+)
+from serenanet_modules.errors import UserError
+from serenanet_modules.runs.dev import FILE, read_dev
+from serenanet_modules.runs.recogniser import LM
+from serenanet_modules.runs.whole import WEIGHTS, check_files
+from serenanet_modules.runtime.files import sha256, write_json
+from serenanet_modules.runtime.threads import available_cores
+
+logger = logging.getLogger(__name__)
+
+GRID = {  # of the CTC beam search, and of a joint one
+    "lm_weight": (LM_WEIGHTS, JOINT_LM_WEIGHTS),
+    "word_score": (WORD_SCORES, JOINT_WORD_SCORES),
+}
+BATCH_SECONDS = 60.0
+
+
+def weighed(run, decoder, lm, progress=False):
+    """A decoder with the weights that `Wishes` names, or else those that are best on dev for its language model.
+
+    Weights of a model that the training had are those that it chose. Others are looked up in the user's cache by hashes
+    of the language model, of what this recogniser hears in dev and of the search.
+
+    Parameters
+    ----------
+    run : OpenRun
+    decoder : Decoder
+        That of the run for ``lm``.
+    lm : path or "auto" or None
+    progress : bool
+        Whether to show a bar.
+
+    Returns
+    -------
+    Decoder
+
+    Raises
+    ------
+    UserError
+        For weights where there is no language model, and a folder whose dev cannot be read.
+    """
+    asked = {name: getattr(run.wishes, name) for name in GRID}
+    given = {name: value for name, value in asked.items() if value is not None}
+    if lm is None or not hasattr(decoder, "with_weights"):
+        if given:
+            raise UserError("--lm-weight and --word-score weigh a language model; name one with --lm")
+        return decoder
+    if not _own(run, lm) and len(given) < len(asked):
+        given = _on_dev(run, decoder, Path(lm), given, progress) | given
+    usual = {name: getattr(decoder, name) for name in asked}
+    return decoder.with_weights(**usual | given) if given else decoder
+
+
+def _own(run, lm):
+    """Whether a language model is one that the training had, and chose weights for."""
+    file = run.folder / LM
+    own = lm == "auto" or str(lm) in (run.settings["lm"], run.settings.get("neural_lm"))
+    return own or (file.is_file() and Path(lm).is_file() and file.samefile(lm))
+
+
+def _on_dev(run, decoder, lm, given, progress):
+    check_files(run.folder, FILE)
+    dev = read_dev(run.folder)
+    if not dev:
+        logger.warning(
+            "%s: holds no %s, so that weights for %s cannot be found; those of its own model are used (--lm-weight and "
+            "--word-score say others)",
+            *(run.folder, FILE, lm),
+        )
+        return {}
+    told = [sha256(run.folder / FILE), sha256(lm / WEIGHTS if lm.is_dir() else lm), decoder.name, decoder.beam_size]
+    told += [run.wishes.hotwords, given]
+    key = sha(repr(told).encode()).hexdigest()
+    if key not in run.kept:
+        run.kept[key] = _cached(key, lambda: _tuned(decoder, dev, given, progress))
+    return run.kept[key]
+
+
+def _tuned(decoder, dev, given, progress):
+    rows = [row for known in dev for row in known.rows]
+    references = [known.text for known in dev]
+
+    def error(texts):
+        found = iter(texts)
+        said = [decoder.join(next(found) for _ in known.rows) for known in dev]
+        return score(references, said).total.rate
+
+    joint = not isinstance(decoder, BeamDecoder)
+    grid = {name: [given[name]] if name in given else tried[joint] for name, tried in GRID.items()}
+    title = "weighing the language model" if progress else None
+    if not joint:
+        log_probs = [row.log_probs for row in rows]
+        tuning = tune(decoder, log_probs, error, *grid.values(), jobs=available_cores(), title=title)
+        return {name: getattr(tuning, name) for name in GRID}
+
+    def error_of(weights):
+        found = decoder.with_weights(**weights).decode_rows(rows, BATCH_SECONDS)
+        return error([hypothesis.text for hypothesis in found])
+
+    trials = 1 + sum(len(values) - 1 for values in grid.values())
+    with tqdm(total=trials, desc=title, disable=title is None) as bar:
+        return tune_in_turn(grid, error_of, bar.update)[0]
+
+
+def _cached(key, find):
+    """What was found before, by this user on this machine; where nothing can be kept it is found anew."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "serenanet"
+    file = folder / f"weights-{key[:16]}.json"
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+        return {name: float(kept[name]) for name in GRID}
+    except (OSError, ValueError, LookupError, TypeError):
+        found = find()
+    try:
+        write_json(file, found)
+    except OSError as error:
+        logger.warning("%s: cannot be written (%s); the weights are found anew the next time", file, error)
+    return found
