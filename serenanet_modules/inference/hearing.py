@@ -57,7 +57,9 @@ class Hearing:
 
     def __init__(self, recognizer, lm, root):
         self.recognizer, self.lm, self.root = recognizer, lm, Path(root)
-        told = [fingerprint(recognizer.modules.state_dict()), recognizer.decoder(lm).name, _model(lm)]
+        decoder = recognizer.decoder(lm)
+        told = [fingerprint(recognizer.modules.state_dict()), decoder.name, _model(lm)]
+        told += [getattr(decoder, name, None) for name in ("lm_weight", "word_score")]
         told += [recognizer.run.wishes, recognizer.precision, recognizer.lowered.emulated]
         told += [f"{key}={value}" for key, value in sorted(recognizer.settings.items())]
         self._key = hashlib.sha256("\n".join(map(str, told)).encode()).hexdigest()[:12]
