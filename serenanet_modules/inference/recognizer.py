@@ -164,7 +164,7 @@ class Recognizer:
 
         Parameters are those of `transcribe`.
         """
-        decoder = self.decoder(lm, progress)
+        decoder = self.decoder(lm, progress is True)
         calibrated = self.run.calibration(decoder) is not None
         for end, pieces in self.heard(sources, batch_seconds, lm, progress, piece_seconds):
             segments = tuple(piece.segment for piece in pieces if piece.segment is not None)

@@ -39,7 +39,7 @@ def wishes(spelling, hotwords=None, hotword_weight=WEIGHT, nbest=1, digits=False
     try:
         words = hotwords_of(re.split(r"[,\r\n]", hotwords), spelling, hotword_weight)
     except UserError as error:
-        raise refused("hotwords", str(error)) from None
+        raise refused("hotwords", str(error).removeprefix("hotwords: ")) from None
     if len(words) > MOST_HOTWORDS:
         raise refused("hotwords", f"are {len(words)} words; {MOST_HOTWORDS} at most")
     return found | {"hotwords": tuple(sorted(words.items()))}
