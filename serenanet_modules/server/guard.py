@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import anyio
 from fastapi import Request
+from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.routing import APIRoute
 
 from serenanet_modules.server.errors import APIError
@@ -61,7 +62,7 @@ class UploadRoute(GuardedRoute):
                 most = room(service.options)
                 received = Request(request.scope, limited(request.receive, service, request.headers, most))
                 async with received.form() as form:  # which the handler then has from there
-                    check_names(form, names(self.dependant.body_params), "the form's field")
+                    check_names(form, names(get_flat_dependant(self.dependant).body_params), "the form's field")
                     return await handle(received)
 
         return bounded

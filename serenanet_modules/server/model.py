@@ -82,16 +82,18 @@ class Model:
 
     def wishes(self, **fields):
         """As `server.wishes.wishes`, of this model's words."""
-        return wishes(self.recognizer.run.spelling if "hotwords" in fields else None, **fields)
+        spelling = None if fields.get("hotwords") is None else self.recognizer.run.spelling
+        return wishes(spelling, **fields)
 
-    def recognising(self, asked):
-        """What the batcher does for a client with some wishes, or None for what it does for all.
+    def recognising(self, fields):
+        """What the batcher does for a client who fills in some fields of `wishes`, or None for what it does for all.
 
         Raises
         ------
         APIError
             400, where the model cannot do as it is asked.
         """
+        asked = self.wishes(**fields)
         try:
             return self._recognising(**asked) if asked else None
         except UserError as error:

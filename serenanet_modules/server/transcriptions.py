@@ -12,8 +12,7 @@ from fastapi.security import HTTPBearer
 from serenanet_modules.data import codes
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import formats
-from serenanet_modules.inference.hotwords import WEIGHT
-from serenanet_modules.server import shapes, uploads
+from serenanet_modules.server import shapes, uploads, wishes
 from serenanet_modules.server.errors import APIError, body
 from serenanet_modules.server.guard import GuardedRoute, UploadRoute
 from serenanet_modules.server.service import ALIAS
@@ -37,6 +36,7 @@ models = APIRouter(route_class=GuardedRoute, dependencies=TOKEN)
 @uploading.post("/v1/audio/transcriptions", response_model=shapes.Transcription | shapes.VerboseTranscription)
 async def transcribe(
     request: Request,
+    asked: Annotated[dict, Depends(wishes.asked)],
     file: Annotated[UploadFile, File(description="audio of any rate, channel count and format")],
     model: Annotated[str | None, Form(description=f"one of the server's; {ALIAS}, or none, is its first")] = None,
     language: Annotated[
@@ -55,12 +55,6 @@ async def transcribe(
         Form(alias="include[]", description="of verbose_json: subtitles beside the rest"),
     ] = None,
     more_include: Annotated[list[Subtitles] | None, Form(alias="include")] = None,
-    hotwords: Annotated[
-        str | None, Form(description="words and phrases that are expected, with commas or line ends between")
-    ] = None,
-    hotword_weight: Annotated[float, Form(description="what each of them scores more, in nats")] = WEIGHT,
-    nbest: Annotated[int, Form(description="of verbose_json: how many texts are listed")] = 1,
-    digits: Annotated[bool, Form(description="numbers as digits (sw, en)")] = False,
     stream: Annotated[
         bool,
         Form(description="server-sent events: of json, a delta for each segment; of verbose_json, how far it is"),
@@ -71,9 +65,7 @@ async def transcribe(
     granularities, include = (granularities or []) + (more_granularities or []), (include or []) + (more_include or [])
     chosen = service.model(model)
     _check_language(chosen, language)
-    _check_format(response_format, granularities or include or nbest > 1, stream)
-    asked = {"hotword_weight": hotword_weight, "nbest": nbest, "digits": digits}
-    asked = chosen.wishes(**asked if hotwords is None else asked | {"hotwords": hotwords})
+    _check_format(response_format, granularities or include or asked["nbest"] > 1, stream)
     recognise = await anyio.to_thread.run_sync(chosen.recognising, asked, limiter=service.decoding)
     options = service.options
     samples = await anyio.to_thread.run_sync(

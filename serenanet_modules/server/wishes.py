@@ -1,6 +1,9 @@
 """What clients may ask of the texts: `Wishes` of their own, by the names of form fields and parameters."""
 
 import re
+from typing import Annotated
+
+from fastapi import Form
 
 from serenanet_modules.config.keys import truth
 from serenanet_modules.errors import UserError
@@ -9,6 +12,18 @@ from serenanet_modules.server.errors import APIError
 
 FIELDS = {"hotwords": str, "hotword_weight": float, "nbest": int, "digits": truth}  # and what they are
 MOST_HOTWORDS, MOST_WEIGHT, MOST_NBEST = 1000, 100.0, 100
+
+
+def asked(
+    hotwords: Annotated[
+        str | None, Form(description="words and phrases that are expected, with commas or line ends between")
+    ] = None,
+    hotword_weight: Annotated[float, Form(description="what each of them scores more, in nats")] = WEIGHT,
+    nbest: Annotated[int, Form(description="of verbose_json: how many texts are listed")] = 1,
+    digits: Annotated[bool, Form(description="numbers as digits (sw, en)")] = False,
+):
+    """The fields of a form, by name."""
+    return {"hotwords": hotwords, "hotword_weight": hotword_weight, "nbest": nbest, "digits": digits}
 
 
 def wishes(spelling, hotwords=None, hotword_weight=WEIGHT, nbest=1, digits=False):
