@@ -127,6 +127,8 @@ def _wishes(arguments, spelling):
     """The `Wishes` that `add_wishes` asked for, by name."""
     wishes = {"nbest": getattr(arguments, "nbest", 1), "digits": getattr(arguments, "digits", False)}
     wishes |= {name: getattr(arguments, name, None) for name in ("lm_weight", "word_score")}
+    if not getattr(arguments, "lm", None) and (wishes["lm_weight"], wishes["word_score"]) != (None, None):
+        raise UserError("--lm-weight and --word-score weigh a language model; name one with --lm")
     if getattr(arguments, "hotwords", None) is not None:
         from serenanet_modules.inference.hotwords import read_hotwords
 

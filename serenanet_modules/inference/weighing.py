@@ -18,7 +18,6 @@ from serenanet_modules.decoding.tuning import (
     tune,
     tune_in_turn,
 )
-from serenanet_modules.errors import UserError
 from serenanet_modules.runs.dev import FILE, read_dev
 from serenanet_modules.runs.recogniser import LM
 from serenanet_modules.runs.whole import WEIGHTS, check_files
@@ -56,13 +55,11 @@ def weighed(run, decoder, lm, progress=False):
     Raises
     ------
     UserError
-        For weights where there is no language model, and a folder whose dev cannot be read.
+        For a folder whose dev cannot be read.
     """
     asked = {name: getattr(run.wishes, name) for name in GRID}
     given = {name: value for name, value in asked.items() if value is not None}
-    if lm is None or not hasattr(decoder, "with_weights"):
-        if given:
-            raise UserError("--lm-weight and --word-score weigh a language model; name one with --lm")
+    if lm is None:
         return decoder
     if not _own(run, lm) and len(given) < len(asked):
         given = _on_dev(run, decoder, Path(lm), given, progress) | given

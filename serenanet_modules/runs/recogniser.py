@@ -173,7 +173,8 @@ class OpenRun:
         scorings = self.modules["model"].scorings
         if scorings and settings["scoring"] not in scorings:
             raise UserError(f"{where}: the model's 'scoring' may be {', '.join(scorings)}, not {settings['scoring']}")
-        return replace(self, settings=settings)
+        given = {name: values[name] for name in ("lm_weight", "word_score") if values.get(name) is not None}
+        return replace(self, settings=settings, wishes=replace(self.wishes, **given))
 
     def decoder(self, lm=None):
         """The decoder of this recogniser.

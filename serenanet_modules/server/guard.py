@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import anyio
 from fastapi import Request
-from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.routing import APIRoute
 
 from serenanet_modules.server.errors import APIError
@@ -62,7 +61,7 @@ class UploadRoute(GuardedRoute):
                 most = room(service.options)
                 received = Request(request.scope, limited(request.receive, service, request.headers, most))
                 async with received.form() as form:  # which the handler then has from there
-                    check_names(form, names(get_flat_dependant(self.dependant).body_params), "the form's field")
+                    check_names(form, names(fields(self.dependant)), "the form's field")
                     return await handle(received)
 
         return bounded
@@ -84,6 +83,11 @@ def on_disk():
             raise
         message = "the server's disk is full; send less at a time, or try again later"
         raise APIError(507, message, "file", "disk_full", hang_up=True) from None
+
+
+def fields(dependant):
+    """The form's fields that a route knows, and those of what it depends on."""
+    return [*dependant.body_params, *(field for part in dependant.dependencies for field in fields(part))]
 
 
 def names(fields):
