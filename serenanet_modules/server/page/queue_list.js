@@ -55,13 +55,17 @@ export class QueueList {
       open: button("open", () => this.onOpen(job)),
       retry: button("retry", () => this.queue.retry(job)),
       cancel: button("cancel", () => this.queue.cancel(job)),
-      remove: button("remove", () => this.queue.remove(job)),
+      remove: button("remove", () => this.remove(job)),
     };
     const said = make("span", { className: "state" });
     const bar = make("progress", { max: 1, attributes: { "aria-label": job.name } });
     const row = make("li", {}, make("span", { className: "name" }, job.name), said, bar, make("span", { className: "row" }, ...Object.values(buttons)));
     this.place.append(row);
     return { row, said, bar, buttons };
+  }
+
+  remove(job) {
+    if (!job.transcript?.changed || confirm(say("discard", { name: job.name }))) this.queue.remove(job);
   }
 
   /** Show which job is open. */

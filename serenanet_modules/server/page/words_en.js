@@ -27,6 +27,7 @@ export default {
   retry_of: "Try {name} again",
   open_of: "Open {name}",
   remove_of: "Remove {name}",
+  discard: "{name} has corrections that nobody has saved. Remove it all the same?",
   connecting: "Connecting…",
   recording: "Recording…",
   finishing: "Transcribing the rest…",

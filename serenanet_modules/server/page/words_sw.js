@@ -27,6 +27,7 @@ export default {
   retry_of: "Jaribu tena {name}",
   open_of: "Fungua {name}",
   remove_of: "Ondoa {name}",
+  discard: "{name} ina masahihisho ambayo hayajahifadhiwa. Iondolewe hata hivyo?",
   connecting: "Inaunganisha…",
   recording: "Inarekodi…",
   finishing: "Inaandika sehemu iliyobaki…",

@@ -7,10 +7,15 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
 const UTF8 = 0x800; // the flag that says how names are written
 const STAMP = 0x00210000; // 1 January 1980, midnight: archives of the same files are the same
 
-function crc(bytes) {
+/** The CRC-32 of a blob, of which a piece at a time is in memory. */
+async function crc(blob) {
+  const reader = blob.stream().getReader();
   let sum = -1;
-  for (const byte of bytes) sum = TABLE[(sum ^ byte) & 255] ^ (sum >>> 8);
-  return ~sum >>> 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return ~sum >>> 0;
+    for (const byte of value) sum = TABLE[(sum ^ byte) & 255] ^ (sum >>> 8);
+  }
 }
 
 /** Numbers of so many bytes each, one after another. */
@@ -31,7 +36,7 @@ export async function zip(files) {
   let at = 0;
   for (const [name, content] of Object.entries(files)) {
     const [blob, title] = [new Blob([content]), new TextEncoder().encode(name)];
-    const sum = crc(new Uint8Array(await blob.arrayBuffer()));
+    const sum = await crc(blob);
     const about = [[20, 2], [UTF8, 2], [0, 2], [STAMP, 4], [sum, 4], [blob.size, 4], [blob.size, 4], [title.length, 2], [0, 2]];
     const local = fields([0x04034b50, 4], ...about);
     parts.push(local, title, blob);
