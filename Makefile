@@ -1,7 +1,7 @@
 # SerenaNet: every target sets up what it needs, and a second run sets up nothing.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup test hostile quick lint notebook wheel demo audit clean
+.PHONY: help setup test hostile quick lint notebook wheel demo docs-check audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,7 +33,7 @@ CALM := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1
 CASES ?= 120
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 	@echo "PYTHON=... chooses the interpreter for $(VENV) (3.11 or 3.12); setup CPU=1 leaves out what only a GPU uses"
 
 setup: $(STAMP)  ## make .venv with the pinned versions and this package, editable
@@ -74,6 +74,9 @@ wheel: setup  ## build a wheel, install it into an environment of its own, train
 
 demo: setup  ## train, evaluate and transcribe on the embedded corpus
 	$(CALM) $(BIN)/serenanet demo
+
+docs-check: setup  ## run the commands of README, docs/ and recipes/, shortened, on a few clips; about an hour
+	$(CALM) $(BIN)/python .ci/docs_check.py
 
 audit: setup  ## licences of the dependencies into docs/licences.md; vulnerabilities, where pip-audit is installed
 	$(BIN)/python .ci/audit.py

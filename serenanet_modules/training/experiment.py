@@ -39,6 +39,7 @@ from serenanet_modules.training.groups import Frozen, Weights, groups, parts_to_
 from serenanet_modules.training.loop import RecipeBrain
 from serenanet_modules.training.low_rank import LowRank, check_low_rank
 from serenanet_modules.training.progress import Progress
+from serenanet_modules.training.screen import next_steps, own_words_only
 from serenanet_modules.training.writers import check as check_writers
 
 logger = logging.getLogger(__name__)
@@ -172,7 +173,8 @@ class Experiment:
 
     def _brain(self, built, source, start, outputs):
         """Give the network what it begins with, and open the result folder."""
-        sb.core.create_experiment_directory(str(self.folder), save_env_desc=False)  # which asks pip and git
+        with own_words_only():
+            sb.core.create_experiment_directory(str(self.folder), save_env_desc=False)  # which asks pip and git
         if distributed.is_main():
             (self.folder / "env.log").write_text(environment(), encoding="utf-8")
         if distributed.is_main():
@@ -266,7 +268,7 @@ class Experiment:
         seal(self.folder)
         print(brain.table(result))
         self._by_language()
-        print(f"results: {self.folder}\nTensorBoard: tensorboard --logdir {self.folder / 'tensorboard'}")
+        print(next_steps(self.folder, self.task.recognises))
         return result
 
     def _by_language(self):

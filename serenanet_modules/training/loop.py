@@ -15,7 +15,6 @@ import time
 import speechbrain as sb
 import torch
 from speechbrain.core import Stage
-from speechbrain.utils.train_logger import FileTrainLogger
 
 from serenanet_modules.data.augment import change_speed
 from serenanet_modules.errors import UserError
@@ -25,6 +24,7 @@ from serenanet_modules.runtime.lowered import Lowered
 from serenanet_modules.runtime.precision import KINDS, Context
 from serenanet_modules.training.groups import Frozen, groups
 from serenanet_modules.training.halving import Halving, attempting
+from serenanet_modules.training.screen import EpochTable
 from serenanet_modules.training.task import Task
 from serenanet_modules.training.writers import Writers
 
@@ -113,7 +113,10 @@ class RecipeBrain(Task, sb.Brain):
         """Wrap, make the optimizer, recover, open the logs."""
         self.checkpointer.add_recoverable("progress", self.progress)
         super().on_fit_start()
+        from speechbrain.utils.train_logger import FileTrainLogger  # which says what it lacks, by now to log.txt
+
         self.train_logger = FileTrainLogger(f"{self.hparams.output_folder}/train_log.txt")
+        self.epochs = EpochTable(self.progress.limit)
         self._halving = Halving(f"{self.hparams.output_folder}/save")
         self.train_sampler.read = self.progress.read
         self.step = self.train_sampler.done
@@ -348,10 +351,13 @@ class RecipeBrain(Task, sb.Brain):
             {**stats, "seconds": round(self.progress.seconds)},
             train_stats=self.progress.means,
             valid_stats={"loss": dev_loss, **errors},
+            verbose=False,
         )
         if self.writer is None:
             return
-        for name, value in {"loss": dev_loss, **errors}.items():
+        dev = {"loss": dev_loss, **errors}
+        logger.info(self.epochs.lines(epoch, self.progress.means, dev, self._rate, self.progress.seconds))
+        for name, value in dev.items():
             self.writer.add_scalar(f"dev/{name}", value, self.optimizer_step)
         self.writer.add_scalar("train/infeasible", len(infeasible), self.optimizer_step)
         self.writer.flush()

@@ -1,0 +1,89 @@
+"""What a training shows: its own messages, a line an epoch, and at the end what to try next."""
+
+import logging
+import shlex
+from contextlib import contextmanager
+
+WIDTH = 8
+
+
+@contextmanager
+def own_words_only():
+    """Around what sets SpeechBrain's handlers of messages: the screen shows this package's alone.
+
+    What other libraries say below an error goes to log.txt, Python's warnings too.
+    """
+    logging.disable(logging.INFO)  # how the experiment folder is called stands elsewhere
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+    logging.captureWarnings(True)
+    for handler in logging.getLogger().handlers:
+        if not isinstance(handler, logging.FileHandler):
+            handler.addFilter(lambda record: record.name.startswith("serenanet_modules") or record.levelno > 30)
+            handler.setFormatter(logging.Formatter("%(message)s"))
+
+
+class EpochTable:
+    """One line for each epoch under a heading, written as the training goes.
+
+    Parameters
+    ----------
+    number_of_epochs : int
+        How many there will be at most, for the time that is left.
+
+    Examples
+    --------
+    >>> table = EpochTable(3)
+    >>> print(table.lines(1, {"loss": 2.94}, {"loss": 2.6, "WER": 100.0}, rate=0.00179, seconds=60.0))
+       epoch    loss dev loss dev WER    rate minutes    left
+         1/3    2.94     2.60   100.0 1.8e-03     1.0     2.0
+    """
+
+    def __init__(self, number_of_epochs):
+        self.number_of_epochs = number_of_epochs
+        self._first = None  # epoch and seconds before the first line, and the names of its columns
+
+    def lines(self, epoch, train, dev, rate, seconds):
+        """An epoch's line, below the heading where the columns are new.
+
+        Parameters
+        ----------
+        epoch : int
+        train, dev : dict of str to float
+            Losses; of dev error rates in percent, too.
+        rate : float
+        seconds : float
+            That the training has taken so far, in all its sessions.
+        """
+        done = epoch / self.number_of_epochs
+        cells = {"epoch": f"{epoch}/{self.number_of_epochs}", **{name: _short(value) for name, value in train.items()}}
+        cells |= {f"dev {name}": _short(value) if name == "loss" else f"{value:.1f}" for name, value in dev.items()}
+        cells |= {"rate": f"{rate:.1e}", "minutes": f"{seconds / 60:.1f}"}
+        cells |= {"left": f"{seconds * (1 / done - 1) / 60:.1f}"}
+        widths = [max(WIDTH, len(name) + 1) for name in cells]
+        line = _row(cells.values(), widths)
+        if list(cells) == self._first:
+            return line
+        self._first = list(cells)
+        return f"{_row(cells, widths)}\n{line}"
+
+
+def _row(cells, widths):
+    return "".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+
+
+def _short(value):
+    """A loss in three significant digits."""
+    return f"{value:.2f}" if abs(value) >= 0.995 else f"{value:.3f}"
+
+
+def next_steps(folder, recognises):
+    """Where the results are, and two commands to go on with."""
+    told, place = [f"results      {folder}"], shlex.quote(str(folder))
+    told.append(f"TensorBoard  tensorboard --logdir {shlex.quote(str(folder / 'tensorboard'))}")
+    if recognises:
+        told.append(f"to use it    serenanet transcribe {place} FILE")
+    told.append(f"to see it    serenanet report {place} --out report")
+    return "\n".join(told)
