@@ -11,6 +11,7 @@ The status is 1 where a command failed.
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -59,13 +60,22 @@ class Place:
             return 124, f"took longer than {seconds} s"
         return done.returncode, (done.stdout + done.stderr)[-2000:]
 
+    def anew(self, command):
+        """Run a command; where another page's run is in its way, that one goes."""
+        status, said = self.run(command, self.rules["seconds"])
+        held = re.search(r"error: (results/\S+) holds a run with other settings", said)
+        if held:
+            shutil.rmtree(self.folder / held[1])
+            status, said = self.run(command, self.rules["seconds"])
+        return status, said
+
     def need(self, command):
         """Train what a command names below results/ and nobody has trained yet."""
         for path in re.findall(r"results/[\w./-]+/\d+", command):
             made = self.rules["results"].get(path)
             if made and not (self.folder / path / "result.json").exists():
                 self.need(made)
-                status, said = self.run(shortened(made, self.rules), self.rules["seconds"])
+                status, said = self.anew(shortened(made, self.rules))
                 if status:
                     print(f"  could not make {path}: {said}")
 
@@ -75,13 +85,13 @@ class Place:
         self.serving = subprocess.Popen(
             ["bash", "-c", f"exec {command}"], cwd=self.folder, env=self.environment, stderr=subprocess.DEVNULL
         )
-        for _ in range(120):
+        for _ in range(240):
             try:
                 urllib.request.urlopen("http://localhost:8000/healthz", timeout=1)
                 return 0, ""
             except OSError:
                 time.sleep(0.5)
-        return 1, "the server did not answer within a minute"
+        return 1, "the server did not answer within two minutes"
 
     def end(self):
         """Stop the server, if one runs."""
@@ -124,7 +134,7 @@ def check(page, place):
             started, command = time.time(), "; ".join([*words, shortened(written, place.rules)])
             place.need(command)
             serves = "serenanet serve" in command
-            status, said = place.serve(command) if serves else place.run(command, place.rules["seconds"])
+            status, said = place.serve(command) if serves else place.anew(command)
             print(f"  {'ok' if not status else 'FAILED':6} {written[:110]}  {time.time() - started:.0f} s", flush=True)
             failed += [(written, said)] if status else []
     place.end()
