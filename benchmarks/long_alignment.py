@@ -79,7 +79,7 @@ def main():
 
 def distances(found, text, reference, replaced):
     """Seconds by which each word that was not replaced is off; words without a place are so by an hour."""
-    unplaced, placed, off = list(found.unplaced), iter(found.words), []
+    unplaced, placed, off = [word.text for word in found.unplaced], iter(found.words), []
     word = next(placed, None)
     for i, (said, (_, start, end)) in enumerate(zip(text, reference, strict=True)):
         if unplaced and unplaced[0] == said and (word is None or word.text != said or word.start > end + 1):

@@ -1,7 +1,7 @@
 """``serenanet validate``: what a training would find in a corpus, without training."""
 
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from serenanet_modules.analysis.corpus import characters, outliers, plot, speech_rate
@@ -11,11 +11,13 @@ from serenanet_modules.data.custom import annotated
 from serenanet_modules.data.manifest import role
 from serenanet_modules.data.preparation import Settings, inspect
 from serenanet_modules.data.recipe import Recipe
+from serenanet_modules.data.splitting import SplitError
 from serenanet_modules.data.summary import crossing, in_words, summarise, table
 from serenanet_modules.errors import LayoutError, UserError
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 MOST_CHANGED = 60  # characters
+MOST_RECORDINGS = 100  # shown
 EXAMPLES = 5  # shown of each kind
 RARE = 5  # occurrences in train below which a character can hardly be learned
 ANY_LOCALE = "und"  # has no text rule of its own
@@ -56,8 +58,15 @@ def run(data, recipe=None, overrides=(), unlabelled=False, decode=False, figure=
     paths = [str(path) for path in entries(data)]
     locale = dict(overrides).get("locale", ANY_LOCALE)
     found = Recipe(recipe) if recipe else guess(paths, locale, unlabelled)
-    values = found.values(paths, locale, overrides)
-    candidates = found.candidates(values, needs_text=not unlabelled)
+    values, wrong = found.values(paths, locale, overrides), []
+    try:
+        candidates = found.candidates(values, needs_text=not unlabelled)
+    except SplitError as error:  # what is in it is said all the same
+        values, wrong = (
+            found.values(paths, locale, [*overrides, ("shares", "{train: 1, dev: 0, test: 0}")]),
+            [str(error)],
+        )
+        candidates = found.candidates(values, needs_text=not unlabelled)
     print(f"{len(candidates)} utterances, read as {found.file.parent.name} (locale {values['locale']})")
     if values["locale"] == ANY_LOCALE:
         print("note: without --locale, rows that do not say theirs follow the default text rule")
@@ -68,7 +77,7 @@ def run(data, recipe=None, overrides=(), unlabelled=False, decode=False, figure=
     if figure:
         plot(figure, clips, settings.frame_rate)
         print(f"\nfigure: {figure}")
-    wrong = list(problems(clips))
+    wrong = wrong or list(problems(clips))
     print("", *(f"problem: {problem}" for problem in wrong), "" if wrong else "A training can start.", sep="\n")
     return not wrong
 
@@ -113,6 +122,7 @@ def report(clips, decoded):
     yield ""
     yield from table(summarise(clips))
     kept = [clip for clip in clips if not clip.reason]
+    yield from recordings(clips)
     yield from _rejects(clips)
     yield from _crossing(kept)
     yield from _outliers(kept)
@@ -120,6 +130,29 @@ def report(clips, decoded):
     yield from _characters(kept)
     if not decoded:
         yield "\nOnly headers were read; --decode also finds what is truncated, damaged, silent or not finite."
+
+
+def recordings(clips):
+    """Yield a table of recordings of several utterances: what was read of each; nothing where there are none."""
+    inside = defaultdict(list)
+    for clip in clips:
+        inside[clip.candidate.path].append(clip)
+    if not any(clip.candidate.is_segment for clip in clips):
+        return
+    rows = [("recording", "split", "utterances", "seconds", "characters", "rejected")]
+    for path, found in sorted(inside.items()):
+        kept = [clip for clip in found if not clip.reason]
+        reasons = Counter(clip.reason for clip in found if clip.reason)
+        counts = (len(kept), f"{sum(clip.duration for clip in kept):.1f}", sum(len(clip.text) for clip in kept))
+        splits = ",".join(sorted({clip.candidate.split for clip in kept})) or "-"
+        rows.append((path.name, splits, *map(str, counts), in_words(reasons) if reasons else "none"))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    yield ""
+    for row in rows[: 1 + MOST_RECORDINGS]:
+        cells = (c.ljust(w) if i in (0, 1, 5) else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        yield "  ".join(cells).rstrip()
+    if len(rows) > 1 + MOST_RECORDINGS:
+        yield f"and {len(rows) - 1 - MOST_RECORDINGS} more"
 
 
 def problems(clips):
@@ -174,7 +207,7 @@ def _outliers(kept):
 
 def _spelling(written):
     for title, items in (
-        ("transcribers' marks, which are left out of texts", left_out(written)),
+        ("transcribers' marks, which are left out of texts (see --marks)", left_out(written)),
         ("in round brackets, taken as said", asides(written)),
         ("numbers that may be said in another way than they are read", numbers(written)),
     ):

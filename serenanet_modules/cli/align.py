@@ -3,16 +3,16 @@
 import os
 from pathlib import Path
 
-from serenanet_modules.cli.opening import add_recogniser, opened
-from serenanet_modules.cli.values import add_out, place
+from serenanet_modules.cli.opening import add_recogniser, add_speakers, opened
+from serenanet_modules.cli.values import add_out, formats_of, place
 from serenanet_modules.errors import UserError
 
-HEARD = 0.05  # confidence below which a word may well not be said
+FORMATS = ("textgrid", "ctm", "eaf", "json", "words")
 SHOWN = 20  # words
 
 
 def add(commands, name):
-    command = commands.add_parser(name, help="find when each word of a known text is said: a TextGrid and a CTM")
+    command = commands.add_parser(name, help="find when each word of a known text is said")
     add_recogniser(command)
     command.add_argument("audio", metavar="AUDIO", type=place, help="audio of any rate, channel count and format")
     command.add_argument("text", metavar="TEXT", help="what is said in it, or a UTF-8 file with that")
@@ -23,28 +23,38 @@ def add(commands, name):
         default="error",
         help="letters that the model has no unit for: refuse the text (error), leave them out, or take the nearest",
     )
-    add_out(command, "FILE.TextGrid", "where to write; the CTM goes beside it (beside AUDIO)")
+    command.add_argument(
+        "--format",
+        type=formats_of(FORMATS),
+        default=["textgrid", "ctm"],
+        metavar=",".join(FORMATS),
+        help="what to write (textgrid,ctm); words: each word of the text, its times, and whether it has a place",
+    )
+    add_speakers(command)
+    add_out(command, "FILE.TextGrid", "where to write; other formats go beside it (beside AUDIO)")
     command.set_defaults(run=_align)
 
 
 def _align(arguments):
     from serenanet_modules.inference.align import align_text
-    from serenanet_modules.inference.formats import write
+    from serenanet_modules.inference.formats import SUFFIXES, write
+    from serenanet_modules.inference.speakers import naming
     from serenanet_modules.runtime.outputs import Outputs
 
     text = _text(arguments.text)
     grid = arguments.out or arguments.audio.with_suffix(".TextGrid")
-    files = {"textgrid": grid, "ctm": grid.with_suffix(".ctm")}
+    files = {name: grid if name == "textgrid" else grid.with_suffix(f".{SUFFIXES[name]}") for name in arguments.format}
     texts = [arguments.text] if os.path.isfile(arguments.text) else []
     outputs = Outputs("align", [arguments.folder, arguments.audio, *texts], arguments.force)
     outputs.check(*files.values())
     transcript = align_text(
         opened(arguments), arguments.audio, text, locale=arguments.locale, unknown=arguments.unknown
     )
+    (segment,) = transcript.segments
+    transcript = naming(arguments.speakers)(transcript, {"": arguments.audio})
     for format, path in files.items():
         outputs.write(path, write(transcript, format, str(arguments.audio)))
         print(path)
-    (segment,) = transcript.segments
     kind = "confidence" if transcript.calibrated else "raw confidence"
     print(f"{len(segment.words)} words, {len(segment.tokens)} tokens, {kind} {segment.confidence:.2f}")
     _doubts(transcript)
@@ -53,8 +63,11 @@ def _align(arguments):
 
 def _doubts(transcript):
     """Name the words that have no place, and those that are hardly heard where they are placed."""
+    from serenanet_modules.inference.formats import HEARD
+
     doubtful = [f"{w.text} at {w.start:.2f} s" for w in transcript.words if w.confidence < HEARD]
-    for title, found in (("without a place", transcript.unplaced), ("hardly heard", doubtful)):
+    unplaced = [word.text for word in transcript.unplaced]
+    for title, found in (("without a place", unplaced), ("hardly heard", doubtful)):
         if found:
             more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
             print(f"{title} ({len(found)}): {', '.join(found[:SHOWN])}{more}")

@@ -16,6 +16,9 @@ def add(commands, name):
         default="drop",
         help="keep: with a mark it is another word (drop)",
     )
+    command.add_argument(
+        "--marks", choices=("drop", "keep"), default="drop", help="transcribers' marks, as the recogniser's (drop)"
+    )
     add_out(command, "FILE", "the ARPA file to write", required=True)
     command.add_argument("--order", type=count, default=3, help="longest n-gram (3)")
     command.add_argument("--tool", default="auto", metavar="auto|lmplz|irstlm|own", help="what estimates it (auto)")

@@ -2,7 +2,7 @@
 
 from argparse import SUPPRESS
 
-from serenanet_modules.cli.values import add_switch, count, not_negative, place, positive, switch
+from serenanet_modules.cli.values import add_switch, count, not_negative, place, positive, speakers, switch
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.precision import KINDS
 
@@ -78,6 +78,16 @@ def add_spoken(command):
     """``--language`` and ``--task``."""
     command.add_argument("--language", metavar="CODE", help="of a Whisper: what is spoken, such as sw")
     command.add_argument("--task", choices=("transcribe", "translate"), help="of a Whisper (transcribe)")
+
+
+def add_speakers(command):
+    """``--speakers``."""
+    command.add_argument(
+        "--speakers",
+        type=speakers,
+        metavar="N|auto",
+        help="say who speaks, of N people or of as many as there are; needs the extra [speakers]",
+    )
 
 
 def add_context(command):

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_spoken, opened
-from serenanet_modules.cli.values import add_out, names, place, positive
+from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_speakers, add_spoken, opened
+from serenanet_modules.cli.values import add_out, formats_of, place, positive
 from serenanet_modules.errors import UserError
 
 FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm", "textgrid", "eaf")
@@ -19,7 +19,7 @@ def add(commands, name):
     )
     command.add_argument(
         "--format",
-        type=_formats,
+        type=formats_of(FORMATS),
         default=["txt"],
         metavar=",".join(FORMATS),
         help="what to write, one or several (txt)",
@@ -47,8 +47,9 @@ def add(commands, name):
         help="which channel is heard; each: every one is a speaker (mix)",
     )
     command.add_argument(
-        "--track", metavar="N|LANGUAGE", help="which sound track of a container of several (the first)"
+        "--track", metavar="N|default|LANGUAGE", help="which sound track of a container of several (the first)"
     )
+    add_speakers(command)
     command.set_defaults(run=_transcribe)
 
 
@@ -56,15 +57,6 @@ def _channel(text):
     if text in ("mix", "left", "right", "each") or (text.isdecimal() and 0 < int(text) < 1000):
         return text
     raise argparse.ArgumentTypeError(f"{text!r} is not mix, left, right, each or a number from 1")
-
-
-def _formats(text):
-    """``eaf,srt`` -> [eaf, srt]."""
-    found = list(dict.fromkeys(names(text)))
-    if not found or (unknown := [name for name in found if name not in FORMATS]):
-        said = unknown[0] if found else text
-        raise argparse.ArgumentTypeError(f"{said!r} is not one of {', '.join(FORMATS)}")
-    return found
 
 
 def _transcribe(arguments):
@@ -116,12 +108,28 @@ def _check(arguments, count):
         raise UserError(f"--segment-at {arguments.segment_at}: say with --annotations in which files the tier is")
     if arguments.segment_at != "pause" and arguments.channel == "each":
         raise UserError("--channel each: has pauses of its own a channel; give --segment-at TIER one channel")
+    if arguments.speakers and arguments.channel == "each":
+        raise UserError("--speakers: with --channel each every channel is a speaker already; give one of the two")
     if arguments.annotations and not arguments.annotations.exists():
         raise UserError(f"--annotations {arguments.annotations}: there is no such file or folder")
 
 
 def _heard(arguments, recognizer, found):
     """The transcript of each recording, or the `UserError` that says why there is none, one after another."""
+    from serenanet_modules.inference.channels import parts
+    from serenanet_modules.inference.speakers import naming
+
+    name = naming(arguments.speakers, whole=arguments.segment_at != "pause")
+    for file, transcript in zip(found, _read(arguments, recognizer, found), strict=True):
+        try:
+            chosen = parts(file.path, arguments.channel, arguments.track)
+            yield transcript if isinstance(transcript, UserError) else name(transcript, chosen)
+        except UserError as error:
+            yield error
+
+
+def _read(arguments, recognizer, found):
+    """The same before anybody asks who speaks."""
     from serenanet_modules.inference.channels import EACH, parts, transcribe_parts
     from serenanet_modules.inference.segments import annotations_of, spans_of, transcribe_segments
 

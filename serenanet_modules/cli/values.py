@@ -15,6 +15,11 @@ def count(text):
     return int(text)
 
 
+def speakers(text):
+    """A number from 1, or auto."""
+    return text if text == "auto" else count(text)
+
+
 def whole(text):
     """A number from 0."""
     if not text.isdigit():
@@ -89,6 +94,19 @@ def not_negative(text):
 def names(text):
     """``a, b`` -> [a, b]."""
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def formats_of(known):
+    """``eaf,srt`` -> [eaf, srt], of the formats that are known."""
+
+    def read(text):
+        found = list(dict.fromkeys(names(text)))
+        if not found or (unknown := [name for name in found if name not in known]):
+            said = unknown[0] if found else text
+            raise argparse.ArgumentTypeError(f"{said!r} is not one of {', '.join(known)}")
+        return found
+
+    return read
 
 
 def pairs(words):

@@ -153,6 +153,7 @@ SECTIONS = {
         Key("preparation.frames_per_character", NUMBER, DATA, "least of a training utterance", least=0),
         Key("preparation.jobs", WHOLE, RUN, "threads; null is one per core", least=1, null=True),
         Key("text_case", TEXT, DATA, "of the transcripts", choices=("lower", "keep")),
+        Key("marks", TEXT, DATA, "of transcribers, as [kelele]; skip: no training", choices=("drop", "keep", "skip")),
         Key("punctuation", TEXT, DATA, "of the transcripts: . , ? ! : ; and the like", choices=("drop", "keep")),
         Key("pseudo_weight", NUMBER, DATA, "of utterances that a model has labelled, beside 1 of the others", least=0),
         Key("held_out_share", NUMBER, DATA, "of the sentences, where held_out is null", above=0, most=1),

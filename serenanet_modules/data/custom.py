@@ -19,7 +19,7 @@ from serenanet_modules.data.letters import Letters
 from serenanet_modules.data.manifest import SPLITS, Candidate, check_split
 from serenanet_modules.data.phonemes import phonemise
 from serenanet_modules.data.placing import Places
-from serenanet_modules.data.splitting import SPLIT_WORDS, by_group, split_of_name
+from serenanet_modules.data.splitting import SPLIT_WORDS, SplitError, by_group, split_of_name
 from serenanet_modules.data.tables import SUFFIXES, read_rows
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.data.text.clean import Cleaner
@@ -226,7 +226,9 @@ def _splits(rows, paths, file, shares, seed):
     if not given:
         is_table = file.suffix.lower() in SUFFIXES  # annotations are named after what is said in them
         named = split_of_name(_named_after(file)) if is_table else SPLIT_WORDS.get(file.stem.lower())
-        return [named] * len(rows) if named else _made(rows, paths, file, shares, seed)
+        if named:
+            return [named] * len(rows)
+        return (_made if is_table else _made_of_those_there)(rows, paths, file, shares, seed)
     for row in rows:
         _check_given(row)
     return [split_of_name(row.get("split")) for row in rows]
@@ -244,9 +246,20 @@ def _check_given(row):
         ) from None
 
 
+def _made_of_those_there(rows, paths, file, shares, seed):
+    """As `_made`, of annotations whose recording is there; the others are of train, where they are rejected."""
+    there = {path: path.is_file() for path in set(paths)}
+    known = [i for i, path in enumerate(paths) if there[path]] or [*range(len(rows))]
+    splits = ["train"] * len(rows)
+    made = _made([rows[i] for i in known], [paths[i] for i in known], file, shares, seed)
+    for i, split in zip(known, made, strict=True):
+        splits[i] = split
+    return splits
+
+
 def _made(rows, paths, file, shares, seed):
     """Split by speaker; by recording or sentence, with a warning, where there are too few speakers."""
-    if whole := [split for split in SPLITS if shares == {split: 1}]:
+    if whole := [split for split in SPLITS if (shares or {}).get(split) == 1]:
         return whole * len(rows)
     for what, groups in {
         "speaker": [row.get("speaker") for row in rows],
@@ -264,4 +277,4 @@ def _made(rows, paths, file, shares, seed):
                     what,
                 )
             return splits
-    raise UserError(f"{file}: {len(rows)} utterances cannot be split into train, dev and test; add a column 'split'.")
+    raise SplitError(f"{file}: {len(rows)} utterances cannot be split into train, dev and test; add a column 'split'.")

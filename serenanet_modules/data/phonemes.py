@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from serenanet_modules.data.espeak import Espeak
 from serenanet_modules.data.letters import Letters
+from serenanet_modules.data.text.marks import KEPT
 from serenanet_modules.errors import UserError
 
 WORD_BOUNDARY = "|"
@@ -66,12 +67,12 @@ def g2p(locale: str, letter_to_sound=None) -> Callable[[str], list[str]]:
 
 
 def phonemise(text: str, g2p: Callable[[str], list[str]]) -> str:
-    """Phonemes of a normalised sentence, separated by spaces, with ``|`` between words.
+    """Phonemes of a normalised sentence, separated by spaces, with ``|`` between words; marks are their own.
 
     >>> phonemise("ka ba", list)
     'k a | b a'
     """
-    words = (" ".join(g2p(word)) for word in text.split())
+    words = (word if KEPT.fullmatch(word) else " ".join(g2p(word)) for word in text.split())
     return f" {WORD_BOUNDARY} ".join(word for word in words if word)
 
 

@@ -35,6 +35,7 @@ from serenanet_modules.data.listening import Clip, glance, hear
 from serenanet_modules.data.manifest import Utterance, role, write_manifest
 from serenanet_modules.data.summary import SUMMARY, in_words, read_summary, rejected, summarise, table
 from serenanet_modules.data.text import PLAIN, Style, normaliser
+from serenanet_modules.data.text.marks import KEPT, marks
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import locked, replacing, sweep, write_json
 from serenanet_modules.runtime.threads import available_cores
@@ -60,6 +61,7 @@ class Settings:
     frame_rate: float = 25.0  # Hz
     frames_per_character: float = 1.0
     phonemes: bool = False  # fill the phonemes column
+    marks: str = "drop"  # transcribers': left out; or words of their own (keep), or no training utterance (skip)
     needs_text: bool = True  # False keeps training clips whatever their text; pre-training reads none
     text_case: str = "lower"  # or keep, as punctuation
     punctuation: str = "drop"
@@ -67,7 +69,7 @@ class Settings:
     @property
     def style(self):
         """The `Style` of the texts."""
-        return Style(self.text_case, self.punctuation)
+        return Style(self.text_case, self.punctuation, self.marks)
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ def inspect(candidates, settings=None, decode=False, jobs=None, progress=True):
 def trainable(candidates, settings):
     """The training candidates that nothing keeps from it but, perhaps, their audio or an empty text."""
     train = [c for c in candidates if c.split == "train"]
-    if all(c.weight and not c.labelled_by for c in train):
+    if settings.marks != "skip" and all(c.weight and not c.labelled_by for c in train):
         return train
     clips = _normalised(_in_precedence(candidates), settings)
     return [clip.candidate for clip in clips if clip.candidate.split == "train" and not clip.reason]
@@ -171,10 +173,10 @@ def written(candidates, style=PLAIN):
         yield rules[c.locale](c.text)
 
 
-def spoken(candidates):
+def spoken(candidates, style=PLAIN):
     """Yield the phonemes of each candidate: its own, or those of its normalised text."""
     say = _phonemiser()
-    for c, text in zip(candidates, written(candidates), strict=True):
+    for c, text in zip(candidates, written(candidates, style), strict=True):
         yield c.phonemes or say(text, c.locale)
 
 
@@ -245,6 +247,8 @@ def _normalised(candidates, settings, audio=None, tags=None):
             clip = clip.rejected("duplicate id", f"the one in {candidates[kept[c.id]].split} is kept")
         elif settings.needs_text and c.split == "train" and not clip.text:
             clip = clip.rejected("empty text", f"the sentence is {c.text!r}")
+        elif settings.marks == "skip" and c.split == "train" and (said := marks(c.text)):
+            clip = clip.rejected("transcribers' marks", said[0])
         elif c.split == "train" and not c.weight:
             clip = clip.rejected("weight 0")
         elif c.split == "train" and c.labelled_by and (shared := held_out.has(c, text)):
@@ -269,7 +273,7 @@ def _judged(clip, settings):
     """Reject a training clip that would not train."""
     if clip.reason or clip.candidate.split != "train":
         return clip
-    need = settings.frames_per_character * ctc_frames(clip.text)
+    need = settings.frames_per_character * ctc_frames(KEPT.sub("#", clip.text))
     frames = clip.duration * settings.frame_rate
     if clip.amplitude is not None and clip.amplitude < SILENCE:
         return clip.rejected("silent", f"amplitude {clip.amplitude:.1e}")

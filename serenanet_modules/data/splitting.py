@@ -20,6 +20,10 @@ NO_NAMES = ("", "manifest", "set", "data", "split")  # what follows a split's wo
 SENTENCES, RESULTS = "sentences", "results"  # divisions of a corpus that keeps no test set of use
 
 
+class SplitError(UserError):
+    """A corpus that is too small to be split."""
+
+
 def split_of_name(name):
     """The split that a file, or a column's value, speaks of, "" if none.
 

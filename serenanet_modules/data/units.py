@@ -13,6 +13,7 @@ from pathlib import Path
 
 import sentencepiece
 
+from serenanet_modules.data.text.marks import KEPT
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing, write_json
 
@@ -261,7 +262,8 @@ def _train_phonemes(texts):
 
 def _train_sentencepiece(kind, texts, vocab_size):
     """Return a serialised model whose size is `vocab_size`, or raise a UserError."""
-    characters = len(set("".join(texts)) - {" "}) + 3  # and blank, <unk>, ▁
+    marks = sorted({mark for text in texts for mark in KEPT.findall(text)})  # transcribers', each a unit
+    characters = len(set("".join(KEPT.sub("", text) for text in texts)) - {" "}) + len(marks) + 3  # blank, <unk>, ▁
     if kind == "char":
         vocab_size = characters if vocab_size is None else vocab_size
         if vocab_size > characters:
@@ -284,6 +286,7 @@ def _train_sentencepiece(kind, texts, vocab_size):
             eos_id=-1,
             normalization_rule_name="identity",
             add_dummy_prefix=True,
+            user_defined_symbols=marks,
             split_by_unicode_script=False,  # some orthographies mix Latin and Greek letters
             split_by_number=False,
             max_sentence_length=1 << 24,  # longer ones are skipped silently; the default is 4192

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torchaudio.functional import forced_align, merge_tokens
 
+from serenanet_modules.decoding import holes
 from serenanet_modules.decoding.greedy import collapse
 
 IMPOSSIBLE = -1e3  # stands for minus infinity, of which differences would be NaN
@@ -52,7 +53,7 @@ def frames_needed(labels):
     return len(labels) + sum(one == other for one, other in zip(labels, labels[1:], strict=False))
 
 
-def align(log_probs, labels, blank_id=0):
+def align(log_probs, labels, blank_id=0, gaps=()):
     """The best CTC path through labels.
 
     Parameters
@@ -63,6 +64,8 @@ def align(log_probs, labels, blank_id=0):
         Without blanks. Where their path would need more frames than T, which an attention decoder may ask for, they are
         spread evenly over the frames.
     blank_id : int
+    gaps : set of int
+        Where something else may be said, as of `holes.path`.
 
     Returns
     -------
@@ -83,7 +86,7 @@ def align(log_probs, labels, blank_id=0):
         return [_evenly(log_probs, label, i, len(labels)) for i, label in enumerate(labels)]
     path = log_probs.argmax(1).int()
     if collapse(path.tolist(), blank_id)[0] != list(labels):  # else it is the best, and needs no table of all others
-        path = forced_align(log_probs.unsqueeze(0), torch.tensor([labels], dtype=torch.int32), blank=blank_id)[0][0]
+        path = _path(log_probs, list(labels), blank_id, gaps)
     on_path = log_probs.gather(1, path.long().unsqueeze(1)).squeeze(1)  # (T,)
     lost = torch.cat([torch.zeros(1), (log_probs.amax(1) - on_path).double().cumsum(0)]).tolist()  # (T + 1,)
     found, before = [], 0
@@ -91,6 +94,13 @@ def align(log_probs, labels, blank_id=0):
         found.append(Span(span.start, span.end, _share(span.score), lost[span.end] - lost[before]))
         before = span.end
     return found
+
+
+def _path(log_probs, labels, blank_id, gaps):
+    """Each frame's label or blank (T,) on the best path."""
+    if gaps:
+        return holes.path(log_probs, labels, blank_id, gaps)
+    return forced_align(log_probs.unsqueeze(0), torch.tensor([labels], dtype=torch.int32), blank=blank_id)[0][0]
 
 
 def spans_of(hypothesis, log_probs, blank_id=0):

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import torch
 
 from serenanet_modules.decoding.anchors import cuts, greedy
+from serenanet_modules.decoding.holes import gaps_of
 from serenanet_modules.decoding.spans import align, frames_needed, word_groups
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.spelling import spelled
 from serenanet_modules.inference.timestamps import placed
-from serenanet_modules.inference.transcript import Transcript
+from serenanet_modules.inference.transcript import Transcript, Unplaced
 
 MOST_CELLS = 10**9  # frames times twice the labels, a byte each: about 20 minutes of characters at 40 ms
 AT_ONCE = 2 * 10**7  # of these that have one path over all of them: about 3 minutes
@@ -20,7 +21,7 @@ BETWEEN = 4000**2  # labels of the text times labels that were heard, at most be
 
 
 def align_text(recognizer, source, text, batch_seconds=120.0, locale=None, unknown="error"):
-    """The best CTC path through a text.
+    """The best CTC path through a text, between whose words anything else may be said.
 
     Confidences are those that the words would have if greedy decoding had heard them.
 
@@ -67,12 +68,22 @@ def align_text(recognizer, source, text, batch_seconds=120.0, locale=None, unkno
             f"the audio has {len(log_probs)}; is it what is said there?"
         )
     labels, words = ([x for part in placed_parts for x in getattr(part, name)] for name in ("labels", "words"))
-    spans = [span for part in placed_parts for span in _aligned(part, log_probs, recognizer.units.blank_id)]
+    spans = [span for part in placed_parts for span in _aligned(part, log_probs, recognizer.units)]
     calibration = recognizer.run.calibration(recognizer.run.decoders.greedy())
     known = replace(hypothesis, labels=labels, words=words, text=" ".join(words)) if parts[1:] else hypothesis
     segment = placed(known, recognizer.units, spans, edges, calibration)
-    unplaced = tuple(word for part in parts if part not in placed_parts for word in part.words)
+    unplaced = _unplaced(parts, placed_parts)
     return Transcript(segment.text, edges[-1], (segment,), calibration is not None, unplaced)
+
+
+def _unplaced(parts, placed_parts):
+    """The words of parts that are not among the placed ones."""
+    found, position = [], 0
+    for part in parts:
+        if part not in placed_parts:
+            found += [Unplaced(word, position + i) for i, word in enumerate(part.words)]
+        position += len(part.words)
+    return tuple(found)
 
 
 class _Part(NamedTuple):
@@ -114,7 +125,7 @@ def _cuts(units, labels, log_probs):
     return [(places[i] - (labels[places[i] - 1] == boundary), heard[j - 1][1]) for i, j in found]
 
 
-def _aligned(part, log_probs, blank_id):
+def _aligned(part, log_probs, units):
     """The spans of a part's labels among all frames."""
     frames = part.end - part.start
     if frames * (2 * len(part.labels) + 1) > MOST_CELLS:
@@ -122,7 +133,8 @@ def _aligned(part, log_probs, blank_id):
             f"{frames} frames and {len(part.labels)} units are too many to align at once; cut the audio and the text "
             "into parts of some 10 minutes"
         )
-    spans = align(log_probs[part.start : part.end], part.labels, blank_id)
+    gaps = gaps_of(units, part.labels)
+    spans = align(log_probs[part.start : part.end], part.labels, units.blank_id, gaps)
     return [span._replace(start=part.start + span.start, end=part.start + span.end) for span in spans]
 
 

@@ -9,7 +9,7 @@ from serenanet_modules.analysis.scoring import LEVELS, NORMALISED, Score, measur
 from serenanet_modules.data.manifest import Utterance, by_set, read_manifest
 from serenanet_modules.data.preparation import prepare
 from serenanet_modules.data.summary import in_words
-from serenanet_modules.data.text import PLAIN, normaliser, rewriter
+from serenanet_modules.data.text import normaliser, rewriter
 from serenanet_modules.data.text.digits import digits
 from serenanet_modules.inference.hearing import Hearing
 from serenanet_modules.inference.numerals import written
@@ -70,7 +70,7 @@ def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=
     hearing = Hearing(recognizer, lm, root)
     decoder, sets, seconds = recognizer.decoder(lm), {}, 0.0
     style, wishes = recognizer.run.style, recognizer.run.wishes
-    measured = measures_of(decoder.writes_words, recognizer.phonemic, both=style != PLAIN or wishes.digits)
+    measured = measures_of(decoder.writes_words, recognizer.phonemic, both=style.written or wishes.digits)
     if wishes.digits:
         rule = digits(recognizer.settings["locale"])
         rows = [replace(u, text=written(u.text, rule)) for u in rows]

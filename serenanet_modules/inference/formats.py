@@ -9,6 +9,8 @@ ctm        a word a line: recording, channel, start and duration in seconds, wor
            that of the speaker, in the order of their names
 textgrid   for Praat: interval tiers of phrases, words, tokens and words' confidences
 eaf        for ELAN: the same tiers
+words      a line for each word of a text that was aligned: word, start and end in milliseconds, confidence, and its
+           status: placed, doubtful where it is hardly heard, or unplaced
 """
 
 import json
@@ -23,7 +25,9 @@ from serenanet_modules.inference.subtitles import cues, srt, vtt
 SEVERAL = ("txt", "json", "ctm")  # of which one file can hold several transcripts
 HEADS = {"vtt": "WEBVTT\n\n"}  # which come once
 WITHIN = {"phrases": "", "words": "phrases", "tokens": "words", "confidence": "words"}  # the tier that each lies in
-SUFFIXES = {name: name for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "eaf")} | {"textgrid": "TextGrid"}
+SUFFIXES = {name: name for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "eaf")}
+SUFFIXES |= {"textgrid": "TextGrid", "words": "words.tsv"}
+HEARD = 0.05  # confidence below which a word of a given text may well not be said
 WHERE_ASKED = ("speaker", "unplaced", "alternatives")  # what json leaves out where it says nothing
 TIMES, CONFIDENCES = 3, 4  # digits
 
@@ -176,6 +180,18 @@ def _eaf(transcript, name):
     return elan_writing.write(document(transcript, name))
 
 
+def _words(transcript, _):
+    placed = iter(
+        f"{w.text}\t{round(1000 * w.start)}\t{round(1000 * w.end)}\t{w.confidence:.{CONFIDENCES}f}\t"
+        + ("placed" if w.confidence >= HEARD else "doubtful")
+        for w in transcript.words
+    )
+    unplaced = {word.position: f"{word.text}\t\t\t\tunplaced" for word in transcript.unplaced}
+    count = len(unplaced) + len(transcript.words)
+    rows = (unplaced[i] if i in unplaced else next(placed) for i in range(count))
+    return "".join(f"{row}\n" for row in ("word\tstart\tend\tconfidence\tstatus", *rows))
+
+
 def added(transcript, path):
     """An ELAN file with the tiers of a transcript added, all else as it is; errors as of `elan_writing.add`."""
     return elan_writing.add(path, document(transcript).tiers).decode("utf-8-sig")
@@ -217,4 +233,5 @@ _WRITERS = {
     "ctm": _ctm,
     "textgrid": _textgrid,
     "eaf": _eaf,
+    "words": _words,
 }

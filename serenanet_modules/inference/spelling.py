@@ -5,6 +5,7 @@ import unicodedata
 from serenanet_modules.data.phonemes import WORD_BOUNDARY, g2p
 from serenanet_modules.data.text import PLAIN, normaliser
 from serenanet_modules.data.text.characters import LETTERS_WITHOUT_PARTS
+from serenanet_modules.data.text.marks import KEPT
 from serenanet_modules.decoding.decoder import Hypothesis
 from serenanet_modules.errors import UserError
 
@@ -33,8 +34,9 @@ def spelled(units, locale, text, unknown="error", style=PLAIN):
     """
     words = normaliser(locale, style)(text).split()
     say = _phones(units, locale) if units.kind == "phoneme" else str
-    said = {word: say(word) for word in words}
-    strange = unknown_letters(units, locale, said.values())
+    marks = {word for word in words if KEPT.fullmatch(word) and word in units.pieces}  # transcribers', each a unit
+    said = {word: word if word in marks else say(word) for word in words}
+    strange = unknown_letters(units, locale, (sound for word, sound in said.items() if word not in marks))
     if strange and unknown == "error":
         raise UserError(
             f"the text has {'phonemes' if units.kind == 'phoneme' else 'letters'} that the model has no unit for: "

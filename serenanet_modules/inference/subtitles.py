@@ -28,7 +28,7 @@ def cues(transcript):
     """
     found = []
     for segment in transcript.segments:
-        parts, space = _parts(segment)
+        parts, space = parts_of(segment)
         runs = _runs(parts, space)
         found += [Cue(run[0].start, run[-1].end, _lines(_texts(run), space), segment.speaker) for run in runs]
     found.sort(key=lambda cue: cue.start)
@@ -62,7 +62,7 @@ def vtt(transcript):
     return "".join(["WEBVTT\n\n", *blocks])
 
 
-def _parts(segment):
+def parts_of(segment):
     """What a segment can be cut between, and what stands there in its text.
 
     Those are words; tokens where the text is none of words and spaces, as in Chinese or Thai.

@@ -92,6 +92,14 @@ class Heard:
 
 
 @dataclass(frozen=True)
+class Unplaced:
+    """A word of a given text that has no place in the audio, and how many words of the text come before it."""
+
+    text: str
+    position: int
+
+
+@dataclass(frozen=True)
 class Transcript:
     """All that was heard in one source.
 
@@ -106,15 +114,15 @@ class Transcript:
     calibrated : bool
         Whether the words' confidences are probabilities that they are right, by a map that dev gave; else they are the
         network's raw ones, mostly too high.
-    unplaced : tuple of str
-        Words of a given text that have no place in the audio.
+    unplaced : tuple of Unplaced
+        Words of a given text that have no place in the audio, in order.
     """
 
     text: str
     duration: float
     segments: tuple[Segment, ...]
     calibrated: bool = False
-    unplaced: tuple[str, ...] = ()
+    unplaced: tuple[Unplaced, ...] = ()
 
     @property
     def speakers(self):

@@ -11,7 +11,7 @@ from serenanet_modules.analysis.scoring import LEVELS, NORMALISED, measures_of, 
 from serenanet_modules.data.manifest import by_set
 from serenanet_modules.data.segment import piece_seconds
 from serenanet_modules.data.summary import read_summary
-from serenanet_modules.data.text import PLAIN, normaliser
+from serenanet_modules.data.text import normaliser
 from serenanet_modules.decoding.network import Network, seconds_bar
 from serenanet_modules.decoding.rows import rows_of
 from serenanet_modules.lobes.encoders.hmamba import chunk_statistics
@@ -189,7 +189,7 @@ class Evaluation:
             references = {u.id: u.text if words else u.phonemes for u in rows}
             results[decoder.name] = {
                 m: self._measure(split, decoder.name, m, *self._as_measured(m, rows, references, texts))
-                for m in measures_of(words, not words, both=self.style != PLAIN)
+                for m in measures_of(words, not words, both=self.style.written)
             }
             columns[decoder.name] = texts
         self._write_texts(split, rows, columns)

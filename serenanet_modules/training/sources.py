@@ -84,7 +84,8 @@ class Speech(Source):
                 f"{self.plain['data_folder']}: the list of {split} is empty; a training needs train and dev"
             )
         train = trainable(self._candidates, self._settings)
-        texts = spoken(train) if self.task.needs_phonemes(self.plain) else written(train, self._settings.style)
+        say = spoken if self.task.needs_phonemes(self.plain) else written
+        texts = say(train, self._settings.style)
         locales = [c.locale for c in train]
         self.learned = self.task.learn(self.plain, self.where, texts, self.save, locales)
 

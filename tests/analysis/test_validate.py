@@ -72,7 +72,7 @@ def test_what_the_text_rule_changes_is_named(validate, tmp_path):
     for i in range(len(texts)):
         noise(tmp_path / f"{i}.wav")
     _, out, _ = validate(tmp_path / "m.tsv", "--locale", "xx")
-    assert "left out of texts (3)\n  [kelele]  2 ×  [kelele] ka\ua789ma %…\n  %UH  1 ×" in out
+    assert "left out of texts (see --marks) (3)\n  [kelele]  2 ×  [kelele] ka\ua789ma %…\n  %UH  1 ×" in out
     assert "in round brackets, taken as said (1)\n  (ya jana)  1 ×" in out
     for number in ("0712 345 678", "12/5/2019"):
         assert f"  {number}  1 ×" in out.partition("numbers that may be said in another way")[2]
@@ -121,3 +121,33 @@ def test_options_that_cannot_be(validate, release, tmp_path):
     status, out, err = validate(release, "--plot", tmp_path / "figure.bmp")
     assert (status, out) == (2, "") and "a figure's name ends in .png, .pdf, .svg" in err
     assert validate(release, "--jobs", "-1")[0] == 2
+
+
+def test_what_is_too_small_to_split_is_described_all_the_same(validate, tmp_path):
+    """Transcribers' marks are named, and what keeps a training from it is the one problem."""
+    noise(tmp_path / "clip.wav")
+    write_tsv(tmp_path / "one.tsv", [{"path": "clip.wav", "text": "[kelele] Kisu <unk> hiki"}])
+    status, out, _ = validate(tmp_path / "one.tsv", "--locale", "sw")
+    assert status == 1 and "marks, which are left out of texts (see --marks) (2)" in out
+    assert out.rstrip().endswith("add a column 'split'.") and out.count("problem:") == 1
+
+
+def test_recordings_of_several_utterances_have_a_table(validate, tmp_path):
+    """What was read of each, and what was not; a recording that is missing takes no split away from others."""
+    for name in "abcd":
+        if name != "d":
+            noise(tmp_path / f"{name}.wav", seconds=3.0)
+        rows = [f"{1.5 * i}\t{1.5 * i + 1}\tHabari {i}\n" for i in range(2)]
+        (tmp_path / f"{name}.txt").write_text("".join(rows) * (1 + 9 * (name == "d")))
+    status, out, _ = validate(tmp_path, "--locale", "sw")
+    table = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line[1:6] == ".wav "}
+    assert status == 0 and sorted(row[0] for row in table.values()) == ["-", "dev", "test", "train"]
+    assert table["a.wav"][1:] == ["2", "2.0", "24", "none"]
+    assert table["d.wav"] == [
+        "-",
+        "0",
+        "0.0",
+        "0",
+        "20",
+        "missing",
+    ]

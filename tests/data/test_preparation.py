@@ -273,6 +273,22 @@ def test_inspection_applies_the_same_rules_and_writes_nothing(corpus, tmp_path):
         assert one.reason or one.duration == pytest.approx(other.duration, abs=0.1)
 
 
+def test_transcribers_marks_as_asked(corpus, tmp_path):
+    """Left out, words of their own, or training utterances that have them left out, and of dev and test only they."""
+    corpus.add("marked", text="[kelele] Habari <unk> yako", seconds=2.0)
+    corpus.add("marked_test", "test", text="(anacheka) Ndiyo", seconds=2.0)
+    texts = {}
+    for rule in ("drop", "keep", "skip"):
+        prepared = corpus.prepare(tmp_path / rule, marks=rule)
+        texts[rule] = {u.id: u.text for u in read_manifest(prepared.manifest)}
+        assert ("marked.mp3" in rejects(prepared)) == (rule == "skip")
+    assert texts["drop"]["marked"] == "habari yako" and texts["drop"]["marked_test"] == "ndiyo"
+    assert (
+        texts["keep"]["marked"] == "<kelele> habari <unk_> yako" and texts["keep"]["marked_test"] == "<anacheka> ndiyo"
+    )
+    assert texts["skip"]["marked_test"] == "ndiyo"
+
+
 def test_named_sets_are_counted_apart(corpus, tmp_path):
     corpus.add("other", "test-other", text="sawa")
     summary = corpus.prepare(tmp_path / "out").summary

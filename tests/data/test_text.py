@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from serenanet_modules.data.text import characters, default, en, normaliser, sw, tr
-from serenanet_modules.data.text.marks import marks, without_marks
+from serenanet_modules.data.text import Style, characters, default, en, normaliser, sw, tr
+from serenanet_modules.data.text.marks import KEPT, marks, without_marks
 
 
 @pytest.mark.parametrize("apostrophe", characters.APOSTROPHES)
@@ -131,6 +131,15 @@ def test_default_rule(text, normal):
 ALPHABET = st.characters() | st.sampled_from(
     "ng'’ŋaeo0123456789., %$&stndrh\u0301ÀẞİŉΣI你ก·״〇˥:=\u200c\u200dمنර്න[]()<>"
 )
+
+
+@given(st.text(ALPHABET))
+def test_kept_marks_are_words_that_stay(text):
+    """Marks as words are what they were when the rule is applied again, and without them the text is the usual one."""
+    keep = normaliser("sw", Style(marks="keep"))
+    once = keep(text)
+    assert keep(once) == once
+    assert KEPT.sub("", once).split() == normaliser("sw")(text).split()
 
 
 @pytest.mark.parametrize("rule", [sw.normalise, en.normalise, default.normalise, tr.normalise])

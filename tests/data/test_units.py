@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from serenanet_modules.data.phonemes import phonemise
 from serenanet_modules.data.units import PhonemeUnits, load_units, train_units
 from serenanet_modules.errors import UserError
 
@@ -151,3 +152,16 @@ def test_folders_without_or_with_broken_units(tmp_path):
 def test_phonemes_of_a_saved_folder_are_readable(tmp_path):
     PhonemeUnits(["ŋ"]).save(tmp_path)
     assert "ŋ" in (tmp_path / "units.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("kind", "size"), SENTENCEPIECE)
+def test_transcribers_marks_are_units(kind, size, tmp_path):
+    """Where the texts keep them: one unit each, written back as they stand."""
+    texts = [f"<kelele> {text} <cheka>" for text in TEXTS]
+    units = train_units(kind, texts, size and size + 2, tmp_path)
+    ids = units.encode("wangu <cheka> mpira <kelele>")
+    marks = [units.pieces.index(mark) for mark in ("<cheka>", "<kelele>")]
+    assert [i for i in ids if i in marks] == marks and units.decode(ids) == "wangu <cheka> mpira <kelele>"
+    assert load_units(tmp_path).pieces == units.pieces
+    phones = train_units("phoneme", [phonemise("<kelele> ka ba", list)], None)
+    assert "<kelele>" in phones.pieces

@@ -25,7 +25,13 @@ from tests.support.parts import SIZES, everything
 
 NAN, INF = math.nan, math.inf
 UNITS = FakeUnits(["<blank>", "▁a", "b", "▁", "▁c", "d", "e"], "▁")
-ELSEWHERE = {"AbsoluteLogMel", "Clusters", "EncoderLayer", "Spectrum"}  # test_features.py, test_clusters.py
+ELSEWHERE = {
+    "AbsoluteLogMel",
+    "Clusters",
+    "EncoderLayer",
+    "Spectrum",
+    "SpeakerEncoder",
+}  # test_features.py, test_clusters.py
 ELSEWHERE |= {"GraniteLogMel", "GraniteNetwork"}  # test_granite.py
 
 

@@ -11,7 +11,7 @@ import importlib.util
 import re
 from collections.abc import Callable
 
-from serenanet_modules.data.text.marks import without_marks
+from serenanet_modules.data.text.marks import kept, without_marks
 from serenanet_modules.data.text.written import PLAIN, Style, styled
 
 
@@ -26,7 +26,7 @@ def normaliser(locale: str, style: Style = PLAIN) -> Callable[[str], str]:
     locale : str
         As Common Voice writes it, such as ``sw``, ``en`` or ``zh-CN``.
     style : Style
-        Whether capitals and punctuation stay.
+        Whether capitals, punctuation and transcribers' marks stay.
 
     Examples
     --------
@@ -45,6 +45,8 @@ def normaliser(locale: str, style: Style = PLAIN) -> Callable[[str], str]:
 @functools.cache
 def _rule(module, style):
     rule = styled(module.normalise, style)
+    if style.marks == "keep":
+        return lambda text: kept(text, rule)
     return lambda text: rule(without_marks(text))
 
 

@@ -4,6 +4,7 @@ import re
 
 from serenanet_modules.data.text.characters import UNSPACED
 
+KEPT = re.compile(r"<(?!(?:blank|unk)>)[\w#]+>")  # a mark as `kept` writes it
 MOST = 20  # letters of a word in round brackets that may be a mark
 MARK = re.compile(
     r"""
@@ -35,6 +36,27 @@ def without_marks(text: str) -> str:
     ['Kisu', 'hiki', 'cha', 'Hebroni', '(ndio', 'Yerusalemu).']
     """
     return MARK.sub(lambda m: " " if _is_mark(m) else m[0], text) if SIGNS.search(text) else text
+
+
+def kept(text: str, rule) -> str:
+    """A text by a rule in which each mark stays as a word of its own, always written alike: ``<kelele>``.
+
+    >>> kept("[Kelele] Kisu (anacheka) %HESITATION [a b] <kelele>", str.lower)
+    '<kelele> kisu <anacheka> <hesitation> <a_b> <kelele>'
+    """
+    parts, at = [], 0
+    for m in MARK.finditer(text) if SIGNS.search(text) else ():
+        if _is_mark(m):
+            parts += [rule(text[at : m.start()]), _name(m[0])]
+            at = m.end()
+    return " ".join(filter(None, (*parts, rule(text[at:])))).replace("  ", " ").strip()
+
+
+def _name(mark):
+    """A mark as a word, by what it says; ``<#>`` of one that says nothing."""
+    said = re.sub(r"[^\w]+", "_", mark.lower()).strip("_")
+    name = f"<{said[:MOST] or '#'}>"
+    return name if KEPT.fullmatch(name) else f"<{said}_>"  # which no unit of the model's own is called
 
 
 def marks(text: str) -> list[str]:

@@ -30,20 +30,28 @@ class Style(NamedTuple):
         ``keep`` or ``lower``.
     punctuation : str
         ``keep`` or ``drop``.
+    marks : str
+        Transcribers': ``keep`` makes each a word of its own.
     """
 
     case: str = "lower"
     punctuation: str = "drop"
+    marks: str = "drop"
 
     @classmethod
     def of(cls, settings):
-        """That of a run's hyper-parameters ``text_case`` and ``punctuation``."""
-        return cls(settings.get("text_case", "lower"), settings.get("punctuation", "drop"))
+        """That of a run's hyper-parameters ``text_case``, ``punctuation`` and ``marks``."""
+        return cls(*(settings.get(name, usual) for name, usual in PLAIN.named.items()))
 
     @property
     def named(self):
         """As hyper-parameters."""
-        return {"text_case": self.case, "punctuation": self.punctuation}
+        return {"text_case": self.case, "punctuation": self.punctuation, "marks": self.marks}
+
+    @property
+    def written(self):
+        """Whether capitals or punctuation stay."""
+        return (self.case, self.punctuation) != (PLAIN.case, PLAIN.punctuation)
 
 
 PLAIN = Style()
@@ -67,7 +75,7 @@ def styled(rule: Callable[[str], str], style: Style) -> Callable[[str], str]:
     >>> styled(sw.normalise, Style("lower", "keep"))("Ndiyo, Bwana..."), styled(sw.normalise, PLAIN)("Ndiyo, Bwana")
     ('ndiyo, bwana…', 'ndiyo bwana')
     """
-    if style == PLAIN:
+    if not style.written:
         return rule
     word_of = lru_cache(2**16)(rule)
 

@@ -4,7 +4,6 @@ from functools import cached_property
 
 from serenanet_modules.data.languages import train_language_units
 from serenanet_modules.data.phonemes import g2p
-from serenanet_modules.data.text import PLAIN
 from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.folder import for_use
@@ -35,7 +34,7 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
         given_language_model(plain["lm"])
         if plain["units"] == "phoneme" and plain["language_units"] != "shared":
             raise UserError(f"{where}: 'language_units' is {plain['language_units']}; phonemes are shared by languages")
-        if plain["units"] == "phoneme" and cls.style(plain) != PLAIN:
+        if plain["units"] == "phoneme" and cls.style(plain).written:
             raise UserError(
                 f"{where}: phonemes have no capitals and no punctuation; leave text_case and punctuation out"
             )

@@ -1,0 +1,82 @@
+"""Weights of the speaker encoder, out of the package that carries them; nothing of that package is run."""
+
+import importlib.util
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import torch
+
+from serenanet_modules.errors import UserError
+from serenanet_modules.lobes.speaker_encoder import SpeakerEncoder
+
+PACKAGE, FILE = "resemblyzer", "pretrained.pt"
+VARIABLE = "SERENANET_SPEAKER_ENCODER"
+STATE = "model_state"
+MOST_BYTES = 2**26
+
+
+def speaker_encoder(path=None):
+    """A `SpeakerEncoder` with public weights, in evaluation mode.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        Resemblyzer's ``pretrained.pt``, or a wheel of it; by default what the environment variable
+        ``SERENANET_SPEAKER_ENCODER`` names, or else the file in the package that is installed.
+
+    Raises
+    ------
+    UserError
+        Where there is none, and for a file that holds something else.
+    """
+    path = Path(path or os.environ.get(VARIABLE) or _installed())
+    weights = _tensors(path)
+    encoder = SpeakerEncoder()
+    wanted = {name: tuple(value.shape) for name, value in encoder.state_dict().items()}
+    found = {name: weights.get(name) for name in wanted}
+    if wrong := [name for name, shape in wanted.items() if not _fits(found[name], shape)]:
+        raise UserError(f"{path}: are no weights of the speaker encoder ({wrong[0]} should be {wanted[wrong[0]]})")
+    encoder.load_state_dict(found)
+    return encoder.eval()
+
+
+def _fits(value, shape):
+    return isinstance(value, torch.Tensor) and tuple(value.shape) == shape and bool(value.isfinite().all())
+
+
+def _installed():
+    spec = importlib.util.find_spec(PACKAGE)  # which looks for the package and runs nothing of it
+    places = (spec.submodule_search_locations or []) if spec else []
+    found = next((path for place in places if (path := Path(place) / FILE).is_file()), None)
+    if found is None:
+        raise UserError(
+            "--speakers needs the weights of a speaker encoder: pip install --no-deps resemblyzer, or name its "
+            f"wheel or its {FILE} by the environment variable {VARIABLE}"
+        )
+    return found
+
+
+def _tensors(path):
+    """Tensors by name, read as plain data."""
+    try:
+        data = _bytes(path)
+        if len(data) > MOST_BYTES:
+            raise UserError(f"{path}: is larger than any weights of the speaker encoder")
+        found = torch.load(io.BytesIO(data), "cpu", weights_only=True)
+    except (OSError, KeyError, ValueError, EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path}: cannot be read as weights of the speaker encoder ({reason})") from None
+    state = found.get(STATE) if isinstance(found, dict) else None
+    return state if isinstance(state, dict) else {}
+
+
+def _bytes(path):
+    """The file, or in a wheel the weights' file, one byte more than is allowed at most."""
+    if path.suffix.lower() != ".whl":
+        with open(path, "rb") as file:
+            return file.read(MOST_BYTES + 1)
+    with zipfile.ZipFile(path) as wheel, wheel.open(f"{PACKAGE}/{FILE}") as file:
+        return file.read(MOST_BYTES + 1)
