@@ -18,17 +18,20 @@ def add(commands, name):
     command.add_argument("--audio-folder", type=place, metavar="DIR", help="where their recordings lie, at any depth")
     helped = "what the model was trained on (what its training has prepared, where that is still there)"
     command.add_argument("--data", nargs="+", type=place, default=(), metavar="DIR|FILE", help=helped)
-    helped = "seconds of that which are mixed in for each corrected second (0.5)"
-    command.add_argument("--old", type=not_negative, default=0.5, metavar="N", help=helped)
-    command.add_argument("--epochs", type=count, default=6, metavar="N", help="how often all is heard (6)")
+    helped = "seconds of that which are mixed in for each corrected second (1)"
+    command.add_argument("--old", type=not_negative, default=1.0, metavar="N", help=helped)
+    command.add_argument("--epochs", type=count, default=5, metavar="N", help="how often all is heard (5)")
     helped = "of the learning rate of the model's own training (0.5)"
     command.add_argument("--rate", type=positive, default=0.5, metavar="N", help=helped)
+    helped = "share of the old weights in the finished ones, so that the old voice is kept (0.5)"
+    command.add_argument("--keep", type=not_negative, default=0.5, metavar="N", help=helped)
     command.add_argument("--seed", type=whole, default=1986, metavar="N", help="of all that is random (1986)")
     command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
     command.set_defaults(run=_adapt, takes_more=True)
 
 
 def _adapt(arguments):
+    from serenanet_modules.errors import UserError
     from serenanet_modules.inference.adaptation import Adaptation, Plan, report
     from serenanet_modules.runtime.outputs import Outputs
     from serenanet_modules.runtime.threads import best_device
@@ -36,7 +39,9 @@ def _adapt(arguments):
     a = arguments
     outputs = Outputs("adapt", [a.folder, *a.corrected, *a.data], a.force)
     outputs.check_folder(a.out)
-    plan = Plan(a.epochs, a.rate, a.old, seed=a.seed, more=tuple(pairs(a.more)))
+    if a.keep > 1:
+        raise UserError(f"--keep {a.keep:g}: give a number from 0 to 1")
+    plan = Plan(a.epochs, a.rate, a.old, a.keep, seed=a.seed, more=tuple(pairs(a.more)))
     adaptation = Adaptation(a.folder, a.out, plan, a.device or best_device())
     adaptation.read(a.corrected, a.data, tier=a.tier, audio_folder=a.audio_folder)
     outputs.begin(a.out)

@@ -227,6 +227,7 @@ SECTIONS = {
             several=True,
         ),
         Key("unfreeze_after", WHOLE, WEIGHTS, "optimizer steps; 0 or null: never", least=0, null=True),
+        Key("pretrained_share", NUMBER, WEIGHTS, "of weights that were loaded, in the finished ones", least=0, most=1),
         Key("loaded_rate_factor", NUMBER, WEIGHTS, "of lr, for weights that were loaded", above=0),
         Key("layer_decay", NUMBER, WEIGHTS, "of lr, from each layer to the one below", above=0, most=1),
         Key(

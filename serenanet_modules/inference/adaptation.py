@@ -47,6 +47,8 @@ class Plan:
         Of the learning rate of the model's own training.
     old : float
         Seconds of its training speech mixed in for each corrected second.
+    keep : float
+        Share of the old weights in the finished ones.
     batch_seconds : float
         Most in a batch: a few minutes of speech are to be many steps.
     seed : int
@@ -54,9 +56,10 @@ class Plan:
         Further hyper-parameters, with dots, and yaml texts.
     """
 
-    epochs: int = 6
+    epochs: int = 5
     rate: float = 0.5
-    old: float = 0.5
+    old: float = 1.0
+    keep: float = 0.5
     batch_seconds: float = 40.0
     seed: int = 1986
     more: tuple = ()
@@ -157,6 +160,7 @@ class Adaptation:
             "number_of_epochs": plan.epochs,
             "max_batch_seconds": min(plan.batch_seconds, plain["max_batch_seconds"]),
             "iteration": 1,
+            "pretrained_share": plan.keep,
             "lr": rate,
             "opt_class.lr": rate,
             "lr_schedule.peak": rate,

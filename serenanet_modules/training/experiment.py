@@ -225,11 +225,24 @@ class Experiment:
         buffers = dict(brain.modules.model.named_buffers())  # a mean of equal statistics need not be equal
         self.weights.load({name: newest[name] if name in buffers else tensor for name, tensor in mean.items()})
         self.low_rank.merge()
+        self._mix(brain.modules.model)
         if distributed.is_main():
             elsewhere, tensors = self.task.elsewhere(brain.modules.model), brain.modules.model.state_dict()
             held = {f"model.{name}": tensor for name, tensor in tensors.items() if name not in elsewhere}
             write_tensors(self.folder / WEIGHTS, held)
             renew(self.folder, WEIGHTS)
+
+    @torch.no_grad()
+    def _mix(self, model):
+        """Bring the weights back towards those that were loaded, as far as ``pretrained_share`` says.
+
+        So a model that learns something new keeps more of what it could before: Wortsman et al., "Robust fine-tuning
+        of zero-shot models", CVPR 2022.
+        """
+        share, own = self.plain.get("pretrained_share", 0.0), model.state_dict()
+        for name, tensor in (self.task.loaded_tensors(self.plain, self.save) if share else {}).items():
+            if own[name].is_floating_point():
+                own[name].lerp_(tensor.to(own[name]), share)
 
     # --- results --------------------------------------------------------------------------------------------------
 

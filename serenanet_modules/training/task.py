@@ -117,6 +117,11 @@ class Task:
         return []
 
     @classmethod
+    def loaded_tensors(cls, plain, save):
+        """Tensors by name, as they stand in what this run has started from, of those that were taken whole."""
+        return {}
+
+    @classmethod
     def keep(cls, outputs, save):
         """Write the outputs' meaning into the folder, where it is not there yet."""
 

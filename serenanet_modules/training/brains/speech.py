@@ -91,6 +91,13 @@ class HearsSpeech:
         taken = [p for name, p in model.named_parameters() if name in names]
         return [*taken, *(p for part in model.acoustic.taken_over for p in part.parameters())]
 
+    @classmethod
+    def loaded_tensors(cls, plain, save):
+        """Those of what ``pretrained`` names, which is read anew."""
+        names = _kept(save).get("tensors", ())
+        tensors = open_origin(plain["pretrained"]).tensors if names else {}
+        return {name: tensors[name] for name in names}
+
     def exact(self, model):
         """The front end, and what writes and reads units."""
         return exact_parts(model)
