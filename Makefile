@@ -29,6 +29,9 @@ endif
 # Several processes share the cores: one thread each, and waiting threads sleep.
 CALM := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1
 
+# Two workers take file by file, in the order in which tests are collected: long ones first (tests/support/order.py).
+SHARED := -n 2 --dist loadfile --no-loadscope-reorder
+
 # Of each kind of hostile input
 CASES ?= 120
 
@@ -53,13 +56,13 @@ $(STAMP): requirements.txt setup.py
 	@touch $@
 
 test: setup lint  ## lint, then the whole suite with its doctests
-	$(CALM) $(BIN)/pytest -n 2 --dist loadfile
+	$(CALM) $(BIN)/pytest $(SHARED)
 
 hostile: setup  ## hostile inputs in large numbers, generated: at least 2,000; says how many there were
 	$(CALM) SERENANET_HOSTILE=$(CASES) $(BIN)/pytest tests/hostile
 
 quick: setup lint  ## lint, and what neither trains nor takes long
-	$(CALM) $(BIN)/pytest -n 2 --dist loadfile -m "not (trains or slow or slurm)" tests
+	$(CALM) $(BIN)/pytest $(SHARED) -m "not (trains or slow or slurm)" tests
 
 lint: setup  ## ruff and yamllint
 	$(BIN)/ruff check

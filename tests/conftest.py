@@ -24,4 +24,4 @@ from speechbrain.utils.importutils import LazyModule  # noqa: E402
 # hypothesis asks every module for __file__; SpeechBrain's lazy ones would import what may be absent
 LazyModule.__file__ = None
 
-pytest_plugins = ["tests.support.recognisers", "tests.support.trains"]
+pytest_plugins = ["tests.support.recognisers", "tests.support.trains", "tests.support.order"]

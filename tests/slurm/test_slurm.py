@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,10 @@ def test_batch_script_is_one_process_and_its_steps_are_two(local_slurm, agree, t
     job, log = tmp_path / "job.sh", tmp_path / "log.txt"
     python = f"{sys.executable} {agree}"
     job.write_text(f"#!/bin/bash\nset -e\n{python}\nsrun {python}\nsrun -n1 {python}\n")
-    submit(local_slurm, "sbatch", "--wait", "-n2", f"--output={log}", job)
+    number = submit(local_slurm, "sbatch", "--parsable", "-n2", f"--output={log}", job).strip()
+    limit = time.monotonic() + 120
+    while submit(local_slurm, "squeue", "--noheader", "--job", number) and time.monotonic() < limit:
+        time.sleep(0.2)  # `sbatch --wait` sleeps longer and longer
     alone, *step, single = log.read_text().splitlines()
     assert alone == single == "0/1 1 [0]"
     assert sorted(step) == ["0/2 3 [0, 1]", "1/2 3 [0, 1]"]

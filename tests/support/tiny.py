@@ -41,6 +41,11 @@ HYBRID = {"hparams": preset("conmamba_s2s"), "model": HYBRID_MODEL}
 _TRUNK = MODEL[: MODEL.index("--car.d_model")] + MODEL[MODEL.index("--n_mels") :]
 PESSL = {"hparams": preset("pessl/small"), "model": [*_TRUNK, "--locale", "mdw"]}  # no g2p: characters, and quicker
 SHORT_PESSL = ("--number_of_epochs", 2, "--n_clusters", 12, "--cluster_frames", 2000)
+PRELOADED = [  # what trainings import, at once or where they come to it
+    *(f"serenanet_modules.training.{name}" for name in ("experiment", "brains.ctc", "brains.pessl")),
+    *("serenanet_modules.data.recipe", "serenanet_modules.analysis.cluster_plots", "serenanet_modules.data.phonemes"),
+    *("sklearn.cluster", "sklearn.linear_model", "sklearn.model_selection", "sklearn.pipeline", "epitran"),
+]
 PAIRS = ("--grad_accumulation_factor", "2")  # the global batch of two processes
 
 
@@ -113,9 +118,7 @@ class Run:
         self.folder = Path(folder)
         self.log = Path(f"{folder}.{time.monotonic_ns()}.out")
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(
-            [f"serenanet_modules.training.{name}" for name in ("experiment", "brains.ctc", "brains.pessl")]
-        )
+        context.set_forkserver_preload(PRELOADED)
         self.process = context.Process(
             target=_child, args=(arguments, self.folder, str(self.log), hooks, environment or {})
         )
