@@ -9,6 +9,7 @@ from serenanet_modules.ops.backends import choose
 from serenanet_modules.ops.conv import check, is_channel_last, precision
 from serenanet_modules.ops.cpp import conv as cpp_conv
 from serenanet_modules.ops.fused import conv as fused_conv
+from serenanet_modules.ops.observers import custom_op
 from serenanet_modules.ops.plain import conv as plain_conv
 
 
@@ -197,7 +198,7 @@ def _check_window(x, conv_state, weight, cache_seqlens, conv_state_indices):
     check_devices("x", x.device, conv_state=conv_state, **integers)
 
 
-@torch.library.custom_op(
+@custom_op(
     "serenanet::conv_update",
     mutates_args=("conv_state",),
     schema="(Tensor x, Tensor(a!) conv_state, Tensor weight, Tensor? bias, Tensor? cache_seqlens, "

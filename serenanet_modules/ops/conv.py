@@ -9,7 +9,7 @@ backward function; `register` makes them an operation that `torch.compile` and `
 import torch
 
 from serenanet_modules.ops.arguments import check_devices, check_shapes
-from serenanet_modules.ops.observers import bare
+from serenanet_modules.ops.observers import bare, custom_op
 
 ARGUMENTS = """
     Tensor x, Tensor weight, Tensor? bias, Tensor? initial, Tensor? seq_idx, int left, bool silu, bool channel_last
@@ -36,7 +36,7 @@ def register(name, forward, backward):
         With the arguments of ``forward``.
     """
 
-    @torch.library.custom_op(
+    @custom_op(
         f"serenanet::{name}_backward",
         mutates_args=(),
         schema=f"(Tensor g, {ARGUMENTS}) -> (Tensor, Tensor, Tensor, Tensor)",
@@ -49,7 +49,7 @@ def register(name, forward, backward):
     def _(g, x, weight, bias, initial, seq_idx, left, silu, channel_last):
         return _gradients(x, weight, bias, initial, channel_last)
 
-    @torch.library.custom_op(f"serenanet::{name}", mutates_args=(), schema=f"({ARGUMENTS}) -> Tensor")
+    @custom_op(f"serenanet::{name}", mutates_args=(), schema=f"({ARGUMENTS}) -> Tensor")
     def op(x, *arguments):
         with torch.autocast(x.device.type, enabled=False):
             return forward(x, *arguments)

@@ -1,8 +1,11 @@
 """Who else sees a call: what nobody watches may take the short way that compilers and autograd could not follow."""
 
+import sys
+
 import torch
 
 PLAIN = (torch.Tensor, torch.nn.Parameter, type(None))
+DISABLED = "__dynamo_disable"  # where torch keeps the form of a kernel that its compiler does not look into
 
 
 def constant(function):
@@ -12,6 +15,32 @@ def constant(function):
     """
     function._dynamo_marked_constant = True
     return function
+
+
+def custom_op(name, function=None, **options):
+    """`torch.library.custom_op`, with the same arguments; calls do not import the compiler.
+
+    Torch's own hide each kernel from the compiler, and import it for that, which takes as long as torch. As long as
+    nobody else has imported it, there is nothing to hide from.
+    """
+    made = torch.library.custom_op(name, function, **options)
+    return (lambda function: _light(made(function))) if function is None else _light(made)
+
+
+def _light(op):
+    for kernel in op._backend_fns.values():
+        setattr(kernel.__wrapped__, DISABLED, _hidden_if_looked_for(kernel.__wrapped__))
+    return op
+
+
+def _hidden_if_looked_for(kernel):
+    def run(*args, **kwargs):
+        if "torch._dynamo" not in sys.modules:
+            return kernel(*args, **kwargs)
+        setattr(kernel, DISABLED, torch._dynamo.disable(kernel, True, wrapping=False))
+        return getattr(kernel, DISABLED)(*args, **kwargs)
+
+    return run
 
 
 def unobserved(*tensors) -> bool:

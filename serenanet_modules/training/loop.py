@@ -19,6 +19,7 @@ from speechbrain.core import Stage
 from serenanet_modules.data.augment import change_speed
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.eager import eager
 from serenanet_modules.runtime.files import fingerprint
 from serenanet_modules.runtime.lowered import Lowered
 from serenanet_modules.runtime.precision import KINDS, Context
@@ -138,7 +139,7 @@ class RecipeBrain(Task, sb.Brain):
 
     def init_optimizers(self):
         """Make the optimizer of `groups` of parameters."""
-        self.optimizer = self.opt_class(groups(self.modules, self.factors, self.frozen.later))
+        self.optimizer = eager(self.opt_class)(groups(self.modules, self.factors, self.frozen.later))
         self.optimizers_dict = {"opt_class": self.optimizer}
         self.checkpointer.add_recoverable("optimizer", self.optimizer)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 
 from serenanet_modules.ops import cpp
-from serenanet_modules.ops.observers import bare, unobserved, wants_gradients
+from serenanet_modules.ops.observers import bare, custom_op, unobserved, wants_gradients
 
 BLOCK = 16  # steps between kept states, as in scan.cpp
 WIDEST = 16  # at least the lanes of any processor's vectors
@@ -60,7 +60,7 @@ def _forward(u, delta, A, B, C, D, z, delta_bias, initial_state, delta_softplus,
     return y, last, saved
 
 
-_forward_op = torch.library.custom_op(
+_forward_op = custom_op(
     "serenanet::scan_cpp", _forward, mutates_args=(), schema=f"({ARGUMENTS}, bool save) -> (Tensor, Tensor, Tensor)"
 )
 
@@ -80,7 +80,7 @@ def _forward_outputs(u, A, save):
     )
 
 
-@torch.library.custom_op(
+@custom_op(
     "serenanet::scan_cpp_backward",
     mutates_args=(),
     schema=f"(Tensor grad_y, Tensor? grad_last, Tensor saved, {ARGUMENTS}) -> Tensor[]",
@@ -256,7 +256,7 @@ def _update(state, x, dt, A, B, C, D, z, dt_bias, dt_softplus, state_batch_indic
     return y
 
 
-_update_op = torch.library.custom_op(
+_update_op = custom_op(
     "serenanet::state_update_cpp",
     _update,
     mutates_args=("state",),

@@ -3,7 +3,7 @@
 import torch
 
 from serenanet_modules.ops import cpp
-from serenanet_modules.ops.observers import bare, wants_gradients
+from serenanet_modules.ops.observers import bare, custom_op, wants_gradients
 
 AGAIN = 1 << 19  # numbers of state that the backward pass forms again at once for one head
 LONGEST = 128  # steps between kept states; fewer where a state is large
@@ -53,7 +53,7 @@ def _forward(x, dt, log_decay, B, C, D, initial, save):
     return y, last, starts
 
 
-_forward_op = torch.library.custom_op(
+_forward_op = custom_op(
     "serenanet::ssd_cpp",
     _forward,
     mutates_args=(),
@@ -66,7 +66,7 @@ def _(x, dt, log_decay, B, C, D, initial, save):
     return _outputs(x, B, save)
 
 
-@torch.library.custom_op(
+@custom_op(
     "serenanet::ssd_cpp_backward",
     mutates_args=(),
     schema=f"(Tensor grad_y, Tensor? grad_last, {ARGUMENTS}, Tensor starts) "

@@ -11,7 +11,7 @@ import math
 import torch
 from torch.nn import functional
 
-from serenanet_modules.ops.observers import wants_gradients
+from serenanet_modules.ops.observers import custom_op, wants_gradients
 
 BLOCK = 16
 LOG2_E = math.log2(math.e)
@@ -56,7 +56,7 @@ def scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, initial_state):
     return y, last
 
 
-@torch.library.custom_op(
+@custom_op(
     "serenanet::scan_torch",
     mutates_args=(),
     schema=f"({ARGUMENTS}, Tensor? initial_state, bool save) -> (Tensor, Tensor, Tensor)",
@@ -92,7 +92,7 @@ def _forward_outputs(u, A, save):
     return torch.empty_like(u), state, A.new_empty(blocks, batch, channels, states)
 
 
-@torch.library.custom_op(
+@custom_op(
     "serenanet::scan_torch_backward",
     mutates_args=(),
     schema=f"(Tensor grad_y, Tensor? grad_last, Tensor saved, {ARGUMENTS}) "

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from serenanet_modules.ops.observers import wants_gradients
+from serenanet_modules.ops.observers import custom_op, wants_gradients
 
 LARGEST = 64  # steps of a chunk: more cost more than they save
 SLAB = 1 << 21  # elements of the largest intermediate of a slab on a CPU: what its caches can serve
@@ -52,7 +52,7 @@ def scan(x, dt, log_decay, B, C, D=None, initial=None, chunk_size=LARGEST):
     return (y if D is None else torch.addcmul(y, x, D)), last
 
 
-@torch.library.custom_op(
+@custom_op(
     "serenanet::ssd",
     mutates_args=(),
     schema=f"({ARGUMENTS}, Tensor? initial, bool save, int chunk) -> (Tensor, Tensor, Tensor)",
@@ -89,7 +89,7 @@ def _outputs(x, B, save, chunk):
     )
 
 
-@torch.library.custom_op(
+@custom_op(
     "serenanet::ssd_backward",
     mutates_args=(),
     schema=f"(Tensor grad_y, Tensor? grad_last, {ARGUMENTS}, Tensor kept, int chunk) "
