@@ -36,11 +36,11 @@ class Measured:
     def __init__(self, folder, device, locale, context=None):
         self.trained = None
         if is_plain(folder):
-            self._model = PlainModel(folder, device, locale)
+            self._model = PlainModel(folder, device)
             self.hear, self.most = self._model.hear, self._model.most_seconds
-            self.parameters, self.decoder = self._model.parameters, "generate"
+            self.parameters, self.decoder = self._model.parameters, "greedy"
             return
-        recognizer = self._model = Recognizer.from_folder(folder, device, context)
+        recognizer = self._model = Recognizer.from_folder(folder, device, context, locale=locale)
         made = recognizer.decoder()
         self.decoder, self.most = made.name, recognizer.settings["piece_seconds"]
         self.parameters = sum(p.numel() for p in recognizer.modules.parameters())

@@ -1,4 +1,4 @@
-"""Public recognisers as transformers have them, beside this project's: Whisper, and wav2vec 2.0 with a CTC head."""
+"""A public wav2vec 2.0 with a CTC head as transformers run it, beside this project's models."""
 
 from pathlib import Path
 
@@ -6,14 +6,11 @@ import torch
 
 from serenanet_modules.decoding.decoder import Hypothesis
 from serenanet_modules.errors import UserError
+from serenanet_modules.runs import whisper
 from serenanet_modules.runs.public_folder import CONFIG, PublicFolder
 from serenanet_modules.runtime.backend import usable_device
 
-CLASSES = {  # model_type -> transformers' classes of processor and model
-    "whisper": ("WhisperProcessor", "WhisperForConditionalGeneration"),
-    "wav2vec2": ("Wav2Vec2Processor", "Wav2Vec2ForCTC"),
-}
-RATE = 16000
+KIND, RATE = "wav2vec2", 16000
 
 
 class PlainFolder(PublicFolder):
@@ -29,8 +26,6 @@ class PlainModel:
     ----------
     folder : str or Path
     device : str
-    locale : str
-        Language of the speech, for models of several.
 
     Raises
     ------
@@ -38,26 +33,23 @@ class PlainModel:
         For a folder of another kind.
     """
 
-    most_seconds = 29.0  # that Whisper hears at once, about
+    most_seconds = 30.0  # read at once
 
-    def __init__(self, folder, device, locale):
+    def __init__(self, folder, device):
         source = PlainFolder(str(folder))
         kind = source.json(CONFIG).get("model_type")
-        if kind not in CLASSES:
-            raise UserError(
-                f"{folder}: model_type {kind!r} is none of {', '.join(CLASSES)}, and no result folder either"
-            )
-        import transformers
+        if kind != KIND:
+            raise UserError(f"{folder}: model_type {kind!r} is neither whisper nor {KIND}, and this no result folder")
+        from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 
-        self.device, self.kind, self.locale = usable_device(device), kind, locale
-        processor, model = (getattr(transformers, name) for name in CLASSES[kind])
+        self.device = usable_device(device)
         options = {"local_files_only": True, "trust_remote_code": False}
         try:
-            self.processor = processor.from_pretrained(source.path, **options)
-            self.model = model.from_pretrained(source.path, use_safetensors=True, dtype=torch.float32, **options)
+            self.processor = Wav2Vec2Processor.from_pretrained(source.path, **options)
+            model = Wav2Vec2ForCTC.from_pretrained(source.path, use_safetensors=True, dtype=torch.float32, **options)
         except (OSError, ValueError) as error:
             raise UserError(f"{folder}: cannot be opened ({str(error).strip().partition(chr(10))[0]})") from None
-        self.model = self.model.to(self.device).eval()
+        self.model = model.to(self.device).eval()
 
     @property
     def parameters(self):
@@ -68,23 +60,14 @@ class PlainModel:
     def hear(self, pieces):
         """`Hypothesis` of each `Piece`; its labels are the model's tokens."""
         samples = [piece.samples for piece in pieces]
-        more = {} if self.kind == "whisper" else {"padding": True}  # Whisper reads 30 s always
-        given = self.processor(samples, sampling_rate=RATE, return_tensors="pt", **more).to(self.device)
-        if self.kind == "whisper":
-            tokens = self.model.generate(given.input_features, **self._asked)
-            special = set(self.processor.tokenizer.all_special_ids)
-        else:
-            tokens, special = self.model(**given).logits.argmax(-1), {self.processor.tokenizer.pad_token_id}
+        given = self.processor(samples, sampling_rate=RATE, return_tensors="pt", padding=True).to(self.device)
+        tokens, blank = self.model(**given).logits.argmax(-1), self.processor.tokenizer.pad_token_id
         texts = self.processor.batch_decode(tokens, skip_special_tokens=True)
-        labels = [[t for t in row if t not in special] for row in tokens.tolist()]
+        labels = [[token for token in row if token != blank] for row in tokens.tolist()]
         return [Hypothesis(row, " ".join(text.split())) for row, text in zip(labels, texts, strict=True)]
-
-    @property
-    def _asked(self):
-        many = getattr(self.model.generation_config, "is_multilingual", False)
-        return {"language": self.locale.partition("-")[0], "task": "transcribe"} if many else {}
 
 
 def is_plain(folder):
-    """Whether a folder is transformers' and no result folder."""
-    return (Path(folder) / CONFIG).is_file() and not (Path(folder) / "hyperparams.yaml").is_file()
+    """Whether a folder is transformers', and none that opens as a recogniser of this project's."""
+    folder = Path(folder)
+    return (folder / CONFIG).is_file() and not (folder / "hyperparams.yaml").is_file() and not whisper.is_one(folder)

@@ -12,10 +12,12 @@ from serenanet_modules.cli import main
 from serenanet_modules.cli.benchmark import _named
 from serenanet_modules.inference import benchmark
 from serenanet_modules.inference.plain import PlainModel, is_plain
+from serenanet_modules.inference.recognizer import Recognizer
 from tests.support.folders import make_random_result
 from tests.support.presets import preset
 from tests.support.refusals import refusal
 from tests.support.tiny import SAMPLE
+from tests.support.whispers import make_whisper
 
 TINY = (("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.d_ffn", "64"), ("frontend.gate_size", "16"))
 TINY += (("car", "null"), ("n_mels", "40"), ("features.n_fft", "512"))
@@ -157,9 +159,19 @@ def test_a_plain_folder(plain, models, tmp_path):
     }
     clips = [(path.stem, str(path)) for path in sorted((SAMPLE / "clips").iterdir())[:2]]
     found = benchmark.measure({**request, "clips": clips})
-    assert found["decoder"] == "generate" and set(found["texts"]) == {name for name, _ in clips}
+    assert found["decoder"] == "greedy" and set(found["texts"]) == {name for name, _ in clips}
     assert any(found["texts"].values()) and set("".join(found["texts"].values())) <= set("abc ")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}), encoding="utf-8")
-    refusal(lambda: PlainModel(tmp_path, "cpu", "sw"), "model.safetensors")
+    refusal(lambda: PlainModel(tmp_path, "cpu"), "model.safetensors")
     (tmp_path / "model.safetensors").write_bytes((plain / "model.safetensors").read_bytes())
-    refusal(lambda: PlainModel(tmp_path, "cpu", "sw"), "model_type 'gpt2'")
+    refusal(lambda: PlainModel(tmp_path, "cpu"), "model_type 'gpt2'")
+
+
+def test_a_whisper_is_heard_as_everywhere(tmp_path):
+    """By this project's own decoder, in the language that is asked for."""
+    folder, clip = make_whisper(tmp_path / "whisper", seconds=30.0), next((SAMPLE / "clips").iterdir())
+    assert not is_plain(folder)
+    request = {"model": str(folder), "device": "cpu", "locale": "sw", "context": None, "batch_seconds": 20.0}
+    found = benchmark.measure({**request, "spawned": 0.0, "clips": [(clip.stem, str(clip))]})
+    (heard,) = Recognizer.from_folder(folder, locale="sw").transcribe([clip])
+    assert found["texts"] == found["alone"] == {clip.stem: heard.text} and heard.text
