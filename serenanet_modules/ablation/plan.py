@@ -13,8 +13,9 @@ from functools import cached_property
 from pathlib import Path
 
 from serenanet_modules.config.foreign import check_format
-from serenanet_modules.config.hparams import Hparams, read_yaml, write_layer
+from serenanet_modules.config.hparams import Hparams, write_layer
 from serenanet_modules.config.keys import RUN, WEIGHTS, free_to_change
+from serenanet_modules.config.reading import read_yaml
 from serenanet_modules.config.settings import read_command_line
 from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.errors import UserError

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from serenanet_modules.config.hparams import read_yaml
+from serenanet_modules.config.reading import read_yaml
 from serenanet_modules.errors import UserError
 
 KEYS = ("base", "pretraining", "pretraining_arguments", "variants")

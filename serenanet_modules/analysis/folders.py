@@ -14,7 +14,7 @@ import numpy as np
 from serenanet_modules.analysis.reliability import BINS
 from serenanet_modules.analysis.scoring import LEVELS, score
 from serenanet_modules.config.foreign import FILE, check_format
-from serenanet_modules.config.hparams import read_yaml
+from serenanet_modules.config.reading import read_yaml
 from serenanet_modules.data.manifest import role
 from serenanet_modules.errors import UserError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from serenanet_modules.analysis.language_plot import plot
 from serenanet_modules.config.foreign import FILE
-from serenanet_modules.config.hparams import read_yaml
+from serenanet_modules.config.reading import read_yaml
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.results import in_columns
 from serenanet_modules.runtime.files import replacing, write_text

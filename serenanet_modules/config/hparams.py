@@ -15,23 +15,30 @@ the command line: ``--frontend.output_stride 2``; an include there is looked for
 """
 
 import copy
-import difflib
 import functools
 import io
-import os
 from pathlib import Path
 
-import ruamel.yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
-from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
+from ruamel.yaml.comments import CommentedMap
 
-from serenanet_modules.config.foreign import MALFORMED, MOST_NODES, children_of, one_line
+from serenanet_modules.config.foreign import one_line
+from serenanet_modules.config.merging import lay, merge
+from serenanet_modules.config.nodes import (
+    NAME,
+    arguments_of,
+    bare,
+    is_placeholder,
+    plain,
+    ruamel_yaml,
+    tag_of,
+    without_value,
+)
+from serenanet_modules.config.reading import nest, parse, stack
+from serenanet_modules.config.telling import told
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing
 
-INCLUDE = "!include:"
-PLACEHOLDER = "!PLACEHOLDER"
-NAME = "!name:"
 COMMAND_LINE = "the command line"
 
 
@@ -54,7 +61,7 @@ class Hparams:
 
     def __init__(self, source, tree, unset=None, files=None, layers=()):
         self.source, self.tree = Path(source), tree
-        self._unset = _unset(tree) if unset is None else unset
+        self._unset = without_value(tree) if unset is None else unset
         self._files, self._layers = files or [self.source], list(layers)
 
     @classmethod
@@ -78,7 +85,7 @@ class Hparams:
             For a missing file, bad yaml, an unknown key or a wrong type.
         """
         files = [Path(file) for file in (files if isinstance(files, list) else [files])]
-        (root, tree), *above = _stack(files, seen=())
+        (root, tree), *above = stack(files, seen=())
         if needs is not None and needs not in tree:
             raise UserError(f"{root}: is to be laid over a model; give that first, such as hparams/serenanet.yaml")
         for key, value in (options or {}).items():
@@ -87,10 +94,10 @@ class Hparams:
             tree[key] = copy.deepcopy(value)
         said = [(where, CommentedMap({key: value})) for key, (where, value) in (dataset or {}).items()]
         for where, layer in said:
-            _merge(tree, layer, where)
-        unset = _unset(tree)
+            merge(tree, layer, where)
+        unset = without_value(tree)
         for where, layer in above:
-            _merge(tree, layer, where, unset)
+            merge(tree, layer, where, unset)
         layers = [(root, tree), *said, *above]
         return cls(files[-1], tree, unset, [*files, root], layers)
 
@@ -108,8 +115,8 @@ class Hparams:
         """As `override`; what has no value yet may come later."""
         self.__dict__.pop("text", None)
         for key, text in overrides:
-            layer = _nest(key, text, self._files)
-            _merge(self.tree, layer, COMMAND_LINE, self._unset)
+            layer = nest(key, text, self._files)
+            merge(self.tree, layer, COMMAND_LINE, self._unset)
             self._layers.append((COMMAND_LINE, layer))
         return self
 
@@ -137,7 +144,7 @@ class Hparams:
 
     def told(self):
         """The merged document as yaml, with a comment on each line that names the layer that says it."""
-        return "\n".join(_told(self.tree, self._layers, ()))
+        return "\n".join(told(self.tree, self._layers, ()))
 
     def set(self, key, value):
         """Give a top-level key its final value."""
@@ -147,16 +154,16 @@ class Hparams:
     def part(self, key, name):
         """Arguments of a part that are plain, where it is ``!new:`` and this name; None where it is something else."""
         node = self.tree.get(key)
-        if _tag(node) != f"!new:{name}" or not isinstance(node, CommentedMap):
+        if tag_of(node) != f"!new:{name}" or not isinstance(node, CommentedMap):
             return None
-        return {argument: value for argument, value in node.items() if not _tag(value)}
+        return {argument: value for argument, value in node.items() if not tag_of(value)}
 
     def arguments(self):
         """(name with dots, value) of the arguments of all parts, references resolved; of lists those of plain values.
 
         A top-level key's own value is none, nor is what stands in a mapping that is no part.
         """
-        yield from _arguments(_parse(self.text, self.source), (), False)
+        yield from arguments_of(parse(self.text, self.source), (), False)
 
     def fill(self, key, arguments):
         """Give a plain key, or arguments of a part, their final values, plain ones."""
@@ -179,13 +186,13 @@ class Hparams:
     def extended(self, text):
         """The same with further keys (yaml text), also inside mappings that are there."""
         tree = copy.deepcopy(self.tree)
-        _lay(tree, _parse(text, self.source))
+        lay(tree, parse(text, self.source))
         return self._of(tree)
 
     def named(self, key):
         """The same with a class's name alone in the place of ``!name:class``, so that `build` does not import it."""
         tree = CommentedMap(self.tree)
-        tree[key] = _tag(tree[key]).removeprefix(NAME)
+        tree[key] = tag_of(tree[key]).removeprefix(NAME)
         return self._of(tree)
 
     def _of(self, tree):
@@ -196,15 +203,15 @@ class Hparams:
 
         What only one of the two has is none, and a class's name is the same with and without ``!name:``.
         """
-        mine, other = (_parse(text, file) for text in (self.text, Path(file).read_text(encoding="utf-8")))
+        mine, other = (parse(text, file) for text in (self.text, Path(file).read_text(encoding="utf-8")))
         common = [key for key in mine if key in other and key not in free]
-        return [key for key in common if _bare(mine[key]) != _bare(other[key])]
+        return [key for key in common if bare(mine[key]) != bare(other[key])]
 
     @functools.cached_property
     def text(self):
         """The standalone yaml, references resolved."""
         stream = io.StringIO()
-        _yaml().dump(self.tree, stream)
+        ruamel_yaml().dump(self.tree, stream)
         try:
             return resolve_references(stream.getvalue()).getvalue()
         except RecursionError:
@@ -214,9 +221,7 @@ class Hparams:
 
     def plain(self):
         """Top-level scalars, lists and untagged mappings as Python values; tagged nodes are left out."""
-        yaml = _yaml("safe")
-        yaml.Constructor = _PlainConstructor
-        return {key: value for key, value in yaml.load(self.text).items() if not _holds_objects(value)}
+        return plain(self.text)
 
     def build(self):
         """Construct every object of the document; the result maps keys to objects and values."""
@@ -241,269 +246,6 @@ def write_layer(path, parents, overrides):
     """
     tree = CommentedMap({"extends": [str(parent.resolve()) for parent in parents]})
     for key, text in overrides:
-        _lay(tree, _nest(key, text, parents))
+        lay(tree, nest(key, text, parents))
     with replacing(path) as partial, open(partial, "w", encoding="utf-8") as file:
-        _yaml().dump(tree, file)
-
-
-def _lay(tree, layer):
-    """Merge as `_merge` does, into a tree that does not know the keys yet."""
-    for key, new in layer.items():
-        if isinstance(tree.get(key), CommentedMap) and isinstance(new, CommentedMap) and not _tag(new):
-            _lay(tree[key], new)
-        else:
-            tree[key] = new
-
-
-def read_yaml(file):
-    """A plain yaml file as a dict.
-
-    Raises
-    ------
-    UserError
-        Where it is missing or no mapping.
-    """
-    return dict(_read(Path(file)))
-
-
-def is_placeholder(node):
-    """Whether a node says that its value is still to come."""
-    return _tag(node) == PLACEHOLDER
-
-
-def shown(node):
-    """One line of yaml for a value."""
-    if isinstance(node, TaggedScalar) and not node.value:
-        return _tag(node)
-    stream = io.StringIO()
-    yaml = _yaml()
-    yaml.default_flow_style = True
-    yaml.dump({"value": _uncommented(copy.deepcopy(node))}, stream)
-    return stream.getvalue().strip()[len("{value: ") : -1]
-
-
-def _uncommented(node):
-    if isinstance(node, (CommentedMap, CommentedSeq)):
-        node.ca.comment = None
-        node.ca.items.clear()
-        node.fa.set_flow_style()
-        for child in node.values() if isinstance(node, CommentedMap) else node:
-            _uncommented(child)
-    return node
-
-
-def _told(tree, layers, path):
-    """Lines of a mapping and what is below it."""
-    for key, node in tree.items():
-        here = (*path, key)
-        nested = isinstance(node, CommentedMap) and len(node) > 0
-        says = next(where for where, layer in reversed(layers) if _says(layer, here, nested) or layer is layers[0][1])
-        said_by = os.path.relpath(says) if isinstance(says, Path) else says
-        value = _tag(node) if nested else shown(node)
-        yield f"{'    ' * len(path)}{key}:{' ' * bool(value)}{value} # {said_by}"
-        if nested:
-            yield from _told(node, layers, here)
-
-
-def _says(layer, path, nested):
-    """Whether a layer gives the node of this path, or one in the place of what it stands in; keys alone merge."""
-    node = layer
-    for key in path:
-        if not isinstance(node, CommentedMap) or key not in node:
-            return node is not layer and (not isinstance(node, CommentedMap) or bool(_tag(node)))
-        node = node[key]
-    return not nested or bool(_tag(node))
-
-
-def _arguments(node, path, of_part):
-    """(dotted name, value) below a node; ``of_part``: whether it stands in a part."""
-    if isinstance(node, CommentedMap):
-        for key, child in node.items():
-            yield from _arguments(child, (*path, str(key)), of_part or bool(_tag(node)))
-    elif isinstance(node, CommentedSeq) and any(isinstance(child, (CommentedMap, CommentedSeq)) for child in node):
-        for i, child in enumerate(node):
-            yield from _arguments(child, (*path, str(i)), of_part)
-    elif of_part and not _tag(node):
-        yield ".".join(path), list(node) if isinstance(node, CommentedSeq) else node
-
-
-def _unset(tree):
-    return frozenset(key for key, node in tree.items() if node is None or is_placeholder(node))
-
-
-def _yaml(kind="rt"):
-    yaml = ruamel.yaml.YAML(typ=kind)
-    if kind == "rt":
-        yaml.width = 10_000
-    return yaml
-
-
-def _stack(files, seen):
-    """(path, tree) of the layers of several files' chains: each counts once, a later one over an earlier one."""
-    layers = {}
-    for file in files:
-        layers |= {path: layer for path, layer in _chain(file, seen) if path not in layers}
-    return list(layers.items())
-
-
-def _chain(file, seen):
-    """(path, tree) of the root of an ``extends`` chain first, ``file`` last."""
-    file = file.resolve() if os.path.exists(file) else file
-    if file in seen:
-        raise UserError(f"{file}: extends itself through {seen[-1]}; break the circle")
-    tree = _read(file)
-    parents = tree.pop("extends", [])
-    parents = [file.parent / str(parent) for parent in (parents if isinstance(parents, list) else [parents])]
-    return [*_stack(parents, (*seen, file)), (file, tree)]
-
-
-def _read(file):
-    """Parse one file and put included files in their places."""
-    if not os.path.isfile(file):  # unlike Path's, of any name
-        raise UserError(f"{file}: no such hyper-parameter file; the ready ones are in hparams/")
-    tree = _parse(_text(file), file)
-    if not isinstance(tree, CommentedMap):
-        raise UserError(f"{file}: a hyper-parameter file must be a mapping of keys to values")
-    return _include(tree, file)
-
-
-def _text(file):
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: is not UTF-8 text ({error})") from None
-
-
-def _parse(text, where):
-    try:
-        constructor, parser = _yaml().get_constructor_parser(text)
-        try:
-            node = constructor.composer.get_single_node()
-            if node is None:
-                return None
-            _check_size(node, where, {})
-            return constructor.construct_document(node)
-        finally:
-            parser.dispose()
-    except MALFORMED as error:
-        raise UserError(f"{where}: not valid yaml: {one_line(error)}") from error
-    except RecursionError:
-        raise UserError(f"{where}: not valid yaml: brackets inside brackets without end") from None
-
-
-def _check_size(node, where, counts):
-    """Nodes at and below one, those behind aliases each time; refuses what is more than any file has, or endless."""
-    if id(node) not in counts:
-        counts[id(node)] = None
-        counts[id(node)] = 1 + sum(_check_size(child, where, counts) for child in children_of(node))
-    count = counts[id(node)]
-    if count is None or count > MOST_NODES:
-        raise UserError(f"{where}: its aliases stand for more than can be built")
-    return count
-
-
-def _include(node, file, seen=()):
-    """Replace every include below ``node``; paths are relative to ``file``, which ``seen`` include."""
-    if isinstance(node, (CommentedMap, CommentedSeq)):
-        for key in node if isinstance(node, CommentedMap) else range(len(node)):
-            node[key] = _include(node[key], file, seen)
-    tag = _tag(node)
-    if not tag.startswith(INCLUDE):
-        return node
-    target = file.parent / tag[len(INCLUDE) :]
-    if not os.path.isfile(target):
-        raise UserError(f"{file}: includes {target}, which does not exist")
-    if target.resolve() in seen:
-        raise UserError(f"{file}: includes {target}, which includes it; break the circle")
-    part = _parse(_text(target), target)
-    part = _include(part, target, (*seen, target.resolve()))
-    if isinstance(part, CommentedMap):
-        part.ca.comment = None  # a heading between a list's dash and a tag would tear them apart
-    if isinstance(node, CommentedMap):
-        _merge(part, node, file)
-    return part
-
-
-def _nest(key, text, files):
-    """``a.b``, ``1`` -> {a: {b: 1}}; an unquoted text is taken whole, ``#`` and all."""
-    node = _parse(text, f"--{key}")
-    name = _tag(node).removeprefix(INCLUDE)
-    node = _include(node, next((file for file in files if os.path.isfile(file.parent / name)), files[0]))
-    if isinstance(node, str) and text.strip()[0] not in "'\"|>":
-        node = text.strip()
-    for part in reversed(key.split(".")):
-        node = CommentedMap({part: node})
-    return node
-
-
-def _merge(base, layer, where, unset=(), path=()):
-    """Merge a layer; ``unset`` are keys of the top level that take any kind of value."""
-    for key, new in layer.items():
-        dotted = ".".join(map(str, (*path, key)))
-        if key not in base:
-            close = difflib.get_close_matches(str(key), map(str, base), n=1)
-            hint = f"; did you mean '{close[0]}'?" if close else ""
-            raise UserError(f"{where}: unknown key '{dotted}'{hint}")
-        old = base[key]
-        if isinstance(old, CommentedMap) and isinstance(new, CommentedMap) and not _tag(new):
-            if old or _tag(old):
-                _merge(old, new, where, path=(*path, key))
-            else:
-                base[key] = new
-        else:
-            if isinstance(old, str) and isinstance(new, (int, float)) and not isinstance(new, bool):
-                new = str(new)  # a name such as 7 is a text too
-            _check_type(None if dotted in unset else old, new, dotted, where)
-            base[key] = new
-
-
-def _check_type(old, new, dotted, where):
-    """Refuse a plain value of another kind than the one that it replaces."""
-    if isinstance(new, CommentedMap) and not _tag(new):
-        raise UserError(f"{where}: '{dotted}' has no keys of its own here; give it one value")
-    if isinstance(old, CommentedMap) and not _tag(new) and (new is not None or not _tag(old)):
-        raise UserError(f"{where}: '{dotted}' must be a mapping of keys to values, not {new!r}")
-    if _tag(old) or _tag(new) or old is None or isinstance(old, CommentedMap):
-        return
-    if new is None and isinstance(old, str):
-        return
-    kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-    kinds[CommentedSeq] = "a list"
-    for kind, name in kinds.items():
-        if isinstance(old, kind):
-            accepted = (int, float) if kind is float else kind
-            if not isinstance(new, accepted) or (isinstance(new, bool) and kind is not bool):
-                raise UserError(f"{where}: '{dotted}' must be {name}, not {new!r}")
-            return
-
-
-def _tag(node):
-    """A node's own tag, or ''."""
-    if isinstance(node, (CommentedMap, CommentedSeq, TaggedScalar)):
-        tag = node.tag.value
-        return "" if tag is None or tag.startswith("tag:yaml.org") else tag
-    return ""
-
-
-def _bare(node):
-    """A node as comparable Python values: its tag, and what it holds."""
-    if isinstance(node, TaggedScalar) and _tag(node).startswith(NAME) and not node.value:
-        return "", _tag(node).removeprefix(NAME)
-    if isinstance(node, dict):
-        return _tag(node), {key: _bare(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return _tag(node), [_bare(value) for value in node]
-    return _tag(node), node.value if isinstance(node, TaggedScalar) else node
-
-
-class _PlainConstructor(ruamel.yaml.SafeConstructor):
-    """Makes an `OBJECT` of everything that has a tag of its own."""
-
-
-OBJECT = object()
-_PlainConstructor.add_multi_constructor("!", lambda constructor, suffix, node: OBJECT)
-
-
-def _holds_objects(value):
-    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return value is OBJECT or any(map(_holds_objects, children))
+        ruamel_yaml().dump(tree, file)

@@ -8,8 +8,9 @@ import torch
 from speechbrain.utils.run_opts import RunOptions
 
 from serenanet_modules.config.carried import there
-from serenanet_modules.config.hparams import Hparams, shown
+from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.config.keys import ARGUMENTS, KEYS, NUMBER, SECTIONS, WEIGHTS, Key, truth
+from serenanet_modules.config.nodes import shown
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.backend import check_backend, usable_device
 from serenanet_modules.runtime.precision import check_precision
@@ -25,8 +26,8 @@ USAGE = """\
 usage: {script} FILE [FILE …] [--key value …]
 
 Train, or go on in the result folder, then evaluate. The first FILE is a model, hparams/<model>.yaml. Each further one
-is laid over those before it: a size, hparams/sizes/<model>/<size>.yaml; a machine, hparams/machine/*.yaml; an ablation,
-hparams/ablations/*.yaml; or a file of your own. The command line comes last:
+is laid over those before it: a size, hparams/sizes/<model>/<size>.yaml; a machine, hparams/machine/cpu.yaml,
+one_gpu.yaml or slurm.yaml; an ablation, hparams/ablations/*.yaml; or a file of your own. The command line comes last:
 
   --key value          any key of the files: --lr 0.0005. Hyphens and underscores are the same
   --part.key value     inside a part: --encoder.n_layers 4

@@ -7,7 +7,9 @@ import inspect
 from ruamel.yaml.comments import CommentedMap
 
 from serenanet_modules.config.carried import there
-from serenanet_modules.config.hparams import Hparams, is_placeholder, read_yaml
+from serenanet_modules.config.hparams import Hparams
+from serenanet_modules.config.nodes import is_placeholder
+from serenanet_modules.config.reading import read_yaml
 from serenanet_modules.data import corpora
 from serenanet_modules.errors import UserError
 

@@ -14,7 +14,7 @@ from speechbrain.utils.parameter_transfer import Pretrainer
 from torch import nn
 
 from serenanet_modules.config.foreign import FILE, check_format
-from serenanet_modules.config.hparams import read_yaml
+from serenanet_modules.config.reading import read_yaml
 from serenanet_modules.data.audio import SAMPLE_RATE, mixed
 from serenanet_modules.data.units import load_units
 from serenanet_modules.decoding.greedy import greedy

@@ -3,8 +3,10 @@
 import contextlib
 
 from serenanet_modules.config.foreign import FILE, FORMAT, Document, check_format
-from serenanet_modules.config.hparams import NAME, Hparams, read_yaml
+from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.config.keys import free_to_change
+from serenanet_modules.config.nodes import NAME
+from serenanet_modules.config.reading import read_yaml
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.whole import renew
 from serenanet_modules.runtime import distributed

@@ -6,7 +6,8 @@ import pytest
 from hyperpyyaml import load_hyperpyyaml
 from torch import nn
 
-from serenanet_modules.config.hparams import Hparams, read_yaml, write_layer
+from serenanet_modules.config.hparams import Hparams, write_layer
+from serenanet_modules.config.reading import read_yaml
 from serenanet_modules.errors import UserError
 from tests.support.encoders import settled
 from tests.support.presets import LANGUAGE_MODEL, MODELS, preset

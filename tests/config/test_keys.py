@@ -4,8 +4,9 @@ import pytest
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from serenanet_modules.config.hparams import Hparams, shown
+from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.config.keys import ARGUMENTS, KEYS, NUMBER, RUN, WEIGHTS, WHOLE, free_to_change, page
+from serenanet_modules.config.nodes import shown
 from serenanet_modules.config.settings import check_parts, check_values
 from serenanet_modules.errors import UserError
 from tests.support.presets import HPARAMS, LANGUAGE_MODEL, MODELS, preset
@@ -141,13 +142,13 @@ def test_keys_of_others_are_theirs():
 
 
 def test_what_may_change_when_a_run_goes_on():
-    longer = {"number_of_epochs", "early_stopping_patience", "checkpoints_to_average"}
+    longer = {"number_of_epochs", "early_stopping_patience", "checkpoints_to_average", "grad_accumulation_factor"}
     place = {"output_folder", "prepared_folder", "num_workers", "ckpt_interval_minutes", "nonfinite_patience"}
     decoding = {"beam_size", "lm", "lm_order", "lm_weight", "word_score", "neural_lm", "eval_precision"}
     decoding |= {"attention_beam_size", "decoding_ctc_weight", "length_normalisation"}
     compared_otherwise = {"data_folder", "preparation"}
     inner = {"preparation.jobs"}
-    place |= {"modules"}  # names of what other keys say
+    place |= {"max_hours", "modules"}  # names of what other keys say
     assert set(free_to_change()) == longer | place | decoding | compared_otherwise | inner
     assert set(free_to_change(WEIGHTS)) == longer and set(free_to_change(RUN)) == place | inner
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from serenanet_modules.config import hparams as hparams_module
-from serenanet_modules.config import keys
+from serenanet_modules.config import keys, reading
 from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.config.keys import ARGUMENTS, KEYS, NUMBER, WHOLE
 from serenanet_modules.config.settings import check_parts, check_values
@@ -83,11 +82,11 @@ def no_tower(case):
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
         try:
             found = Hparams.load(file)
-        except hparams_module.UserError as error:
+        except reading.UserError as error:
             sentence(error, file)
             assert circle or width**height > 1000
         else:
-            assert not circle and width**height <= hparams_module.MOST_NODES and found.told()
+            assert not circle and width**height <= reading.MOST_NODES and found.told()
 
 
 def test_aliases():
@@ -99,7 +98,7 @@ def test_aliases():
     [
         (keys.Key, "_wrong", lambda self, value: None, VALUES, bounded),
         (keys, "LARGEST", 10**29, VALUES, bounded),
-        (hparams_module, "_check_size", lambda *_: 1, TOWERS.filter(lambda case: case[2] and case[1] < 3), no_tower),
+        (reading, "_check_size", lambda *_: 1, TOWERS.filter(lambda case: case[2] and case[1] < 3), no_tower),
     ],
     ids=["bounds", "largest", "aliases"],
 )

@@ -14,7 +14,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 
 from serenanet_modules.config.foreign import Document
-from serenanet_modules.config.hparams import Hparams, is_placeholder
+from serenanet_modules.config.hparams import Hparams
+from serenanet_modules.config.nodes import is_placeholder
 from tests.support.encoders import TINY, settled
 from tests.support.tiny import ROOT
 
