@@ -1,7 +1,6 @@
 """What ``serenanet ablate`` does: plan, carry out, report."""
 
 import os
-import shlex
 import tempfile
 from pathlib import Path
 
@@ -21,7 +20,7 @@ FAILED = 1
 QUEUE_PAUSE = 5.0  # seconds between two looks at Slurm's queue
 
 
-def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None, pretraining_arguments="", **how):
+def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None, pretraining_arguments=(), **how):
     """Train every variant of a suite with every seed, then report.
 
     Parameters
@@ -37,8 +36,8 @@ def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None
         ``results/<dataset>/<suite's folder>/<the base's experiment>``.
     only : list of str, optional
         Variants to be trained and reported, beside the full model where that is finished.
-    pretraining_arguments : str
-        ``--key value`` of the pre-trainings alone, quoted as for a shell.
+    pretraining_arguments : list of str
+        ``--key value`` of the pre-trainings alone.
     **how
         ``jobs`` (at a time), ``sbatch`` (template), ``dry_run``, ``force`` to go on in a folder that no ablation has
         made, and ``line``: the command line, for the report.
@@ -49,7 +48,7 @@ def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None
         0; 1 where a run failed; 128 + a signal's number after one.
     """
     outputs = Outputs("ablate", [recipe, suite, *(base or ()), how.get("sbatch")], how.get("force"))
-    suite = Suite.read(suite).with_options(base, shlex.split(pretraining_arguments))
+    suite = Suite.read(suite).with_options(base, list(pretraining_arguments))
     only = suite.only(only)
     out = Path(out) if out else _default_folder(recipe, suite, arguments)
     outputs.check_folder(out)

@@ -17,6 +17,7 @@ from serenanet_modules.config.foreign import FILE, check_format
 from serenanet_modules.config.reading import read_yaml
 from serenanet_modules.data.manifest import role
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import read_json
 
 RESULT = "result.json"
 FIELD_LIMIT = 2**31 - 1  # characters in a field of a CSV file
@@ -54,7 +55,7 @@ class Result:
         if settings.is_file():  # a copy of what was measured may do without
             check_format(read_yaml(settings), settings)
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json(file)
             if "pretraining" in content:
                 raise UserError(f"{folder}: is a pre-training, which has no error rates")
             content["scoring"], content["experiment"], content["seed"], in_order(content["results"])[0]

@@ -5,7 +5,6 @@ spaces between them. The sets of a run are named after the codes: ``test-sw_ke``
 """
 
 import csv
-import json
 import statistics
 from collections import Counter
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from serenanet_modules.config.foreign import FILE
 from serenanet_modules.config.reading import read_yaml
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.results import in_columns
-from serenanet_modules.runtime.files import replacing, write_text
+from serenanet_modules.runtime.files import read_json, replacing, write_text
 
 MEASURES = ("WER", "CER")
 NOTHING = "–"
@@ -114,7 +113,7 @@ def _scores(folder, decoder):
     """Set -> measure -> rate, and the decoder's name."""
     for name in ("result.json", "scores.json"):
         if (folder / name).is_file():
-            content = json.loads((folder / name).read_text(encoding="utf-8"))
+            content = read_json(folder / name)
             break
     else:
         raise UserError(f"{folder}: has no result.json or scores.json; give a result folder, or one of evaluate --out")

@@ -79,6 +79,12 @@ class _Parser(argparse.ArgumentParser):
                 equals, value = "=", words.pop(0) if words and truth(words[0]) is not None else "true"
             yield name + equals + value
 
+    def _get_value(self, action, text):
+        """As the parent's; an empty word is no option's value."""
+        if not text and action.option_strings:
+            raise argparse.ArgumentError(action, "is empty; give a value, or leave it out")
+        return super()._get_value(action, text)
+
     def _print_message(self, message, file=None):
         """As the parent's, which hides that a help could not be written."""
         print(message, end="", file=file)

@@ -1,6 +1,6 @@
 """``serenanet ablate``."""
 
-from serenanet_modules.cli.values import add_out, add_switch, carried, count, names, place
+from serenanet_modules.cli.values import add_out, add_switch, carried, count, names, place, words
 
 
 def add(commands, name):
@@ -14,7 +14,7 @@ def add(commands, name):
     command.add_argument("--jobs", type=count, metavar="N", help="runs at a time (1; with --sbatch no limit)")
     command.add_argument("--sbatch", type=place, metavar="TEMPLATE", help="submit the runs to Slurm with this script")
     command.add_argument(
-        "--pretraining-arguments", default="", metavar="'--key value …'", help="of the pre-trainings alone"
+        "--pretraining-arguments", type=words, default=(), metavar="'--key value …'", help="of the pre-trainings alone"
     )
     add_switch(command, "--dry-run", "list the runs, and what is done of them")
     command.add_argument("arguments", nargs="*", metavar="-- --key value …", help="what every run's base gets")

@@ -43,6 +43,8 @@ def _align(arguments):
 
     text = _text(arguments.text)
     grid = arguments.out or arguments.audio.with_suffix(".TextGrid")
+    if "textgrid" in arguments.format and grid.suffix.lower() != ".textgrid":
+        raise UserError(f"--out {grid}: a TextGrid's name ends in .TextGrid")
     files = {name: grid if name == "textgrid" else grid.with_suffix(f".{SUFFIXES[name]}") for name in arguments.format}
     texts = [arguments.text] if os.path.isfile(arguments.text) else []
     outputs = Outputs("align", [arguments.folder, arguments.audio, *texts], arguments.force)

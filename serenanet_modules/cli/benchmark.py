@@ -11,6 +11,7 @@ from pathlib import Path
 from serenanet_modules.cli.opening import add_context
 from serenanet_modules.cli.values import add_out, count, pairs, place, positive
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import read_json
 
 OUT = Path("benchmark")
 
@@ -108,10 +109,10 @@ def _measurement(a, name, folder, number, clips):
     request |= {"clips": clips, "batch_seconds": a.batch_seconds, "out": str(out)}
     asked = out.with_suffix(".request.json")
     if out.is_file() and asked.is_file():
-        earlier = json.loads(asked.read_text(encoding="utf-8"))
+        earlier = read_json(asked)
         earlier.pop("spawned", None)
         if earlier == json.loads(json.dumps(request)):
-            return json.loads(out.read_text(encoding="utf-8"))
+            return read_json(out)
     out.unlink(missing_ok=True)
     write_json(asked, {**request, "spawned": time.time()})
     print(f"{name}: measurement {number + 1} of {a.speed_runs}", file=sys.stderr)
@@ -121,4 +122,4 @@ def _measurement(a, name, folder, number, clips):
     if ended.returncode:
         said = ended.stderr.strip().rpartition("\n")[2].removeprefix("error: ")
         raise UserError(said if said.startswith(str(folder)) else f"{folder}: cannot be measured ({said})")
-    return json.loads(out.read_text(encoding="utf-8"))
+    return read_json(out)

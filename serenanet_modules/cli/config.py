@@ -22,12 +22,17 @@ def _config(arguments):
     if arguments.table:
         print(page(), end="")
         return 0
-    from serenanet_modules.config.settings import read_layers
+    from serenanet_modules.config.hparams import is_placeholder
+    from serenanet_modules.config.settings import check_parts, check_values, read_layers
     from serenanet_modules.data.recipe import Recipe
 
     recipe = None if arguments.recipe is None else Recipe(arguments.recipe)
     hparams, _, options = read_layers(recipe, [*arguments.files, *arguments.more])
     if options:
         raise UserError(f"{' '.join(options)}: a run option, which stands in no file")
+    numbers = {key: value for key, value in hparams.tree.items() if isinstance(value, (int, float))}
+    check_values(numbers, hparams.source)
+    if not any(map(is_placeholder, hparams.tree.values())):  # what parts refer to may have no value yet
+        check_parts(hparams, hparams.source)
     print(hparams.told())
     return 0

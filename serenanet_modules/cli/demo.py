@@ -1,7 +1,6 @@
 """``serenanet demo`` and ``make demo``: the main job on the embedded corpus, as a user would run it."""
 
 import csv
-import json
 import os
 import shlex
 import subprocess
@@ -9,6 +8,7 @@ import sys
 from pathlib import Path
 
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import read_json
 
 TRAIN = "recipes/CommonVoice/sw/train.py"
 HPARAMS = ("hparams/serenanet.yaml", "hparams/sizes/serenanet/demo.yaml")
@@ -50,7 +50,7 @@ def run(root=CHECKOUT):
     if (folder / "result.json").is_file():
         print(f"{folder} holds a finished run: it is not trained again, only evaluated (delete it to start anew)")
     _train()
-    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    result = read_json(folder / "result.json")
     print(f"\n{_transcription(folder)}\n\n{table(result)}\n")
     print(f"results      {folder}\nTensorBoard  tensorboard --logdir {folder / 'tensorboard'}")
 

@@ -37,5 +37,7 @@ def _export(arguments):
             raise UserError("--int8 and --check are for whole utterances; leave them out with --to step")
         export_step(arguments.folder, arguments.look_ahead, arguments.out, outputs=outputs)
         return 0
+    if arguments.look_ahead is not None:
+        raise UserError("--look-ahead: is that of a step; leave it out, or export --to step")
     export(arguments.folder, arguments.to, arguments.int8, arguments.out, arguments.check, outputs=outputs)
     return 0

@@ -56,7 +56,7 @@ def add_wishes(command, nbest):
         "--hotwords", metavar="FILE|WORD,…", help="words that are expected: commas between, or a file of one a line"
     )
     command.add_argument(
-        "--hotword-weight", type=positive, default=6.0, metavar="N", help="what each of them scores more, in nats (6)"
+        "--hotword-weight", type=positive, metavar="N", help="what each of them scores more, in nats (6)"
     )
     add_switch(command, "--digits", "numbers as digits (sw, en)")
     if nbest:
@@ -140,8 +140,10 @@ def _wishes(arguments, spelling):
     if not getattr(arguments, "lm", None) and (wishes["lm_weight"], wishes["word_score"]) != (None, None):
         raise UserError("--lm-weight and --word-score weigh a language model; name one with --lm")
     if getattr(arguments, "hotwords", None) is not None:
-        from serenanet_modules.inference.hotwords import read_hotwords
+        from serenanet_modules.inference.hotwords import WEIGHT, read_hotwords
 
-        words = read_hotwords(arguments.hotwords, spelling, arguments.hotword_weight)
+        words = read_hotwords(arguments.hotwords, spelling, arguments.hotword_weight or WEIGHT)
         wishes["hotwords"] = tuple(words.items())
+    elif getattr(arguments, "hotword_weight", None) is not None:
+        raise UserError("--hotword-weight: is that of --hotwords; give some, or leave it out")
     return wishes

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_speakers, add_spoken, opened
-from serenanet_modules.cli.values import add_out, formats_of, place, positive
+from serenanet_modules.cli.values import add_out, formats_of, from_one, place
 from serenanet_modules.errors import UserError
 
 FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm", "textgrid", "eaf")
@@ -28,7 +28,7 @@ def add(commands, name):
     add_decoding(command, "json, tsv: the N best texts; json has other words for each word, too")
     add_spoken(command)
     command.add_argument(
-        "--piece-seconds", type=positive, metavar="N", help="what is longer is cut at pauses (as training's utterances)"
+        "--piece-seconds", type=from_one, metavar="N", help="what is longer is cut at pauses (as training's utterances)"
     )
     command.add_argument(
         "--annotations",
@@ -106,6 +106,8 @@ def _check(arguments, count):
         raise UserError(f"--format {','.join(arguments.format)}: several formats are several files; give --out DIR")
     if arguments.segment_at != "pause" and not arguments.annotations:
         raise UserError(f"--segment-at {arguments.segment_at}: say with --annotations in which files the tier is")
+    if arguments.annotations and arguments.segment_at == "pause" and "eaf" not in arguments.format:
+        raise UserError("--annotations: are for --format eaf and --segment-at TIER; add one of them, or leave them out")
     if arguments.segment_at != "pause" and arguments.channel == "each":
         raise UserError("--channel each: has pauses of its own a channel; give --segment-at TIER one channel")
     if arguments.speakers and arguments.channel == "each":

@@ -1,18 +1,20 @@
 """What words of the command line stand for."""
 
 import argparse
+import math
+import shlex
 from pathlib import Path
 
 from serenanet_modules.config.carried import there
 from serenanet_modules.config.keys import truth
 from serenanet_modules.errors import UserError
 
+LARGEST = 10**9  # number that any option takes
+
 
 def count(text):
-    """A number from 1."""
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
-    return int(text)
+    """A whole number from 1."""
+    return _whole(text, 1, f"{text!r} is not a number from 1")
 
 
 def speakers(text):
@@ -21,9 +23,13 @@ def speakers(text):
 
 
 def whole(text):
-    """A number from 0."""
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
+    """A whole number from 0."""
+    return _whole(text, 0, f"{text!r} is not a whole number from 0")
+
+
+def _whole(text, least, otherwise):
+    if not (text.isascii() and text.isdigit()) or not least <= int(text[:20]) <= LARGEST:
+        raise argparse.ArgumentTypeError(f"{otherwise} to {LARGEST}")
     return int(text)
 
 
@@ -34,13 +40,25 @@ def wholes(text):
 
 def positive(text):
     """A number above 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    value = _number(text)
+    if not 0 < value <= LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0, to {LARGEST}")
     return value
+
+
+def from_one(text):
+    """A number from 1, as of seconds."""
+    value = _number(text)
+    if not 1 <= value <= LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {LARGEST}")
+    return value
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def switch(text):
@@ -82,12 +100,9 @@ def add_force(command):
 
 def not_negative(text):
     """A number from 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
+    value = _number(text)
+    if not 0 <= value <= LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to {LARGEST}")
     return value
 
 
@@ -107,6 +122,14 @@ def formats_of(known):
         return found
 
     return read
+
+
+def words(text):
+    """Words that are quoted as for a shell."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not quoted as for a shell ({error})") from None
 
 
 def pairs(words):

@@ -115,6 +115,8 @@ class Hparams:
         """As `override`; what has no value yet may come later."""
         self.__dict__.pop("text", None)
         for key, text in overrides:
+            if not text.strip():
+                raise UserError(f"--{key}: is empty; give a value, or null for none")
             layer = nest(key, text, self._files)
             merge(self.tree, layer, COMMAND_LINE, self._unset)
             self._layers.append((COMMAND_LINE, layer))

@@ -100,7 +100,7 @@ class Key:
             return None if value in self.choices else self.values
         if self.kind not in (WHOLE, NUMBER):
             return None
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):  # whole numbers may be too large for a float
             return "a finite number"
         least, most = -LARGEST if self.least is None else self.least, LARGEST if self.most is None else self.most
         if self.above is not None and not value > self.above:

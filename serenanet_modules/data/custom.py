@@ -107,6 +107,8 @@ def _lists(folder, data_root, tier, audio_folder):
         above = folder if folder.is_dir() else folder.parent
         yield folder, above, read_annotations(files, above, tier, audio_folder)
         return
+    if data_root is not None and not Path(data_root).is_dir():
+        raise UserError(f"{data_root}: there is no such folder for the relative paths of {folder} to start in")
     for file in [folder] if folder.is_file() else _manifests(folder):
         yield file, Path(data_root or file.parent).absolute(), read_rows(file)
 

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,8 @@ def read_sentences(files) -> Iterator[str]:
     """
     for name in files:
         opener = gzip.open if str(name).endswith(".gz") else open
+        if os.path.exists(name) and not os.path.isfile(name):
+            raise UserError(f"{name}: is no file of text, but a folder, a pipe or a device")
         try:
             with opener(name, "rt", encoding="utf-8-sig") as lines:
                 for line in lines:

@@ -5,7 +5,6 @@ SentencePiece), and phonemes. Unit 0 is always the CTC blank.
 """
 
 import io
-import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,7 @@ import sentencepiece
 
 from serenanet_modules.data.text.marks import KEPT
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.files import replacing, write_json
+from serenanet_modules.runtime.files import read_json, replacing, write_json
 
 BLANK = "<blank>"
 KINDS = ("char", "bpe", "unigram", "phoneme")  # that `train_units` makes
@@ -207,7 +206,7 @@ def load_units(folder: str | Path) -> Units:
     """
     index = Path(folder) / "units.json"
     try:
-        saved = json.loads(index.read_text(encoding="utf-8"))
+        saved = read_json(index)
         if saved["kind"] not in (*KINDS, "whisper"):
             raise ValueError
         if saved["kind"] == "whisper":

@@ -3,7 +3,6 @@
 ``python -m serenanet_modules.inference.benchmark REQUEST.json`` writes a measurement; `cli.benchmark` asks for them.
 """
 
-import json
 import resource
 import sys
 import time
@@ -17,7 +16,7 @@ from serenanet_modules.data.sources import Piece, cut
 from serenanet_modules.decoding.loops import loop
 from serenanet_modules.inference.plain import PlainModel, is_plain
 from serenanet_modules.inference.recognizer import Recognizer
-from serenanet_modules.runtime.files import write_json
+from serenanet_modules.runtime.files import read_json, write_json
 from serenanet_modules.runtime.provenance import device_name
 from serenanet_modules.runtime.threads import share_cores
 
@@ -47,7 +46,7 @@ class Measured:
         self.hear = partial(_heard, recognizer, made)
         result = Path(folder) / "result.json"
         if result.is_file():
-            self.trained = json.loads(result.read_text(encoding="utf-8")).get("trained_parameters")
+            self.trained = read_json(result).get("trained_parameters")
 
     def write(self, pieces):
         """`Hypothesis` of each `Piece`; nothing of silence."""
@@ -153,7 +152,7 @@ def _peak(device):
 
 def main():
     """Of a process."""
-    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    request = read_json(Path(sys.argv[1]))
     found = measure(request)
     found["latencies"] = np.round(found["latencies"], 5).tolist()
     write_json(Path(request["out"]), found)

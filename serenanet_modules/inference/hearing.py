@@ -1,14 +1,13 @@
 """What a recogniser heard in sets of utterances, kept on disk so that an interrupted evaluation goes on."""
 
 import hashlib
-import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from serenanet_modules.data.phonemes import WORD_BOUNDARY
 from serenanet_modules.inference.alternatives import texts_of
-from serenanet_modules.runtime.files import fingerprint, write_json
+from serenanet_modules.runtime.files import fingerprint, read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Hearing:
         file = self.root / "heard" / f"{name}-{self._key}.json"
         if not file.is_file():
             write_json(file, self._heard(rows, batch_seconds, progress))
-        kept = json.loads(file.read_text(encoding="utf-8"))
+        kept = read_json(file)
         return {key: Said(**found) for key, found in kept["utterances"].items()}, kept["seconds"]
 
     def _heard(self, rows, batch_seconds, progress):

@@ -1,5 +1,6 @@
 """Words that a user expects to be said, from a command line or a file."""
 
+import os
 from pathlib import Path
 
 from serenanet_modules.data.text import normaliser
@@ -31,9 +32,9 @@ def read_hotwords(given, spelling, weight=WEIGHT):
     UserError
         Where there is no word, or one that cannot be written.
     """
-    path = Path(given or ",")
+    is_file = os.path.isfile(given)  # which, unlike Path's, bears words too many for a name
     try:
-        phrases = path.read_text(encoding="utf-8").splitlines() if path.is_file() else given.split(",")
+        phrases = Path(given).read_text(encoding="utf-8").splitlines() if is_file else given.split(",")
     except (OSError, ValueError) as error:
         raise UserError(f"{given[:100]}: cannot be read as hotwords ({error})") from None
     return hotwords_of(phrases, spelling, weight)

@@ -4,7 +4,6 @@ It gives the text of greedy CTC decoding: for phoneme units phones, for models w
 head. SpeechBrain hands over tensors, so that audio is read whole, however long, and not in pieces as everywhere else.
 """
 
-import json
 from pathlib import Path
 
 import soxr
@@ -22,6 +21,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.blocks.lengths import valid_mask
 from serenanet_modules.runs.recogniser import load_weights
 from serenanet_modules.runs.whole import WEIGHTS, check_files
+from serenanet_modules.runtime.files import read_json
 
 INDEX, UNITS = "units.json", "units.model"
 
@@ -122,7 +122,7 @@ class FolderPretrainer(Pretrainer):
             check_files(default_source, FILE, WEIGHTS, f"save/units/{INDEX}", f"save/units/{UNITS}")
         self.paths[WEIGHTS] = collect(WEIGHTS)
         self.paths[INDEX] = collect(f"save/units/{INDEX}")
-        if json.loads(Path(self.paths[INDEX]).read_text(encoding="utf-8"))["kind"] != "phoneme":
+        if read_json(Path(self.paths[INDEX]))["kind"] != "phoneme":
             self.paths[UNITS] = collect(f"save/units/{UNITS}")
         return self.paths
 

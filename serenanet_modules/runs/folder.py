@@ -27,6 +27,7 @@ pretrainer: !new:serenanet_modules.runs.FolderPretrainer
     tokenizer: !ref <tokenizer>
 """
 ADDED = ("format", "tokenizer", "decoding_function", "audio_normalizer", "pretrainer")  # beside modules.encoder
+LOCK = ".lock"  # in the folder of a run that has begun
 
 
 @contextlib.contextmanager
@@ -38,12 +39,15 @@ def sole_owner(folder):
 
 
 def _lock(folder, stack):
+    if folder.is_dir() and not any((folder / name).exists() for name in (FILE, "save", LOCK)):
+        if other := next((path.name for path in folder.iterdir()), None):
+            raise UserError(f"{folder}: holds other files, such as {other}, and no run; give another --output_folder")
     (folder / "save").mkdir(parents=True, exist_ok=True)
     refusal = (
         f"{folder}: another run is using this result folder; wait for it, or give this "
         "one its own --experiment NAME or --seed N"
     )
-    stack.enter_context(locked(folder / ".lock", refusal))
+    stack.enter_context(locked(folder / LOCK, refusal))
     sweep(folder)
 
 

@@ -1,12 +1,12 @@
 """The result folder of a language model run, opened for a recogniser's beam search."""
 
-import json
 from pathlib import Path
 
 from serenanet_modules.config.foreign import Document
 from serenanet_modules.data.units import load_units
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.whole import check_files, read_weights
+from serenanet_modules.runtime.files import read_json
 
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "result.json", "save/units/units.json")
 
@@ -39,7 +39,7 @@ class NeuralLMRun:
     def _result(self):
         path = self.folder / "result.json"
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return read_json(path)
         except ValueError as error:
             raise UserError(f"{path}: is not valid JSON ({error})") from None
 

@@ -14,6 +14,7 @@ from serenanet_modules.runs.clusters import CLUSTERS, describe_clusters
 from serenanet_modules.runs.whole import FILE as SUMS
 from serenanet_modules.runs.whole import check_files, read_weights
 from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.files import read_json
 
 ACOUSTIC = "acoustic."  # begins the names of an acoustic model's weights
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "result.json")
@@ -125,7 +126,7 @@ def _of_run(folder, source, about):
 def _told(path, units, iteration):
     """What is worth knowing of a run in those that start from it."""
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = read_json(path)
         told = {key: result[key] for key in ("experiment", "commit", "epochs")}
         told |= {"hours": result["data"]["splits"]["train"]["hours"], "locales": result["data"]["locales"]}
     except (ValueError, RecursionError) as error:

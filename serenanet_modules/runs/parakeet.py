@@ -1,6 +1,5 @@
 """Fast Conformers that others trained with CTC: NeMo's files, and Parakeet's folders as transformers write them."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from serenanet_modules.lobes.encoders import FastConformerEncoder
 from serenanet_modules.lobes.frontends import DepthwiseStriding
 from serenanet_modules.runs.nemo import read_nemo
 from serenanet_modules.runs.parakeet_names import our_names
+from serenanet_modules.runtime.files import read_json
 
 FOLDER_CONFIG, FOLDER_WEIGHTS = "config.json", "model.safetensors"
 FILES = (FOLDER_CONFIG, FOLDER_WEIGHTS)
@@ -171,7 +171,7 @@ def _read_folder(path):
     try:
         if file.stat().st_size > MOST_JSON:
             raise ValueError("it is far too long")
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = read_json(file)
         if not isinstance(config, dict):
             raise ValueError("it is no mapping")
         tensors = load_file(path / FOLDER_WEIGHTS)

@@ -6,7 +6,6 @@ sizes are compared with those of the weights before anything takes memory.
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 
@@ -16,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from serenanet_modules.config.foreign import bounded, inside
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs import hub
+from serenanet_modules.runtime.files import read_json
 
 CONFIG, WEIGHTS = "config.json", "model*.safetensors"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
@@ -136,7 +136,7 @@ class PublicFolder:
         try:
             if path.stat().st_size > MOST_JSON:
                 raise ValueError("it is far too long")
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = read_json(path)
             if not isinstance(found, dict):
                 raise ValueError("it is no mapping")
             return found

@@ -1,6 +1,5 @@
 """A result folder opened for use: network, units and decoding settings."""
 
-import json
 import math
 import re
 from collections import defaultdict
@@ -33,6 +32,7 @@ from serenanet_modules.runs.wishes import Wishes
 from serenanet_modules.runs.words import FILE as WORDS
 from serenanet_modules.runs.words import read_words
 from serenanet_modules.runtime.backend import usable_device
+from serenanet_modules.runtime.files import read_json
 
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
 TOKENIZER = f"save/{TOKENIZER_FILE}"
@@ -380,7 +380,7 @@ def _results(folder):
     path, result = folder / "result.json", {}
     if path.is_file():
         try:
-            result = json.loads(path.read_text(encoding="utf-8"))
+            result = read_json(path)
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: is not valid JSON ({error})") from None
     try:

@@ -6,7 +6,6 @@ the sums out.
 """
 
 import functools
-import json
 import logging
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from safetensors.torch import load_file
 from serenanet_modules.config.foreign import FILE as HYPERPARAMS
 from serenanet_modules.config.foreign import inside
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.files import sha256, write_json
+from serenanet_modules.runtime.files import read_json, sha256, write_json
 
 FILE = "checksums.json"
 WEIGHTS = "weights.safetensors"
@@ -115,6 +114,6 @@ def _sums(folder):
     if not path.is_file():
         return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")).items())
+        return dict(read_json(path).items())
     except (OSError, ValueError, AttributeError, RecursionError):
         raise UserError(f"{path}: is not what a training writes; copy the whole folder anew") from None

@@ -13,6 +13,7 @@ from serenanet_modules.runtime.faults import explain
 REFUSED = 2
 INTERRUPTED = 130  # what shells report for Ctrl-C
 BROKEN_PIPE = 141
+LONGEST = 2000  # letters of a sentence that is said
 
 
 def status_of(work, speaks=lambda error: True):
@@ -48,8 +49,14 @@ def status_of(work, speaks=lambda error: True):
             _give_up_output()
         if speaks(error):
             with contextlib.suppress(OSError):  # of a full device as standard error nothing can be said
-                print(f"error: {sentence}", file=sys.stderr, flush=True)
+                print(f"error: {shortened(sentence)}", file=sys.stderr, flush=True)
         return REFUSED
+
+
+def shortened(sentence):
+    """A sentence in one line, without the middle of what a user gave too much of."""
+    line = " ".join(sentence.splitlines())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
 
 
 def open_streams():

@@ -50,6 +50,26 @@ def write_json(path, content):
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_json(path):
+    """The content of a UTF-8 JSON file.
+
+    Raises
+    ------
+    ValueError
+        Where it is none, or nested too deeply.
+    OSError
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"), parse_int=_whole)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _whole(digits):
+    """A whole number of JSON; one that no machine counts to is a float, and may be infinite."""
+    return int(digits) if len(digits) < 19 else float(digits)
+
+
 def write_tensors(path, tensors, metadata=None):
     """Write a safetensors file; it is either whole or not there, and may be read by whom the other files may.
 

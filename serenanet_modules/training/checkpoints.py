@@ -15,7 +15,7 @@ from speechbrain.utils.checkpoints import CKPT_PREFIX, Checkpoint, Checkpointer,
 from speechbrain.utils.distributed import main_process_only
 
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.files import sha256
+from serenanet_modules.runtime.files import read_json, sha256
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def _seal(folder):
 def _problem(folder):
     """What is wrong with a checkpoint folder, or None."""
     try:
-        sums = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+        sums = read_json(folder / SUMS)
         for name, expected in sums.items():
             if sha256(folder / name) != expected:
                 return f"{name} is damaged"
@@ -127,7 +127,7 @@ def _problem(folder):
 def _is_incomplete(folder):
     """Whether files are missing: checkpoints appear whole, so their deletion was cut short. A damaged one stays."""
     try:
-        names = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+        names = read_json(folder / SUMS)
     except FileNotFoundError:
         return True
     except (OSError, ValueError):

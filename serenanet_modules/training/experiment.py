@@ -92,6 +92,7 @@ class Experiment:
         """Parse ``FILE [FILE …] [--key value …]``."""
         recipe = Recipe(recipe)
         hparams, _, options = read_command_line(recipe, argv)
+        check_values(hparams.plain(), hparams.source)
         return cls(recipe, hparams, sb.parse_arguments([str(hparams.source), *options])[1])
 
     def run(self):

@@ -25,7 +25,7 @@ from serenanet_modules.data.summary import read_summary
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.blocks.parts import Frames
 from serenanet_modules.runtime import distributed
-from serenanet_modules.runtime.files import replacing
+from serenanet_modules.runtime.files import read_json, replacing
 
 SPARE = 1.05  # of the room that the frames are expected to need
 
@@ -188,7 +188,7 @@ def _filled(part, cache, sounds):
     """Let a cache hold all sounds, and a file say so and what it cost; returns that."""
     done = cache.folder / f"{sounds.name}.json"
     with cache.lock():
-        told = json.loads(done.read_text(encoding="utf-8")) if done.is_file() else {}
+        told = read_json(done) if done.is_file() else {}
         if told.get("files") and set(told["files"]) <= cache.files:
             return told["seconds"], told["cpu_seconds"]
         start, cpu_start = time.monotonic(), time.process_time()

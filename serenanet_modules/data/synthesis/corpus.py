@@ -8,7 +8,6 @@
 import contextlib
 import hashlib
 import itertools
-import json
 import queue
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -27,7 +26,7 @@ from serenanet_modules.data.synthesis.release import row, write_list
 from serenanet_modules.data.synthesis.rooms import Room
 from serenanet_modules.data.synthesis.spoken import spoken
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.files import locked, sweep, write_json
+from serenanet_modules.runtime.files import locked, read_json, sweep, write_json
 from serenanet_modules.runtime.threads import available_cores
 
 VERSION = 1  # raise it when other clips are made of the same settings
@@ -95,7 +94,7 @@ class Corpus:
         if not there:
             return
         try:
-            earlier = json.loads(about.read_text(encoding="utf-8"))
+            earlier = read_json(about)
             other = next((key for key in self.about if earlier.get(key) != self.about[key]), None)
         except (ValueError, AttributeError):
             raise UserError(f"{about}: is not what an earlier synthesis wrote; give an empty folder") from None

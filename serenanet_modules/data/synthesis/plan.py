@@ -17,6 +17,7 @@ from serenanet_modules.errors import UserError
 
 RATES, PITCHES, RANGES = (90, 190), (25, 75), (30, 80)  # words a minute, and espeak-ng's own 0 to 99
 VOICES, ORDER, CLIP = range(3)  # what a stream of random numbers is for
+MOST_VOICES = 10_000
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def clips(sentences, variants, settings):
         For shares that are none, and where sentences or voices are fewer than the splits.
     """
     splits = by_group(sentences, settings.shares, settings.seed)
+    if settings.voices > MOST_VOICES:
+        raise UserError(f"--voices {settings.voices}: no more than {MOST_VOICES} can be told apart")
     if splits is None or settings.voices < len(settings.shares):
         raise UserError(
             f"{len(sentences)} sentence(s) by {settings.voices} voice(s) cannot be split into "

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from serenanet_modules.data.text.marks import kept, without_marks
 from serenanet_modules.data.text.written import PLAIN, Style, styled
+from serenanet_modules.errors import UserError
 
 
 def normaliser(locale: str, style: Style = PLAIN) -> Callable[[str], str]:
@@ -27,6 +28,11 @@ def normaliser(locale: str, style: Style = PLAIN) -> Callable[[str], str]:
         As Common Voice writes it, such as ``sw``, ``en`` or ``zh-CN``.
     style : Style
         Whether capitals, punctuation and transcribers' marks stay.
+
+    Raises
+    ------
+    UserError
+        For what is no code of a language.
 
     Examples
     --------
@@ -67,8 +73,9 @@ def rewriter(locale: str) -> Callable[[str], str]:
 def module_of(locale):
     """The module of a locale's rule."""
     name = locale.lower().replace("-", "_")
-    if re.fullmatch(r"[a-z]{2,3}(_[a-z0-9]+)*", name):
-        for module in (name, name.split("_")[0]):
-            if importlib.util.find_spec(f"{__name__}.{module}"):
-                return importlib.import_module(f"{__name__}.{module}")
+    if not re.fullmatch(r"[a-z]{2,3}(_[a-z0-9]+)*", name):
+        raise UserError(f"locale {locale[:60]!r}: is no code of a language, such as sw, en or zh-CN")
+    for module in (name, name.split("_")[0]):
+        if importlib.util.find_spec(f"{__name__}.{module}"):
+            return importlib.import_module(f"{__name__}.{module}")
     return importlib.import_module(f"{__name__}.default")

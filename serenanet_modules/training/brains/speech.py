@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import json
 
 import torch
 
@@ -13,7 +12,7 @@ from serenanet_modules.runs.origin import open_origin
 from serenanet_modules.runs.public_parts import referenced
 from serenanet_modules.runs.start import Start
 from serenanet_modules.runtime import distributed
-from serenanet_modules.runtime.files import replacing, write_json
+from serenanet_modules.runtime.files import read_json, replacing, write_json
 from serenanet_modules.training.masking import Masker, check_masks
 from serenanet_modules.training.public_source import begin_from_source, settled, take_referenced
 from serenanet_modules.training.recall import remember
@@ -131,7 +130,7 @@ class HearsSpeech:
 def _kept(save):
     """What `_take_weights` has written, {} where the run started from nothing."""
     path = save / PRETRAINED
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def _fit_statistics(acoustic, source, start, plain, file):
