@@ -6,6 +6,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from serenanet_modules.runtime.ending import shortened
+
 INVALID, SERVER, LIMIT = "invalid_request_error", "server_error", "rate_limit_error"
 
 
@@ -54,7 +56,8 @@ def body(status, message, param=None, code=None):
 def response(error):
     """The response that says an `HTTPException`."""
     details = (error.param, error.code) if isinstance(error, APIError) else (None, None)
-    return JSONResponse(body(error.status_code, error.detail, *details), error.status_code, error.headers)
+    said = body(error.status_code, shortened(error.detail), *details)
+    return JSONResponse(said, error.status_code, error.headers)
 
 
 def install(app):

@@ -7,8 +7,12 @@ import re
 import time
 import uuid
 
+from h11 import LocalProtocolError
+from starlette.requests import ClientDisconnect
+
 HEADER = "X-Request-ID"
 GIVEN = re.compile(rb"[\x21-\x7e]{1,128}")  # what another's number may be
+GONE = 499  # what proxies note of a client that has hung up
 NORMAL = 1000  # what a WebSocket closes with
 
 log = logging.getLogger(__name__)
@@ -19,7 +23,7 @@ class Observed:
     """ASGI middleware that numbers, counts and times requests and live sessions.
 
     A number is the client's own ``X-Request-ID``, or a new one; it comes back with the answer, and stands in all lines
-    of the log that are about the request.
+    of the log that are about the request. A request whose client is gone just ends.
 
     Parameters
     ----------
@@ -47,6 +51,8 @@ class Observed:
 
         try:
             await self.app(scope, receive, noted)
+        except (ClientDisconnect, LocalProtocolError):  # it has hung up, or what it sent is no HTTP any more
+            status = GONE
         finally:
             self._note(scope, status, time.perf_counter() - began)
 
