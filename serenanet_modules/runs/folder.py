@@ -11,6 +11,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.runs.whole import renew
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import locked, sweep, write_text
+from serenanet_modules.runtime.outputs import LIST
 
 ENCODER_ASR = """
 # What SpeechBrain's EncoderASR reads beside the model
@@ -39,9 +40,10 @@ def sole_owner(folder):
 
 
 def _lock(folder, stack):
-    if folder.is_dir() and not any((folder / name).exists() for name in (FILE, "save", LOCK)):
-        if other := next((path.name for path in folder.iterdir()), None):
-            raise UserError(f"{folder}: holds other files, such as {other}, and no run; give another --output_folder")
+    begun = any((folder / name).exists() for name in (FILE, "save", LOCK))
+    others = [path.name for path in folder.iterdir() if path.name != LIST] if folder.is_dir() else []
+    if others and not begun:
+        raise UserError(f"{folder}: holds other files, such as {min(others)}, and no run; give another --output_folder")
     (folder / "save").mkdir(parents=True, exist_ok=True)
     refusal = (
         f"{folder}: another run is using this result folder; wait for it, or give this "

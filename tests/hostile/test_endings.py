@@ -88,6 +88,9 @@ def commands(folder, out):
         "synthesise": ("synthesise", folder / "text.txt", "--locale", "sw", "--out", out),
         "languages": ("languages", model, FLEURS, "--out", out),
         "report": ("report", model, "--out", out),
+        "adapt": ("adapt", model, folder / "m.csv", "--out", out),
+        "rank": ("rank", model, clip, "--out", out / "a.tsv"),
+        "recipe": ("recipe", "Custom", "--out", out),
         "tiers": ("tiers", folder / "a.TextGrid", "--out", out / "b.TextGrid"),
     }
 
@@ -142,18 +145,29 @@ def test_what_writes_by_itself(model, capsys, command):
 
 
 def test_every_command_that_writes_is_here(model):
-    """Those with ``--out``; all but the corpus of synthetic speech, which knows its own folder, have ``--force``."""
+    """Those with ``--out``, which have ``--force`` too; but a recipe's copy is new, and synthetic speech knows its own."""
     (parsers,) = [action.choices for action in cli._parser()._actions if hasattr(action.choices, "values")]
     options = {name: set(parser._option_string_actions) for name, parser in parsers.items()}
     writing = {name for name, known in options.items() if known & {"--out", "--plot"}}
     assert writing == set(commands(model, Path("x")))
-    assert {name for name in writing if "--force" not in options[name]} == {"synthesise"}
+    assert {name for name in writing if "--force" not in options[name]} == {"synthesise", "recipe"}
 
 
 @pytest.mark.parametrize("command", commands(Path("."), Path(".")))
 def test_nothing_of_a_strangers_is_written_over(model, capsys, tmp_path, command):
     """A folder with files of every name that a command could want, and a file."""
-    for name in ("a.json", "a.TextGrid", "a.ctm", "a.arpa", "a.csv", "a.png", "b.TextGrid", "model.pt", "languages.md"):
+    for name in (
+        "a.json",
+        "a.TextGrid",
+        "a.ctm",
+        "a.arpa",
+        "a.csv",
+        "a.tsv",
+        "a.png",
+        "b.TextGrid",
+        "model.pt",
+        "languages.md",
+    ):
         (tmp_path / name).write_text("mine")
     (tmp_path / "wanted").write_text("mine")
     for out in (tmp_path, tmp_path / "wanted", tmp_path / "wanted" / "below"):
