@@ -145,7 +145,7 @@ def test_what_writes_by_itself(model, capsys, command):
 
 
 def test_every_command_that_writes_is_here(model):
-    """Those with ``--out``, which have ``--force`` too; but a recipe's copy is new, and synthetic speech knows its own."""
+    """Those with ``--out`` have ``--force`` too; but a recipe's copy is new, and synthetic speech knows its folder."""
     (parsers,) = [action.choices for action in cli._parser()._actions if hasattr(action.choices, "values")]
     options = {name: set(parser._option_string_actions) for name, parser in parsers.items()}
     writing = {name for name, known in options.items() if known & {"--out", "--plot"}}
@@ -156,18 +156,8 @@ def test_every_command_that_writes_is_here(model):
 @pytest.mark.parametrize("command", commands(Path("."), Path(".")))
 def test_nothing_of_a_strangers_is_written_over(model, capsys, tmp_path, command):
     """A folder with files of every name that a command could want, and a file."""
-    for name in (
-        "a.json",
-        "a.TextGrid",
-        "a.ctm",
-        "a.arpa",
-        "a.csv",
-        "a.tsv",
-        "a.png",
-        "b.TextGrid",
-        "model.pt",
-        "languages.md",
-    ):
+    names = "a.json a.TextGrid a.ctm a.arpa a.csv a.tsv a.png b.TextGrid model.pt languages.md"
+    for name in names.split():
         (tmp_path / name).write_text("mine")
     (tmp_path / "wanted").write_text("mine")
     for out in (tmp_path, tmp_path / "wanted", tmp_path / "wanted" / "below"):
