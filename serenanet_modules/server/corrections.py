@@ -26,7 +26,7 @@ from serenanet_modules.server.errors import APIError
 from serenanet_modules.server.guard import TextRoute, UploadRoute
 from serenanet_modules.server.transcriptions import TOKEN
 
-LONGEST_NAME = 80  # bytes of a recording's name that are kept
+LONGEST_NAME, HASH = 80, 12  # bytes of a recording's name that are kept, and digits of its hash
 MOST = 50_000  # words or segments
 LATER = 1.0  # seconds that browsers and we may differ about a recording's end
 
@@ -85,11 +85,12 @@ class Saved(BaseModel):
 
 
 @exporting.post("/v1/export", response_class=PlainTextResponse)
-async def export(edited: Export):
+async def export(request: Request, edited: Export):
     """A transcript as a file of one of the formats of ``serenanet transcribe``."""
     place = "/" + edited.name.replace("\\", "/").rpartition("/")[2]  # of what lies beside the file, on no machine
     name = place if edited.format == "eaf" else place[1:]
-    text = await anyio.to_thread.run_sync(formats.write, _transcript(edited), edited.format, name)
+    limiter = request.app.state.service.decoding
+    text = await anyio.to_thread.run_sync(formats.write, _transcript(edited), edited.format, name, limiter=limiter)
     return PlainTextResponse(text)
 
 
@@ -138,7 +139,7 @@ def _invalid(message):
 
 def _keep(options, file, name, kept):
     """Write both files, and say what they are called."""
-    stem, suffix = _named(name, file)
+    stem, suffix = _named(name, file, options.corrections)
     audio, annotations = (options.corrections / f"{stem}.{ending}" for ending in (suffix, "eaf"))
     if not audio.exists():
         file.seek(0)
@@ -152,11 +153,16 @@ def _keep(options, file, name, kept):
     return Saved(audio=audio.name, annotations=annotations.name)
 
 
-def _named(name, file):
-    """A name for a recording out of the client's and a hash of its sound, without anything that leads elsewhere."""
+def _named(name, file, folder):
+    """What a recording is called in a folder: as before if it is there, else by the client's name and a hash.
+
+    Of the name stays what leads nowhere else; the hash is that of the sound.
+    """
     _, dot, suffix = name.rpartition(".")
     if not dot or suffix.lower() not in AUDIO:
         raise APIError(400, f"the recording's name must end in one of {', '.join(AUDIO)}", "name", "invalid_value")
+    ending = f"-{hashlib.file_digest(file, 'sha256').hexdigest()[:HASH]}"
+    if known := next(folder.glob(f"*{ending}.{suffix.lower()}"), None):
+        return known.stem, suffix.lower()
     stem = re.sub(r"[^\w-]+", "_", Path(name.replace("\\", "/")).stem).strip("_") or "audio"
-    short = stem.encode()[:LONGEST_NAME].decode("utf-8", "ignore")
-    return f"{short}-{hashlib.file_digest(file, 'sha256').hexdigest()[:8]}", suffix.lower()
+    return stem.encode()[:LONGEST_NAME].decode("utf-8", "ignore") + ending, suffix.lower()

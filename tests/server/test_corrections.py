@@ -72,7 +72,7 @@ def test_what_is_kept_is_a_corpus(serve, clips, tmp_path):
     first = keep(client, clips[0])
     other = keep(client, clips[1])
     changed = {**EDITED, "segments": [{"start": 0.1, "end": 0.9, "text": "saa  tatu"}]}
-    again = keep(client, clips[0], changed)
+    again = keep(client, clips[0], changed, name="another name.mp3")
     assert [answer.status_code for answer in (first, other, again)] == [201, 201, 201]
     assert first.json() == again.json() != other.json()
     assert first.json()["audio"].startswith("Mahojiano_ya_kijiji-") and first.json()["audio"].endswith(".mp3")

@@ -13,7 +13,7 @@ const TOKEN = "token";
 const state = { token: sessionStorage.getItem(TOKEN) ?? "", models: [], job: null };
 
 const model = () => state.models.find((one) => one.id === $("model").value) ?? {};
-const server = () => ({ model: model().id, token: state.token, streaming: model().streaming, most: model().max_upload_bytes ?? Infinity });
+const server = () => ({ model: model().id ?? "", token: state.token, streaming: model().streaming, most: model().max_upload_bytes ?? Infinity });
 
 function show(status) {
   $("status").textContent = status;
@@ -22,8 +22,8 @@ function show(status) {
 
 function fail(error) {
   show("");
-  $("error").textContent = error.message;
   if (error.wantsToken) askToken();
+  else $("error").textContent = error.message;
 }
 
 // The server ---------------------------------------------------------------------------------------------------------
@@ -37,6 +37,7 @@ async function connect() {
     state.models = models;
     $("model").replaceChildren(...models.map(({ id, language }) => new Option(`${id} (${language})`, id)));
     $("access").hidden = true;
+    $("models").hidden = false;
     chooseModel();
     show("");
     queue.release();
