@@ -16,10 +16,10 @@ RUN left_out="triton${CPU_INDEX:+|nvidia-.*|cuda-.*}" \
     && /opt/serenanet/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.12-slim-bookworm
-RUN useradd --create-home serenanet
+RUN useradd --create-home --uid 1000 serenanet
 COPY --from=build /opt/serenanet /opt/serenanet
 ENV PATH=/opt/serenanet/bin:$PATH OMP_WAIT_POLICY=PASSIVE
-USER serenanet
+USER 1000
 WORKDIR /home/serenanet
 EXPOSE 8000
 ENTRYPOINT ["serenanet"]

@@ -18,11 +18,11 @@ def add(commands, name):
     command.add_argument("--audio-folder", type=place, metavar="DIR", help="where their recordings lie, at any depth")
     helped = "what the model was trained on (what its training has prepared, where that is still there)"
     command.add_argument("--data", nargs="+", type=place, default=(), metavar="DIR|FILE", help=helped)
-    helped = "seconds of that which are mixed in for each corrected second (1)"
+    helped = "seconds of that for each corrected second (1), an hour at least; 0 for none"
     command.add_argument("--old", type=not_negative, default=1.0, metavar="N", help=helped)
     command.add_argument("--epochs", type=count, default=5, metavar="N", help="how often all is heard (5)")
-    helped = "of the learning rate of the model's own training (0.5)"
-    command.add_argument("--rate", type=positive, default=0.5, metavar="N", help=helped)
+    helped = "of the learning rate of the model's own training (0.2)"
+    command.add_argument("--rate", type=positive, default=0.2, metavar="N", help=helped)
     helped = "share of the old weights in the finished ones, so that the old voice is kept (0.5)"
     command.add_argument("--keep", type=not_negative, default=0.5, metavar="N", help=helped)
     command.add_argument("--seed", type=whole, default=1986, metavar="N", help="of all that is random (1986)")

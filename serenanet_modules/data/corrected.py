@@ -16,6 +16,7 @@ SHARE = 0.1  # of the corrected recordings: so many choose checkpoints, and so m
 FEW = 5  # recordings: of fewer, utterances are held out
 SLACK = 0.1  # seconds by which a header may misstate how long a recording is
 NEW, OLD = "corrected", "old"  # names of the dev and test sets
+LEAST_OLD = 3600.0  # seconds of old training speech that are mixed in, if there are so many
 MOST_OLD = 300.0  # seconds of old speech that choose, and as much that measures
 
 
@@ -37,9 +38,10 @@ class Pool:
     seconds: dict
     left_out: Counter
 
-    def of(self, wanted):
-        """The candidates of a role."""
-        return [c for c in self.candidates if role(c.split) == wanted]
+    @property
+    def measuring(self):
+        """The candidates of test, and those that were corrected of dev."""
+        return [c for c in self.candidates if role(c.split) == "test" or c.split == f"dev-{NEW}"]
 
 
 def read(paths, locale, **options):
@@ -74,7 +76,7 @@ def pool(corrected, old, share_of_old, seed):
     old : list of Candidate
         All that the recogniser's training had, or nothing.
     share_of_old : float
-        Seconds of its training speech for each second of new one.
+        Seconds of its training speech for each second of new one, but `LEAST_OLD` at least; 0 for none.
     seed : int
 
     Returns
@@ -97,7 +99,8 @@ def pool(corrected, old, share_of_old, seed):
     spoken = Counter()
     for c in kept:
         spoken[role(c.split)] += _length(c)
-    train, spoken[OLD] = _sample([c for c in old if c.split == "train"], share_of_old * spoken["train"], seed)
+    wanted = max(LEAST_OLD, share_of_old * spoken["train"]) if share_of_old else 0.0
+    train, spoken[OLD] = _sample([c for c in old if c.split == "train"], wanted, seed)
     return Pool([*kept, *train, *_measured_by(old, seed)], dict(spoken), left_out)
 
 

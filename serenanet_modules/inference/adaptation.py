@@ -57,7 +57,7 @@ class Plan:
     """
 
     epochs: int = 5
-    rate: float = 0.5
+    rate: float = 0.2
     old: float = 1.0
     keep: float = 0.5
     batch_seconds: float = 40.0
@@ -170,18 +170,24 @@ class Adaptation:
         return [*((name, json.dumps(value, default=str)) for name, value in found.items()), *plan.more]
 
     def _scores(self, folder):
-        """The `SetScore` of each test set, heard by the model in a folder; frames of a fixed encoder are recalled."""
+        """The `SetScore` of what measures, and of the corrected recordings that chose, as a model hears them.
+
+        Frames of a fixed encoder are recalled.
+        """
         recognizer = Recognizer.from_folder(folder, self.device)
         recall_kept(recognizer.modules["model"].acoustic, self.prepared, self.plain.get("encoder_cache"))
-        return evaluate(recognizer, self.pool.of("test"), self.prepared)[0]
+        return evaluate(recognizer, self.pool.measuring, self.prepared)[0]
 
     def _about(self, before, after):
         measure = "WER" if "WER" in before[f"test-{NEW}"].scores else "PER"
         sets = {
             name.removeprefix("test-"): _compared(before[name].scores[measure], after[name].scores[measure])
             for name in before
+            if name.startswith("test-")
         }
-        told = {"model": str(self.model), "kept": better(sets), "measure": measure, "sets": sets}
+        finest = "CER" if measure == "WER" else measure
+        errors = [_errors(found, finest) for found in (before, after)]
+        told = {"model": str(self.model), "kept": better(*errors), "measure": measure, "sets": sets}
         plan = {name: value for name, value in asdict(self.plan).items() if name != "more"}
         plan |= {"more": dict(self.plan.more)}
         return {**told, "seconds": self.pool.seconds, "left_out": dict(self.pool.left_out), "plan": plan}
@@ -195,9 +201,9 @@ class Adaptation:
         shutil.rmtree(self.training)
 
 
-def better(sets):
-    """Which model hears the held-out corrected recordings better, ``adapted`` or ``old``; of equals the former."""
-    return "adapted" if sets[NEW]["difference"] <= 0 else "old"
+def better(before, after):
+    """Which model makes fewer errors, ``adapted`` or ``old``; of equals the former."""
+    return "adapted" if after <= before else "old"
 
 
 def prepared_folder(model, plain):
@@ -237,6 +243,11 @@ def _compared(before, after):
         "difference": round(100 * told.difference, 3),
         "interval_95": [round(100 * told.low, 3), round(100 * told.high, 3)],
     }
+
+
+def _errors(scores, measure):
+    """All errors in the corrected recordings that are held out: the finest measure of the most speech tells best."""
+    return sum(found.scores[measure].total.errors for name, found in scores.items() if name.endswith(f"-{NEW}"))
 
 
 def _copy(source, target):

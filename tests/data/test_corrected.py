@@ -80,10 +80,12 @@ def test_of_few_recordings_utterances_are_held_out(recordings):
     assert len(sets(corrected.pool(whole, [], 1.0, 1))) == 3
 
 
-def test_old_speech(recordings):
-    """So many seconds of train; of dev one half to choose by and one to measure; never of test."""
+def test_old_speech(recordings, monkeypatch):
+    """Of train so many seconds, never too few; of dev one half to choose by, one to measure; never of test."""
     new, train, dev, test = (recordings[i : i + 10] for i in range(0, 40, 10))
     old = [*said(train, name="a"), *said(dev, "dev", "b"), *said(test, "test", "c")]
+    assert corrected.pool(said(new), old, 0.5, 1).seconds[OLD] == 20  # all that there is
+    monkeypatch.setattr(corrected, "LEAST_OLD", 0.0)
     pool = corrected.pool(said(new), old, 0.5, 1)
     mixed = [c for c in pool.candidates if c.split == "train" and c.path in train]
     assert 2 * len(mixed) == pool.seconds[OLD] and 0 <= pool.seconds[OLD] - 0.5 * pool.seconds["train"] < 2

@@ -69,6 +69,19 @@ def test_every_kind_of_model(tmp_path, name, monkeypatch):
         assert recognizer.units.decode(labels[labels != 0].tolist()) == text
 
 
+def test_an_override_of_the_place_where_a_value_is_used(tmp_path):
+    """The output that is read is another one; a key alone changes nothing, for references in the file are resolved."""
+    folder = make_random_result(tmp_path / "run", preset("serenanet/small"), blank=2.0)
+    wavs, lengths = torch.randn(1, 3 * SAMPLE_RATE) / 10, torch.ones(1)
+    for scoring in ("decoder", "car"):
+        overrides = {"modules": {"encoder": {"scoring": scoring}}}
+        asr = EncoderASR.from_hparams(source=str(folder), overrides=overrides)
+        ours = Recognizer.from_folder(folder, overrides={"scoring": scoring})
+        output = ours.network.output([Piece(0.0, wavs[0].numpy())])
+        torch.testing.assert_close(asr.encode_batch(wavs, lengths), output.log_probs(scoring), atol=1e-4, rtol=1e-4)
+        assert ours.decoder().name == f"{scoring}/greedy"
+
+
 def test_training_is_not_imported(tmp_path):
     """Neither way to open a folder loads a Brain, nor needs the data that it was trained on."""
     folder = make_random_result(tmp_path / "run", preset("serenanet/small"))
