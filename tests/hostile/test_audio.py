@@ -54,20 +54,20 @@ def heard(data, kind):
         return refused_or(lambda: load(path), path)
 
 
-TAGS = {
-    "nothing": b"",
-    "ID3v1": b"TAG" + bytes(125),
-    "ID3v2": b"ID3\x04\0\0\0\0\0\x0a" + bytes(10),
-    "zeros": bytes(700),
-}
-JOINED = st.tuples(st.sampled_from(sorted(KINDS)), st.permutations(SECONDS), st.sampled_from(sorted(TAGS)))
+ID3V2 = b"ID3\x04\0\0\0\0\0"
+TAGS = st.one_of(  # what players write behind a recording
+    st.sampled_from([b"", b"TAG" + bytes(125)]),
+    st.integers(0, 127).map(lambda size: ID3V2 + bytes([size]) + bytes(size)),
+    st.integers(1, 5000).map(bytes),
+)
+JOINED = st.tuples(st.sampled_from(sorted(KINDS)), st.permutations(SECONDS), TAGS)
 
 
 def whole_or_refused(case):
     """Two recordings in one file are both heard, or one sentence says that there are two."""
     kind, (first, second), between = case
     (a, frames), (b, more) = recording(kind, first), recording(kind, second)
-    found = heard(a + TAGS[between] + b, kind)
+    found = heard(a + between + b, kind)
     assert found is None or len(found) >= 0.95 * (frames + more), (len(found), frames, more)
 
 
@@ -98,14 +98,14 @@ def test_lengths_that_are_too_short():
     all_hold("short lengths", SHORTENED, shortened)
 
 
-ENDED = st.tuples(st.sampled_from(["wav", "flac", "mp3", "aiff", "au", "caf"]), st.sampled_from(sorted(TAGS)))
+ENDED = st.tuples(st.sampled_from(["wav", "flac", "mp3", "aiff", "au", "caf"]), TAGS)
 
 
 def ended(case):
     """What players write behind a recording is no second one."""
     kind, tag = case
     data, frames = recording(kind, SECONDS[0])
-    found = heard(data + TAGS[tag], kind)
+    found = heard(data + tag, kind)
     assert found is not None and len(found) >= 0.95 * frames
 
 

@@ -115,9 +115,10 @@ FOLDERS = {
 
 def a_folder(case):
     """The same for folders."""
-    state, force = case
+    state, force, name = case
     with tempfile.TemporaryDirectory() as scratch:
-        source, folder = Path(scratch) / "in" / "manifest.csv", Path(scratch) / "out"
+        source, folder = Path(scratch) / "in" / "manifest.csv", Path(scratch) / "there" / name
+        folder.parent.mkdir()
         source.parent.mkdir()
         source.touch()
         if state not in ("nothing", "a file"):
@@ -141,7 +142,7 @@ def a_folder(case):
 
 
 def test_folders():
-    all_hold("folders of outputs", st.tuples(st.sampled_from(sorted(FOLDERS)), st.booleans()), a_folder)
+    all_hold("folders of outputs", st.tuples(st.sampled_from(sorted(FOLDERS)), st.booleans(), NAME), a_folder)
 
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1, max_size=90)
@@ -199,7 +200,7 @@ def test_an_empty_name_is_refused(words):
         (module, "sha256", lambda path: "the same", PLACES, the_rule),
         (module, "_identity", lambda path: str(path), PLACES, the_rule),
         (module, "_check_place", lambda folder: None, PLACES, the_rule),
-        (module, "RUN", "nothing.yaml", st.tuples(st.just("a training's"), st.booleans()), a_folder),
+        (module, "RUN", "nothing.yaml", st.tuples(st.just("a training's"), st.booleans(), NAME), a_folder),
         (files, "_name", lambda stem, number, suffix: f"{stem}.{suffix}"[:255] + number, NAMES, names),
         (files, "one_line", lambda name: name, NAMES, names),
     ],
