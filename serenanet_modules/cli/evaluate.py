@@ -85,7 +85,14 @@ def _score(arguments, recognizer, asked, prepared):
     found = evaluate.evaluate(recognizer, chosen, prepared, a.batch_seconds, a.lm, sys.stderr.isatty())
     print(*evaluate.report(*found), sep="\n")
     if a.out:
-        about = {"model": str(a.folder), "data": a.data, "split": a.split, "lm": a.lm, "seconds": round(found[2], 1)}
+        about = {
+            "model": str(a.folder),
+            "data": a.data,
+            "split": a.split,
+            "lm": a.lm,
+            "computing": recognizer.computing,
+        }
+        about["seconds"] = round(found[2], 1)
         evaluate.write(found[0], a.out, about)
         print(f"\nhypotheses, alignments and scores: {a.out}")
         _by_language(a)

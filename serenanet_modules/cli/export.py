@@ -1,8 +1,9 @@
 """``serenanet export``."""
 
 from serenanet_modules.cli.opening import add_run
-from serenanet_modules.cli.values import add_out, add_switch, place, whole
+from serenanet_modules.cli.values import add_out, place, whole
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.precision import QUANTISATIONS
 
 
 def add(commands, name):
@@ -17,7 +18,7 @@ def add(commands, name):
     command.add_argument(
         "--look-ahead", type=whole, metavar="MS", help="of a step: milliseconds, one that the model has"
     )
-    add_switch(command, "--int8", "a second ONNX file with weights of 8 bits too")
+    command.add_argument("--quantize", choices=QUANTISATIONS, help="a second ONNX file with weights of 8 bits too")
     add_out(command, "PATH", "a file, or a folder (RESULT_DIR/export)")
     command.add_argument(
         "--check", type=place, metavar="MANIFEST", help="print the error rates of the model and of the file on it"
@@ -33,11 +34,12 @@ def _export(arguments):
     share_cores()
     outputs = Outputs("export", [arguments.folder, arguments.check], arguments.force)
     if arguments.to == "step":
-        if arguments.int8 or arguments.check:
-            raise UserError("--int8 and --check are for whole utterances; leave them out with --to step")
+        if arguments.quantize or arguments.check:
+            raise UserError("--quantize and --check are for whole utterances; leave them out with --to step")
         export_step(arguments.folder, arguments.look_ahead, arguments.out, outputs=outputs)
         return 0
     if arguments.look_ahead is not None:
         raise UserError("--look-ahead: is that of a step; leave it out, or export --to step")
-    export(arguments.folder, arguments.to, arguments.int8, arguments.out, arguments.check, outputs=outputs)
+    small = arguments.quantize == "int8"
+    export(arguments.folder, arguments.to, small, arguments.out, arguments.check, outputs=outputs)
     return 0

@@ -4,7 +4,7 @@ from argparse import SUPPRESS
 
 from serenanet_modules.cli.values import add_switch, count, not_negative, place, positive, speakers, switch
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.precision import KINDS
+from serenanet_modules.runtime.precision import KINDS, QUANTISATIONS
 
 RULES = {
     "rule1_min_trailing_silence": "of silence that begin anew, though nothing was said (2.4)",
@@ -31,6 +31,8 @@ def add_device(command):
     command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
     command.add_argument("--eval-precision", default="fp32", metavar="NAME", help=f"{', '.join(KINDS)} (fp32)")
     add_switch(command, "--emulate-precision", "round as a GPU with tf32, fp8 or mx would, on any machine; slow")
+    command.add_argument("--quantize", choices=QUANTISATIONS, help="linear layers multiply in 8 bits, on a CPU")
+    add_switch(command, "--reproducible", "the same bits whatever is read beside it; by one thread, piece by piece")
 
 
 def add_lm(command):
@@ -121,6 +123,8 @@ def rules(arguments):
 
 def opened(arguments):
     """The `Recognizer` that these options ask for, on this process's cores."""
+    import torch
+
     from serenanet_modules.inference.recognizer import Recognizer
     from serenanet_modules.runtime.threads import best_device, share_cores
 
@@ -128,8 +132,13 @@ def opened(arguments):
     asked = {name: getattr(arguments, name, None) for name in ("context", "language", "task", "beam_size", "locale")}
     if arguments.eval_precision not in KINDS:
         raise UserError(f"--eval-precision: must be one of {', '.join(KINDS)}, not {arguments.eval_precision}")
-    asked |= {"precision": arguments.eval_precision, "emulated": arguments.emulate_precision}
-    recognizer = Recognizer.from_folder(arguments.folder, arguments.device or best_device(), **asked)
+    if arguments.reproducible:
+        torch.set_num_threads(1)
+    computing = {"precision": arguments.eval_precision, "emulated": arguments.emulate_precision}
+    computing |= {"quantize": arguments.quantize, "alone": arguments.reproducible}
+    recognizer = Recognizer.from_folder(
+        arguments.folder, arguments.device or best_device(), computing=computing, **asked
+    )
     return recognizer.wishing(**_wishes(arguments, recognizer.run.spelling))
 
 

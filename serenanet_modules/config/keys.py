@@ -51,6 +51,8 @@ class Key:
         Whether it may have no value.
     several : bool
         Whether a list of such values does too: ``--data_folder A B``.
+    also : tuple of str
+        Words that a switch may be besides.
     free : bool, optional
         Whether it may change when a run goes on in its folder; by default where it has no effect on data or weights.
     """
@@ -65,6 +67,7 @@ class Key:
     choices: tuple[str, ...] = ()
     null: bool = False
     several: bool = False
+    also: tuple[str, ...] = ()
     free: bool | None = None
 
     @property
@@ -74,6 +77,7 @@ class Key:
         words += "" if self.least is None else f" from {self.least}"
         words += "" if self.most is None else f" to {self.most}"
         words += "" if self.above is None else f" above {self.above}"
+        words += "".join(f", or {word}" for word in self.also)
         words += ", or a list of them" if self.several else ""
         return words + (", or null" if self.null else "")
 
@@ -89,7 +93,7 @@ class Key:
 
     def _wrong(self, value):
         """What the value should be in the place of what it is, or None."""
-        if (value is None and self.null) or self.kind == PART:
+        if (value is None and self.null) or self.kind == PART or (isinstance(value, str) and value in self.also):
             return None
         if self.several and isinstance(value, list):
             single = replace(self, several=False)
@@ -132,7 +136,10 @@ SECTIONS = {
     "Run": (
         Key("experiment", TEXT, RUN, "name of the result folder, and of rows in reports", free=False),
         Key("seed", WHOLE, WEIGHTS, "of all that is random", least=0, most=2**32 - 1),
-        Key("reproducible", SWITCH, WEIGHTS, "the same weights, bit by bit, each time on a machine; by one thread"),
+        Key(
+            *("reproducible", SWITCH, WEIGHTS, "the same weights, bit by bit, each time on a machine; by one thread"),
+            also=("repdl",),
+        ),
         Key("brain", PART, WEIGHTS, "the task: a class of serenanet_modules.training.brains"),
     ),
     "Folders": (
@@ -155,6 +162,9 @@ SECTIONS = {
         Key("text_case", TEXT, DATA, "of the transcripts", choices=("lower", "keep")),
         Key("marks", TEXT, DATA, "of transcribers, as [kelele]; skip: no training", choices=("drop", "keep", "skip")),
         Key("punctuation", TEXT, DATA, "of the transcripts: . , ? ! : ; and the like", choices=("drop", "keep")),
+        Key(
+            "pack", SWITCH, RUN, "prepared audio lies in a few tar archives, in the place of a file a clip", free=False
+        ),
         Key("pseudo_weight", NUMBER, DATA, "of utterances that a model has labelled, beside 1 of the others", least=0),
         Key("held_out_share", NUMBER, DATA, "of the sentences, where held_out is null", above=0, most=1),
         Key("max_sentences", WHOLE, DATA, "of a language model's training; null is all", least=1, null=True),

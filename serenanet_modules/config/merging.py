@@ -4,6 +4,7 @@ import difflib
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from serenanet_modules.config.keys import KEYS
 from serenanet_modules.config.nodes import tag_of
 from serenanet_modules.errors import UserError
 
@@ -46,7 +47,7 @@ def _check_type(old, new, dotted, where):
         raise UserError(f"{where}: '{dotted}' must be a mapping of keys to values, not {new!r}")
     if tag_of(old) or tag_of(new) or old is None or isinstance(old, CommentedMap):
         return
-    if new is None and isinstance(old, str):
+    if (new is None and isinstance(old, str)) or (isinstance(new, str) and dotted in KEYS and new in KEYS[dotted].also):
         return
     kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     kinds[CommentedSeq] = "a list"

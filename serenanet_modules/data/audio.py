@@ -9,6 +9,8 @@ Resampling is soxr's "HQ": twice as fast as torchaudio's cached filters, nothing
 works without Python's lock, so that threads run beside each other.
 """
 
+import contextlib
+import io
 import mmap
 import os
 from pathlib import Path
@@ -17,7 +19,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from serenanet_modules.data import containers, ffmpeg, joined, mpeg, wav
+from serenanet_modules.data import containers, ffmpeg, joined, mpeg, tars, wav
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing
 
@@ -211,10 +213,10 @@ def seconds(path):
     path = Path(path)
     _check_there(path)
     try:
-        info = soundfile.info(_name(path))
+        info = soundfile.info(_source(path))
     except soundfile.LibsndfileError as error:
-        with open(path, "rb") as file:
-            if ffmpeg.needed(file.read(16)):
+        with _bytes_of(path) as data:
+            if ffmpeg.needed(data[:16]):
                 return None
         raise AudioError("undecodable", path, _said(error)) from None
     if not info.frames:
@@ -245,8 +247,8 @@ def is_prepared(path):
     if Path(path).suffix.lower() != ".flac":
         return False
     try:
-        info = soundfile.info(_name(path))
-    except soundfile.LibsndfileError:
+        info = soundfile.info(_source(path))
+    except (soundfile.LibsndfileError, OSError):
         return False
     return (info.format, info.subtype, info.channels, info.samplerate) == ("FLAC", "PCM_16", 1, SAMPLE_RATE)
 
@@ -267,12 +269,53 @@ def save_flac(path, samples):
             raise UserError(f"{path}: cannot be written ({error}); is the disk full?") from None
 
 
+def encoded_flac(samples):
+    """The bytes of what `save_flac` writes."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
+    return file.getvalue()
+
+
+def prepared(path):
+    """The samples (N,) float32 of what `save_flac` has written, in a file or an archive.
+
+    Raises
+    ------
+    OSError, soundfile.LibsndfileError
+        Where it is not there, or not whole.
+    """
+    return soundfile.read(_source(path), dtype="float32")[0]
+
+
+def _source(path):
+    """What soundfile reads: the name of a file, or what a member of an archive holds."""
+    inside = tars.member(path)
+    return _name(path) if inside is None else io.BytesIO(inside.read())
+
+
+@contextlib.contextmanager
+def _bytes_of(path):
+    """All bytes of a file, without reading them before they are asked for; of a member of an archive, read."""
+    if inside := tars.member(path):
+        yield inside.read()
+        return
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
+
+
 def _name(path):
     """A path for soundfile, whose own encoding fails where a name is no text, as names from other systems may be."""
     return path if os.name == "nt" else os.fsencode(path)
 
 
 def _check_there(path):
+    if inside := tars.member(path):
+        size = inside.tar.stat().st_size if inside.tar.is_file() else -1
+        if size < inside.offset + inside.size:
+            raise AudioError("missing" if size < 0 else "truncated", path, f"{inside.tar} is not whole" * (size >= 0))
+        if not inside.size:
+            raise AudioError("empty", path, "a file of 0 bytes")
+        return
     try:
         there, something = path.is_file(), path.exists()
     except OSError as error:  # such as of a name that is too long
@@ -338,7 +381,7 @@ def _block_frames(rate, channels):
 def _with_libsndfile(path):
     """A file's rate, and its (N, channels) samples in pieces."""
     try:
-        file = soundfile.SoundFile(_name(path))
+        file = soundfile.SoundFile(_source(path))
     except soundfile.LibsndfileError as error:
         raise AudioError("undecodable", path, _said(error)) from None
 
@@ -356,6 +399,8 @@ def _with_libsndfile(path):
 
 def _with_ffmpeg(path, track=None):
     """The same for a file that libsndfile does not know."""
+    if tars.member(path):
+        raise AudioError("undecodable", path, "in an archive wav, flac, mp3, ogg and opus are")
     try:
         rate, parts = ffmpeg.read(path, _block_frames, track)
     except ffmpeg.FFmpegError as error:
@@ -375,7 +420,7 @@ def _checked_format(path):
 
     Done before decoding: mp3 decoders fill the terminal with warnings about what is missing.
     """
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with _bytes_of(path) as data:
         missing, extra = _ends(path, data)
         if missing:
             raise AudioError("truncated", path, missing)

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from torch.utils.data import DataLoader
 
+from serenanet_modules.data import audio
 from serenanet_modules.data.manifest import Utterance
 
 CHUNK = 2**16  # numbers of an array that are Python's own at once
@@ -230,7 +230,7 @@ class Utterances(torch.utils.data.Dataset):
 
     def __getitem__(self, plan: MicroBatch) -> Batch:
         chosen = [self.utterances[i] for i in plan.indices]
-        wavs = [torch.from_numpy(soundfile.read(self.root / u.path, dtype="float32")[0]) for u in chosen]
+        wavs = [torch.from_numpy(audio.prepared(self.root / u.path)) for u in chosen]
         labels = [torch.tensor(self.encode(u) if self.encode else [], dtype=torch.long) for u in chosen]
         return Batch(plan, chosen, *_pad(wavs), *_pad(labels))
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from serenanet_modules.data import custom
+from serenanet_modules.data import custom, tar_corpora
 from serenanet_modules.data.audio import AudioError, seconds
 from serenanet_modules.data.endings import AUDIO
 from serenanet_modules.data.manifest import Candidate, role
@@ -78,6 +78,8 @@ def _entry(path, locale, layout, needs_text, options):
     try:
         return list(layout(path, locale, **options))
     except LayoutError as error:
+        if layout is not custom.candidates and tar_corpora.archives(path):
+            return custom.candidates(path, locale, needs_text=needs_text)
         if needs_text or not (found := unlabelled(path, locale)):
             raise
         logger.warning("%s is read as audio without transcripts; as a corpus it fails: %s", path, error)

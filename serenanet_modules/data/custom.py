@@ -3,7 +3,8 @@
 A folder holds a manifest for each split, named after it (train.csv, dev.json, test-clean.tsv, valid_manifest.json), or
 a single manifest with a column ``split``, or one without, which is split by speaker; or folders named after their
 splits with a manifest each that is called metadata. Annotated recordings of
-`data.annotations`, one or a folder of them at any depth, are as one manifest without a column ``split``.
+`data.annotations`, one or a folder of them at any depth, are as one manifest without a column ``split``; and so are tar
+archives of `data.tar_corpora`, whose names may say the split.
 """
 
 import logging
@@ -13,6 +14,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+from serenanet_modules.data import tar_corpora
 from serenanet_modules.data.annotations import formats
 from serenanet_modules.data.annotations.rows import read_rows as read_annotations
 from serenanet_modules.data.letters import Letters
@@ -103,6 +105,9 @@ def _said(found, path):
 
 def _lists(folder, data_root, tier, audio_folder):
     """Yield (file, where its relative paths start, its rows) for each list of utterances."""
+    if tar_corpora.archives(folder) and not (folder.is_dir() and _tables(folder)):
+        yield folder, folder if folder.is_dir() else folder.parent, tar_corpora.read_rows(folder)
+        return
     if files := annotated(folder):
         above = folder if folder.is_dir() else folder.parent
         yield folder, above, read_annotations(files, above, tier, audio_folder)

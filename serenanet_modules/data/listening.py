@@ -14,7 +14,7 @@ from pathlib import Path
 import soundfile
 from tqdm import tqdm
 
-from serenanet_modules.data.audio import SAMPLE_RATE, AudioError, amplitude, cut, is_prepared, load, save_flac, seconds
+from serenanet_modules.data.audio import SAMPLE_RATE, AudioError, amplitude, cut, is_prepared, load, prepared, seconds
 from serenanet_modules.data.manifest import Candidate
 
 BATCH = 16  # clips a thread takes at once
@@ -37,11 +37,11 @@ class Clip:
         return replace(self, reason=reason, detail=detail)
 
 
-def hear(clips, jobs, progress, write=True):
+def hear(clips, jobs, progress, store=None):
     """Decode the clips that are not rejected yet.
 
-    A clip that is 16-bit mono FLAC at 16 kHz already is used where it is; another is written to its ``flac``, unless
-    that was done before. All segments of a recording are cut out of one decoding.
+    A clip that is 16-bit mono FLAC at 16 kHz already is used where it is, or packed as it is; another is written,
+    unless it lies at its ``flac`` since before. All segments of a recording are cut out of one decoding.
 
     Parameters
     ----------
@@ -49,15 +49,15 @@ def hear(clips, jobs, progress, write=True):
     jobs : int
         Threads.
     progress : bool
-    write : bool
-        False listens only.
+    store : Loose or Packed, optional
+        Where clips are written; without it they are only listened to.
 
     Returns
     -------
     list of Clip
         In the same order, with duration and amplitude, or with the reason of a rejection.
     """
-    return _in_threads(partial(_hear, write=write), clips, jobs, progress)
+    return _in_threads(partial(_hear, store=store), clips, jobs, progress)
 
 
 def glance(clips, jobs, progress):
@@ -100,59 +100,58 @@ def _each(work, clips, file):
     return list(zip(fresh, work([clips[i] for i in fresh]) if fresh else [], strict=True))
 
 
-def _hear(clips, write):
+def _hear(clips, store):
     """The clips of one file, decoded."""
-    segments = iter(_segments([clip for clip in clips if clip.candidate.is_segment], write))
-    return [next(segments) if clip.candidate.is_segment else _whole(clip, write) for clip in clips]
+    segments = iter(_segments([clip for clip in clips if clip.candidate.is_segment], store))
+    return [next(segments) if clip.candidate.is_segment else _whole(clip, store) for clip in clips]
 
 
-def _whole(clip, write):
+def _whole(clip, store):
     path = clip.candidate.path
     try:
-        if write and is_prepared(path) and str(path).isprintable():  # else no manifest could name it
+        if store and store.in_place and is_prepared(path) and str(path).isprintable():  # else no manifest could name it
             return _measured(replace(clip, flac=path), load(path))
-        samples = _written(clip.flac) if write else None
-        if samples is None:
-            samples = load(path)
-            if write:
-                save_flac(clip.flac, samples)
+        samples = _written(clip, store)
+        if samples is not None:
+            return _measured(clip, samples)
+        samples = load(path)
     except AudioError as error:
         return clip.rejected(error.reason, error.detail)
-    return _measured(clip, samples)
+    return _measured(store.save(clip, samples) if store else clip, samples)
 
 
-def _segments(clips, write):
+def _segments(clips, store):
     """Segments of one recording, those that were not cut before in one pass."""
-    earlier = [_written(clip.flac) if write else None for clip in clips]
+    earlier = [_written(clip, store) for clip in clips]
     done = [None if samples is None else _measured(clip, samples) for clip, samples in zip(clips, earlier, strict=True)]
     missing = [i for i, clip in enumerate(done) if clip is None]
     spans = [(clips[i].candidate.start, clips[i].candidate.end) for i in missing]
     try:
         for k, samples in cut(clips[0].candidate.path, spans) if spans else ():
-            done[missing[k]] = _segment(clips[missing[k]], samples, write)
+            done[missing[k]] = _segment(clips[missing[k]], samples, store)
     except AudioError as error:
         return [found or clip.rejected(error.reason, error.detail) for clip, found in zip(clips, done, strict=True)]
     return done
 
 
-def _segment(clip, samples, write):
+def _segment(clip, samples, store):
     c, found = clip.candidate, len(samples) / SAMPLE_RATE
     if not len(samples) or (c.end is not None and found < c.end - c.start - SLACK):
         return clip.rejected("outside the recording", f"which ends at {c.start + found:.2f} s" if found else "")
-    if write:
-        save_flac(clip.flac, samples)
-    return _measured(clip, samples)
+    return _measured(store.save(clip, samples) if store else clip, samples)
 
 
 def _measured(clip, samples):
     return replace(clip, duration=len(samples) / SAMPLE_RATE, amplitude=amplitude(samples))
 
 
-def _written(flac):
-    """Return the samples of a FLAC file of an earlier preparation, None if there is none."""
+def _written(clip, store):
+    """Return the samples that an earlier preparation left where the store has them, None if it did not."""
+    if store is None or not store.has(clip):
+        return None
     try:
-        samples, _ = soundfile.read(flac, dtype="float32")
-    except soundfile.LibsndfileError:
+        samples = prepared(clip.flac)
+    except (soundfile.LibsndfileError, OSError):
         return None
     return samples if len(samples) else None
 

@@ -5,6 +5,8 @@ import os
 import unicodedata
 from pathlib import Path
 
+from serenanet_modules.data import tars
+
 logger = logging.getLogger(__name__)
 
 CLIPS = "clips"  # where a Common Voice release has what its lists name
@@ -43,7 +45,7 @@ class Places:
         """
         plain = Path(str(path).replace("\\", "/"))
         tried = [path, plain, *(p.parent / CLIPS / p.name for p in (path, plain))]
-        if found := next((p for p in tried if os.path.isfile(p)), None):
+        if found := next((p for p in tried if tars.member(p) or os.path.isfile(p)), None):
             return found
         found = next(filter(None, (self.inside(p.parent).get(key(p.name)) for p in tried)), None)
         if found and not self._other_names:

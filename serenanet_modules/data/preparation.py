@@ -22,8 +22,8 @@ import re
 import signal
 import threading
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from itertools import pairwise
+from dataclasses import asdict, dataclass, replace
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 
 from tqdm import tqdm
@@ -33,7 +33,9 @@ from serenanet_modules.data.frame_cache import ENCODED
 from serenanet_modules.data.held_out import HeldOut
 from serenanet_modules.data.listening import Clip, glance, hear
 from serenanet_modules.data.manifest import Utterance, role, write_manifest
+from serenanet_modules.data.stores import Loose, Packed, packed
 from serenanet_modules.data.summary import SUMMARY, in_words, read_summary, rejected, summarise, table
+from serenanet_modules.data.tars import member
 from serenanet_modules.data.text import PLAIN, Style, normaliser
 from serenanet_modules.data.text.marks import KEPT, marks
 from serenanet_modules.errors import UserError
@@ -73,6 +75,49 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Clips that a process decodes: all of a corpus, or its share of them.
+
+    Attributes
+    ----------
+    clips : list of Clip
+    audio : Path
+        Folder of what is written.
+    jobs : int
+        Threads.
+    progress, pack : bool
+    process : int
+    """
+
+    clips: list[Clip]
+    audio: Path
+    jobs: int
+    progress: bool
+    pack: bool
+    process: int = 0
+
+    def hear(self):
+        """The clips with what was found of their audio."""
+        store = Packed(self.audio, self.process) if self.pack else Loose()
+        try:
+            return hear(self.clips, self.jobs, self.progress, store)
+        finally:
+            store.close()
+
+    def shared(self, share):
+        """As `hear`, by several processes; clips of one recording stay together."""
+        order = sorted(range(len(self.clips)), key=lambda i: str(self.clips[i].candidate.path))
+        groups = [list(same) for _, same in groupby(order, key=lambda i: self.clips[i].candidate.path)]
+        places = [list(chain.from_iterable(groups[n :: share.processes])) for n in range(share.processes)]
+        parts = [
+            replace(self, clips=[self.clips[i] for i in own], progress=self.progress and not n, process=n)
+            for n, own in enumerate(places)
+        ]
+        heard = dict(zip(chain(*places), chain(*share(parts)), strict=True))
+        return [heard[i] for i in range(len(self.clips))]
+
+
+@dataclass(frozen=True)
 class Prepared:
     """Where the prepared data is, and the content of summary.json."""
 
@@ -84,7 +129,7 @@ class Prepared:
         return "\n".join([f"prepared data: {self.folder}", *table(self.summary)])
 
 
-def prepare(candidates, folder, settings=None, jobs=None, progress=True):
+def prepare(candidates, folder, settings=None, jobs=None, progress=True, pack=False, share=None):
     """Decode, normalise, sift and write a corpus, unless the same has been done before.
 
     Rejected from every split: a clip that is missing, undecodable, truncated, empty or not finite, a
@@ -104,6 +149,10 @@ def prepare(candidates, folder, settings=None, jobs=None, progress=True):
         Threads; by default one for each core that this process may use.
     progress : bool
         Show a progress bar and print the summary.
+    pack : bool
+        Whether audio is written into tar archives, in the place of a file a clip.
+    share : callable, optional
+        From a list of `Part`, one for each of its ``processes``, to what `Part.hear` gives of each.
 
     Returns
     -------
@@ -116,7 +165,7 @@ def prepare(candidates, folder, settings=None, jobs=None, progress=True):
     """
     settings = settings or Settings()
     candidates = _in_precedence(candidates)
-    key, tags = _fingerprints(candidates, settings)
+    key, tags = _fingerprints(candidates, settings, pack)
     target = Path(folder).absolute() / key[:12]
     places = _places(candidates)
     prepared = _existing(target, places)
@@ -125,8 +174,9 @@ def prepare(candidates, folder, settings=None, jobs=None, progress=True):
             prepared = _existing(target, places)  # a run that started together with this one may have made it
             if prepared is None:
                 sweep(target.parent, spared=ENCODED)
-                clips = _normalised(candidates, settings, target.parent / "audio", tags)
-                clips = hear(clips, jobs or available_cores(), progress)
+                clips = _normalised(candidates, settings, target.parent / "audio", tags, pack)
+                part = Part(clips, target.parent / "audio", jobs or available_cores(), progress, pack)
+                clips = part.hear() if share is None or share.processes == 1 else part.shared(share)
                 clips = [_judged(clip, settings) for clip in clips]
                 prepared = _write(clips, target, {"key": key, "places": places}, settings, progress)
     if progress:
@@ -153,7 +203,7 @@ def inspect(candidates, settings=None, decode=False, jobs=None, progress=True):
     settings = settings or Settings()
     clips = _normalised(_in_precedence(candidates), settings)
     jobs = jobs or available_cores()
-    clips = hear(clips, jobs, progress, write=False) if decode else glance(clips, jobs, progress)
+    clips = hear(clips, jobs, progress) if decode else glance(clips, jobs, progress)
     return [_judged(clip, settings) for clip in clips]
 
 
@@ -187,18 +237,17 @@ def _in_precedence(candidates):
     return candidates
 
 
-def _fingerprints(candidates, settings):
+def _fingerprints(candidates, settings, pack):
     """Return the key of the preparation and, for each candidate, a short hash of its audio file."""
-    digest = hashlib.sha256(repr([PREPARATION_VERSION, asdict(settings)]).encode())
+    digest = hashlib.sha256(repr([PREPARATION_VERSION, asdict(settings), *(["packed"] * pack)]).encode())
     digest.update(_source_hash("serenanet_modules.data.text"))
     if settings.phonemes:
         digest.update(_source_hash("serenanet_modules.data.phonemes"))
     tags = []
-    stat_of = functools.cache(Path.stat)  # a recording may have many segments
+    stat_of = functools.cache(_stat)  # a recording may have many segments
     for c in candidates:
         try:
-            stat = stat_of(c.path)
-            clip = (PREPARATION_VERSION, c.id, c.path.name, stat.st_size, stat.st_mtime_ns)
+            clip = (PREPARATION_VERSION, c.id, c.path.name, *stat_of(c.path))
         except (OSError, ValueError):  # ValueError: a name that no file can have
             clip = (PREPARATION_VERSION, c.id, c.path.name, "missing")
         clip += (c.start, c.end) if c.is_segment else ()
@@ -207,6 +256,14 @@ def _fingerprints(candidates, settings):
         row += (c.weight, c.labelled_by) if c.labelled_by or c.weight != 1 else ()
         digest.update(repr(row).encode())
     return digest.hexdigest(), tags
+
+
+def _stat(path):
+    """What changes when a file does, or a member of an archive."""
+    if inside := member(path):
+        return inside.stat()
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _source_hash(module):
@@ -235,13 +292,15 @@ def _utterance_count(summary):
     return sum(split["utterances"] for split in summary["splits"].values())
 
 
-def _normalised(candidates, settings, audio=None, tags=None):
+def _normalised(candidates, settings, audio=None, tags=None, pack=False):
     """Normalise the texts, and reject what needs no listening."""
+    places = packed(audio) if pack else {}
     kept = {c.id: i for i, c in reversed(list(enumerate(candidates)))}
     texts, clips = list(written(candidates, settings.style)), []
     held_out = _held_out(candidates, texts)
     for i, (c, text) in enumerate(zip(candidates, texts, strict=True)):
-        flac = tags and audio / tags[i][:2] / f"{_plain(c.path.stem)}-{tags[i]}.flac"
+        name = tags and f"{_plain(c.path.stem)}-{tags[i]}.flac"
+        flac = tags and (places.get(name) or audio / tags[i][:2] / name)
         clip = Clip(c, text, flac)
         if kept[c.id] != i:
             clip = clip.rejected("duplicate id", f"the one in {candidates[kept[c.id]].split} is kept")

@@ -75,7 +75,7 @@ def read_rows(path, needed="path"):
     found = list(_table_rows(text, path, needed) if is_table else _json_rows(text, path))
     if not found:
         raise UserError(f"{path}: holds no utterance.")
-    rows = [Row(where, _recognised(values)) for where, values in found]
+    rows = [Row(where, recognised(values)) for where, values in found]
     for row, (_, values) in zip(rows, found, strict=True):
         if not row.get(needed):
             named = any(str(name).lower() in COLUMNS[needed] for name in values)
@@ -227,8 +227,8 @@ def _plain(entry, where):
     return {name: "" if value is None else str(value) for name, value in entry.items()}
 
 
-def _recognised(values):
-    """The values of known columns by what they are for."""
+def recognised(values):
+    """The texts of known columns by what they are for."""
     there = {str(name).lower(): value for name, value in values.items()}
     found = {}
     for column, names in COLUMNS.items():

@@ -27,15 +27,21 @@ class Network:
         Its.
     context : context manager, optional
         That sets the precision.
+    alone : bool
+        Whether each piece is read by itself, so that what comes of it is the same, bit by bit, whatever else is read;
+        with the same number of threads.
     """
 
-    def __init__(self, modules, device, context=None):
-        self.modules, self.device = modules, device
+    def __init__(self, modules, device, context=None, alone=False):
+        self.modules, self.device, self.alone = modules, device, alone
         self.context = context or contextlib.nullcontext()
 
     def output(self, pieces):
         """The model's `CTCOutput` of pieces of audio, read as one batch."""
         wavs = [torch.from_numpy(piece.samples) for piece in pieces]
+        wavs = (
+            [wav.clone() for wav in wavs] if self.alone else wavs
+        )  # where samples begin in memory decides on rounding
         wavs = wavs[0].unsqueeze(0) if len(wavs) == 1 else pad_sequence(wavs, batch_first=True)  # (B, S)
         lengths = torch.tensor([len(piece.samples) for piece in pieces])
         with torch.inference_mode(), self.context:
@@ -75,13 +81,13 @@ class Network:
         End, list
             For each source, in order: how it ended, and what was made of each of its pieces.
         """
-        found, piece_seconds = [], self.most(piece_seconds)
+        found, piece_seconds, together = [], self.most(piece_seconds), 0.0 if self.alone else batch_seconds
         least = self.modules["model"].acoustic.least_seconds
         with seconds_bar() if bar is None else bar as bar:
             for window in windows(sources, WINDOW * batch_seconds, piece_seconds):
                 pieces = [event for event in window if isinstance(event, Piece)]
                 bar.total += sum(piece.seconds for piece in pieces)
-                heard = iter(_in_batches(pieces, hear, silence, batch_seconds, bar, least))
+                heard = iter(_in_batches(pieces, hear, silence, together, bar, least))
                 for event in window:
                     if isinstance(event, Piece):
                         found.append(next(heard))
@@ -108,13 +114,16 @@ def _seconds(piece, edges, frames):
 
 
 def _in_batches(pieces, hear, silence, batch_seconds, bar, least):
-    """What is made of each piece; others are batched by their length, which counts as ``least`` seconds at least."""
+    """What is made of each piece; others are batched by their length, which counts as ``least`` seconds at least.
+
+    In 0 seconds each is a batch.
+    """
     silent = [piece.silent for piece in pieces]
     found = [silence(piece) if nothing else None for piece, nothing in zip(pieces, silent, strict=True)]
     sounding = [i for i, nothing in enumerate(silent) if not nothing]
     bar.update(sum(piece.seconds for piece in pieces) - sum(pieces[i].seconds for i in sounding))
     costs = [max(least, pieces[i].seconds) for i in sounding]
-    for plan in BatchSampler(costs, max(least, batch_seconds), shuffle=False):
+    for plan in BatchSampler(costs, batch_seconds and max(least, batch_seconds), shuffle=False):
         places = [sounding[i] for i in plan.indices]
         chosen = [pieces[i] for i in places]
         for i, result in zip(places, hear(chosen), strict=True):

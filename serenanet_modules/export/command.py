@@ -51,7 +51,7 @@ def export(folder, to, int8=False, out=None, check=None, say=print, outputs=None
         whose numbers are not the model's.
     """
     if int8 and to == "torchscript":
-        raise UserError("--int8 is for ONNX files; leave it out, or export --to onnx")
+        raise UserError("--quantize int8 is for ONNX files here; leave it out, or export --to onnx")
     _check_packages(to)
     folder = Path(folder)
     opened = open_run(folder, "cpu")

@@ -59,7 +59,7 @@ class Hearing:
         decoder = recognizer.decoder(lm)
         told = [fingerprint(recognizer.modules.state_dict()), decoder.name, _model(lm)]
         told += [getattr(decoder, name, None) for name in ("lm_weight", "word_score")]
-        told += [recognizer.run.wishes, recognizer.precision, recognizer.lowered.emulated]
+        told += [recognizer.run.wishes, sorted(recognizer.computing.items())]
         told += [f"{key}={value}" for key, value in sorted(recognizer.settings.items())]
         self._key = hashlib.sha256("\n".join(map(str, told)).encode()).hexdigest()[:12]
 

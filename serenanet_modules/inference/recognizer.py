@@ -17,6 +17,7 @@ from serenanet_modules.inference.weighing import weighed
 from serenanet_modules.runs.recogniser import open_run
 from serenanet_modules.runtime.lowered import Lowered
 from serenanet_modules.runtime.precision import Context, check_precision
+from serenanet_modules.runtime.quantised import check_quantisation, quantise
 
 
 class Recognizer:
@@ -31,24 +32,33 @@ class Recognizer:
         One of `precision.KINDS`.
     emulated : bool
         Whether to round as a GPU that has it would.
+    quantize : str, optional
+        One of `precision.QUANTISATIONS`.
+    alone : bool
+        Whether pieces of audio are read one by one, as of `Network`.
 
     Attributes
     ----------
     folder, modules, units, settings
         Those of `OpenRun`.
     network : Network
+    computing : dict
+        ``precision``, ``emulated``, ``quantize`` and ``alone``.
     """
 
-    def __init__(self, run, device, precision="fp32", emulated=False):
+    def __init__(self, run, device, precision="fp32", emulated=False, quantize=None, alone=False):
         self.run, self.device = run, torch.device(device)
         self._decoders = {}  # by language model, which takes a while to read
         self.folder, self.modules, self.units, self.settings = run.folder, run.modules, run.units, run.settings
-        model, self.precision = run.modules["model"], precision
+        self.computing = {"precision": precision, "emulated": emulated, "quantize": quantize, "alone": alone}
+        model = run.modules["model"]
+        if quantize is not None:
+            quantise(model, exact_parts(model))
         self.lowered = Lowered(model, exact_parts(model), evaluation=precision, emulated=emulated)
-        self.network = Network(run.modules, self.device, Context(precision, self.device.type))
+        self.network = Network(run.modules, self.device, Context(precision, self.device.type), alone)
 
     @classmethod
-    def from_folder(cls, folder, device="cpu", context=None, precision="fp32", emulated=False, overrides=None, **asked):
+    def from_folder(cls, folder, device="cpu", context=None, computing=None, overrides=None, **asked):
         """Open a finished result folder, or a Whisper as transformers write it.
 
         Parameters
@@ -60,8 +70,8 @@ class Recognizer:
             Where the network runs, such as ``cpu`` or ``cuda:0``.
         context : str, optional
             Names and words that may be said, for the prompt of a speech LLM; by default that of the training.
-        precision, emulated
-            As of `Recognizer`.
+        computing : dict, optional
+            ``precision``, ``emulated``, ``quantize`` and ``alone``, as of `Recognizer`.
         overrides : dict, optional
             Of the hyper-parameters of decoding, as of `OpenRun.overridden`: ``{"scoring": "car"}``.
         **asked
@@ -73,13 +83,17 @@ class Recognizer:
             For a folder that lacks something or whose parts do not fit, a device that is not there, or a precision that
             it lacks.
         """
-        check_precision(precision, str(device), emulated, "--eval-precision")
+        computing = computing or {}
+        precision = computing.get("precision", "fp32")
+        check_precision(precision, str(device), computing.get("emulated", False), "--eval-precision")
+        if computing.get("quantize"):
+            check_quantisation(str(device), precision)
         run = open_run(folder, device).asked(**asked).overridden(overrides or {})
         if context is not None:
             if run.tokens is None:
                 raise UserError(f"{folder}: the model is asked nothing, so that there is no place for --context")
             run.settings["context"] = context
-        return cls(run, device, precision, emulated)
+        return cls(run, device, **computing)
 
     def beside(self):
         """The same model for another thread: decoders keep what they have found, and belong to one."""
@@ -110,7 +124,7 @@ class Recognizer:
         run = replace(self.run, wishes=replace(self.run.wishes, **wishes))
         if run.wishes.digits:
             digits(self.settings["locale"])  # refuses a language without a rule
-        return Recognizer(run, self.device, self.precision, self.lowered.emulated)
+        return Recognizer(run, self.device, **self.computing)
 
     @property
     def phonemic(self):

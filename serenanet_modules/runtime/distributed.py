@@ -210,8 +210,8 @@ def _buckets(tensors: Sequence[torch.Tensor]) -> Iterator[list[torch.Tensor]]:
         yield bucket
 
 
-def main_first(function: Callable[[], Item]) -> Item:
-    """Run a function on the main process while the others wait, and return its result on all.
+def main_first(function: Callable[..., Item], work: Callable | None = None) -> Item:
+    """Run a function on the main process while the others wait, or help, and return its result on all.
 
     The wait may last for days, over a gloo group of its own: the limit of the other collectives
     (two hours in SpeechBrain) is meant to catch a hang, not the preparation of a large corpus.
@@ -219,7 +219,9 @@ def main_first(function: Callable[[], Item]) -> Item:
     Parameters
     ----------
     function : callable
-        Takes nothing; its result must be picklable.
+        Takes nothing, or with ``work`` a `Share` of it; its result must be picklable.
+    work : callable, optional
+        What each process can do of it, from a picklable part to a picklable result.
 
     Raises
     ------
@@ -230,11 +232,14 @@ def main_first(function: Callable[[], Item]) -> Item:
         lets pass: none hangs, and one traceback is printed.
     """
     if not is_distributed_initialized():
-        return function()
+        return function() if work is None else function(Share(work))
     patient = dist.new_group(backend="gloo", timeout=PATIENCE)
+    share = work and Share(work, patient)
     try:
         if is_main():
-            return _run_and_tell(function, patient)
+            return _run_and_tell(function, patient, share)
+        if share:
+            share.help()
         result, sentence, failed = _broadcast((None, None, True), patient)
     finally:
         dist.destroy_process_group(patient)
@@ -245,17 +250,92 @@ def main_first(function: Callable[[], Item]) -> Item:
     return result
 
 
-def _run_and_tell(function: Callable[[], Item], group: dist.ProcessGroup) -> Item:
-    """Run the function and send what came of it: (result, UserError's sentence, failed)."""
+class Share:
+    """Other processes' help with the main process's work: called with a part for each of all ``processes``.
+
+    Where the main process fails in its own part, it ends without a word, and the others with it (`lifeline`).
+
+    Parameters
+    ----------
+    work : callable
+        From a part to its result, both picklable.
+    group : ProcessGroup, optional
+        Whose processes help; without one the main process does all.
+    """
+
+    def __init__(self, work, group=None):
+        self.work, self.group, self.processes = work, group, world_size()
+        self.busy = False
+
+    def __call__(self, parts):
+        """Results of the parts, in order; the first part is the main process's own.
+
+        Raises
+        ------
+        UserError
+            Of a part, once all are done.
+        """
+        if self.group is None:
+            return [self.work(part) for part in parts]
+        self.busy = True
+        _scatter([(True, part) for part in parts], self.group)
+        found = _gather(_tried(self.work, parts[0]), self.group)
+        self.busy = False
+        if sentences := [sentence for _, sentence in found if sentence is not None]:
+            raise UserError(sentences[0])
+        return [result for result, _ in found]
+
+    def help(self):
+        """What the other processes do until `end`."""
+        while True:
+            wanted, part = _scatter(None, self.group)
+            if not wanted:
+                return
+            _gather(_tried(self.work, part), self.group)
+
+    def end(self):
+        """Let the others go."""
+        _scatter([(False, None)] * self.processes, self.group)
+
+
+def _tried(work, part):
+    """(result, sentence of a `UserError` or None)."""
     try:
-        result = function()
+        return work(part), None
     except UserError as error:
-        _broadcast((None, str(error), True), group)
+        return None, str(error)
+
+
+def _scatter(objects: list | None, group: dist.ProcessGroup) -> Any:
+    box = [None]
+    dist.scatter_object_list(box, objects, src=0, group=group)
+    return box[0]
+
+
+def _gather(obj: Any, group: dist.ProcessGroup) -> list | None:
+    found = [None] * world_size() if is_main() else None
+    dist.gather_object(obj, found, dst=0, group=group)
+    return found
+
+
+def _run_and_tell(function: Callable[..., Item], group: dist.ProcessGroup, share: Share | None) -> Item:
+    """Run the function and send what came of it: (result, UserError's sentence, failed)."""
+
+    def tell(*found):
+        if share:
+            share.end()
+        _broadcast(found, group)
+
+    try:
+        result = function(share) if share else function()
+    except UserError as error:
+        tell(None, str(error), True)
         raise
     except BaseException:
-        _broadcast((None, None, True), group)
+        if not (share and share.busy):
+            tell(None, None, True)
         raise
-    _broadcast((result, None, False), group)
+    tell(result, None, False)
     return result
 
 

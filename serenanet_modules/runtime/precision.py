@@ -46,6 +46,7 @@ KINDS = {
     "mxfp8": Kind("bf16", (10, 0), multiple=32, torchao=True, emulation=True),
     "mxfp4": Kind("bf16", (10, 0), multiple=32, torchao=True, emulation=True),
 }
+QUANTISATIONS = ("int8",)  # of a finished model, on a CPU: `runtime.quantised`
 
 
 def check_precision(name, device, emulated, what):

@@ -7,10 +7,12 @@ operations whose order is left to chance are refused.
 
 import os
 import re
+from collections import Counter
 from contextlib import contextmanager
 
 import torch
 from threadpoolctl import threadpool_limits
+from torch import nn
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.ops.backends import VARIABLE
@@ -21,6 +23,7 @@ SWITCHES = {  # of PyTorch, while it is on
     (torch.backends.cudnn, "deterministic"): True,
     (torch.utils.deterministic, "fill_uninitialized_memory"): False,
 }
+REPDL = nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d  # whose likes RepDL has
 REFUSAL = re.compile(r"(\S+) does not have a deterministic implementation")
 
 
@@ -38,6 +41,24 @@ def check_reproducible(device):
     """
     if device.startswith("cuda") and os.environ.get(VARIABLE) == "fused":
         raise UserError(f"--reproducible: {VARIABLE}=fused sums gradients in any order; set it to torch")
+
+
+def refuse_repdl(model):
+    """Say what of a model RepDL, the library of operations that round alike everywhere, does not have.
+
+    Raises
+    ------
+    UserError
+        Always: it has neither CTC nor AdamW, and no linear layer for speech, whose inputs have three dimensions.
+    """
+    owners = [m for m in model.modules() if any(True for _ in m.parameters(recurse=False))]
+    lacking = Counter(type(m).__name__ for m in owners if not isinstance(m, REPDL))
+    named = ", ".join(f"{name} ({count})" for name, count in lacking.most_common())
+    raise UserError(
+        f"--reproducible repdl: of the {len(owners)} parts of this model that learn RepDL lacks "
+        f"{sum(lacking.values())}: {named or 'none'}; its Linear reads two dimensions where speech has "
+        "three; and it lacks the CTC loss and AdamW. Use --reproducible, which holds on one machine"
+    )
 
 
 @contextmanager

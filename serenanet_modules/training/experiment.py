@@ -32,7 +32,7 @@ from serenanet_modules.runtime.faults import in_a_sentence
 from serenanet_modules.runtime.files import write_json, write_tensors
 from serenanet_modules.runtime.lifeline import ending_together
 from serenanet_modules.runtime.provenance import device_name, environment, provenance
-from serenanet_modules.runtime.reproducible import reproducible
+from serenanet_modules.runtime.reproducible import refuse_repdl, reproducible
 from serenanet_modules.runtime.threads import share_cores
 from serenanet_modules.training.checkpoints import AtomicCheckpointer
 from serenanet_modules.training.groups import Frozen, Weights, groups, parts_to_freeze, rate_factors
@@ -162,6 +162,8 @@ class Experiment:
         torch.manual_seed(self.plain["seed"])
         built = self.hparams.build()
         model, levels = built["model"], self.task.levels(built["model"])
+        if self.plain.get("reproducible") == "repdl":
+            refuse_repdl(model)
         self.frozen = Frozen(parts_to_freeze(model, self.plain["freeze"], levels), self.plain["unfreeze_after"])
         groups(nn.ModuleDict(built["modules"]), rate_factors(model, self.plain, levels))
         check_low_rank(model, self.plain.get("lora"))

@@ -11,12 +11,11 @@ import shutil
 import time
 from pathlib import Path
 
-import soundfile
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from serenanet_modules.data.audio import SAMPLE_RATE
+from serenanet_modules.data.audio import SAMPLE_RATE, prepared
 from serenanet_modules.data.augment import at_speed
 from serenanet_modules.data.frame_cache import ENCODED, FrameCache, key_of
 from serenanet_modules.data.segment import piece_seconds
@@ -175,7 +174,7 @@ class Sounds:
             yield from (torch.from_numpy(piece.samples) for piece in pieces if not piece.silent)
 
     def _samples(self, utterance):
-        return torch.from_numpy(soundfile.read(self.root / utterance.path, dtype="float32")[0])
+        return torch.from_numpy(prepared(self.root / utterance.path))
 
     def _at_all_speeds(self, samples):
         return (at_speed(self.perturb, number, samples) for number in range(len(self._speeds)))

@@ -16,7 +16,7 @@ from serenanet_modules.data.asked import candidates
 from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader
 from serenanet_modules.data.listed import Listed
 from serenanet_modules.data.manifest import SPLITS, read_manifest, role
-from serenanet_modules.data.preparation import Settings, prepare, spoken, trainable, written
+from serenanet_modules.data.preparation import Part, Settings, prepare, spoken, trainable, written
 from serenanet_modules.data.sentences import Sentences, fingerprint, read_sentences
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.errors import UserError
@@ -91,7 +91,7 @@ class Speech(Source):
 
     def prepare(self):
         """Decode and sift the corpus; returns a key of the result."""
-        self._prepared = distributed.main_first(self._prepare)
+        self._prepared = distributed.main_first(self._prepare, Part.hear)
         return self.root.name
 
     @property
@@ -101,10 +101,11 @@ class Speech(Source):
         named = task.style(plain).named
         return Settings(**rules, phonemes=task.needs_phonemes(plain), needs_text=task.needs_text, **named)
 
-    def _prepare(self):
+    def _prepare(self, share):
         candidates, self._candidates = self._candidates, None  # which a large corpus has many of
-        jobs = self.plain["preparation"]["jobs"]
-        return prepare(candidates, self.plain["prepared_folder"], self._settings, jobs)
+        jobs, pack = self.plain["preparation"]["jobs"], self.plain.get("pack", False)
+        folder = self.plain["prepared_folder"]
+        return prepare(candidates, folder, self._settings, jobs, pack=pack, share=share)
 
     @property
     def root(self):

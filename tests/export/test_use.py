@@ -105,7 +105,7 @@ def test_check_prints_error_rates_of_both(exports, manifest, tmp_path, capsys):
 @pytest.mark.parametrize(
     "options, words",
     [
-        (["--to", "torchscript", "--int8"], "--int8 is for ONNX files"),
+        (["--to", "torchscript", "--quantize", "int8"], "--quantize int8 is for ONNX files"),
         (["--to", "torchscript", "--out", "model.onnx"], "that ends in .pt"),
         (["--to", "caffe"], "invalid choice: 'caffe'"),
         (["--to", "torchscript", "--check", "nowhere.tsv"], "nowhere.tsv: there is no such file"),

@@ -158,6 +158,25 @@ def test_user_error_of_the_main_process_ends_all_with_one_sentence():
         assert (finished.status, finished.out) == (2, "clips: no such folder\n"), finished.err
 
 
+def test_others_help_the_main_process():
+    """Twice, each with a part; what a part refuses is said by all, and a failure on the way ends all."""
+    code = """
+    def work(part):
+        if part == "bad":
+            raise UserError(f"no such part, {me}")
+        return f"{part} by {me}"
+    print(distributed.main_first(lambda share: share(["a", "b"]) + share(["c", "d"]), work))
+    try:
+        distributed.main_first(lambda share: share(["a", "bad"]), work)
+    except UserError as error:
+        print(error)
+    distributed.main_first(lambda share: share([1, 2]) and 1 / 0, work)
+    """
+    main, other = run_pair(code)
+    assert main.out == other.out == "['a by 0', 'b by 1', 'c by 0', 'd by 1']\nno such part, 1\n", main.err + other.err
+    assert (main.status, other.status) == (1, 1) and "ZeroDivisionError" in main.err and "Traceback" not in other.err
+
+
 @pytest.mark.parametrize("failure", ["1 / 0", "sys.exit(3)"])
 def test_any_failure_of_the_main_process_ends_the_others_silently(failure):
     main, other = run_pair(f"distributed.main_first(lambda: {failure})")

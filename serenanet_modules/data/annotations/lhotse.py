@@ -39,14 +39,14 @@ def read(path):
     UserError
         For cuts that mix several, recordings that are no files, and lists that are not there.
     """
-    entries = list(_entries(path))
+    cuts = list(entries(path))
     sources, found = {}, defaultdict(list)
-    if not any(SUPERVISIONS in entry for _, entry in entries):
+    if not any(SUPERVISIONS in entry for _, entry in cuts):
         beside = path.with_name(path.name.replace(SUPERVISIONS, RECORDINGS))
         if beside == path or not beside.is_file():
             raise UserError(f"{path}: the list of its recordings, {beside.name}, is not beside it.")
-        sources = {_of(r, "id", where): _source(r, where) for where, r in _entries(beside)}
-    for where, entry in entries:
+        sources = {_of(r, "id", where): _source(r, where) for where, r in entries(beside)}
+    for where, entry in cuts:
         if SUPERVISIONS in entry:
             recording = _of(entry, "recording", where, dict)
             sources[_of(recording, "id", where)] = _source(recording, where)
@@ -85,8 +85,8 @@ def _of(entry, key, where, kind=str):
     return value
 
 
-def _entries(path):
-    """Yield (where, object) of each line."""
+def entries(path):
+    """Yield (where, object) of each line of a file, which may be packed; errors as of `read`."""
     data = data_of(path)
     if path.suffix.lower() == ".gz":
         try:
