@@ -2,7 +2,8 @@
 
 A checkpoint is written under a hidden name, its files' SHA-256 sums beside them, flushed to disk and renamed: a
 process killed at any moment leaves either a whole checkpoint or none. A checkpoint whose sums do not match (a file
-damaged, or a deletion cut short) is skipped with a warning, and the one before it is used.
+damaged, or a deletion cut short) is skipped with a warning, and the one before it is used. What the processes of a run
+hold in parts is put together before the main one writes.
 """
 
 import json
@@ -11,11 +12,13 @@ import os
 import pickle
 import shutil
 
+import torch
 from speechbrain.utils.checkpoints import CKPT_PREFIX, Checkpoint, Checkpointer, ckpt_recency
 from speechbrain.utils.distributed import main_process_only
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import read_json, sha256
+from serenanet_modules.runtime.sharding import spread, whole
 
 logger = logging.getLogger(__name__)
 
@@ -24,15 +27,24 @@ PARTIAL = "partial"
 
 
 class AtomicCheckpointer(Checkpointer):
-    """Drop-in for `speechbrain.utils.checkpoints.Checkpointer`."""
+    """Drop-in for `speechbrain.utils.checkpoints.Checkpointer`.
+
+    Recoverables may have a method ``gather``, which all processes call before the main one saves them.
+    """
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._verified, self._refused = set(), set()
 
-    @main_process_only  # the parent would let all processes write some of the files at the same time
     def save_checkpoint(self, meta=None, end_of_epoch=True, name=None, verbosity=logging.INFO):
         """Save as the parent does, but all or nothing; processes other than the main one wait."""
+        for recoverable in self.recoverables.values():
+            if hasattr(recoverable, "gather"):
+                recoverable.gather()
+        return self._save(meta, end_of_epoch, name, verbosity)
+
+    @main_process_only  # the parent would let all processes write some of the files at the same time
+    def _save(self, meta, end_of_epoch, name, verbosity):
         self._clear()
         partial = self._custom_checkpoint_dirpath(PARTIAL)
         final = super()._custom_checkpoint_dirpath(name) if name else self._new_checkpoint_dirpath()
@@ -102,6 +114,53 @@ class AtomicCheckpointer(Checkpointer):
     def _custom_checkpoint_dirpath(self, name):
         """Where the parent writes: never a name that counts as a checkpoint."""
         return self.checkpoints_dir / f".{name}"
+
+
+class Held:
+    """What a checkpoint holds of something whose parts the processes of a run may have; see `Steps`."""
+
+    _state = None
+
+    def gather(self):
+        """Let the main process have the state; all call this alike."""
+        self._state = self.state()
+
+    def add_to(self, checkpointer, name):
+        """Let an `AtomicCheckpointer` save and recover it."""
+        checkpointer.add_recoverable(
+            name,
+            self,
+            custom_save_hook=lambda held, path: held._write(path),
+            custom_load_hook=lambda held, path, end_of_epoch: held.load(torch.load(path, "cpu", weights_only=True)),
+        )
+
+    def _write(self, path):
+        state, self._state = self._state, None  # of shards it is a copy
+        torch.save(state, path)
+
+
+class Steps(Held):
+    """An optimizer as checkpoints hold it: the states of whole parameters, by number.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    """
+
+    def __init__(self, optimizer):
+        self.optimizer = optimizer
+
+    def state(self):
+        """What a checkpoint holds, whole on the main process."""
+        return whole(self.optimizer.state_dict())
+
+    def load(self, state):
+        """Take what a checkpoint holds."""
+        parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        for number, entries in state["state"].items():
+            like = parameters[number]
+            state["state"][number] = {name: spread(value, like) for name, value in entries.items()}
+        self.optimizer.load_state_dict(state)
 
 
 def _seal(folder):

@@ -188,7 +188,7 @@ class Experiment:
         factors = rate_factors(model, self.plain, self.task.levels(model), self.task.loaded(model, self.save))
         self.weights = Weights(model, self.frozen, self.task.elsewhere(model))
         self.weights.keep(self.save / "frozen.safetensors")
-        self.weights.add_to(self.checkpointer)
+        self.weights.add_to(self.checkpointer, "model")
         train, accumulation = source.splits["train"], self.plain["grad_accumulation_factor"]
         brain = self.task(
             built["modules"],
@@ -266,6 +266,8 @@ class Experiment:
             "steps": brain.optimizer_step,
             "ended_by": "max_hours" if brain.out_of_time else brain.progress.ended_by,
             "processes": distributed.world_size(),
+            "sharding": brain.sharing.name,
+            "compiled": self.plain.get("compile", False),
             "seconds": {
                 "training": round(brain.progress.seconds, 1),
                 "training_cpu": round(brain.progress.cpu_seconds, 1),

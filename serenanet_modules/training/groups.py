@@ -3,13 +3,14 @@
 import logging
 import re
 
-import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import write_tensors
+from serenanet_modules.runtime.sharding import spread, whole
+from serenanet_modules.training.checkpoints import Held
 
 logger = logging.getLogger(__name__)
 
@@ -40,16 +41,17 @@ def groups(modules, factors=None, later=()):
     UserError
         Where nothing is to be trained at first.
     """
-    found, later, factors = {}, set(map(id, later)), factors or {}
+    found, seen, later, factors = {}, set(), set(map(id, later)), factors or {}
     if not any(p.requires_grad for p in modules.parameters()):
         raise UserError("freeze: no part of the model is left to train; leave one out")
     for module in modules.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if parameter.requires_grad or id(parameter) in later:
+            if (parameter.requires_grad or id(parameter) in later) and id(parameter) not in seen:
+                seen.add(id(parameter))  # two parts may share it
                 key = factors.get(id(parameter), 1.0), _decays(module, name, parameter)
-                found.setdefault(key, {})[id(parameter)] = parameter
+                found.setdefault(key, []).append(parameter)
     return [
-        {"params": list(parameters.values()), "factor": factor, **({} if decays else {"weight_decay": 0.0})}
+        {"params": parameters, "factor": factor, **({} if decays else {"weight_decay": 0.0})}
         for (factor, decays), parameters in found.items()
     ]
 
@@ -186,7 +188,7 @@ def _decays(module, name, parameter):
     return parameter.ndim > 1 and not spared
 
 
-class Weights:
+class Weights(Held):
     """A model's weights as checkpoints hold them: without those that never change, which one file holds once.
 
     Parameters
@@ -203,23 +205,16 @@ class Weights:
         self.held = self.left_out - set(elsewhere)
 
     def state(self):
-        """What a checkpoint holds."""
-        return {name: tensor for name, tensor in self.model.state_dict().items() if name not in self.left_out}
+        """What a checkpoint holds, whole on the main process; all call this alike."""
+        return whole({name: tensor for name, tensor in self.model.state_dict().items() if name not in self.left_out})
 
     def load(self, state):
         """Take what a checkpoint holds; frozen weights stay."""
+        own = self.model.state_dict()
+        state = {name: spread(tensor, own.get(name)) for name, tensor in state.items()}
         missing, unexpected = self.model.load_state_dict(state, strict=False)
         if unexpected or set(missing) - self.left_out:
             raise RuntimeError(f"a checkpoint of another model: {[*unexpected, *missing][0]}")
-
-    def add_to(self, checkpointer):
-        """Let a SpeechBrain Checkpointer save and recover them as ``model``."""
-        checkpointer.add_recoverable(
-            "model",
-            self.model,
-            custom_save_hook=lambda model, path: torch.save(self.state(), path),
-            custom_load_hook=lambda model, path, end_of_epoch: self.load(torch.load(path, "cpu", weights_only=True)),
-        )
 
     def keep(self, path):
         """Write the frozen weights into a file once, or take them from it."""

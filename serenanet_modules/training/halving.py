@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from serenanet_modules.errors import Fault
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.faults import out_of_memory
 
@@ -86,6 +87,27 @@ class Halving:
                 "Epoch %d: %d utterances of micro-batch %d do not fit into memory together and are tried in halves",
                 *(epoch, stop - start, batch.plan.number),
             )
+
+
+class Undivided:
+    """As `Halving`, where all processes pass through each part of the network together, and none can try again."""
+
+    def run(self, epoch, batch, attempt):
+        """Do a micro-batch whole.
+
+        Raises
+        ------
+        Fault
+            Where it does not fit into memory.
+        """
+        count = len(batch.utterances)
+        result = attempt(0, count)
+        if result is None:
+            raise Fault(
+                f"micro-batch {batch.plan.number} of epoch {epoch} ({count} utterances) does not fit into memory, and "
+                "--fsdp cannot try it in halves; lower max_batch_seconds in a folder of its own, or take more processes"
+            )
+        return [(count, result)]
 
 
 def attempting(parameters, backward):

@@ -17,14 +17,17 @@ import torch
 from speechbrain.core import Stage
 
 from serenanet_modules.data.augment import change_speed
+from serenanet_modules.data.batching import MicroBatch
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.eager import eager
 from serenanet_modules.runtime.files import fingerprint
 from serenanet_modules.runtime.lowered import Lowered
 from serenanet_modules.runtime.precision import KINDS, Context
+from serenanet_modules.runtime.sharding import blocks, sharing
+from serenanet_modules.training.checkpoints import Steps
 from serenanet_modules.training.groups import Frozen, groups
-from serenanet_modules.training.halving import Halving, attempting
+from serenanet_modules.training.halving import Halving, Undivided, attempting
 from serenanet_modules.training.screen import EpochTable
 from serenanet_modules.training.task import Task
 from serenanet_modules.training.writers import Writers
@@ -83,6 +86,7 @@ class RecipeBrain(Task, sb.Brain):
         self.training_ctx, self.evaluation_ctx = (Context(name, self.device_type) for name in asked.values())
         model = self.modules.model
         self.lowered = Lowered(model, self.exact(model), *asked.values(), hparams.get("emulate_precision", False))
+        self.sharing = sharing(hparams.get("fsdp", False), asked["precision"])
         self.progress, self.train_sampler = progress, sampler
         self.frozen, self.factors = frozen or Frozen(), factors
         self.until, self.out_of_time = until, False
@@ -93,11 +97,12 @@ class RecipeBrain(Task, sb.Brain):
         self._cpu_clock = time.process_time()
         self.writer = None
 
-    def fit(self, *args, **kwargs):
+    def fit(self, train_set, valid_set):
         """Train as the parent does; signals and the end of time end it after the step under way, with a checkpoint."""
+        self._train_set = train_set
         previous = {s: signal.signal(s, self._on_signal) for s in STOPPING}
         try:
-            super().fit(self.progress, *args, **kwargs)
+            super().fit(self.progress, train_set, valid_set)
         except TimeIsUp:
             self.out_of_time = True
             logger.warning("max_hours are over in epoch %d; the same command goes on from here", self.progress.epoch)
@@ -106,6 +111,7 @@ class RecipeBrain(Task, sb.Brain):
                 signal.signal(number, handler)
             if self.writer is not None:
                 self.writer.close()
+        self.sharing.end(self.modules)
 
     def _on_signal(self, number, frame):
         self.signal = number
@@ -118,7 +124,7 @@ class RecipeBrain(Task, sb.Brain):
 
         self.train_logger = FileTrainLogger(f"{self.hparams.output_folder}/train_log.txt")
         self.epochs = EpochTable(self.progress.limit)
-        self._halving = Halving(f"{self.hparams.output_folder}/save")
+        self._halving = Halving(f"{self.hparams.output_folder}/save") if self.sharing.divides else Undivided()
         self.train_sampler.read = self.progress.read
         self.step = self.train_sampler.done
         self._clock = self._last_checkpoint = time.monotonic()
@@ -130,18 +136,25 @@ class RecipeBrain(Task, sb.Brain):
         self.progress.count_micro_batches(self.train_sampler.accumulation, distributed.world_size())
 
     def _wrap_distributed(self):
-        """Give all processes the main one's weights.
-
-        Gradients are summed once a step (`optimizers_step`), not by hooks of DistributedDataParallel during the last
-        backward pass: so a micro-batch is its process's own affair, and may be tried again in parts.
-        """
+        """Give all processes the main one's weights."""
         distributed.broadcast_tensors(self.modules.state_dict().values())
 
     def init_optimizers(self):
         """Make the optimizer of `groups` of parameters."""
         self.optimizer = eager(self.opt_class)(groups(self.modules, self.factors, self.frozen.later))
         self.optimizers_dict = {"opt_class": self.optimizer}
-        self.checkpointer.add_recoverable("optimizer", self.optimizer)
+        placed = self.sharing.share_out(self.modules, self.optimizer, self._attempt)
+        self.frozen.later = [placed(parameter) for parameter in self.frozen.later]
+        Steps(self.optimizer).add_to(self.checkpointer, "optimizer")
+        for block in blocks(self.modules) if getattr(self.hparams, "compile", False) else ():
+            block.compile(dynamic=True)  # when it is first called
+
+    def _attempt(self):
+        """Pass the shortest utterance through the network."""
+        sizes = self.train_sampler.durations
+        plan = MicroBatch((min(range(len(sizes)), key=sizes.__getitem__),), 0, 1, True)
+        with self.evaluation_ctx:
+            self.compute_forward(self._train_set.dataset[plan].to(self.device), Stage.VALID)
 
     @property
     def trained_parameters(self):
@@ -204,9 +217,9 @@ class RecipeBrain(Task, sb.Brain):
 
     def optimizers_step(self):
         """Clip, set the rate, step; a non-finite gradient changes nothing and names its utterances."""
-        distributed.sum_gradients(self._parameters)
+        self.sharing.sum_gradients(self._parameters)
         self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.hparams.max_grad_norm)
+        norm = self.sharing.clip(self._parameters, self.hparams.max_grad_norm)
         self.optimizer_step += 1
         rate = self.hparams.lr_schedule(self.optimizer_step, self._share_done())
         for group in self.optimizer.param_groups:
@@ -293,6 +306,10 @@ class RecipeBrain(Task, sb.Brain):
         self._clock, self._cpu_clock = now, cpu_now
 
     # --- stages ---------------------------------------------------------------------------------------------------
+
+    def _fit_valid(self, *args, **kwargs):
+        with self.sharing.gathered(self.modules):
+            super()._fit_valid(*args, **kwargs)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Close a stage: a checkpoint before a long validation, scores and a checkpoint after it."""

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def why_not() -> str:
 
 @pytest.fixture(scope="session")
 def local_slurm() -> Iterator[dict[str, str]]:
-    """Start Slurm with one node of two CPUs; yields the environment for srun and sbatch."""
+    """Start Slurm with two nodes of four CPUs; yields the environment for srun and sbatch."""
     if why_not():
         pytest.skip(why_not())
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
@@ -44,3 +45,57 @@ def _outside_slurm() -> dict[str, str]:
     """Return the environment without a surrounding job's or launcher's variables."""
     launch = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     return {name: value for name, value in os.environ.items() if not name.startswith("SLURM_") and name not in launch}
+
+
+class Job:
+    """A batch job of the local Slurm.
+
+    Parameters
+    ----------
+    environment : dict
+        From `local_slurm`.
+    output : Path
+        What it prints.
+    *words : object
+        Of the command line, behind ``sbatch``.
+    """
+
+    def __init__(self, environment, output, *words):
+        self.environment, self.output = environment | {"PYTHONPATH": str(SCRIPT.parents[2])}, output
+        self.number = self.run("sbatch", "--parsable", f"--output={output}", *words).strip()
+
+    def run(self, *command):
+        """What another command of Slurm prints."""
+        done = subprocess.run(
+            [str(c) for c in command], env=self.environment, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def until(self, condition, seconds=90):
+        """Wait until ``condition()`` holds."""
+        limit = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < limit, self.printed
+            time.sleep(0.05)
+
+    def start_again(self):
+        """Wait until it is in the queue once more, and let it begin at once."""
+        self.until(lambda: "BeginTime" in self.run("squeue", "--noheader", "--format=%r", f"--jobs={self.number}"))
+        self.run("scontrol", "update", f"jobid={self.number}", "StartTime=now")
+
+    def ended(self):
+        """Its state, once it has left the queue."""
+        told = lambda: self.run("scontrol", "show", "job", self.number).split("JobState=")[1].split()[0]  # noqa: E731
+        self.until(lambda: told() not in ("PENDING", "RUNNING", "COMPLETING"))
+        return told()
+
+    @property
+    def printed(self):
+        return self.output.read_text(encoding="utf-8") if self.output.exists() else ""
+
+
+@pytest.fixture
+def sbatch(local_slurm, tmp_path):
+    """Submit a job: ``sbatch(*words) -> Job``."""
+    return lambda *words: Job(local_slurm, tmp_path / f"job{time.monotonic_ns()}.txt", *words)

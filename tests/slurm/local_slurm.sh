@@ -1,5 +1,5 @@
 #!/bin/bash
-# A real Slurm on this machine, from Debian's slurm-wlm and munge, wholly inside one folder.
+# A real Slurm of two nodes on this machine, from Debian's slurm-wlm and munge, wholly inside one folder.
 #
 #   tests/slurm/local_slurm.sh up [DIR]     start it; prints the path of its slurm.conf
 #   tests/slurm/local_slurm.sh down [DIR]   stop it and remove DIR
@@ -12,10 +12,11 @@ set -euo pipefail
 export PATH="$PATH:/usr/sbin"
 action="${1:-}"
 dir="${2:-${TMPDIR:-/tmp}/serenanet-slurm}"
-daemons=(slurmd slurmctld munged)  # in the order of stopping
+daemons=(slurmstepd slurmd slurmctld munged)  # in the order of stopping
+nodes=(127.0.0.1 127.0.0.2)  # their names resolve everywhere
 
 # Ports below the range that Linux hands out by itself, the same for the same folder.
-port=$((30000 + $(cksum <<< "$dir" | cut -d' ' -f1) % 1000 * 2))
+port=$((30000 + $(cksum <<< "$dir" | cut -d' ' -f1) % 900 * 3))
 
 die() {
     echo "local_slurm.sh: $*" >&2
@@ -63,18 +64,18 @@ configure() {
 ClusterName=serenanet
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$port
-SlurmdPort=$((port + 1))
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$dir/munge/socket
+# A requeued job waits for as long as a credential holds.
+AuthInfo=socket=$dir/munge/socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation=$dir/state
-SlurmdSpoolDir=$dir/spool
+SlurmdSpoolDir=$dir/spool-%n
 SlurmctldPidFile=$dir/slurmctld.pid
-SlurmdPidFile=$dir/slurmd.pid
+SlurmdPidFile=$dir/slurmd-%n.pid
 SlurmctldLogFile=$dir/slurmctld.log
-SlurmdLogFile=$dir/slurmd.log
+SlurmdLogFile=$dir/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -82,10 +83,15 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 MpiDefault=none
 ReturnToService=2
-# Two tasks run on a machine with one core, too.
+# They have as many CPUs as the batch scripts ask for, on a machine with one core, too.
 SlurmdParameters=config_overrides
-NodeName=$host NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
-PartitionName=local Nodes=$host Default=YES MaxTime=INFINITE State=UP
+NodeName=${nodes[0]} NodeHostname=$host NodeAddr=${nodes[0]} Port=$((port + 1)) CPUs=4 State=UNKNOWN
+NodeName=${nodes[1]} NodeHostname=$host NodeAddr=${nodes[1]} Port=$((port + 2)) CPUs=4 State=UNKNOWN
+# Jobs in the second one take the place of those in the first.
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=local Nodes=ALL Default=YES MaxTime=INFINITE GraceTime=60 PriorityTier=1 State=UP
+PartitionName=urgent Nodes=ALL MaxTime=INFINITE PriorityTier=2 State=UP
 EOF
 }
 
@@ -102,8 +108,8 @@ wait_for() {
     die "$what did not start within 30 s"
 }
 
-node_is_ready() {
-    sinfo --noheader --format=%T | grep -Eq '^(idle|mixed|allocated)$'
+nodes_are_ready() {
+    [ "$(sinfo --noheader --partition=local --responding --states=idle,mixed,allocated --format=%D)" = ${#nodes[@]} ]
 }
 
 up() {
@@ -116,7 +122,7 @@ up() {
     if [ -e "$dir" ]; then die "$dir exists and is not an earlier instance's folder"; fi
     # munged refuses folders that others may write to, and every user must reach the socket.
     umask 022
-    mkdir -p "$dir"/{munge,state,spool}
+    mkdir -p "$dir"/{munge,state}
     touch "$dir/.serenanet-slurm"
     configure
 
@@ -130,8 +136,11 @@ up() {
     export SLURM_CONF="$dir/slurm.conf"
     slurmctld -f "$SLURM_CONF" > "$dir/slurmctld.out.log" 2>&1 < /dev/null || true
     wait_for slurmctld scontrol ping
-    slurmd -f "$SLURM_CONF" > "$dir/slurmd.out.log" 2>&1 < /dev/null || true
-    wait_for slurmd node_is_ready
+    local node
+    for node in "${nodes[@]}"; do
+        slurmd -f "$SLURM_CONF" -N "$node" > "$dir/slurmd-$node.out.log" 2>&1 < /dev/null || true
+    done
+    wait_for slurmd nodes_are_ready
     echo "$SLURM_CONF"
 }
 

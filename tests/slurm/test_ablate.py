@@ -16,17 +16,17 @@ from tests.support.ablations import FakeRun
 
 pytestmark = pytest.mark.slurm
 
-TEMPLATE = Path(__file__).parents[2] / "hparams/ablations/slurm.sh"
+TEMPLATE = Path(__file__).parents[2] / "slurm/one_node.sh"
 
 
 @pytest.fixture
 def template(local_slurm, tmp_path, monkeypatch):
-    """The shipped batch script on the local Slurm; its node has two CPUs."""
+    """The shipped batch script on the local Slurm, which has room for two jobs of it."""
     for name in [name for name in os.environ if name not in local_slurm]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("SLURM_CONF", local_slurm["SLURM_CONF"])
     file = tmp_path / "slurm.sh"
-    file.write_text(TEMPLATE.read_text().replace("--cpus-per-task=4", "--cpus-per-task=1"))
+    file.write_text(TEMPLATE.read_text())
     yield file
     subprocess.run(["scancel", "--user=root"], timeout=30)
 

@@ -9,6 +9,7 @@ import torch
 
 from serenanet_modules.data import languages
 from serenanet_modules.data.batching import Utterances
+from serenanet_modules.runtime import lifeline
 from serenanet_modules.training.brains import speech
 from serenanet_modules.training.brains.ctc import CTCBrain
 from serenanet_modules.training.brains.recogniser import RecogniserBrain
@@ -113,6 +114,11 @@ def slow(folder):
         return evaluate_batch(self, batch, stage)
 
     RecipeBrain.fit_batch, RecipeBrain.evaluate_batch = slow_fit, slow_evaluate
+
+
+def hasty(folder):
+    """Take a process for stopped that gives no sign of life for eight seconds."""
+    lifeline.SIGN, lifeline.SILENT = 1.0, 8
 
 
 def poison(folder):

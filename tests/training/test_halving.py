@@ -1,9 +1,12 @@
 """What a pass that does not fit into memory leaves behind: nothing."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from serenanet_modules.training.halving import attempting
+from serenanet_modules.errors import Fault
+from serenanet_modules.training.halving import Undivided, attempting
 
 
 @pytest.fixture
@@ -56,3 +59,11 @@ def test_other_errors_pass(parameters):
 
     with pytest.raises(RuntimeError, match="sizes"):
         attempting(parameters, fail)()
+
+
+def test_what_cannot_be_divided_says_so():
+    """Where processes compute together, memory that is short is one sentence that says which option to lower."""
+    batch = SimpleNamespace(plan=SimpleNamespace(number=7), utterances=["a", "b", "c"])
+    assert Undivided().run(2, batch, lambda start, stop: (start, stop)) == [(3, (0, 3))]
+    with pytest.raises(Fault, match=r"micro-batch 7 of epoch 2 \(3 utterances\) .* lower max_batch_seconds"):
+        Undivided().run(2, batch, lambda start, stop: None)
