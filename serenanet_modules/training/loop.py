@@ -151,8 +151,7 @@ class RecipeBrain(Task, sb.Brain):
 
     def _attempt(self):
         """Pass the shortest utterance through the network."""
-        sizes = self.train_sampler.durations
-        plan = MicroBatch((min(range(len(sizes)), key=sizes.__getitem__),), 0, 1, True)
+        plan = MicroBatch((int(self.train_sampler.durations.argmin()),), 0, 1, True)
         with self.evaluation_ctx:
             self.compute_forward(self._train_set.dataset[plan].to(self.device), Stage.VALID)
 
