@@ -107,7 +107,7 @@ def _both(tmp_path_factory):
     for process in processes:
         process.start()
     for process in processes:
-        process.join(200)
+        process.join(600)
         assert process.exitcode == 0
     return torch.load(out, weights_only=True)
 
