@@ -73,7 +73,7 @@ def test_jobs_outlive_whoever_submitted_them(template, run, capsys):
     sender.join()
     job = (runs[0].folder / "job.txt").read_text().split()[0]
     assert schedule.signals and ended == {} and f"scancel {job}" in capsys.readouterr().out
-    stopper = threading.Timer(1.0, lambda: subprocess.run(["scancel", "--signal=TERM", "--full", job]))
+    stopper = threading.Timer(1.0, lambda: subprocess.run(["scancel", job]))
     stopper.start()
     schedule, ended = carry_out(runs, template)
     assert ended["slow"][0] == "failed" and (runs[0].folder / "checkpoint").exists()
