@@ -97,5 +97,6 @@ class Job:
 
 @pytest.fixture
 def sbatch(local_slurm, tmp_path):
-    """Submit a job: ``sbatch(*words) -> Job``."""
-    return lambda *words: Job(local_slurm, tmp_path / f"job{time.monotonic_ns()}.txt", *words)
+    """Submit a job: ``sbatch(*words) -> Job``; what is left in the queue is cancelled in the end."""
+    yield lambda *words: Job(local_slurm, tmp_path / f"job{time.monotonic_ns()}.txt", *words)
+    subprocess.run(["scancel", "--user=root"], env=local_slurm, timeout=30)

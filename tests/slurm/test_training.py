@@ -94,17 +94,17 @@ def test_a_dead_node_ends_the_others(sbatch, script, tmp_path):
 
 
 def of_node(node, number):
-    """Processes of a job on a node: its tasks, and what Slurm has started to watch them."""
+    """Processes of a job on a node: its tasks, and Slurm's, which watch them."""
+    found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            variables = dict(v.split("=", 1) for v in (folder / "environ").read_text().split("\0") if "=" in v)
-            watches = f"slurmstepd: [{number}." in (folder / "cmdline").read_text()
+            variables = (folder / "environ").read_text().split("\0")
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:  # ended meanwhile
             continue
-        if (variables.get("SLURM_JOB_ID"), variables.get("SLURMD_NODENAME")) == (number, node):
-            yield int(folder.name)
-        elif watches and variables.get("SLURMD_NODENAME", node) == node:
-            yield int(folder.name)
+        if {f"SLURM_JOB_ID={number}", f"SLURMD_NODENAME={node}"} <= set(variables):
+            found |= {int(folder.name), parent}
+    return found
 
 
 def test_a_job_that_is_told_to_stop_goes_on(sbatch, script):
