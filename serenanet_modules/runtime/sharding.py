@@ -11,7 +11,6 @@ import contextlib
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
@@ -99,12 +98,12 @@ class Shards(Replicas):
 
     def sum_gradients(self, parameters):
         """Those of shards are summed already, with each backward pass."""
-        distributed.sum_gradients([p for p in parameters if not isinstance(p, DTensor)])
+        distributed.sum_gradients([p for p in parameters if not is_part(p)])
 
     def clip(self, parameters, most):
         parts, wholes = [], []
         for gradient in (p.grad for p in parameters if p.grad is not None):
-            if isinstance(gradient, DTensor):
+            if is_part(gradient):
                 parts.append(gradient.to_local())
             else:
                 wholes.append(gradient)
@@ -202,6 +201,11 @@ def entered(modules, candidates, attempt):
     return found
 
 
+def is_part(tensor):
+    """Whether it is a `DTensor`, whose module trainings without shards do not import."""
+    return hasattr(tensor, "full_tensor")
+
+
 def whole(state):
     """A nest of dicts and lists with whole tensors on the main process; all call this alike. Others have None for them.
 
@@ -211,7 +215,7 @@ def whole(state):
         return {key: whole(value) for key, value in state.items()}
     if isinstance(state, list):
         return [whole(value) for value in state]
-    if isinstance(state, DTensor):
+    if is_part(state):
         full = state.full_tensor()
         return full.cpu() if distributed.is_main() else None
     return state
@@ -219,8 +223,10 @@ def whole(state):
 
 def spread(tensor, like):
     """A whole tensor, which all processes have, as this process shall hold it: the part of it where ``like`` is one."""
-    if not isinstance(like, DTensor) or tensor.shape != like.shape:
+    if not is_part(like) or tensor.shape != like.shape:
         return tensor
+    from torch.distributed.tensor import distribute_tensor
+
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
 
 

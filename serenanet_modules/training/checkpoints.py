@@ -77,6 +77,11 @@ class AtomicCheckpointer(Checkpointer):
         """As the parent's, whose own default for ``importance_keys`` is a list that grows with every call."""
         super().save_and_keep_only(*args, importance_keys=list(importance_keys), **kwargs)
 
+    @main_process_only  # the parent would let all look at what the main one is deleting
+    def delete_checkpoints(self, **options):
+        """Delete as the parent does; processes other than the main one wait."""
+        super().delete_checkpoints(**options)
+
     def list_checkpoints(self):
         """All sound checkpoints, newest first, which decides between equals; a warning names broken ones, once."""
         sound = [path for path in self._all() if self._is_sound(path)]

@@ -81,7 +81,8 @@ class RecipeBrain(Task, sb.Brain):
         **kwargs,
     ):
         asked = {key: hparams.get(key, "fp32") for key in ("precision", "eval_precision")}
-        known = {key: KINDS[name].autocast for key, name in asked.items()}  # to the parent
+        known = {key: KINDS[name].autocast for key, name in asked.items()}  # to the parent, which would compile all
+        known["compile"], self.compiles = False, hparams.get("compile", False)
         super().__init__(modules, opt_class, {**hparams, **known}, *args, **kwargs)
         self.training_ctx, self.evaluation_ctx = (Context(name, self.device_type) for name in asked.values())
         model = self.modules.model
@@ -146,7 +147,7 @@ class RecipeBrain(Task, sb.Brain):
         placed = self.sharing.share_out(self.modules, self.optimizer, self._attempt)
         self.frozen.later = [placed(parameter) for parameter in self.frozen.later]
         Steps(self.optimizer).add_to(self.checkpointer, "optimizer")
-        for block in blocks(self.modules) if getattr(self.hparams, "compile", False) else ():
+        for block in blocks(self.modules) if self.compiles else ():
             block.compile(dynamic=True)  # when it is first called
 
     def _attempt(self):

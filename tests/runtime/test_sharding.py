@@ -9,7 +9,7 @@ import torch
 from torch import multiprocessing, nn
 
 from serenanet_modules.runtime import distributed
-from serenanet_modules.runtime.sharding import DTensor, Replicas, Shards, blocks, whole
+from serenanet_modules.runtime.sharding import Replicas, Shards, blocks, is_part, whole
 from serenanet_modules.training.checkpoints import Steps
 from serenanet_modules.training.groups import Frozen, Weights, groups
 from serenanet_modules.training.low_rank import LowRank
@@ -73,12 +73,12 @@ def trained(found, sharing, shares):
             weights.load(everywhere[0])
             steps.load(everywhere[1])
     with sharing.gathered(modules), torch.no_grad():
-        assert not any(isinstance(p, DTensor) for p in model.parameters())
+        assert not any(is_part(p) for p in model.parameters())
         norms.append(float(loss_of(model.eval(), forward, batch_of(call, 99))))
     state = whole(modules.state_dict())
     sharing.end(modules)
     low_rank.merge()
-    assert not any(isinstance(t, DTensor) for t in model.state_dict().values())
+    assert not any(is_part(t) for t in model.state_dict().values())
     with torch.no_grad():
         norms.append(float(loss_of(model.eval(), forward, batch_of(call, 99))))
     return {"norms": torch.tensor(norms)} | state | {f"at the end: {n}": t for n, t in model.state_dict().items()}
