@@ -22,6 +22,7 @@ OF_OTHERS = {"hyperparams.yaml", "script.py", "setup.py", "ruamel.yaml"}  # a re
 OPTIONS_OF_OTHERS = set(
     """
     key logdir nproc_per_node kill-on-bad-exit distributed_backend noprogressbar
+    array gpus-per-task nodes ntasks ntasks-per-node partition signal time
     no-build-isolation no-deps no-binary build-arg dest repo-type include local-dir depth
     """.split()
 )
@@ -72,7 +73,7 @@ def test_commands_are_there(document):
     commands = re.findall(r"^(?:.*\| |\$ )?serenanet ([a-z-]+)|`serenanet ([a-z-]+)", text, re.MULTILINE)
     assert {first or second for first, second in commands} <= set(cli.COMMANDS)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE):
+    for target in re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE):
         assert f"\n{target}:" in makefile, f"make {target}"
     for name in set(re.findall(r"serenanet_modules(?:\.\w+)+", text)):
         room, _, export = name.rpartition(".")
@@ -85,7 +86,7 @@ def test_commands_are_there(document):
 @cache
 def _names():
     """Of all sources and yaml files, wherever they stand."""
-    folders = ("serenanet_modules", "hparams", "recipes", "benchmarks", "tests", ".ci")
+    folders = ("serenanet_modules", "hparams", "recipes", "benchmarks", "slurm", "tests", ".ci")
     return {path.name for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()}
 
 
