@@ -127,7 +127,10 @@ def failing(model, capsys):
                 resource.setrlimit(resource.RLIMIT_FSIZE, before)
             said = capsys.readouterr().err
             assert (scratch / "file").read_text() == "mine"
-            assert status == 2 and said.startswith("error: ") and said.count("\n") == 1, (status, said)
+            sentences = [
+                line for line in said.splitlines() if line and "/s]" not in line
+            ]  # on a slow machine a bar shows
+            assert status == 2 and len(sentences) == 1 and sentences[0].startswith("error: "), (status, said)
             left = [path for path in scratch.rglob("*") if path.is_file() and path.name not in ("file", ".serenanet")]
             assert not [path for path in left if "prepared" not in path.parts], left
 
