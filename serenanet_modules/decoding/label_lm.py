@@ -41,9 +41,11 @@ class WordNGram:
             history if label == BORDER else words.extend(history, label)
             for history, label in zip(state, labels.tolist(), strict=True)
         ]
-        completed = torch.tensor([words.completed(history)[0] - history.base for history in state])
+        over = [words.completed(history) for history in state]
+        completed = torch.tensor([base - history.base for (base, _), history in zip(over, state, strict=True)])
         scores = torch.where(self._begins, completed.unsqueeze(1), torch.zeros(()))
-        scores[:, BORDER] = torch.tensor([words.finished(history) - history.base for history in state])
+        ended = [words.ended(*found) - history.base for found, history in zip(over, state, strict=True)]
+        scores[:, BORDER] = torch.tensor(ended)
         return scores.to(labels.device), state
 
     @staticmethod

@@ -231,6 +231,7 @@ private:
 
     void extend(int32_t id, int32_t unit, double score) {
         if (w_.boundary < 0 || unit != w_.boundary) {
+            if (w_.boundary >= 0 && !leads(nodes_[id].tree, unit)) return;
             int32_t& place = children_.at(id, unit);
             if (place == NONE) {
                 const int32_t made = make(id, unit);
@@ -246,6 +247,11 @@ private:
             if (place == NONE) place = make_word(id, int32_t(ending));
             arrive(place, &Node::next_label, score);
         }
+    }
+
+    // Whether a word of the tree, whose symbols are units, goes on so.
+    bool leads(int32_t tree, int32_t unit) const {
+        return std::binary_search(w_.symbol + w_.edges[tree], w_.symbol + w_.edges[tree + 1], unit);
     }
 
     // The hypothesis that goes on by a unit; none where no word of the tree does.
