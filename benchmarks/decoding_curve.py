@@ -8,10 +8,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from serenanet_modules.decoding.beam import BeamDecoder
+from serenanet_modules.decoding.beam import THRESHOLD, BeamDecoder
 
-HYPOTHESES = (4.0, 7.0, 10.0, 14.0, 20.0)  # thresholds tried
-LABELS = (4.0, 7.0, 10.0)
+HYPOTHESES = (5.0, 8.0, 10.0, 12.0, 14.0, 18.0)  # thresholds tried
+LABELS = (5.0, 7.0, 9.0, 11.0)
 SIZES = (32, 100)
 
 
@@ -67,7 +67,7 @@ def draw(points, png):
         for label in LABELS:
             found = [points[size, label, h] for h in HYPOTHESES]
             axes.plot([ms for ms, _ in found], [100 * c.rate for _, c in found], ".-", label=f"labels within {label:g}")
-        usual = points.get((size, BeamDecoder.token_threshold, 14.0))
+        usual = points.get((size, BeamDecoder.token_threshold, THRESHOLD))
         if usual:
             axes.plot(usual[0], 100 * usual[1].rate, "o", ms=12, mfc="none", mec="black")
         axes.set(xscale="log", xlabel="ms of one core per second of audio", title=f"beam {size}")
