@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from serenanet_modules.decoding.beam import THRESHOLD, BeamDecoder
 
-HYPOTHESES = (5.0, 8.0, 10.0, 12.0, 14.0, 18.0)  # thresholds tried
-LABELS = (5.0, 7.0, 9.0, 11.0)
+HYPOTHESES = (4.0, 7.0, 10.0, 14.0, 20.0)  # thresholds tried
+LABELS = (4.0, 7.0, 10.0)
 SIZES = (32, 100)
 
 
