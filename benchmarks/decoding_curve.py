@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from tqdm import tqdm
 
 from serenanet_modules.decoding.beam import THRESHOLD, BeamDecoder
@@ -71,6 +72,9 @@ def draw(points, png):
         if usual:
             axes.plot(usual[0], 100 * usual[1].rate, "o", ms=12, mfc="none", mec="black")
         axes.set(xscale="log", xlabel="ms of one core per second of audio", title=f"beam {size}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("WER on dev, %")
     figure.axes[0].legend()
