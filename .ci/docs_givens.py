@@ -43,8 +43,10 @@ def main():
     recordings(place / "radio", train[30:34])
     for path in (place / "radio").glob("*.eaf"):
         path.unlink()
+    for name in ("corpus", "corrections", "heard"):
+        shutil.copytree(place / "recordings", place / name)
     first = sorted((place / "new").glob("*.wav"))[0]
-    for name in ("interview", "call", "clip"):
+    for name in ("interview", "call", "clip", "talk"):
         shutil.copy(first, place / f"{name}.wav")
         shutil.copy(first.with_suffix(".eaf"), place / f"{name}.eaf")
     shutil.copy(SAMPLE / "clips" / train[0]["path"], place / "interview.mp3")

@@ -49,7 +49,10 @@ def _rank(arguments):
     if a.out is None:
         ranking.write(choices, sys.stdout)
         return int(failed > 0)
-    with replacing(a.out) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+    with (
+        replacing(a.out) as partial,
+        open(partial, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
         ranking.write(choices, file)
     outputs.made(a.out)
     minutes = sum(choice.item.seconds for choice in choices) / 60

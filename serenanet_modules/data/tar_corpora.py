@@ -93,7 +93,7 @@ def _plain(value):
 
 def _text(member, where):
     if member.size > LONGEST_TEXT:
-        raise UserError(f"{where}: a text of {member.size} bytes is none.")
+        raise UserError(f"{where}: a text of {member.size} bytes is too long")
     try:
         return member.read().decode("utf-8-sig")
     except UnicodeDecodeError:

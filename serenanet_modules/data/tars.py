@@ -108,7 +108,9 @@ class Shards:
             if self._file is None or self._file.tell() + at > LARGEST:
                 self._begin()
             begin = self._file.tell()
-            self._file.write(b"".join(parts))
+            rest = memoryview(b"".join(parts))
+            while rest:  # what is not buffered may be written in part
+                rest = rest[self._file.write(rest) :]
             offset, size, file = places[0]
             return place(self.folder / self._file.name, begin + offset, size, file)
 

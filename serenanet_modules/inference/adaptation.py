@@ -146,6 +146,11 @@ class Adaptation:
                 _copy(self.model / "save" / name, self.training / "save" / name)
             write_text(asked, key)
 
+    def _name(self):
+        """The experiment's: that of the folder, or where this is a seed, of the one above."""
+        out = self.out.absolute()
+        return out.parent.name if out.name.isdigit() else out.name
+
     def _overrides(self):
         """What differs from the model's own training."""
         plan, plain = self.plan, self.plain
@@ -155,7 +160,7 @@ class Adaptation:
             "output_folder": self.training,
             "prepared_folder": self.prepared,
             "pretrained": self.model.absolute(),
-            "experiment": self.out.name,
+            "experiment": self._name(),
             "seed": plan.seed,
             "number_of_epochs": plan.epochs,
             "max_batch_seconds": min(plan.batch_seconds, plain["max_batch_seconds"]),

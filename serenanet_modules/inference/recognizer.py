@@ -99,16 +99,6 @@ class Recognizer:
         """The same model for another thread: decoders keep what they have found, and belong to one."""
         return self.wishing()
 
-    def expecting(self, hotwords):
-        """The same recogniser, which expects some words.
-
-        Parameters
-        ----------
-        hotwords : dict of str to float
-            Words as the recogniser writes them, and what each scores more, in nats.
-        """
-        return self.wishing(hotwords=tuple(hotwords.items()))
-
     def listing(self, n):
         """The same recogniser, whose segments and words have `alternatives` by the ``n`` best texts."""
         return self.wishing(nbest=n)

@@ -3,12 +3,12 @@
 import json
 import logging
 import os
+from dataclasses import replace
 from hashlib import sha256 as sha
 from pathlib import Path
 
 from tqdm import tqdm
 
-from serenanet_modules.analysis.scoring import score
 from serenanet_modules.decoding.beam import BeamDecoder
 from serenanet_modules.decoding.tuning import (
     JOINT_LM_WEIGHTS,
@@ -84,15 +84,18 @@ def _on_dev(run, decoder, lm, given, progress):
             *(run.folder, FILE, lm),
         )
         return {}
+    plain = replace(run.wishes, hotwords=())  # the weights are the model's, whatever words are expected
+    decoder = replace(run, wishes=plain).decoder(lm)
     told = [sha256(run.folder / FILE), sha256(lm / WEIGHTS if lm.is_dir() else lm), decoder.name, decoder.beam_size]
-    told += [run.wishes.hotwords, given]
-    key = sha(repr(told).encode()).hexdigest()
+    key = sha(repr([*told, given]).encode()).hexdigest()
     if key not in run.kept:
         run.kept[key] = _cached(key, lambda: _tuned(decoder, dev, given, progress))
     return run.kept[key]
 
 
 def _tuned(decoder, dev, given, progress):
+    from serenanet_modules.analysis.scoring import score  # which few uses need
+
     rows = [row for known in dev for row in known.rows]
     references = [known.text for known in dev]
 
@@ -120,7 +123,7 @@ def _tuned(decoder, dev, given, progress):
 
 def _cached(key, find):
     """What was found before, by this user on this machine; where nothing can be kept it is found anew."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "serenanet"
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "serenanet"
     file = folder / f"weights-{key[:16]}.json"
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))

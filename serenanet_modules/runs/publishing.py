@@ -10,6 +10,7 @@ from ruamel.yaml.error import YAMLError
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs import hub
+from serenanet_modules.runs.dev import FILE as DEV
 from serenanet_modules.runs.model_card import CARD, UNKNOWN, card, is_ours
 from serenanet_modules.runs.recogniser import NEEDED
 from serenanet_modules.runs.whole import FILE as SUMS
@@ -46,7 +47,7 @@ def publish(folder, name, licence=None, private=False):
     if missing := [name for name in (*NEEDED, "result.json") if not (folder / name).is_file()]:
         raise UserError(f"{folder}: {missing[0]} is missing; give the result folder of a finished recogniser")
     check_files(folder, *MODEL)
-    files = {path: folder / path for path in (*MODEL, SUMS) if (folder / path).is_file()}
+    files = {path: folder / path for path in (*MODEL, SUMS) if path != DEV and (folder / path).is_file()}
     return hub.push(name, {**files, CARD: _card(folder, name, licence)}, private)
 
 

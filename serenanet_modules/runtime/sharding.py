@@ -122,11 +122,13 @@ class Shards(Replicas):
             for part in parts:
                 part.set_reshard_after_forward(False, recurse=False)
                 part.unshard()
-        yield
-        roots = set(modules.values())
-        for part in parts:
-            part.set_reshard_after_forward(part not in roots, recurse=False)
-            part.reshard()
+        try:
+            yield
+        finally:
+            roots = set(modules.values())
+            for part in parts:
+                part.set_reshard_after_forward(part not in roots, recurse=False)
+                part.reshard()
 
     def end(self, modules):
         """Give every process all weights for good, in modules that know nothing of shards any more."""

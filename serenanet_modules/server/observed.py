@@ -43,6 +43,8 @@ class Observed:
         async def noted(message):
             nonlocal status
             status = message.get("status", status)
+            if message["type"] == "websocket.accept":
+                status = GONE  # until it is closed from here
             if message["type"] == "websocket.close":
                 status = message.get("code", NORMAL)
             if message["type"] in ("http.response.start", "websocket.http.response.start", "websocket.accept"):

@@ -18,6 +18,7 @@ from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import formats, live
 from serenanet_modules.inference.recognizer import Recognizer
+from serenanet_modules.runs.whole import seal
 from tests.support.folders import make_random_result
 from tests.support.presets import preset
 from tests.support.tiny import ROOT, SAMPLE
@@ -32,7 +33,9 @@ LATENCY = (
 @pytest.fixture(scope="module")
 def causal(tmp_path_factory):
     """A result folder that streams."""
-    return make_random_result(tmp_path_factory.mktemp("causal") / "run", preset("conmamba_causal/small"), *TINY)
+    folder = make_random_result(tmp_path_factory.mktemp("causal") / "run", preset("conmamba_causal/small"), *TINY)
+    seal(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
