@@ -105,7 +105,7 @@ def fingerprint(tensors):
 
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        tensor = tensor.detach().cpu().contiguous()
+        tensor = tensor.detach().contiguous().to("cpu", copy=True)  # numpy pins the memory of what it reads
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.flatten().view(uint8).numpy())
     return digest.hexdigest()
