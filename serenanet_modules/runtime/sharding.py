@@ -251,6 +251,7 @@ def _forget(part):
     group = state._fsdp_param_group
     held = [] if group is None else [*group._module_to_pre_save_state_dict_hook_handle.values()]
     held += [] if group is None else [*group._module_to_pre_load_state_dict_hook_handle.values()]
+    held += [] if group is None else [parameter._post_load_hook_handle for parameter in group.fsdp_params]
     for handle in (state._pre_forward_hook_handle, state._post_forward_hook_handle, *held):
         handle.remove()
     part.__class__ = type(part).__mro__[FSDPModule._orig_cls_mro_index]
