@@ -208,7 +208,7 @@ SECTIONS = {
         Key("eval_precision", TEXT, DECODING, "of validation and evaluation", choices=tuple(KINDS)),
         Key("emulate_precision", SWITCH, WEIGHTS, "round as a GPU with tf32, fp8 or mx would, on any machine"),
         Key("compile", SWITCH, RUN, "blocks of layers by torch.compile, which needs a C++ compiler"),
-        Key("fsdp", SWITCH, RUN, "experimental: weights and what is known of them spread over all processes"),
+        Key("fsdp", SWITCH, RUN, "weights and what is known of them spread over all processes"),
         Key("grad_accumulation_factor", WHOLE, WEIGHTS, "micro-batches of a process in a step", least=1, free=True),
         Key("max_grad_norm", NUMBER, WEIGHTS, "gradients are clipped to; a large number switches it off", above=0),
         Key("nonfinite_patience", WHOLE, RUN, "skipped optimizer steps before giving up", least=0),

@@ -249,9 +249,11 @@ def _forget(part):
 
     state = part._get_fsdp_state()
     group = state._fsdp_param_group
-    held = [] if group is None else [*group._module_to_pre_save_state_dict_hook_handle.values()]
-    held += [] if group is None else [*group._module_to_pre_load_state_dict_hook_handle.values()]
-    held += [] if group is None else [parameter._post_load_hook_handle for parameter in group.fsdp_params]
-    for handle in (state._pre_forward_hook_handle, state._post_forward_hook_handle, *held):
+    handles = [state._pre_forward_hook_handle, state._post_forward_hook_handle]
+    if group is not None:
+        handles += group._module_to_pre_save_state_dict_hook_handle.values()
+        handles += group._module_to_pre_load_state_dict_hook_handle.values()
+        handles += [parameter._post_load_hook_handle for parameter in group.fsdp_params]
+    for handle in handles:
         handle.remove()
     part.__class__ = type(part).__mro__[FSDPModule._orig_cls_mro_index]

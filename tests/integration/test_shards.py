@@ -7,7 +7,7 @@ from tests.support.tiny import PAIRS, SIZES, checkpoints, decoded, distance, log
 
 
 def test_shards_come_and_go(train, train_both, reference):
-    """Two processes with a part of the weights each, then one with all, then two again end as one does: 1e-6.
+    """Two processes with a part of the weights each, then one with all, then two again end as one does, up to the order of sums.
 
     The first two end because one of them is stopped (SIGSTOP): the other one waits for it inside a block, and says so.
     """
@@ -29,7 +29,7 @@ def test_shards_come_and_go(train, train_both, reference):
     assert (result["processes"], result["sharding"]) == (2, "fsdp")
     difference = distance(one.folder, reference.folder)
     print(f"largest difference of weights {difference:.1e}")
-    assert difference < 1e-6
+    assert difference < 3e-6
     for split in ("dev", "test"):
         assert decoded(one.folder, split) == decoded(reference.folder, split)
         assert len(decoded(one.folder, split)) == SIZES[split]
