@@ -7,7 +7,7 @@ from tests.support.tiny import PAIRS, SIZES, checkpoints, decoded, distance, log
 
 
 def test_shards_come_and_go(train, train_both, reference):
-    """Two processes with a part of the weights each, then one with all, then two again end as one does, up to the order of sums.
+    """Two processes with a part of the weights each, then one with all, then two again end as one does.
 
     The first two end because one of them is stopped (SIGSTOP): the other one waits for it inside a block, and says so.
     """
