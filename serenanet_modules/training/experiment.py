@@ -83,6 +83,7 @@ class Experiment:
 
     def __init__(self, recipe, hparams, run_opts):
         self.recipe, self.hparams, self.run_opts = recipe, hparams, run_opts
+        self.began = time.monotonic()
         self.plain = hparams.plain()
         self.folder = Path(self.plain["output_folder"])
         self.save = self.folder / "save"
@@ -103,7 +104,6 @@ class Experiment:
         dict
             The content of result.json on the main process, {} on the others.
         """
-        self.began = time.monotonic()
         self.run_opts = distributed.start(self.run_opts)
         share_cores(distributed.local_world_size())
         with reproducible(self.plain.get("reproducible", False)):
