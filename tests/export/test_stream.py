@@ -26,7 +26,7 @@ def written(request, exports, tmp_path_factory):
 
 def test_steps_are_the_model(written):
     path, model, look_ahead, (line,) = written
-    assert stream.difference(stream.Steps(path), model, look_ahead, (0.01, 0.32, 2.0, 9.9)) < 1e-4
+    assert stream.difference(stream.Steps(path), model, look_ahead, (0.01, 0.32, 2.0, 9.9)) < 3e-4  # nats, of tens
     assert "model.step.onnx: " in line and "largest difference of a stream" in line
 
 
