@@ -13,6 +13,7 @@ from serenanet_modules.data.endings import AUDIO
 from serenanet_modules.data.manifest import Candidate, role
 from serenanet_modules.data.splitting import by_group
 from serenanet_modules.errors import LayoutError, UserError
+from serenanet_modules.runtime.files import below
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ def unlabelled(folder, locale):
     -------
     list of Candidate
     """
-    files = sorted(file for file in folder.rglob("*.*") if file.suffix[1:].lower() in AUDIO)
+    files = [file for file in below(folder) if file.suffix[1:].lower() in AUDIO]
     return [piece for file in files for piece in _pieces(file, file.relative_to(folder), locale)]
 
 

@@ -6,6 +6,7 @@ phones), and for words outside it what espeak-ng would say, written in the same 
 inventories stay within 41 units with blank and word boundary.
 """
 
+import logging
 import re
 from collections.abc import Callable
 
@@ -77,8 +78,12 @@ def phonemise(text: str, g2p: Callable[[str], list[str]]) -> str:
 
 
 def _swahili():
-    from epitran import Epitran  # takes a second to import
+    root = logging.getLogger()
+    before = root.level, root.handlers[:]
+    from epitran import Epitran  # takes a second to import, and silences everybody's warnings
 
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
     rules = Epitran("swa-Latn")
 
     def phonemes(word):

@@ -15,6 +15,7 @@ from serenanet_modules.data.splitting import split_of_name
 from serenanet_modules.data.tables import Row, recognised
 from serenanet_modules.data.tars import members, place
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import below
 
 CUTS = re.compile(r"cuts\.(\d+)\.jsonl(\.gz)?")
 TEXTS = ("txt", "text", "lab", "transcript")
@@ -26,8 +27,9 @@ def archives(path):
     """The lists and archives of a corpus of this kind, a file or a folder of any depth; none where it is another."""
     if path.is_file():
         return [path] if path.suffix.lower() == ".tar" or CUTS.fullmatch(path.name) else []
-    cuts = sorted(file for file in path.rglob("cuts.*") if CUTS.fullmatch(file.name))
-    return cuts or sorted(path.rglob("*.tar"))
+    files = below(path, lambda name: name.endswith(".tar") or CUTS.fullmatch(name))
+    cuts = [file for file in files if CUTS.fullmatch(file.name)]
+    return cuts or [file for file in files if file.suffix == ".tar"]
 
 
 def read_rows(path):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from serenanet_modules.data.endings import AUDIO
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import below
 
 STDIN = "-"
 UNSHOWN = ("Cc", "Zl", "Zp")  # kinds of characters that no line can hold
@@ -110,7 +111,7 @@ def _listed(stdin):
 def _files(path):
     if not path.is_dir():
         return [AudioFile(path, Path(path.name))]
-    found = sorted(file for file in path.rglob("*.*") if file.suffix[1:].lower() in AUDIO and file.is_file())
+    found = [file for file in below(path) if file.suffix[1:].lower() in AUDIO and file.is_file()]
     if not found:
         raise UserError(f"{path}: holds no audio ({', '.join(AUDIO)})")
     return [AudioFile(file, file.relative_to(path)) for file in found]

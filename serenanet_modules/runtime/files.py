@@ -14,6 +14,12 @@ LONGEST = 150  # bytes of a file's name that stand in that of its temporary file
 PARTIAL = ".part"  # ends the names of files and folders that are being written; they begin with a dot
 
 
+def below(folder, wanted=lambda name: True):
+    """Files and folders at any depth whose name is wanted, sorted; what vanishes or may not be read is passed over."""
+    named = ((place, name) for place, folders, files in os.walk(folder) for name in (*folders, *files))
+    return sorted(Path(place, name) for place, name in named if wanted(name))
+
+
 @contextmanager
 def replacing(path):
     """Yield a temporary path, renamed to `path` when the block ends well, else deleted.

@@ -21,8 +21,14 @@ def own_words_only():
     logging.captureWarnings(True)
     for handler in logging.getLogger().handlers:
         if not isinstance(handler, logging.FileHandler):
-            handler.addFilter(lambda record: record.name.startswith("serenanet_modules") or record.levelno > 30)
+            handler.addFilter(_is_own)
             handler.setFormatter(logging.Formatter("%(message)s"))
+
+
+def _is_own(record):
+    """Whether a message is this package's or a recipe's, or is an error."""
+    installed = "site-packages" in record.pathname and "serenanet_modules" not in record.pathname
+    return record.levelno > logging.WARNING or not installed and record.name != "py.warnings"
 
 
 class EpochTable:

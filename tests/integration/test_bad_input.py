@@ -7,7 +7,7 @@ import torch
 
 from tests.support.hooks import slow
 from tests.support.presets import preset
-from tests.support.tiny import PAIRS, make_corpus
+from tests.support.tiny import PAIRS, ROOT, make_corpus
 
 NOT_HERE = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 
@@ -32,7 +32,7 @@ CASES = {
     "wrong type in preparation": (["--preparation.frame_rate", "fast"], ["'preparation.frame_rate' must be a number"]),
     "phonemes of an unknown language": (["--units", "phoneme", "--locale", "xx"], ["xx"]),
     "missing data folder": (["--data_folder", "/no/such/folder"], ["small.yaml: 'data_folder'", "/no/such/folder"]),
-    "no release": (["--data_folder", "/"], ["there is no train.tsv"]),
+    "no release": (["--data_folder", str(ROOT / "hparams")], ["there is no train.tsv"]),
     "missing language model": (["--lm", "missing.arpa"], ["lm: there is no file missing.arpa"]),
     "vocabulary too large": (
         ["--units", "bpe", "--vocab_size", "5000"],

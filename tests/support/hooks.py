@@ -50,10 +50,10 @@ def recorded(folder):
 
 def weights_by_step(folder):
     """Keep the model's weights before the first optimizer step and after each."""
-    (folder / "steps").mkdir(parents=True, exist_ok=True)
     optimizers_step = RecipeBrain.optimizers_step
 
     def kept_step(self):
+        (folder / "steps").mkdir(exist_ok=True)  # by now it is a run's folder
         if not self.optimizer_step:
             torch.save(self.modules.model.state_dict(), folder / "steps/0.pt")
         optimizers_step(self)
@@ -177,11 +177,11 @@ def stalled(folder):
     """Let the main process work on preparation for minutes."""
     prepare = Speech._prepare
 
-    def long(self):
+    def long(self, *given):
         (folder / "preparing").touch()
         for _ in range(1000):
             time.sleep(0.1)
-        return prepare(self)
+        return prepare(self, *given)
 
     Speech._prepare = long
 

@@ -44,7 +44,7 @@ SHORT_PESSL = ("--number_of_epochs", 2, "--n_clusters", 12, "--cluster_frames", 
 PRELOADED = [  # what trainings import, at once or where they come to it
     *(f"serenanet_modules.training.{name}" for name in ("experiment", "brains.ctc", "brains.pessl")),
     *("serenanet_modules.data.recipe", "serenanet_modules.analysis.cluster_plots", "serenanet_modules.data.phonemes"),
-    *("sklearn.cluster", "sklearn.linear_model", "sklearn.model_selection", "sklearn.pipeline", "epitran"),
+    *("sklearn.cluster", "sklearn.linear_model", "sklearn.model_selection", "sklearn.pipeline"),
 ]
 PAIRS = ("--grad_accumulation_factor", "2")  # the global batch of two processes
 

@@ -18,6 +18,7 @@ from serenanet_modules.data.annotations import (
     transcripts,
 )
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import below
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def within(folder):
     the order of `READERS` stands for all, with a warning.
     """
     found = {}
-    for path in sorted(folder.rglob("*")):
+    for path in below(folder):
         if read_by := reader(path):
             stem = path if read_by is FOLDERS else path.with_suffix("")
             found.setdefault(stem, []).append((-1 if read_by is FOLDERS else READERS.index(read_by), path))

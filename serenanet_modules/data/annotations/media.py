@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from serenanet_modules.data.endings import AUDIO
 from serenanet_modules.data.placing import Places, by_key, key
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import below
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class Media:
 
     @cached_property
     def _below(self):
-        return {} if self._folder is None else by_key(self._folder.rglob("*"))
+        return {} if self._folder is None else by_key(below(self._folder))
 
 
 def _plain(name):
