@@ -19,9 +19,9 @@ from serenanet_modules.config.reading import read_yaml
 from serenanet_modules.config.settings import read_command_line
 from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.errors import UserError
+from serenanet_modules.runs.folder import OUTPUT
 
 BASE = "base.yaml"
-OUTPUT = "output.txt"  # in a run's folder: what it printed
 SET_HERE = {"experiment": "", "output_folder": ", give --out", "seed": ", give --seeds", "pretrained": ""}
 NOT_TRAINING = ("experiment", "scoring", *free_to_change(RUN))  # every run decodes each scoring
 

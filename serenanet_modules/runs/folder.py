@@ -29,6 +29,7 @@ pretrainer: !new:serenanet_modules.runs.FolderPretrainer
 """
 ADDED = ("format", "tokenizer", "decoding_function", "audio_normalizer", "pretrainer")  # beside modules.encoder
 LOCK = ".lock"  # in the folder of a run that has begun
+OUTPUT = "output.txt"  # there, where `serenanet ablate` has started the run: what it prints
 
 
 @contextlib.contextmanager
@@ -41,7 +42,7 @@ def sole_owner(folder):
 
 def _lock(folder, stack):
     begun = any((folder / name).exists() for name in (FILE, "save", LOCK))
-    others = [path.name for path in folder.iterdir() if path.name != LIST] if folder.is_dir() else []
+    others = [path.name for path in folder.iterdir() if path.name not in (LIST, OUTPUT)] if folder.is_dir() else []
     if others and not begun:
         raise UserError(f"{folder}: holds other files, such as {min(others)}, and no run; give another --output_folder")
     (folder / "save").mkdir(parents=True, exist_ok=True)

@@ -65,7 +65,7 @@ def test_ablate(command, capfd, monkeypatch):
     hindrance = out / "car_state_64/1987/save"  # where a run keeps its checkpoints
     hindrance.parent.mkdir(parents=True)
     hindrance.touch()
-    assert cli.main(words) == 1
+    assert cli.main([*words[:1], "--force", *words[1:]]) == 1
     printed = capfd.readouterr().out
     failure = f"failed {os.path.relpath(hindrance.parent)}: error: {hindrance}: File exists"
     assert "4 finished, 1 failed" in printed and failure in printed
