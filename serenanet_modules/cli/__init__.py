@@ -80,8 +80,8 @@ class _Parser(argparse.ArgumentParser):
             yield name + equals + value
 
     def _get_value(self, action, text):
-        """As the parent's; an empty word is no option's value."""
-        if not text and action.option_strings:
+        """As the parent's, which asks about defaults too; an empty word is no option's value."""
+        if not text and action.option_strings and text != action.default:
             raise argparse.ArgumentError(action, "is empty; give a value, or leave it out")
         return super()._get_value(action, text)
 

@@ -88,7 +88,7 @@ def test_places_that_are_not_free(host, port):
     "arguments, words",
     [
         (["nowhere"], "nowhere: there is no such folder"),
-        (["nowhere", "--token", ""], "at least one of them"),
+        (["nowhere", "--token", ""], "--token: is empty"),
         (["nowhere", "--corrections", "nobody"], "nobody: there is no such folder, where corrections are to be kept"),
         (["nowhere", "--token", "sécret"], "the token must be ASCII"),
         (["nowhere", "--max-seconds", "-1"], "'-1' is not a number above 0"),
