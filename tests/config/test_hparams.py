@@ -198,7 +198,6 @@ def test_nested_includes_and_includes_in_lists(write):
         ("epochs", "7", 7),
         ("flag", "true", True),
         ("lm", "null", None),
-        ("lm", "", None),
         ("limit", "null", None),
         ("limit", "3.5", 3.5),
         ("limit", "text", "text"),
