@@ -148,7 +148,7 @@ def test_what_may_change_when_a_run_goes_on():
     decoding |= {"attention_beam_size", "decoding_ctc_weight", "length_normalisation"}
     compared_otherwise = {"data_folder", "preparation"}
     inner = {"preparation.jobs"}
-    place |= {"max_hours", "loggers"}
+    place |= {"max_hours", "loggers", "fsdp", "compile"}
     place |= {"modules"}  # names of what other keys say
     assert set(free_to_change()) == longer | place | decoding | compared_otherwise | inner
     assert set(free_to_change(WEIGHTS)) == longer and set(free_to_change(RUN)) == place | inner
