@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from serenanet_modules.data.text import Style, characters, default, en, normaliser, sw, tr
 from serenanet_modules.data.text.marks import KEPT, marks, without_marks
+from serenanet_modules.errors import UserError
 
 
 @pytest.mark.parametrize("apostrophe", characters.APOSTROPHES)
@@ -134,6 +135,7 @@ ALPHABET = st.characters() | st.sampled_from(
 
 
 @given(st.text(ALPHABET))
+@example(text="[] [12] {}")
 def test_kept_marks_are_words_that_stay(text):
     """Marks as words are what they were when the rule is applied again, and without them the text is the usual one."""
     keep = normaliser("sw", Style(marks="keep"))
@@ -184,8 +186,11 @@ def test_turkish_and_azerbaijani_small_letters():
 def test_whole_locale_then_language_then_default():
     assert normaliser("sw") is normaliser("sw-KE") and normaliser("sw")("Ng’ombe 2") == sw.normalise("Ng’ombe 2")
     assert normaliser("EN")("A 2") == en.normalise("A 2")
-    for locale in ("mdw", "zh-CN", "nan-tw", "__init__", "../sw", "characters", ""):
+    for locale in ("mdw", "zh-CN", "nan-tw"):
         assert normaliser(locale) is normaliser("xx") is not normaliser("sw")
+    for locale in ("__init__", "../sw", "characters"):
+        with pytest.raises(UserError, match="is no code of a language"):
+            normaliser(locale)
 
 
 def test_swahili_text_of_words_is_untouched():

@@ -10,7 +10,7 @@ MARK = re.compile(
     r"""
       \[[^][\n]{0,80}\]                    # [kelele], [background noise]
     | \{[^{}\n]{0,80}\}                    # {laugh}
-    | </?[A-Za-z][\w.:-]{0,40}/?>          # <unk>, </en>
+    | </?[\w\#][\w.:-]{0,40}/?>           # <unk>, </en>
     | \((?P<aside>[^\W\d_]+(?:['’-][^\W\d_]+)*)\)  # (anacheka), if `_is_aside`
     | (?<!\S)%[^\W\d_][\w-]*               # %HESITATION
     | (?<!\S)&[=+-]\S+                     # &=laughs, &-uh: CHAT's noises, fillers and beginnings of words
