@@ -266,7 +266,7 @@ def _made_of_those_there(rows, paths, file, shares, seed):
 
 def _made(rows, paths, file, shares, seed):
     """Split by speaker; by recording or sentence, with a warning, where there are too few speakers."""
-    if whole := [split for split in SPLITS if (shares or {}).get(split) == 1]:
+    if whole := [split for split in SPLITS if shares == {split: 1}]:
         return whole * len(rows)
     for what, groups in {
         "speaker": [row.get("speaker") for row in rows],

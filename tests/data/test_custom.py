@@ -127,7 +127,7 @@ def test_folders_that_are_no_corpus(tmp_path):
 
 def test_shares_that_are_none(tmp_path):
     file = tsv(tmp_path / "m.tsv", *(f"{i}\tx{i}" for i in range(5)))
-    for shares in ({"train": 0.5, "dev": 0.1}, {"train": 0.9, "valid": 0.1}):
+    for shares in ({"train": 0.5, "dev": 0.1}, {"train": 0.9, "valid": 0.1}, {"train": 0.0, "dev": 1.0}):
         with pytest.raises(UserError, match="shares: .*add up to 1"):
             candidates(file, "sw", shares=shares)
 
