@@ -62,10 +62,7 @@ def run(data, recipe=None, overrides=(), unlabelled=False, decode=False, figure=
     try:
         candidates = found.candidates(values, needs_text=not unlabelled)
     except SplitError as error:  # what is in it is said all the same
-        values, wrong = (
-            found.values(paths, locale, [*overrides, ("shares", "{train: 1, dev: 0, test: 0}")]),
-            [str(error)],
-        )
+        values, wrong = values | {"shares": {"train": 1}}, [str(error)]
         candidates = found.candidates(values, needs_text=not unlabelled)
     print(f"{len(candidates)} utterances, read as {found.file.parent.name} (locale {values['locale']})")
     if values["locale"] == ANY_LOCALE:
