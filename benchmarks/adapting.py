@@ -68,6 +68,16 @@ def write_manifest(path, rows):
         table.writerows([row.id, row.path, row.text] for row in rows)
 
 
+def remember(recognizer, plan):
+    """Let a fixed encoder of a recogniser look up what it has heard before, where an `Adaptation` keeps that."""
+    acoustic, dtype = recognizer.modules["model"].acoustic, plan.plain.get("encoder_cache")
+    if acoustic.listener is not None and dtype:
+        kept = plan.prepared / ENCODED / name_of(acoustic.listener, dtype)
+        kept.mkdir(parents=True, exist_ok=True)
+        recall_kept(acoustic, plan.prepared, dtype)
+        acoustic.listen.part = Remembering(acoustic.listener, FrameCache(kept, dtype))
+
+
 class Measured:
     """Errors of models on the sets, kept on disk.
 
@@ -96,12 +106,7 @@ class Measured:
     def _heard(self, folder, rows):
         recognizer = Recognizer.from_folder(folder)
         recognizer.settings["piece_seconds"] = self.piece_seconds
-        acoustic, dtype = recognizer.modules["model"].acoustic, self.plan.plain.get("encoder_cache")
-        if acoustic.listener is not None and dtype:
-            kept = self.plan.prepared / ENCODED / name_of(acoustic.listener, dtype)
-            kept.mkdir(parents=True, exist_ok=True)
-            recall_kept(acoustic, self.plan.prepared, dtype)
-            acoustic.listen.part = Remembering(acoustic.listener, FrameCache(kept, dtype))
+        remember(recognizer, self.plan)
         (found,) = evaluate(recognizer, rows, self.plan.prepared, batch_seconds=20.0)[0].values()
         return {u: vars(errors) for u, errors in found.scores["WER"].per_utterance.items()}
 

@@ -10,9 +10,10 @@ from these and all that the model had. Test is that of MANIFEST. The same comman
 import argparse
 import random
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
-from adapting import Measured, first, line
+from adapting import Measured, first, line, remember
 
 from serenanet_modules.cli.values import names, positive, wholes
 from serenanet_modules.data import asked, corrected
@@ -67,26 +68,36 @@ def fitting(order, wanted):
     return chosen, spoken
 
 
+@cache
+def heard(model, offered):
+    """The `ranking.Item` of each recording on offer."""
+    recognizer = Recognizer.from_folder(model)
+    remember(recognizer, Adaptation(model, model / "none", Plan(), "cpu"))
+    return [ranking.whole(pieces) for pieces in ranking.items(recognizer, list(offered), 20.0) if pieces]
+
+
 def ordered(way, offered, model, seed):
     """(candidate, its seconds) of what is on offer, in the order of a way."""
-    lengths = {row.path: seconds(row.path) for row in offered}
+    lengths, rows = {row.path: seconds(row.path) for row in offered}, {row.path: row for row in offered}
     if WAYS[way] is None:
-        return [(row, lengths[row.path]) for row in random.Random(seed).sample(offered, len(offered))]
-    recognizer, rows = Recognizer.from_folder(model), {row.path: row for row in offered}
-    heard = [ranking.whole(pieces) for pieces in ranking.items(recognizer, list(rows), 20.0) if pieces]
-    choices = ranking.rank(heard, ranking.known_grams(model), WAYS[way])
-    return [(rows[choice.item.path], lengths[choice.item.path]) for choice in choices]
+        paths = random.Random(seed).sample(list(rows), len(rows))
+    else:
+        choices = ranking.rank(heard(model, tuple(rows)), ranking.known_grams(model), WAYS[way])
+        paths = [choice.item.path for choice in choices]
+    return [(rows[path], lengths[path]) for path in paths]
 
 
 def run(way, minutes, seed, offered, model, old, work):
     """The adapted model's folder, and how many seconds it was given."""
     out = work / f"{way}-{minutes}-{seed}"
-    chosen, spoken = fitting(ordered(way, offered, model, seed), 60 * minutes)
-    if not (out / "adapted.json").is_file():
+    told = out.with_suffix(".txt")
+    if not (out / "adapted.json").is_file() or not told.is_file():
+        chosen, spoken = fitting(ordered(way, offered, model, seed), 60 * minutes)
+        told.write_text(f"{spoken:.0f} s, {len(chosen)} recordings", encoding="utf-8")
         adaptation = Adaptation(model, out, Plan(seed=seed), "cpu")
         adaptation.pool = corrected.pool([replace(c, split="train") for c in chosen], old, 1e9, seed)
         adaptation.run()
-    return out, spoken
+    return out, told.read_text(encoding="utf-8")
 
 
 def main(argv=None):
@@ -118,7 +129,7 @@ def main(argv=None):
             for way in a.ways:
                 folder, spoken = run(way, minutes, seed, offered, model, old, a.work)
                 errors[way].append(measured.of(folder, folder.name)["test"])
-                print(line(f"{folder.name}, {spoken:.0f} s", before, errors[way][-1]), flush=True)
+                print(line(f"{folder.name}, {spoken}", before, errors[way][-1]), flush=True)
         tables += [line(f"{minutes} minutes, {way}", before, errors[way]) for way in a.ways]
         tables += [line(f"  {way} against {a.ways[0]}", errors[a.ways[0]], errors[way]) for way in a.ways[1:]]
     print("\nWER % before, after, difference (95 % interval)", *tables, sep="\n")

@@ -8,7 +8,7 @@ from functools import cache
 from itertools import groupby
 
 from serenanet_modules.data import corpora, custom
-from serenanet_modules.data.audio import SAMPLE_RATE, AudioError, load, seconds
+from serenanet_modules.data.audio import SAMPLE_RATE, AudioError, blocks, seconds
 from serenanet_modules.data.manifest import role
 from serenanet_modules.errors import UserError
 
@@ -161,16 +161,19 @@ def _measured_by(old, seed):
 @cache
 def _sound(path):
     """A hash of a recording's samples at 16 kHz."""
+    found = hashlib.sha256()
     try:
-        return hashlib.sha256((load(path) * 2**15).round().astype("<i4").tobytes()).hexdigest()
+        for block in blocks(path):
+            found.update((block * 2**15).round().astype("<i4").data)
     except AudioError:
         return _hash(path)  # preparation says what is wrong with it
+    return found.hexdigest()
 
 
 @cache
 def _seconds(path):
     try:
-        return seconds(path) or len(load(path)) / SAMPLE_RATE
+        return seconds(path) or sum(map(len, blocks(path))) / SAMPLE_RATE
     except AudioError:
         return 0.0
 

@@ -101,7 +101,7 @@ class Adaptation:
             raise UserError(f"{self.model}: has no {HYPERPARAMS}; give the result folder of a finished recogniser")
         self.hparams = for_training(self.model)
         self.plain = self.hparams.plain()
-        self.prepared = prepared_folder(self.model, self.plain)
+        self.prepared = prepared_folder(self.model, self.plain) or self.out.absolute().parent / "prepared"
 
     def read(self, paths, data=(), **options):
         """Read what was corrected, and what the model was trained on.
@@ -212,9 +212,9 @@ def better(before, after):
 
 
 def prepared_folder(model, plain):
-    """Where the model's training has its prepared data, or those of a training beside it would be."""
+    """Where the model's training, or one beside it, has its prepared data; None where that is not on this machine."""
     there = [Path(plain["prepared_folder"]), model.absolute().parents[1] / "prepared"]
-    return next((path for path in there if path.is_dir()), there[-1])
+    return next((path for path in there if path.is_dir()), None)
 
 
 def old_speech(model, plain, data=()):
@@ -232,9 +232,9 @@ def old_speech(model, plain, data=()):
     -------
     list of Candidate
     """
-    key = model / "save" / "data.txt"
-    if not data and key.is_file():
-        manifest = prepared_folder(model, plain) / key.read_text(encoding="utf-8").strip() / "manifest.csv"
+    key, prepared = model / "save" / "data.txt", prepared_folder(model, plain)
+    if not data and prepared and key.is_file():
+        manifest = prepared / key.read_text(encoding="utf-8").strip() / "manifest.csv"
         data = [manifest] if manifest.is_file() else []
     return corpora.read(list(data), plain["locale"], custom.candidates) if data else []
 

@@ -16,7 +16,7 @@ import numpy as np
 from serenanet_modules.runs.words import read_words
 
 GRAM = 3  # characters
-COLUMNS = ("rank", "path", "start", "end", "seconds", "score", "doubt", "novelty", "distance", "text")
+COLUMNS = ("rank", "path", "start", "end", "seconds", "score", "doubt", "novelty", "distance", "confidence", "text")
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Item:
         Of speech in it, about: pieces that are silent do not count.
     text : str
         As the recogniser hears it.
-    doubt : float
-        1 less the mean confidence of its words; 1 where none was heard.
+    confidence : float
+        The mean of its words; 0 where none was heard.
     sound : ndarray
         Mean of the acoustic model's frames (d_model,).
     """
@@ -52,7 +52,7 @@ class Item:
     end: float
     seconds: float
     text: str
-    doubt: float
+    confidence: float
     sound: np.ndarray
 
     @property
@@ -67,6 +67,7 @@ class Choice:
 
     item: Item
     score: float
+    doubt: float
     novelty: float
     distance: float
 
@@ -103,12 +104,12 @@ def items(recognizer, paths, batch_seconds=120.0):
 
 
 def _heard(recognizer, decoder, pieces):
-    """Start, end, seconds, text, doubt and sound of each piece."""
+    """Start, end, seconds, text, confidence and sound of each piece."""
     output, log_probs, edges = recognizer.posteriors(pieces)
     segments = recognizer.segments(decoder, output, log_probs, edges)
     for i, (piece, segment) in enumerate(zip(pieces, segments, strict=True)):
         sound = output.hidden[i, : output.lengths[i]].float().mean(0).cpu().numpy()
-        said = ("", 1.0) if segment is None else (segment.text, 1 - segment.confidence)
+        said = ("", 0.0) if segment is None else (segment.text, segment.confidence)
         yield piece.start, piece.start + piece.seconds, piece.seconds, *said, sound
 
 
@@ -122,7 +123,7 @@ def whole(pieces):
         pieces[-1].end,
         float(seconds.sum()),
         " ".join(piece.text for piece in pieces if piece.text),
-        float(share @ [piece.doubt for piece in pieces]),
+        float(share @ [piece.confidence for piece in pieces]),
         share @ np.stack([piece.sound for piece in pieces]),
     )
 
@@ -151,13 +152,14 @@ def rank(found, known, weights=None, seconds=None):
     if not found:
         return []
     weights, left = weights or Weights(), np.ones(len(found), bool)
-    doubt, sounds = _by_rank([item.doubt for item in found]), _directions(found)
+    doubt, sounds = _by_rank([-item.confidence for item in found]), _directions(found)
     novelty = _Novelty([item.grams for item in found], known)
     distance, chosen, spoken = np.ones(len(found)), [], 0.0
     while left.any() and (seconds is None or spoken < seconds):
         score = weights.doubt * doubt + weights.novelty * novelty.shares + weights.distance * distance
         best = int(np.argmax(np.where(left, score, -np.inf)))
-        chosen.append(Choice(found[best], float(score[best]), float(novelty.shares[best]), float(distance[best])))
+        parts = (score, doubt, novelty.shares, distance)
+        chosen.append(Choice(found[best], *(float(part[best]) for part in parts)))
         left[best], spoken = False, spoken + found[best].seconds
         novelty.cover(best)
         distance = np.minimum(distance, (1 - sounds @ sounds[best]) / 2)
@@ -171,7 +173,9 @@ def write(choices, file):
     for number, choice in enumerate(choices, start=1):
         item = choice.item
         times = (f"{time:.2f}" for time in (item.start, item.end, item.seconds))
-        parts = (f"{part:.3f}" for part in (choice.score, item.doubt, choice.novelty, choice.distance))
+        parts = (
+            f"{part:.3f}" for part in (choice.score, choice.doubt, choice.novelty, choice.distance, item.confidence)
+        )
         table.writerow([number, item.path, *times, *parts, item.text])
 
 

@@ -1,6 +1,7 @@
 """What is corrected is kept apart from dev and test by what it sounds like, whatever files are called."""
 
 import shutil
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 
@@ -68,6 +69,17 @@ def test_what_dev_and_test_have_is_not_learned(recordings, tmp_path):
     pool = corrected.pool(said([copy, other, *recordings[2:20]]), old, 1.0, 1)
     assert sum(pool.left_out.values()) == 2
     assert not {copy, other} & {c.path for c in pool.candidates}
+
+
+def test_hours_are_read_in_blocks(tmp_path):
+    """Far less than a recording's samples is in memory when it is told from others."""
+    path, samples = tmp_path / "long.wav", np.tile(np.linspace(-0.1, 0.1, RATE, dtype="float32"), 600)
+    soundfile.write(path, samples, RATE, subtype="PCM_16")
+    tracemalloc.start()
+    corrected._sound(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 0.4 * samples.nbytes
 
 
 def test_of_few_recordings_utterances_are_held_out(recordings):

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +102,19 @@ def test_a_stopped_adaptation_goes_on(tiny, corrections, tmp_path):
     begun([corrections]).write_text("", encoding="utf-8")
     assert begun([corrections]).is_file()
     assert not begun([corrections], epochs=3).is_file()
+
+
+def test_where_audio_is_kept(tiny, tmp_path):
+    """Where the model's training has prepared; of a model from another machine beside NEW, not in the hub's cache."""
+    own = Adaptation(tiny[1], tmp_path / "new", Plan(), "cpu")
+    assert own.prepared == Path(own.plain["prepared_folder"])
+    cached = tmp_path / "hub" / "models--owner--name" / "snapshots" / "0123"
+    shutil.copytree(tiny[1], cached, ignore=shutil.ignore_patterns("save", "checksums.json"))
+    text = (cached / "hyperparams.yaml").read_text(encoding="utf-8")
+    assert str(own.prepared) in text
+    elsewhere = text.replace(str(own.prepared), str(tmp_path / "elsewhere"))
+    (cached / "hyperparams.yaml").write_text(elsewhere, encoding="utf-8")
+    assert Adaptation(cached, tmp_path / "new", Plan(), "cpu").prepared == tmp_path / "prepared"
 
 
 def test_refusals(tiny, corrections, adapted, tmp_path, capsys):

@@ -13,8 +13,8 @@ from serenanet_modules.inference.ranking import COLUMNS, Item, Weights, grams, i
 ALIKE, OTHER = np.array([1.0, 0.0]), np.array([0.0, 1.0])
 
 
-def item(name, text="mama", doubt=0.5, sound=ALIKE, seconds=2.0):
-    return Item(Path(name), 0.0, seconds, seconds, text, doubt, sound)
+def item(name, text="mama", confidence=0.5, sound=ALIKE, seconds=2.0):
+    return Item(Path(name), 0.0, seconds, seconds, text, confidence, sound)
 
 
 def order(found, known=(), **weights):
@@ -26,7 +26,7 @@ def order(found, known=(), **weights):
 
 def test_doubt():
     """What is probably wrong comes first, by its place among all."""
-    found = [item("sure", doubt=0.01), item("doubtful", doubt=0.9), item("between", doubt=0.5)]
+    found = [item("sure", confidence=0.99), item("doubtful", confidence=0.1), item("between")]
     assert order(found, doubt=1) == ["doubtful", "between", "sure"]
 
 
@@ -51,7 +51,7 @@ def test_the_greedy_choice_is_the_best_each_time():
     texts = ["".join(rng.choice(list("abc"), 6)) for _ in range(12)]
     found = [item(str(i), text, rng.random(), rng.standard_normal(4)) for i, text in enumerate(texts)]
     known, chosen, sounds = grams(texts[:2]), [], ranking._directions(found)
-    doubt = ranking._by_rank([i.doubt for i in found])
+    doubt = ranking._by_rank([-i.confidence for i in found])
     while len(chosen) < len(found):
         covered = set(known).union(*(found[i].grams for i in chosen))
 
@@ -71,9 +71,9 @@ def test_so_much_is_wanted():
 
 
 def test_pieces_of_a_recording_as_one():
-    """Doubt and sound are means over its seconds, its text is theirs."""
-    found = whole([item("a", "mama", 0.2, ALIKE, 3.0), item("a", "", 1.0, OTHER, 1.0)])
-    assert (found.text, found.seconds, found.doubt) == ("mama", 4.0, pytest.approx(0.4))
+    """Confidence and sound are means over its seconds, its text is theirs."""
+    found = whole([item("a", "mama", 0.8, ALIKE, 3.0), item("a", "", 0.0, OTHER, 1.0)])
+    assert (found.text, found.seconds, found.confidence) == ("mama", 4.0, pytest.approx(0.6))
     np.testing.assert_allclose(found.sound, [0.75, 0.25])
 
 
@@ -86,6 +86,9 @@ def test_the_command(tiny, recognizer, clips, tmp_path, capsys):
     told = capsys.readouterr()
     assert "none.mp3" in told.err and "1 of 3 pieces" in told.out
     (row,) = csv.DictReader(out.open(encoding="utf-8", newline=""), delimiter="\t")
-    assert tuple(row) == COLUMNS and row["text"] == recognizer.transcribe(row["path"]).text
+    heard = recognizer.transcribe(row["path"])
+    assert tuple(row) == COLUMNS and row["text"] == heard.text
+    assert float(row["confidence"]) == pytest.approx(heard.segments[0].confidence, abs=1e-3)
+    assert float(row["score"]) == pytest.approx(float(row["doubt"]) + float(row["distance"]), abs=2e-3)
     found = [pieces for pieces in items(recognizer, clips[:3])]
     assert [pieces[0].text for pieces in found] == [t.text for t in recognizer.transcribe(clips[:3])]
