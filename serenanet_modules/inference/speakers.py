@@ -24,7 +24,8 @@ HOP = SAMPLE_RATE * 2 // 5  # samples between windows
 WINDOWS = 64  # read at once
 GROUPED = 1500  # vectors that groups are made of; further ones join the group that is nearest
 NEAREST, FEWEST = 0.05, 5  # share of the others, and how many at least, to which a vector is linked
-COUNTED, APART = 0.1, 0.09  # this share to count speakers; eigenvalue of the Laplacian below which there is one more
+COUNTED, FEWEST_COUNTED = 0.1, 10  # the same to count speakers: windows overlap, and fewer links join neighbours alone
+APART = 0.09  # eigenvalue of the Laplacian below which there is one more speaker
 MOST = 20  # speakers that are found where nobody says how many there are
 CHANGE = 0.2  # what a change of speaker costs, in cosine similarity
 
@@ -186,18 +187,18 @@ def grouped(vectors, count):
     if count != AUTO and count > len(some):
         raise UserError(f"--speakers {count}: the recording has {len(some)} windows of sound, too few for as many")
     if count == AUTO:
-        values = np.linalg.eigvalsh(_laplacian(some, COUNTED))
+        values = np.linalg.eigvalsh(_laplacian(some, COUNTED, FEWEST_COUNTED))
         count = max(1, int((values[:MOST] < APART).sum()))
-    _, coordinates = np.linalg.eigh(_laplacian(some, NEAREST))
+    _, coordinates = np.linalg.eigh(_laplacian(some, NEAREST, FEWEST))
     rows = coordinates[:, :count]
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-9)
     return _middles(some, KMeans(count, n_init=10, random_state=0).fit_predict(rows))
 
 
-def _laplacian(vectors, share):
+def _laplacian(vectors, share, fewest):
     """The normalised Laplacian (W, W) of a graph in which each vector is linked to the most alike of the others."""
     alike = vectors @ vectors.T
-    linked = min(len(vectors), max(FEWEST, round(share * len(vectors))))
+    linked = min(len(vectors), max(fewest, round(share * len(vectors))))
     bounds = np.sort(alike, axis=1)[:, -linked, None]
     links = np.where(alike >= bounds, alike.clip(0), 0)
     links = (links + links.T) / 2

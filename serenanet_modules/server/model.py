@@ -1,18 +1,24 @@
 """One of the recognisers that a server has."""
 
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 
 from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.endpointing import NONE, Rules
+from serenanet_modules.inference.speakers import named
+from serenanet_modules.runs.speaker_weights import speaker_encoder
 from serenanet_modules.runtime.memory import hand_back
 from serenanet_modules.server.batcher import Batcher
 from serenanet_modules.server.wishes import FIELDS, refused, wishes
 
 MOST_WISHES = 8  # of clients, whose decoders are kept
+
+
+def _unnamed(transcript, samples):
+    return transcript
 
 
 class Model:
@@ -86,24 +92,43 @@ class Model:
         return wishes(spelling, **fields)
 
     def recognising(self, fields):
-        """What the batcher does for a client who fills in some fields of `wishes`, or None for what it does for all.
+        """What the batcher does for a client who fills in fields of `wishes.asked`, or None for what it does for all.
 
         Raises
         ------
         APIError
             400, where the model cannot do as it is asked.
         """
-        asked = self.wishes(**fields)
+        speakers = fields.get("speakers")
+        asked = self.wishes(**{name: value for name, value in fields.items() if name in FIELDS})
         try:
-            return self._recognising(**asked) if asked else None
+            return self._recognising(speakers, **asked) if asked or speakers else None
         except UserError as error:
-            name = next(name for name in ("hotwords", "digits", "nbest") if name in asked)
+            name = next((name for name in ("hotwords", "digits", "nbest") if name in asked), "speakers")
             raise refused(name, str(error)) from None
 
-    def _recognising(self, **asked):
+    def _recognising(self, speakers, **asked):
         recognizer = self.recognizer.wishing(**asked)
         recognizer.decoder(self._options.lm)  # is made here, so that what it refuses is the client's affair
-        return partial(self._recognise, recognizer)
+        return partial(self._recognise, recognizer, name=self._naming(speakers))
+
+    def _naming(self, speakers):
+        """From a transcript and its samples to one that says who speaks, or to the `UserError` that says why not."""
+        if speakers is None:
+            return _unnamed
+        encoder = self._encoder
+
+        def name(transcript, samples):
+            try:
+                return named(transcript, samples, speakers, encoder)
+            except UserError as error:
+                return error
+
+        return name
+
+    @cached_property
+    def _encoder(self):
+        return speaker_encoder()
 
     def _streams(self):
         try:
@@ -112,7 +137,11 @@ class Model:
             return False
         return True
 
-    def _recognise(self, recognizer, sources, heard):
+    def _recognise(self, recognizer, sources, heard, name=_unnamed):
         options = self._options
         with self._turn:
-            return list(recognizer.transcripts(sources, options.batch_seconds, options.lm, heard))
+            found = recognizer.transcripts(sources, options.batch_seconds, options.lm, heard)
+            return [
+                transcript if isinstance(transcript, UserError) else name(transcript, samples)
+                for samples, transcript in zip(sources, found, strict=True)
+            ]

@@ -26,6 +26,7 @@ class Word(BaseModel):
     start: float
     end: float
     confidence: float
+    speaker: str | None = Field(None, description="where `speakers` asks who speaks")
     alternatives: list[Alternative] | None = Field(None, description="where `nbest` asks for them")
 
 
@@ -42,6 +43,7 @@ class Segment(BaseModel):
     avg_logprob: float = Field(description="mean log posterior of the tokens, as the network gives it")
     compression_ratio: float
     no_speech_prob: float = Field(description="0: what is silent is no segment")
+    speaker: str | None = Field(None, description="where `speakers` asks who speaks")
     alternatives: list[Alternative] | None = Field(None, description="where `nbest` asks for them, this text first")
 
 
@@ -144,7 +146,9 @@ def verbose(transcript, language, units, granularities=("word", "segment"), incl
         language=language,
         duration=transcript.duration,
         text=transcript.text,
-        words=[_word(word) for word in transcript.words] if "word" in granularities else None,
+        words=[_word(word, s.speaker) for s in transcript.segments for word in s.words]
+        if "word" in granularities
+        else None,
         segments=[_segment(i, segment, ids) for i, segment in enumerate(transcript.segments)]
         if "segment" in granularities
         else None,
@@ -154,9 +158,9 @@ def verbose(transcript, language, units, granularities=("word", "segment"), incl
     )
 
 
-def _word(word):
+def _word(word, speaker):
     said = {"word": word.text, "start": word.start, "end": word.end, "confidence": word.confidence}
-    return Word(**said, alternatives=_alternatives(word))
+    return Word(**said, speaker=speaker or None, alternatives=_alternatives(word))
 
 
 def _alternatives(part):
@@ -177,6 +181,7 @@ def _segment(number, segment, ids):
         avg_logprob=sum(math.log(max(c, LEAST)) for c in confidences) / len(confidences),
         compression_ratio=len(text) / len(zlib.compress(text)),
         no_speech_prob=0.0,
+        speaker=segment.speaker or None,
         alternatives=_alternatives(segment),
     )
 

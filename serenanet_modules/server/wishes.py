@@ -8,6 +8,7 @@ from fastapi import Form
 from serenanet_modules.config.keys import truth
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.hotwords import WEIGHT, hotwords_of
+from serenanet_modules.inference.speakers import AUTO, MOST
 from serenanet_modules.server.errors import APIError
 
 FIELDS = {"hotwords": str, "hotword_weight": float, "nbest": int, "digits": truth}  # and what they are
@@ -21,9 +22,22 @@ def asked(
     hotword_weight: Annotated[float, Form(description="what each of them scores more, in nats")] = WEIGHT,
     nbest: Annotated[int, Form(description="of verbose_json: how many texts are listed")] = 1,
     digits: Annotated[bool, Form(description="numbers as digits (sw, en)")] = False,
+    speakers: Annotated[
+        str | None, Form(description=f"who speaks: of how many, up to {MOST}, or auto; text and times stay")
+    ] = None,
 ):
     """The fields of a form, by name."""
-    return {"hotwords": hotwords, "hotword_weight": hotword_weight, "nbest": nbest, "digits": digits}
+    wanted = {"hotwords": hotwords, "hotword_weight": hotword_weight, "nbest": nbest, "digits": digits}
+    return wanted | {"speakers": _speakers(speakers)}
+
+
+def _speakers(text):
+    """How many speak, "auto", or None where nobody asks."""
+    if text in (None, "", AUTO):
+        return text or None
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
+        raise refused("speakers", f"must be from 1 to {MOST}, or {AUTO}")
+    return int(text)
 
 
 def wishes(spelling, hotwords=None, hotword_weight=WEIGHT, nbest=1, digits=False):

@@ -7,9 +7,13 @@ from urllib.request import urlopen
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.inference import formats
+from serenanet_modules.inference.speakers import naming
+from serenanet_modules.lobes.speaker_encoder import SpeakerEncoder
+from serenanet_modules.runs.speaker_weights import STATE, VARIABLE
 from tests.support.serving import URL, Held, post, refused, until
 
 openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
@@ -216,9 +220,29 @@ def test_hotwords_and_other_texts(serve, recognizer, clips):
     assert "alternatives" not in post(client, clips[0].read_bytes(), data={"response_format": "verbose_json"}).text
 
 
+def test_speakers(serve, recognizer, clips, transcripts, tmp_path, monkeypatch):
+    """As `transcribe --speakers` names them: in segments, words and subtitles, beside a request that asks for none."""
+    torch.save({STATE: SpeakerEncoder().state_dict()}, tmp_path / "pretrained.pt")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "pretrained.pt"))
+    expected, client = naming(2)(transcripts[0], {"": clips[0]}), serve()
+    lists = {"timestamp_granularities[]": ["word", "segment"], "response_format": "verbose_json"}
+    found = post(client, clips[0].read_bytes(), data=lists | {"speakers": "2"}).json()
+    assert found["text"] == expected.text
+    assert [segment["speaker"] for segment in found["segments"]] == [segment.speaker for segment in expected.segments]
+    assert {word["speaker"] for word in found["words"]} == set(expected.speakers)
+    subtitles = post(client, clips[0].read_bytes(), data={"response_format": "vtt", "speakers": "auto"}).text
+    assert "<v speaker 1>" in subtitles
+    assert "speaker" not in post(client, clips[0].read_bytes(), data=lists).text
+    few = post(client, clips[0].read_bytes(), data={"speakers": "20"})
+    assert "too few for as many" in refused(few, 400, "invalid_audio")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "none.pt"))
+    assert "none.pt" in refused(post(serve(), clips[0].read_bytes(), data={"speakers": "2"}), 400, "invalid_value")
+
+
 @pytest.mark.parametrize(
     ("fields", "name", "words"),
     [
+        *(({"speakers": wrong}, "speakers", "from 1 to 20, or auto") for wrong in ("0", "21", "two", "٢")),
         ({"hotwords": ","}, "hotwords", "holds no word"),
         ({"hotwords": ",".join("a" * k for k in range(1, 1002))}, "hotwords", "1000 at most"),
         ({"hotwords": "saa", "hotword_weight": "nan"}, "hotword_weight", "above 0"),
