@@ -1,10 +1,12 @@
 """What a recogniser hears in the same recordings at other levels and with an offset.
 
-    python benchmarks/level.py RESULT_DIR MANIFEST|RECIPE [--data-folder DIR] [--split NAME]
+    python benchmarks/level.py RESULT_DIR MANIFEST|RECIPE [--data-folder DIR] [--split NAME] [--ways NAME …]
+                               [--utterances N] [--language CODE]
 
-Each recording is scaled and shifted, as it is (float samples, which nothing clips) and rounded to 16 bits, and
-transcribed greedily; a model that streams also hears it in chunks of 0.2 s. The table has word error rates and, paired
-on the same utterances, how far they are from those of the recordings as they are.
+RESULT_DIR may also be a Whisper as transformers write it, of which `--language` says what it hears. Each recording is
+scaled and shifted, as it is (float samples, which nothing clips) and rounded to 16 bits, and transcribed greedily; a
+model that streams also hears it in chunks of 0.2 s. The table has word error rates and, paired on the same utterances,
+how far they are from those of the recordings as they are.
 """
 
 import argparse
@@ -31,12 +33,13 @@ from serenanet_modules.inference.recognizer import Recognizer  # noqa: E402
 from serenanet_modules.inference.streaming import Streamer  # noqa: E402
 
 CHANGES = [(0, 0.0), (12, 0.0), (-12, 0.0), (-30, 0.0), (-40, 0.0), (0, 0.1), (0, -0.1), (-30, 0.1)]  # dB, offset
+WAYS = ("offline", "16 bits", "streamed")
 CHUNK = SAMPLE_RATE // 5
 
 
 def main(argv=None):
     options = parse(argv)
-    recognizer = Recognizer.from_folder(options.folder)
+    recognizer = Recognizer.from_folder(options.folder, language=options.language)
     texts, recordings = spoken(options, recognizer)
     ways = {
         "offline": partial(offline, recognizer),
@@ -47,7 +50,7 @@ def main(argv=None):
         ways["streamed"] = partial(streamed, recognizer)
     except UserError:
         pass
-    print(table(texts, recordings, ways))
+    print(table(texts, recordings, {name: way for name, way in ways.items() if name in options.ways}))
 
 
 def parse(argv):
@@ -56,6 +59,9 @@ def parse(argv):
     parser.add_argument("data", help="as of serenanet evaluate")
     parser.add_argument("--data-folder")
     parser.add_argument("--split", help="a set (test)")
+    parser.add_argument("--language", metavar="CODE", help="of a Whisper")
+    parser.add_argument("--utterances", type=int, metavar="N", help="every so many-th, so that there are about N (all)")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="how it hears (all that it can)")
     return parser.parse_args(argv)
 
 
@@ -64,7 +70,8 @@ def spoken(options, recognizer):
     chosen = candidates(options.data, recognizer.settings["locale"], options.data_folder, options.split)
     with tempfile.TemporaryDirectory() as work:
         prepared = prepare(chosen, Path(work), Settings(), progress=False)
-        rows = read_manifest(prepared.manifest)
+        rows = list(read_manifest(prepared.manifest))
+        rows = rows[:: max(1, len(rows) // options.utterances)] if options.utterances else rows
         return {u.id: u.text for u in rows}, {u.id: load(prepared.folder / u.path) for u in rows}
 
 
@@ -122,6 +129,7 @@ def table(texts, recordings, ways, changes=CHANGES):
             bounds = (100 * value for value in (difference.difference, difference.low, difference.high))
             cells += [f"{100 * result.total.rate:.1f}", "{:+.1f} ({:+.1f} to {:+.1f})".format(*bounds)]
         lines.append(f"| {' | '.join(cells)} |")
+        print(lines[-1], file=sys.stderr, flush=True)
     return "\n".join(lines)
 
 

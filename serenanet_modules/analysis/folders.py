@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +19,6 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import read_json
 
 RESULT = "result.json"
-FIELD_LIMIT = 2**31 - 1  # characters in a field of a CSV file
-
-csv.field_size_limit(min(FIELD_LIMIT, sys.maxsize))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """``serenanet lm``."""
 
 from serenanet_modules.cli.values import add_out, count, place
+from serenanet_modules.errors import UserError
 
 
 def add(commands, name):
@@ -34,8 +35,12 @@ def _lm(arguments):
 
     outputs = Outputs("lm", [*arguments.texts, arguments.held_out], arguments.force)
     outputs.check(arguments.out)
+    if arguments.out.suffix == ".gz":
+        raise UserError(f"--out {arguments.out}: an ARPA file is plain text; give a name without .gz")
     normalise = normaliser(arguments.locale, Style.of(vars(arguments)))
     held_out = None if arguments.held_out is None else [*map(normalise, read_sentences([arguments.held_out]))]
+    if held_out is not None and not any(map(str.split, held_out)):
+        raise UserError(f"--held-out {arguments.held_out}: holds no words; give at least one sentence")
     lines = map(normalise, read_sentences(arguments.texts))
     tool = ngram.estimate(lines, arguments.order, arguments.out, arguments.tool)
     outputs.made(arguments.out)

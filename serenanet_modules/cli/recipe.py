@@ -1,8 +1,10 @@
 """``serenanet recipe``."""
 
 import shutil
+import tempfile
+from pathlib import Path
 
-from serenanet_modules.cli.values import place
+from serenanet_modules.cli.values import written
 from serenanet_modules.errors import UserError
 
 OWN = "prepare: prepare.py"  # in a dataset.yaml: its reader stands beside it
@@ -11,7 +13,7 @@ OWN = "prepare: prepare.py"  # in a dataset.yaml: its reader stands beside it
 def add(commands, name):
     command = commands.add_parser(name, help="copy a recipe that comes with the package, to edit it; or name them all")
     command.add_argument("recipe", nargs="?", metavar="NAME", help="such as CommonVoice/sw (all their names)")
-    command.add_argument("--out", type=place, metavar="DIR", help="the folder to make")
+    command.add_argument("--out", type=written, metavar="DIR", help="the folder to make")
     command.set_defaults(run=_copy)
 
 
@@ -35,11 +37,15 @@ def _copy(arguments):
 
 
 def _written(source, target):
-    """A recipe as a folder of its own: of a language's, the reader and its tables come from the folder above."""
+    """A recipe as a folder, whole or not there: of a language's, reader and tables come from the folder above."""
     dataset = (source / "dataset.yaml").read_text(encoding="utf-8")
-    target.mkdir(parents=True)
-    for folder in ([source.parent] if "prepare: ../prepare.py" in dataset else []) + [source]:
-        for file in folder.iterdir():
-            if file.is_file():
-                shutil.copyfile(file, target / file.name)
-    (target / "dataset.yaml").write_text(dataset.replace("prepare: ../prepare.py", OWN), encoding="utf-8")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch:
+        copy = Path(scratch) / "recipe"
+        copy.mkdir()
+        for folder in ([source.parent] if "prepare: ../prepare.py" in dataset else []) + [source]:
+            for file in folder.iterdir():
+                if file.is_file():
+                    shutil.copyfile(file, copy / file.name)
+        (copy / "dataset.yaml").write_text(dataset.replace("prepare: ../prepare.py", OWN), encoding="utf-8")
+        copy.rename(target)

@@ -1,6 +1,6 @@
 """``serenanet synthesise``."""
 
-from serenanet_modules.cli.values import add_exclude, count, not_negative, place, positive, whole
+from serenanet_modules.cli.values import add_exclude, count, not_negative, positive, whole, written
 
 
 def add(commands, name):
@@ -13,7 +13,7 @@ def add(commands, name):
     )
     command.add_argument("--locale", required=True, help="language of the sentences, and whose text rules are used")
     command.add_argument(
-        "--out", type=place, required=True, metavar="DIR", help="the corpus; the same command goes on there"
+        "--out", type=written, required=True, metavar="DIR", help="the corpus; the same command goes on there"
     )
     amount = command.add_mutually_exclusive_group()
     amount.add_argument("--hours", type=positive, metavar="H", help="how much speech (each sentence once)")

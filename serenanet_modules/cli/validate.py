@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from serenanet_modules.cli.values import add_force, add_switch, count, pairs, place
+from serenanet_modules.cli.values import add_force, add_switch, count, pairs, place, written
 
 
 def add(commands, name):
@@ -17,7 +17,7 @@ def add(commands, name):
     add_switch(command, "--decode", "decode all audio instead of reading its headers")
     add_switch(command, "--unlabelled", "judge as pre-training does, which needs no text")
     command.add_argument(
-        "--plot", type=place, metavar="FILE", help="draw durations, speech rates and characters: .png, .pdf, .svg"
+        "--plot", type=written, metavar="FILE", help="draw durations, speech rates and characters: .png, .pdf, .svg"
     )
     add_force(command)
     command.add_argument("--jobs", type=count, metavar="N", help="threads (one a core)")

@@ -82,6 +82,13 @@ def place(text):
     return Path(text)
 
 
+def written(text):
+    """The path of what a command writes; ``-`` is no stream here, and would be a file of that name."""
+    if text == "-":
+        raise argparse.ArgumentTypeError("'-' is no place for files; give a path (./- is a file of that name)")
+    return place(text)
+
+
 def carried(text):
     """The path of a file or folder that is here or, if none is, that of what comes with the package."""
     return there(place(text))
@@ -89,7 +96,7 @@ def carried(text):
 
 def add_out(command, metavar, help, **more):
     """``--out``, where a command writes, and ``--force``; `runtime.outputs` has the rule."""
-    command.add_argument("--out", type=place, metavar=metavar, help=help, **more)
+    command.add_argument("--out", type=written, metavar=metavar, help=help, **more)
     add_force(command)
 
 

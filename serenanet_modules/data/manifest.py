@@ -11,7 +11,11 @@ from typing import NamedTuple
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing
 
+FIELD_LIMIT = 2**31 - 1  # characters of a field in a table: numbers that are read out are long
+
 SPLITS = ("train", "dev", "test")  # the roles; a dev or test set may have a name: "test-clean"
+
+csv.field_size_limit(FIELD_LIMIT)
 
 
 def role(split):

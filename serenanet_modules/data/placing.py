@@ -40,11 +40,13 @@ class Places:
     def find(self, path):
         """The file that a path means; the path itself where there is none.
 
-        That is the path; or it with backslashes as Windows parts folders by them; or its name in `CLIPS` beside it; or
-        what these become in another Unicode form or case, which the first time is said in a warning.
+        That is the path; or it with backslashes as Windows parts folders by them; or without spaces around its parts;
+        or its name in `CLIPS` beside it; or what these become in another Unicode form or case, which the first time is
+        said in a warning.
         """
         plain = Path(str(path).replace("\\", "/"))
-        tried = [path, plain, *(p.parent / CLIPS / p.name for p in (path, plain))]
+        spellings = path, plain, Path(*map(str.strip, plain.parts))
+        tried = [*spellings, *(p.parent / CLIPS / p.name for p in spellings)]
         if found := next((p for p in tried if tars.member(p) or os.path.isfile(p)), None):
             return found
         found = next(filter(None, (self.inside(p.parent).get(key(p.name)) for p in tried)), None)

@@ -108,7 +108,7 @@ def read_sentences(files) -> Iterator[str]:
                     if line.strip():
                         yield line.strip()
         except (OSError, EOFError) as error:
-            raise UserError(f"{name}: cannot be read as text ({error})") from None
+            raise UserError(f"{name}: cannot be read as text ({getattr(error, 'strerror', None) or error})") from None
         except UnicodeDecodeError:
             raise UserError(f"{name}: is not UTF-8 text; convert it first") from None
 

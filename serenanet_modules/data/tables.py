@@ -31,7 +31,7 @@ COLUMNS = {  # what a column is for, and its names: the first that is there coun
     "labelled_by": ("labelled_by",),
 }
 KNOWN = frozenset(name for names in COLUMNS.values() for name in names)
-AS_WRITTEN = ("path", "text")  # columns whose white space counts, or is the normaliser's
+AS_WRITTEN = ("path", "text")  # columns whose white space is part of a name, or the normaliser's
 DELIMITERS = "\t,;|"
 FILE = re.compile(r"\.\w{2,5}$")  # ends the name of a file
 SURROGATE = re.compile("[\ud800-\udfff]")  # which JSON can write alone, and no file can hold
@@ -173,15 +173,8 @@ def _swallowed(lines, delimiter, names, needed):
 
 def _json_rows(text, path):
     """Yield (where, {column: value}) of a list, of a mapping by id, or of one object a line."""
-
-    def mapping(pairs):
-        if len(names := dict(pairs)) < len(pairs):
-            twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-            raise UserError(f"{path}: {twice!r} is there twice.")
-        return names
-
     try:
-        content = json.loads(text, object_pairs_hook=mapping)
+        content = _json_of(text, path)
     except json.JSONDecodeError as error:
         yield from _json_lines(text, path, error)
         return
@@ -203,7 +196,7 @@ def _json_lines(text, path, whole):
     for number, line in lines:
         where = f"{path}: line {number}"
         try:
-            entry = json.loads(line)
+            entry = _json_of(line, where)
         except json.JSONDecodeError as error:
             if number == lines[0][0]:  # then it is no JSON lines at all
                 raise UserError(f"{path}: line {whole.lineno} is not valid JSON ({whole.msg}).") from None
@@ -213,6 +206,21 @@ def _json_lines(text, path, whole):
         if not isinstance(entry, dict):
             raise UserError(f"{where} is no mapping of names to values.")
         yield where, _plain(entry, where)
+
+
+def _json_of(text, where):
+    """JSON that says everything once, and no NaN or infinity, which Python's reader takes for numbers."""
+
+    def mapping(pairs):
+        if len(names := dict(pairs)) < len(pairs):
+            twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+            raise UserError(f"{where}: {twice!r} is there twice.")
+        return names
+
+    def constant(name):
+        raise UserError(f"{where}: {name} is no value of JSON.")
+
+    return json.loads(text, object_pairs_hook=mapping, parse_constant=constant)
 
 
 def _plain(entry, where):
@@ -232,7 +240,7 @@ def recognised(values):
     there = {str(name).lower(): value for name, value in values.items()}
     found = {}
     for column, names in COLUMNS.items():
-        value = next((there[name] for name in names if name in there), "").strip()
-        if value:
+        value = next((there[name] for name in names if name in there), "")
+        if value.strip():
             found[column] = value if column in AS_WRITTEN else " ".join(value.split())
     return found

@@ -148,5 +148,8 @@ def _tool_run(command: Sequence, product: Path, **environment: str) -> None:
         text=True, errors="replace", stdin=subprocess.DEVNULL, cwd=product.parent,
     )  # fmt: skip
     if done.returncode or not product.exists() or not product.stat().st_size:
-        said = (done.stderr.strip() or done.stdout.strip() or "it said nothing").splitlines()[-1]
+        lines = [
+            line for line in (*done.stdout.splitlines(), *done.stderr.splitlines()) if line.strip() and "$" not in line
+        ]
+        said = (lines or ["it said nothing"])[-1]  # lines with a $ are the scripts' own, echoed
         raise UserError(f"{Path(command[0]).name} could not estimate the language model: {said[:200]}")

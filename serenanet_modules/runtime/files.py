@@ -33,6 +33,11 @@ def replacing(path):
     ------
     Path
         Where to write. Unique per process and thread, so writers of the same file do not meet.
+
+    Raises
+    ------
+    OSError
+        Which names the file, also where the system does not.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,6 +46,10 @@ def replacing(path):
     try:
         yield partial
         os.replace(partial, path)
+    except OSError as error:
+        if error.filename is None:  # as of a disk that is full
+            error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
