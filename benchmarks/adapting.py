@@ -5,7 +5,7 @@
 CORPUS is laid out as Common Voice is. For each seed the first `--pool` minutes of train are shuffled, and so many of
 them are what was corrected; ``serenanet adapt`` gets them with its defaults. What is measured is the rest of that
 reader, test and the last `--rest` minutes of train, and the test set of the model's own training; nothing learns from
-either. The same command goes on where it was stopped.
+either. The same command goes on where it was stopped. ``--curve FILE.png`` draws it.
 """
 
 import argparse
@@ -16,7 +16,8 @@ from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
-from serenanet_modules.analysis.bootstrap import resample
+from curve import change, draw, line, table
+
 from serenanet_modules.analysis.scoring import ErrorCounts
 from serenanet_modules.cli.values import positive, wholes
 from serenanet_modules.data.audio import seconds
@@ -111,15 +112,8 @@ class Measured:
         return {u: vars(errors) for u, errors in found.scores["WER"].per_utterance.items()}
 
 
-def line(name, before, after):
-    """A row of the table: both error rates, and what lies between them."""
-    found = resample([before, after])
-    told = found.compare(0, 1)
-    rates = " ".join(f"{100 * rate:6.1f}" for rate in found.observed)
-    return f"{name:<36} {rates}  {100 * told.difference:+6.1f} ({100 * told.low:+.1f} … {100 * told.high:+.1f})"
-
-
-def main(argv=None):
+def arguments(argv):
+    """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("corpus", type=Path)
@@ -129,7 +123,12 @@ def main(argv=None):
     parser.add_argument("--rest", type=positive, default=15.0, metavar="MINUTES")
     parser.add_argument("--dev", action="store_true", help="measure on the dev sets instead, to choose settings by")
     parser.add_argument("--work", type=Path, required=True)
-    a = parser.parse_args(argv)
+    parser.add_argument("--curve", type=Path, metavar="FILE.png")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    a = arguments(argv)
     a.work.mkdir(parents=True, exist_ok=True)
     plain = Adaptation(a.model, a.work / "none", Plan(), "cpu").plain
     new, old = corpus(a.corpus, plain["locale"]), old_speech(a.model, plain)
@@ -138,26 +137,30 @@ def main(argv=None):
     sets = {"new": new["dev"] if a.dev else rest, "old": [c for c in old if role(c.split) == on]}
     sets = {name: [replace(c, split="test") for c in rows] for name, rows in sets.items()}
     measured = Measured(a.model, sets, on, a.work)
-    before, tables = measured.of(a.model, "before"), {name: [] for name in sets}
+    before, curves = measured.of(a.model, "before"), {name: {} for name in sets}
     for minutes in sorted(a.minutes):
-        found = []
-        for seed in a.seeds:
-            name, manifest = f"{minutes}-{seed}", a.work / f"corrected-{minutes}-{seed}.csv"
-            out = a.work / name
-            if not (out / "adapted.json").is_file():
-                write_manifest(manifest, first(random.Random(seed).sample(pool, len(pool)), minutes))
-                adaptation = Adaptation(a.model, out, Plan(seed=seed), "cpu")
-                adaptation.read([manifest])
-                print(name, json.dumps(adaptation.run()["sets"]), flush=True)
-            found.append(measured.of(out, name))
-            for key in sets:
-                print(line(f"{key} {name}", before[key], found[-1][key]), flush=True)
+        found = [adapted(a, pool, minutes, seed, measured, before) for seed in a.seeds]
         for key in sets:
-            tables[key].append(
-                line(f"{minutes} minutes, {len(a.seeds)} seeds", before[key], [each[key] for each in found])
-            )
-    for key, rows in tables.items():
-        print(f"\n{SETS[key]}: WER % before, after, difference (95 % interval)", *rows, sep="\n")
+            curves[key][minutes] = change(before[key], [each[key] for each in found])
+    for key, points in curves.items():
+        print("", *table(f"WER, {SETS[key]}, {len(a.seeds)} seeds; minutes", points.items()), sep="\n")
+    if a.curve:
+        draw({SETS[key]: {f"mean of {len(a.seeds)} seeds": points} for key, points in curves.items()}, a.curve)
+
+
+def adapted(a, pool, minutes, seed, measured, before):
+    """Errors of a model that has learned from so many minutes of the pool, which a seed draws."""
+    name = f"{minutes}-{seed}"
+    manifest, out = a.work / f"corrected-{name}.csv", a.work / name
+    if not (out / "adapted.json").is_file():
+        write_manifest(manifest, first(random.Random(seed).sample(pool, len(pool)), minutes))
+        adaptation = Adaptation(a.model, out, Plan(seed=seed), "cpu")
+        adaptation.read([manifest])
+        print(name, json.dumps(adaptation.run()["sets"]), flush=True)
+    found = measured.of(out, name)
+    for key, errors in found.items():
+        print(line(f"{key} {name}", change(before[key], errors)), flush=True)
+    return found
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 Of MANIFEST's training recordings `--start` minutes train the first model, as what stands behind ``--`` says. For each
 seed `--pool` minutes of the others are on offer; each way chooses `--minutes` of them, and ``serenanet adapt`` learns
 from these and all that the model had. Test is that of MANIFEST. The same command goes on where it was stopped.
+``--curve FILE.png`` draws it.
 """
 
 import argparse
@@ -13,7 +14,8 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from adapting import Measured, first, line, remember
+from adapting import Measured, first, remember
+from curve import change, draw, line, table
 
 from serenanet_modules.cli.values import names, positive, wholes
 from serenanet_modules.data import asked, corrected
@@ -100,7 +102,8 @@ def run(way, minutes, seed, offered, model, old, work):
     return out, told.read_text(encoding="utf-8")
 
 
-def main(argv=None):
+def arguments(argv):
+    """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="a recipe's folder or a manifest with train, dev and test")
     parser.add_argument("--data-folder", nargs="+")
@@ -112,8 +115,13 @@ def main(argv=None):
     parser.add_argument("--ways", type=names, default=["random", "rank"], metavar="WAY,…", help=", ".join(WAYS))
     parser.add_argument("--prepared", type=Path, metavar="DIR", help="where prepared audio is kept (in --work)")
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--curve", type=Path, metavar="FILE.png")
     parser.add_argument("arguments", nargs="+", metavar="-- HPARAMS --key value …")
-    a = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    a = arguments(argv)
     a.work.mkdir(parents=True, exist_ok=True)
     found = asked.corpus(a.data, a.locale, a.data_folder)
     train = random.Random(0).sample(rows := [c for c in found if role(c.split) == "train"], len(rows))
@@ -121,18 +129,23 @@ def main(argv=None):
     old = [*start, *(c for c in found if role(c.split) != "train")]
     model = trained(old, a.arguments, a.prepared or a.work / "prepared", a.work)
     measured = Measured(model, {"test": [c for c in old if role(c.split) == "test"]}, "test", a.work)
-    before, tables = measured.of(model, "first")["test"], []
+    before, rows, curves = measured.of(model, "first")["test"], [], {way: {} for way in a.ways}
     for minutes in sorted(a.minutes):
         errors = {way: [] for way in a.ways}
         for seed in a.seeds:
             offered = first(random.Random(seed).sample(train[len(start) :], len(train) - len(start)), a.pool)
             for way in a.ways:
-                folder, spoken = run(way, minutes, seed, offered, model, old, a.work)
+                folder, told = run(way, minutes, seed, offered, model, old, a.work)
                 errors[way].append(measured.of(folder, folder.name)["test"])
-                print(line(f"{folder.name}, {spoken}", before, errors[way][-1]), flush=True)
-        tables += [line(f"{minutes} minutes, {way}", before, errors[way]) for way in a.ways]
-        tables += [line(f"  {way} against {a.ways[0]}", errors[a.ways[0]], errors[way]) for way in a.ways[1:]]
-    print("\nWER % before, after, difference (95 % interval)", *tables, sep="\n")
+                print(line(f"{folder.name}, {told}", change(before, errors[way][-1])), flush=True)
+        for way in a.ways:
+            curves[way][minutes] = change(before, errors[way])
+            rows.append((f"{minutes}, {way}", curves[way][minutes]))
+        plain = errors[a.ways[0]]
+        rows += [(f"{minutes}, {way} after {a.ways[0]}", change(plain, errors[way])) for way in a.ways[1:]]
+    print("", *table(f"WER, {len(a.seeds)} seeds; minutes", rows), sep="\n")
+    if a.curve:
+        draw({f"mean of {len(a.seeds)} seeds": curves}, a.curve)
 
 
 if __name__ == "__main__":

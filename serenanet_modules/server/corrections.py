@@ -86,7 +86,7 @@ class Saved(BaseModel):
 
 @exporting.post("/v1/export", response_class=PlainTextResponse)
 async def export(request: Request, edited: Export):
-    """A transcript as a file of one of the formats of ``serenanet transcribe``."""
+    """A transcript as a file of one of the formats that the command writes."""
     place = "/" + edited.name.replace("\\", "/").rpartition("/")[2]  # of what lies beside the file, on no machine
     name = place if edited.format == "eaf" else place[1:]
     limiter = request.app.state.service.decoding

@@ -161,6 +161,8 @@ def test_from_a_file_to_what_a_training_reads(browser, keeping, clips, width):
     browser.until("document.activeElement.matches('textarea')")
     browser.run("document.activeElement.select()")
     browser.type("habari ya  leo")
+    browser.run("document.querySelector('.editing input').select()")
+    browser.type("0.25")
     browser.press(*ENTER)
     browser.until("!document.querySelector('textarea')")
     assert texts(browser) == ["habari ya leo"]
@@ -178,7 +180,8 @@ def test_from_a_file_to_what_a_training_reads(browser, keeping, clips, width):
     found = {candidate.text: candidate for candidate in custom.candidates(folder, "sw", shares={"train": 1})}
     kept = found["habari ya leo"]
     assert (
-        load(kept.path).tolist() == load(clip).tolist() and 0 <= kept.start < kept.end <= len(load(clip)) / SAMPLE_RATE
+        load(kept.path).tolist() == load(clip).tolist()
+        and 0.25 == kept.start < kept.end <= len(load(clip)) / SAMPLE_RATE
     )
     assert browser.run("document.documentElement.scrollWidth") <= width
     assert all(name for _, name in browser.named())
@@ -221,14 +224,41 @@ def test_a_click_plays_a_word_in_a_player_that_stays_in_view(browser, keeping, c
 
 
 @needs_browser
+def test_borders_of_a_segment(browser, keeping, clips, recognizer):
+    """They are pulled on the picture of the sound, or put where the player is; a click elsewhere goes there."""
+    browser.look(1000, 800)
+    shown(browser, keeping[0], clips[0])
+    (found,) = Spelling(recognizer).transcripts([clips[0]])
+    (segment,), wide = found.segments, browser.run("wave.clientWidth") / found.duration
+    fields = "[...document.querySelectorAll('.editing input')].map((one) => Number(one.value))"
+    times = f"(() => {{ edit.click(); const found = {fields}; document.activeElement.blur(); return found; }})()"
+    assert browser.run(times) == pytest.approx([segment.start, segment.end], abs=0.01)
+    browser.drag("#wave", segment.end * wide - 3, (segment.end - 0.5) * wide)
+    assert browser.run(times) == pytest.approx([segment.start, segment.end - 0.5], abs=0.02)
+    browser.until("audio.duration > 0.5")
+    browser.drag("#wave", 1.0 * wide, 1.0 * wide)
+    browser.until("!audio.seeking && audio.currentTime > 0.9")
+    browser.run("document.querySelector('#segments .word').focus()")
+    browser.press("i")
+    assert browser.run(times) == pytest.approx([1.0, segment.end - 0.5], abs=0.02)
+    browser.run("undo.click(), undo.click()")
+    assert browser.run(times) == pytest.approx([segment.start, segment.end], abs=0.01)
+    assert browser.complaints() == []
+
+
+@needs_browser
 def test_several_files_and_one_that_is_cancelled(browser, live, recognizer, clips, tmp_path):
-    """What waits says so; a cancelled one can be tried again, a bad one says why."""
+    """What waits says so; a cancelled one can be tried again, a bad one says why, and so do expected words."""
     held = Held(recognizer)
     (tmp_path / "bad.wav").write_text("no audio")
     with live(held) as address:
         browser.look(1000, 800)
         browser.open(address)
         browser.until(READY)
+        browser.run("hotwords.value = ','")
+        browser.choose("#file", clips[0])
+        browser.until("document.querySelector('#queue .state')?.textContent.startsWith('Hotwords: holds no word')")
+        browser.run("hotwords.value = 'Zawadi, mama', document.querySelector('[data-work=remove]').click()")
         browser.choose("#file", clips[0], clips[1], tmp_path / "bad.wav")
         states = "[...document.querySelectorAll('#queue li')].map((row) => row.dataset.state).join()"
         browser.until(f"{states}.endsWith(',waiting') && {states}.startsWith('queued')")
@@ -281,7 +311,7 @@ def test_the_microphone(browser, guarded, at_once):
     browser.open(guarded)
     browser.until(READY)
     assert not browser.run("document.querySelector('#live-choice').hidden")
-    browser.run(f"live.checked = {at_once}, record.click()")
+    browser.run(f"hotwords.value = 'mama', live.checked = {at_once}, record.click()")
     browser.until("record.textContent === 'Stop'")
     if at_once == "true":
         browser.until("partial.textContent.endsWith('thousand')")
@@ -322,6 +352,35 @@ def test_times_of_corrected_words(browser, keeping):
         found = browser.run(script % (json.dumps(segment), json.dumps(text)))
         assert [word["word"] for word in found] == [word for word, *_ in expected]
         assert [t for w in found for t in (w["start"], w["end"])] == pytest.approx([t for _, *w in expected for t in w])
+
+
+@needs_browser
+def test_times_of_segments(browser, keeping):
+    """They end at their neighbours; words are cut, or spread anew if one would lie outside; nonsense is no change."""
+    address, _ = keeping
+    browser.open(address)
+    words = [{"word": w, "start": s, "end": s + 1, "confidence": 0.5} for w, s in (("a", 0), ("b", 2), ("c", 5))]
+    segments = [{"start": 0, "end": 3, "text": "a b"}, {"start": 5, "end": 6, "text": "c"}]
+    told = json.dumps({"duration": 8, "calibrated": True, "words": words, "segments": segments})
+    script = """(async () => {
+        const { Transcript } = await import("./page/transcript.js");
+        return %s.map(([at, times]) => {
+            const found = new Transcript(%s);
+            const changed = found.write(at, times);
+            const { start, end, words } = found.segments[at];
+            return [changed, start, end, ...words.flatMap((word) => [word.start, word.end])];
+        });
+    })()"""
+    cases = {
+        (0, ("start", 0.5)): [True, 0.5, 3, 0.5, 1, 2, 3],
+        (0, ("end", 7)): [True, 0, 5, 0, 1, 2, 3],
+        (0, ("start", 1.5)): [True, 1.5, 3, 1.5, 2.25, 2.25, 3],
+        (1, ("end", 99)): [True, 5, 8, 5, 6],
+        (1, ("start", 7)): [False, 5, 6, 5, 6],
+        (0, ("text", "a  b")): [False, 0, 3, 0, 1, 2, 3],
+    }
+    asked = json.dumps([(at, dict([change])) for at, change in cases])
+    assert browser.run(script % (asked, told)) == list(cases.values())
 
 
 @needs_browser

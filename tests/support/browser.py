@@ -117,6 +117,16 @@ class Browser:
             about = {"key": key, "code": key, "windowsVirtualKeyCode": code, "modifiers": held}
             self.call("Input.dispatchKeyEvent", type=kind, **about, **more)
 
+    def drag(self, selector, start, end):
+        """Press the mouse on an element and let it go elsewhere: pixels from its left border, at half its height."""
+        left, middle = self.run(
+            f"(({{ left, top, height }}) => [left, top + height / 2])"
+            f"(document.querySelector({json.dumps(selector)}).getBoundingClientRect())"
+        )
+        for kind, x in (("mousePressed", start), ("mouseMoved", (start + end) / 2), ("mouseMoved", end)):
+            self.call("Input.dispatchMouseEvent", type=kind, x=left + x, y=middle, button="left", clickCount=1)
+        self.call("Input.dispatchMouseEvent", type="mouseReleased", x=left + end, y=middle, button="left", clickCount=1)
+
     def type(self, text):
         """Type a text where the cursor is."""
         self.call("Input.insertText", text=text)

@@ -55,12 +55,15 @@ export async function keep(blob, name, transcript, token) {
   return JSON.parse(await ask("v1/corrections", token, { method: "POST", body }));
 }
 
-/** Audio on its way to its transcript. `onSent` and `onHeard` are told shares from 0 to 1; null while it waits. */
+/** Fields without those that say nothing. */
+export const filled = (fields) => Object.entries(fields).filter(([, value]) => value);
+
+/** Audio on its way to its transcript; `wishes` are fields of the request. `onSent` and `onHeard` are told shares from 0 to 1; null while it waits. */
 export class Transcription {
-  constructor(blob, name, model, token, { onSent, onHeard }) {
+  constructor(blob, name, wishes, token, { onSent, onHeard }) {
     const form = new FormData();
-    const fields = { model, response_format: "verbose_json", stream: "true" };
-    for (const [key, value] of Object.entries(fields)) form.append(key, value);
+    const fields = { ...wishes, response_format: "verbose_json", stream: "true" };
+    for (const [key, value] of filled(fields)) form.append(key, value);
     for (const part of ["word", "segment"]) form.append("timestamp_granularities[]", part);
     form.append("file", blob, name);
     const request = (this.request = new XMLHttpRequest()); // fetch tells nothing of an upload's progress

@@ -10,7 +10,7 @@ const level = ({ confidence }) => (confidence >= CLEAR ? "high" : confidence >= 
 export class Editor {
   /** `place` is a list; `hear` plays a word or segment, `onChange` is told when something has changed. */
   constructor(place, hear, onChange) {
-    Object.assign(this, { place, hear, onChange, transcript: null, rows: [], drawn: [], at: 0, word: 0, playing: null, area: null, here: null, stops: [] });
+    Object.assign(this, { place, hear, onChange, transcript: null, rows: [], drawn: [], at: 0, word: 0, playing: null, now: 0, typing: null, here: null, stops: [] });
     place.addEventListener("keydown", (event) => this.key(event));
     place.addEventListener("focusin", (event) => this.moveTo(event.target));
     onLanguage(() => this.show(this.transcript));
@@ -18,7 +18,7 @@ export class Editor {
 
   /** Show a transcript from its beginning. */
   show(transcript) {
-    Object.assign(this, { transcript, rows: [], drawn: [], at: 0, word: 0, playing: null, area: null, here: null, stops: [] });
+    Object.assign(this, { transcript, rows: [], drawn: [], at: 0, word: 0, playing: null, now: 0, typing: null, here: null, stops: [] });
     this.place.replaceChildren();
     if (transcript) this.draw();
   }
@@ -107,6 +107,7 @@ export class Editor {
 
   /** Mark what is heard at a time. */
   follow(now) {
+    this.now = now;
     if (!this.transcript) return;
     const i = this.transcript.segments.findLastIndex((segment) => segment.start <= now);
     const word = this.transcript.segments[i]?.words.findLastIndex((one) => one.start <= now && now < one.end) ?? -1;
@@ -122,7 +123,7 @@ export class Editor {
   moveTo(target) {
     const row = target.closest(".segment");
     const at = this.rows.indexOf(row);
-    if (at < 0 || (at === this.at && !target.matches(".word")) || target === this.area) return;
+    if (at < 0 || (at === this.at && !target.matches(".word")) || this.typing?.box.contains(target)) return;
     this.at = at;
     this.word = Math.max(0, this.words().indexOf(target));
     this.mark();
@@ -192,6 +193,11 @@ export class Editor {
     this.change(() => this.transcript.checkAll());
   }
 
+  /** Let the segment begin or end at other seconds. */
+  move(times) {
+    this.change(() => this.transcript.write(this.at, times));
+  }
+
   undo() {
     this.change(() => this.transcript.undo());
   }
@@ -202,64 +208,90 @@ export class Editor {
 
   // Typing -----------------------------------------------------------------------------------------------------------
 
-  /** Let the text of the segment be typed, from the word with the cursor on. */
+  /** Let the text of the segment be typed, from the word with the cursor on, and its times. */
   edit() {
     this.settle();
     const { at } = this;
     const segment = this.transcript.segments[at];
     if (!segment) return;
-    const area = (this.area = make("textarea", { value: segment.text, rows: 1, spellcheck: false }));
+    const area = make("textarea", { value: segment.text, rows: 1, spellcheck: false });
+    const [start, end] = ["start", "end"].map((side) => this.timeField(segment[side]));
+    const times = [["starts", start], ["ends", end]].map(([key, field]) => make("label", {}, say(key), " ", field));
+    const box = make("div", { className: "editing" }, area, make("div", { className: "row" }, ...times));
+    this.typing = { box, area, start, end };
     const before = segment.words.slice(0, this.word).reduce((sum, word) => sum + word.word.length + 1, 0);
     const text = this.rows[at].querySelector(".words");
     area.setAttribute("aria-label", say("text_of", { number: at + 1 }));
     text.hidden = true;
-    text.after(area);
+    text.after(box);
     area.addEventListener("input", () => this.fit());
-    area.addEventListener("keydown", (event) => this.typed(event));
-    area.addEventListener("blur", () => this.area === area && (this.settle(), this.draw()));
-    for (const name of ["keyup", "click"]) area.addEventListener(name, () => this.area === area && this.followTyping());
+    box.addEventListener("keydown", (event) => this.typed(event));
+    box.addEventListener("focusout", ({ relatedTarget }) => this.typing?.box === box && !box.contains(relatedTarget) && (this.settle(), this.draw()));
+    for (const name of ["keyup", "click"]) area.addEventListener(name, () => this.typing && this.followTyping());
     this.fit();
     area.focus();
     area.setSelectionRange(before, before);
   }
 
+  timeField(seconds) {
+    return make("input", { type: "number", min: 0, max: Math.ceil(this.transcript.duration), step: 0.05, defaultValue: seconds.toFixed(2) });
+  }
+
   fit() {
-    this.area.style.height = "auto";
-    this.area.style.height = `${this.area.scrollHeight + 4}px`;
+    const { area } = this.typing;
+    area.style.height = "auto";
+    area.style.height = `${area.scrollHeight + 4}px`;
   }
 
   /** Let the cursor be on the word that is typed. */
   followTyping() {
-    const before = this.area.value.slice(0, this.area.selectionStart).trimStart();
-    this.word = before.split(/\s+/).length - 1;
+    const { value, selectionStart } = this.typing.area;
+    this.word = value.slice(0, selectionStart).trimStart().split(/\s+/).length - 1;
     this.onChange();
+  }
+
+  /** What is being typed: the text, and times that are not as they were. */
+  typedValues() {
+    const { area, start, end } = this.typing;
+    const time = (field) => (field.value === field.defaultValue || field.value === "" ? undefined : Number(field.value));
+    return { text: area.value, start: time(start), end: time(end) };
   }
 
   typed(event) {
     event.stopPropagation();
     const { at } = this;
+    const segment = this.transcript.segments[at];
     if (event.key === "Enter" && event.ctrlKey) this.split();
     else if (event.key === "Enter") {
       this.settle(true);
       this.draw();
       this.go(Math.min(at + 1, this.rows.length - 1));
     } else if (event.key === "Escape") {
-      this.area.value = this.transcript.segments[at].text;
+      this.close();
       this.change(() => true);
-    } else if (event.key === " " && event.ctrlKey) this.hear(this.transcript.segments[at]);
-    else return;
+    } else if (event.key === " " && event.ctrlKey) {
+      const { start, end } = this.typedValues();
+      this.hear({ start: start ?? segment.start, end: end ?? segment.end });
+    } else return;
     event.preventDefault();
+  }
+
+  /** Show the words again, not what is typed. */
+  close() {
+    const { box } = this.typing;
+    this.typing = null; // before it loses the cursor, which settles, too
+    this.rows[this.at].querySelector(".words").hidden = false;
+    box.remove();
   }
 
   /** Take what is being typed, and mark it as checked if that is said. */
   settle(checked = false) {
-    const { area, at } = this;
-    if (!area) return;
+    if (!this.typing) return;
+    const { at } = this;
+    const values = this.typedValues();
     this.followTyping();
-    this.area = null; // before it loses the cursor, which settles, too
-    this.rows[at].querySelector(".words").hidden = false;
-    area.remove();
-    this.transcript.write(at, area.value, checked);
+    this.close();
+    this.transcript.write(at, { ...values, checked });
     if (this.transcript.segments !== this.drawn) this.draw();
   }
 
@@ -285,6 +317,8 @@ export class Editor {
       s: () => this.split(),
       m: () => this.merge(),
       c: () => this.check(),
+      i: () => this.move({ start: this.now }),
+      o: () => this.move({ end: this.now }),
       n: () => this.doubtful(),
     };
   }

@@ -1,5 +1,5 @@
 // Live audio: sound out, text so far in, over a WebSocket.
-import { refusal, sentence } from "./api.js";
+import { filled, refusal, sentence } from "./api.js";
 import { say } from "./say.js";
 import { pcm } from "./wav.js";
 
@@ -10,8 +10,9 @@ function base64url(text) {
 
 /** A session. `result` is the transcript in the end, `reason` what ended it early. */
 export class LiveSession {
-  static async open(model, token, onText) {
-    const url = new URL(`v1/audio/stream?model=${encodeURIComponent(model)}`, document.baseURI);
+  /** `wishes` are parameters of the address. */
+  static async open(wishes, token, onText) {
+    const url = new URL(`v1/audio/stream?${new URLSearchParams(filled(wishes))}`, document.baseURI);
     url.protocol = url.protocol.replace("http", "ws");
     const socket = new WebSocket(url, token ? ["serenanet", `bearer.${base64url(token)}`] : ["serenanet"]);
     const session = new LiveSession(socket, onText);

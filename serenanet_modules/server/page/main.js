@@ -13,7 +13,7 @@ const TOKEN = "token";
 const state = { token: sessionStorage.getItem(TOKEN) ?? "", models: [], job: null };
 
 const model = () => state.models.find((one) => one.id === $("model").value) ?? {};
-const server = () => ({ model: model().id ?? "", token: state.token, streaming: model().streaming, most: model().max_upload_bytes ?? Infinity });
+const server = () => ({ model: model().id ?? "", token: state.token, streaming: model().streaming, most: model().max_upload_bytes ?? Infinity, hotwords: $("hotwords").value.trim() });
 
 function show(status) {
   $("status").textContent = status;
@@ -101,7 +101,7 @@ for (const name of ["dragover", "dragleave", "drop"]) {
 // The open transcript ------------------------------------------------------------------------------------------------
 
 const parts = { audio: $("audio"), wave: $("wave"), play: $("play"), back: $("back"), slider: $("slider"), time: $("time"), speed: $("speed"), silence: $("silence") };
-const player = new Player(parts, (now) => editor.follow(now));
+const player = new Player(parts, (now) => editor.follow(now), (times) => editor.move(times));
 const editor = new Editor($("segments"), (span) => player.hear(span), tools);
 
 function open(job) {
@@ -129,7 +129,7 @@ function tools() {
   for (const name of ["edit", "check"]) $(name).disabled = !here;
   $("check").setAttribute("aria-pressed", Boolean(here?.checked));
   $("save-count").textContent = say("save_count", { checked: checked.length, all: segments.length });
-  player.mark(segments);
+  player.mark(segments, here);
 }
 
 for (const name of ["undo", "redo", "edit", "split", "merge", "check", "doubtful"]) {

@@ -5,16 +5,20 @@ import { onLanguage, say } from "./say.js";
 
 const BARS = 400;
 const BACK = 3; // seconds
+const REACH = 8; // pixels from a border of the segment at which it is taken hold of
 
 export class Player {
-  /** `parts` are elements: audio, wave, play, back, slider, time, speed and silence; `onTime` is told each moment. */
-  constructor(parts, onTime) {
-    Object.assign(this, parts, { onTime, bars: null, segments: [], duration: 0, until: Infinity });
+  /** `parts` are elements: audio, wave, play, back, slider, time, speed and silence; `onTime` is told each moment, `onBorder` a segment's other times. */
+  constructor(parts, onTime, onBorder) {
+    Object.assign(this, parts, { onTime, onBorder, bars: null, segments: [], here: null, held: null, duration: 0, until: Infinity });
     const { audio, wave, play, back, slider, speed, silence } = parts;
     play.addEventListener("click", () => this.toggle());
     back.addEventListener("click", () => this.seek(audio.currentTime - BACK));
     slider.addEventListener("input", () => this.seek(Number(slider.value)));
-    wave.addEventListener("click", (event) => this.seek((event.offsetX / wave.clientWidth) * this.duration));
+    wave.addEventListener("pointerdown", (event) => this.hold(event));
+    wave.addEventListener("pointermove", (event) => this.pull(event));
+    wave.addEventListener("pointerup", (event) => this.letGo(event));
+    wave.addEventListener("pointercancel", () => this.hold(null));
     speed.addEventListener("change", () => (audio.playbackRate = Number(speed.value)));
     for (const name of ["play", "pause", "seeked"]) audio.addEventListener(name, () => this.follow());
     audio.addEventListener("error", () => audio.src && this.hearing(false)); // a format that only the server reads
@@ -44,10 +48,44 @@ export class Player {
     });
   }
 
-  /** Show segments where there is no picture of the sound. */
-  mark(segments) {
-    this.segments = segments;
+  /** Show which segment has the cursor, and where there is no picture of the sound, all of them. */
+  mark(segments, here) {
+    Object.assign(this, { segments, here, held: null });
     this.draw();
+  }
+
+  // The borders of the segment with the cursor can be pulled; a click anywhere goes there.
+
+  secondsAt({ offsetX }) {
+    return Math.max(0, Math.min(1, offsetX / this.wave.clientWidth)) * this.duration;
+  }
+
+  borderAt(event) {
+    const { here, wave, duration } = this;
+    const away = (side) => Math.abs(event.offsetX - (here[side] / duration) * wave.clientWidth);
+    const near = here && ["start", "end"].sort((one, other) => away(one) - away(other))[0];
+    return near && away(near) <= REACH ? near : null;
+  }
+
+  hold(event) {
+    this.held = event && { border: this.borderAt(event), from: event.offsetX, times: null };
+    if (this.held?.border) this.wave.setPointerCapture(event.pointerId);
+    this.draw();
+  }
+
+  pull(event) {
+    const { held } = this;
+    if (!held) this.wave.style.cursor = this.borderAt(event) ? "col-resize" : "";
+    if (!held?.border || (!held.times && Math.abs(event.offsetX - held.from) < 2)) return;
+    held.times = { [held.border]: this.secondsAt(event) };
+    this.draw();
+  }
+
+  letGo(event) {
+    const { held } = this;
+    this.hold(null);
+    if (held?.times) this.onBorder(held.times);
+    else if (held) this.seek(this.secondsAt(event));
   }
 
   seek(seconds) {
@@ -102,6 +140,11 @@ export class Player {
       pen.fillStyle = colour(from + wide);
       pen.fillRect(from, (height - tall) / 2, Math.max(devicePixelRatio, wide), tall);
     };
+    if (this.here) {
+      const { start, end } = { ...this.here, ...this.held?.times };
+      pen.fillStyle = style.getPropertyValue("--playing");
+      pen.fillRect(x(start), 0, x(end) - x(start), height);
+    }
     const bar = width / BARS;
     if (this.bars) this.bars.forEach((peak, i) => block(i * bar, 0.7 * bar, Math.max(devicePixelRatio, 0.9 * peak * height)));
     else for (const { start, end } of this.segments) block(x(start), x(end) - x(start) - devicePixelRatio, 0.4 * height);

@@ -8,7 +8,7 @@ const FULL = 429;
 const LATER = 3000; // milliseconds until a full server is asked again
 
 export class Queue {
-  /** `server` gives the model and the token, `onChange` is told of a job that has changed, `onToken` if one is wanted. */
+  /** `server` gives the model, the token and more, `onChange` is told of a job that has changed, `onToken` if one is wanted. */
   constructor(server, onChange, onToken) {
     Object.assign(this, { server, onChange, onToken, jobs: [], held: false });
   }
@@ -36,12 +36,12 @@ export class Queue {
   }
 
   async run(job) {
-    const { model, token, most } = this.server();
+    const { model, token, most, hotwords } = this.server();
     if (job.blob.size > most) {
       const size = Math.floor(most / 2 ** 20);
       return this.change(job, { state: "failed", error: say("too_large", { size }) });
     }
-    job.work = new Transcription(job.blob, job.name, model, token, {
+    job.work = new Transcription(job.blob, job.name, { model, hotwords }, token, {
       onSent: (share) => this.change(job, { state: "sending", share }),
       onHeard: (share) => this.change(job, { state: share === null ? "queued" : "working", share }),
     });

@@ -5,19 +5,19 @@ import { say } from "./say.js";
 import { wav } from "./wav.js";
 
 export class Recording {
-  /** `parts` are elements: button, live and text; `server` gives model and token; `show` and `fail` say what happens. */
+  /** `parts` are elements: button, live and text; `server` gives model, token and more; `show` and `fail` say what happens. */
   constructor(parts, server, { onSound, show, fail }) {
     Object.assign(this, parts, { server, onSound, show, fail, recorder: null, session: null });
     this.button.addEventListener("click", () => (this.recorder ? this.stop() : this.start()));
   }
 
   async start() {
-    const { model, token, streaming } = this.server();
+    const { model, token, streaming, hotwords } = this.server();
     const live = streaming && this.live.checked;
     let session = null;
     this.button.disabled = true;
     try {
-      session = live ? await LiveSession.open(model, token, (text) => (this.text.textContent = text)) : null;
+      session = live ? await LiveSession.open({ model, hotwords }, token, (text) => (this.text.textContent = text)) : null;
       this.recorder = await Recorder.start((samples) => session?.send(samples));
       this.session = session;
       session?.result.then(

@@ -27,6 +27,15 @@ function spread(texts, start, end) {
   });
 }
 
+/** Words within other times: cut where they lie partly outside, and all spread anew if one would lie outside as a whole. */
+export function placed(words, { start, end }) {
+  const inside = (seconds) => Math.min(end, Math.max(start, seconds));
+  const cut = words.map((word) => ({ ...word, start: inside(word.start), end: inside(word.end) }));
+  if (cut.every((word) => word.end > word.start)) return cut;
+  const found = spread(words.map(({ word }) => word), start, end);
+  return found.map((place, i) => ({ ...words[i], start: place.start, end: place.end }));
+}
+
 /** The words of a text that stands in the place of a segment's: those that were there keep their times. */
 export function retimed(segment, text) {
   const texts = text.split(/\s+/).filter(Boolean);

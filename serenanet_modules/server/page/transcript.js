@@ -1,7 +1,8 @@
 // A transcript that can be changed, and changed back. Segments are values: what changes is another object.
-import { retimed } from "./retime.js";
+import { placed, retimed } from "./retime.js";
 
 const MOST = 500; // changes that can be taken back
+const LEAST = 0.05; // seconds of a segment
 
 /** Segments with their words out of what the server has said. */
 function segmented({ segments, words }) {
@@ -46,13 +47,27 @@ export class Transcript {
     this.segments = this.segments.toSpliced(at, count, ...others);
   }
 
-  /** Give a segment another text, and mark it as checked if that is said. */
-  write(at, text, checked = false) {
+  /** Give a segment another text or other times, mark it as checked if that is said; says whether something changed. */
+  write(at, { text = this.segments[at].text, start, end, checked = false }) {
     const segment = this.segments[at];
     const plain = text.trim().replace(/\s+/g, " ");
-    const changed = { ...segment, checked: checked || segment.checked };
-    if (plain !== segment.text) this.put(at, 1, { ...changed, text: plain, words: retimed(segment, plain) });
-    else if (changed.checked !== segment.checked) this.put(at, 1, changed);
+    let changed = { ...segment, checked: checked || segment.checked };
+    if (plain !== segment.text) changed = { ...changed, text: plain, words: retimed(segment, plain) };
+    const times = this.between(at, start ?? segment.start, end ?? segment.end);
+    if (times) changed = { ...changed, ...times, words: placed(changed.words, times) };
+    if (!Object.keys(changed).some((key) => changed[key] !== segment[key])) return false;
+    this.put(at, 1, changed);
+    return true;
+  }
+
+  /** Other times of a segment, no further than its neighbours; null if they are what it has, or none. */
+  between(at, start, end) {
+    const { segments, duration } = this;
+    const here = segments[at];
+    const from = start === here.start ? start : Math.max(start, segments[at - 1]?.end ?? 0);
+    const to = end === here.end ? end : Math.min(end, segments[at + 1]?.start ?? duration);
+    const same = from === here.start && to === here.end;
+    return same || to - from < LEAST ? null : { start: from, end: to };
   }
 
   check(at, checked = !this.segments[at].checked) {
