@@ -32,7 +32,7 @@ class Limits(NamedTuple):
     labels: int
     hypothesis_threshold: float
     label_threshold: float
-    held: int = 2**18
+    held: int = 2**16
 
 
 class Found(NamedTuple):
@@ -75,7 +75,7 @@ class PlainSearch:
             closed, beam = bool(ended), ended or beam
         for node in beam:
             node.score = node.total + self.words.finished(node.context)
-        return [self._found(node, closed) for node in sorted(beam, key=_Node.rank)[:wanted]]
+        return [self._found(node, closed) for node in sorted(beam, key=_Node.cost)[:wanted]]
 
     def _labels(self, frame):
         floor = frame.max() - frame.dtype.type(self.limits.label_threshold)
@@ -129,7 +129,7 @@ class PlainSearch:
         nodes = [node for node, _ in reached.values()]
         floor = max((node.score for node in nodes), default=-inf) - self.limits.hypothesis_threshold
         kept = [node for node in nodes if node.score >= floor and node.score != -inf]
-        return sorted(kept, key=_Node.rank)[: self.limits.hypotheses]
+        return sorted(kept, key=_Node.cost)[: self.limits.hypotheses]
 
     @staticmethod
     def _found(node, closed):
@@ -155,9 +155,9 @@ class _Node:
         self.children = {}
         self.origin = self if parent is None or not context.letters else parent.origin  # where its word began
 
-    def rank(self):
-        """Best first, of equals the one made first."""
-        return -self.score, self.number
+    def cost(self):
+        """Best first; of equals, sorting leaves the one first that came first."""
+        return -self.score
 
 
 class _Counter:

@@ -33,7 +33,7 @@ class _WordsStructure(ctypes.Structure):
     _fields_ = [
         *(("words", _NGramsStructure), ("letters", _NGramsStructure)),
         *((name, _POINTER) for name in _WORDS),
-        *((name, _INTEGER) for name in ("blank", "boundary", "has_ngrams")),
+        *((name, _INTEGER) for name in ("nodes", "blank", "boundary", "has_ngrams")),
         *((name, _NUMBER) for name in ("lm_weight", "word_score")),
     ]
 
@@ -60,7 +60,7 @@ class CompiledSearch:
             self._ngrams(words.ngram),
             self._ngrams(words.letters),
             *(self._address(arrays[name], kind) for name, kind in _WORDS.items()),
-            *(words.units.blank_id, words.boundary, words.has_ngram, words.lm_weight, words.word_score),
+            *(len(tree.edges) - 1, words.units.blank_id, words.boundary, words.has_ngram, words.lm_weight, words.word_score),
         )
         self._limits = _LimitsStructure(**limits._asdict())
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -50,6 +51,7 @@ struct Words {  // as `words.Words` holds them
     const int64_t* spelt;     // of each unit: its symbols
     const int32_t* symbols;
     const uint8_t* breaks;    // of each unit: whether it begins a word
+    int64_t nodes;            // of the tree
     int64_t blank, boundary;  // units; the second where only words of the tree may be written, else -1
     int64_t has_ngrams;       // else all words are equally likely
     double lm_weight, word_score;
@@ -60,20 +62,35 @@ struct Limits {
     double hypothesis_threshold, label_threshold;
 };
 
-struct Node {
-    double base, ahead;        // score of the words; what the unfinished one is taken to score
+struct Past {            // the words that are over
+    double base;         // their score
+    double unknown;      // ln p(<unk> | these words)
+    int32_t state;       // of the n-grams of words
+    int32_t known;       // whether the rest says anything yet
+};
+
+struct alignas(64) Node {  // what each frame asks comes first
+    Past past;                 // before the unfinished word
+    double ahead;              // what the unfinished word is taken to score
+    double next_blank, next_label, total;
     double blank, label;       // ln p of all paths of this prefix, by what they end in
-    double next_blank, next_label, total, score;
-    int32_t parent, unit, from;  // from: the node at which the word began
-    int32_t state, tree, letters, touched;
+    double score;
+    uint64_t going;            // units, 64 apart the same, by which hypotheses of the beam of the frame `gone` go on
+    int32_t gone, touched, parent, unit;
+    int32_t from;              // the node at which the word began
+    int32_t tree, letters;
     int32_t spelling;          // state of the n-grams of letters
     double spelled;            // what the letters cost, if the word is unknown
+    Past after;                // behind the unfinished word, once somebody asked
     int32_t word;              // that has just been completed, where words are those of the tree
 };
 
+constexpr double ROUNDING = 1e-6;    // sums of the same numbers differ by less
+constexpr double NEGLIGIBLE = 40.0;  // nats less add nothing
+
 double add(double a, double b) {
     if (a < b) std::swap(a, b);
-    return b == NOTHING ? a : a + std::log1p(std::exp(b - a));
+    return b < a - NEGLIGIBLE || b == NOTHING ? a : a + std::log1p(std::exp(b - a));
 }
 
 class Children {  // (node, what follows) -> node
@@ -101,7 +118,7 @@ public:
 private:
     static constexpr uint64_t EMPTY = ~uint64_t(0);
     size_t slot(uint64_t key) const {
-        size_t i = (key * 0x9E3779B97F4A7C15ull) >> 20;
+        size_t i = (key * 0x9E3779B97F4A7C15ull) >> 32;  // bits that both halves of the key reach
         for (i &= keys_.size() - 1; keys_[i] != EMPTY && keys_[i] != key;) i = (i + 1) & (keys_.size() - 1);
         return i;
     }
@@ -123,10 +140,12 @@ private:
 class Search {
 public:
     Search(const Words& words, const Limits& limits, int64_t units) : w_(words), limits_(limits), units_(units), room_(limits.held) {
+        for (int64_t ending = 0; ending < w_.endings[w_.nodes]; ++ending) bonus_ = std::max(bonus_, w_.bonus[ending]);
         Node root{};
         root.blank = 0.0, root.label = NOTHING, root.total = 0.0;
-        root.parent = root.from = NONE, root.unit = int32_t(w_.boundary), root.state = int32_t(w_.words.start);
-        root.touched = root.word = NONE, root.spelling = int32_t(w_.letters.start);
+        root.parent = root.from = NONE, root.unit = int32_t(w_.boundary);
+        root.past = past(0.0, int32_t(w_.words.start));
+        root.touched = root.gone = root.word = NONE, root.spelling = int32_t(w_.letters.start);
         nodes_.push_back(root);
         beam_.push_back(0);
     }
@@ -147,7 +166,8 @@ public:
     int64_t results(int64_t wanted, int64_t room, double* scores, int32_t* labels, int64_t* counts, int32_t* names,
                     int64_t* name_counts) {
         for (int32_t id : beam_) nodes_[id].score = nodes_[id].total + finished(nodes_[id]);
-        sort(beam_, beam_.size());
+        next_.swap(beam_);
+        keep(NOTHING, int64_t(next_.size()));
         const int64_t found = std::min<int64_t>(wanted, beam_.size());
         for (int64_t i = 0; i < found; ++i) {
             scores[i] = nodes_[beam_[i]].score;
@@ -200,7 +220,7 @@ private:
 
     void step(const float* log_probs) {
         ++frame_;
-        next_.clear();
+        next_.clear(), floor_ = NOTHING;
         for (int32_t id : beam_) {
             const Node node = nodes_[id];
             for (int32_t unit : labels_) {
@@ -227,17 +247,18 @@ private:
             next_.push_back(id);
         }
         node.*where = add(node.*where, score);
+        floor_ = std::max(floor_, node.*where + node.past.base + node.ahead - limits_.hypothesis_threshold);
     }
 
     void extend(int32_t id, int32_t unit, double score) {
         if (w_.boundary < 0 || unit != w_.boundary) {
             if (w_.boundary >= 0 && !leads(nodes_[id].tree, unit)) return;
+            const bool alone = !goes_on(nodes_[id], unit);  // nothing else arrives there in this frame
+            if (alone && score + most(nodes_[id], unit) < floor_ - ROUNDING) return;
             int32_t& place = children_.at(id, unit);
-            if (place == NONE) {
-                const int32_t made = make(id, unit);
-                if (made == NONE) return;
-                place = made;
-            }
+            if (place == NONE) place = make(id, unit);
+            const Node& node = nodes_[place];
+            if (alone && score + node.past.base + node.ahead < floor_) return;
             arrive(place, &Node::next_label, score);
             return;
         }
@@ -249,24 +270,38 @@ private:
         }
     }
 
+    // Whether a hypothesis of the beam may be this one and a unit.
+    bool goes_on(const Node& node, int32_t unit) const {
+        return node.gone == frame_ - 1 && (node.going >> (unit & 63) & 1);
+    }
+
+    // What the words of a hypothesis and a unit score at most.
+    double most(Node& node, int32_t unit) const {
+        if (w_.lm_weight < 0.0) return -NOTHING;
+        const bool breaks = w_.breaks[unit], begun = node.letters && !breaks;
+        const Past& past = breaks ? behind(node) : node.past;
+        if (breaks && w_.spelt[unit] == w_.spelt[unit + 1]) return past.base;
+        if (begun && node.tree == NONE) return past.base + node.ahead;
+        const double known = (begun ? node.ahead : w_.ahead[0]) + bonus_;
+        return past.base + (w_.boundary < 0 ? std::max(known, off(past, begun ? node.spelled : 0.0)) : known);
+    }
+
     // Whether a word of the tree, whose symbols are units, goes on so.
     bool leads(int32_t tree, int32_t unit) const {
         return std::binary_search(w_.symbol + w_.edges[tree], w_.symbol + w_.edges[tree + 1], unit);
     }
 
-    // The hypothesis that goes on by a unit; none where no word of the tree does.
+    // The hypothesis that goes on by a unit.
     int32_t make(int32_t id, int32_t unit) {
-        const Node& before = nodes_[id];
-        Node node = before;
-        node.parent = id, node.unit = unit, node.touched = node.word = NONE;
+        Node node = nodes_[id];
         if (w_.breaks[unit]) {
-            complete(before, node);
+            node.past = behind(nodes_[id]);
             begin(node);
-        } else {
-            node.from = before.letters ? before.from : id;
+        } else if (!node.letters) {
+            node.from = id;
         }
+        node.parent = id, node.unit = unit, node.touched = node.gone = node.word = NONE, node.after.known = 0;
         for (int64_t s = w_.spelt[unit]; s < w_.spelt[unit + 1]; ++s) spell(node, w_.symbols[s]);
-        if (w_.boundary >= 0 && node.tree == NONE) return NONE;
         if (node.letters && node.tree != NONE) node.ahead = w_.ahead[node.tree];
         nodes_.push_back(node);
         return int32_t(nodes_.size()) - 1;
@@ -274,9 +309,10 @@ private:
 
     int32_t make_word(int32_t id, int32_t ending) {
         Node node = nodes_[id];
-        node.base = nodes_[id].base + (word(node.state, w_.known[ending]) + w_.bonus[ending]);
-        node.parent = id, node.unit = int32_t(w_.boundary), node.touched = NONE, node.word = w_.name[ending];
+        node.past = over(node.past, ending);
         begin(node);
+        node.parent = id, node.unit = int32_t(w_.boundary), node.word = w_.name[ending];
+        node.touched = node.gone = NONE, node.after.known = 0;
         nodes_.push_back(node);
         return int32_t(nodes_.size()) - 1;
     }
@@ -300,56 +336,74 @@ private:
             node.tree = int32_t(found - w_.symbol) + 1;
             return;
         }
-        int32_t state = node.state;
         node.tree = NONE;
-        node.ahead = w_.has_ngrams ? w_.lm_weight * (w_.words.ln(state, 0) + node.spelled) : w_.word_score;
+        node.ahead = off(node.past, node.spelled);
     }
 
-    // The word of `before` is over: its score, and the state after it.
-    void complete(const Node& before, Node& after) const {
-        if (!before.letters) return;
-        const int64_t ending = before.tree == NONE ? 0 : w_.endings[before.tree];
-        if (before.tree != NONE && ending < w_.endings[before.tree + 1])
-            after.base = before.base + (word(after.state, w_.known[ending]) + w_.bonus[ending]);
-        else
-            {
-            int32_t spelling = before.spelling;
-            const double end = w_.letters.end < 0 ? 0.0 : w_.letters.ln(spelling, int32_t(w_.letters.end));
-            const double p = w_.words.ln(after.state, 0) + (before.spelled + end);
-            after.base = before.base + (w_.has_ngrams ? w_.lm_weight * p : w_.word_score);
-        }
+    // What an unknown word scores, by what its letters cost.
+    double off(const Past& past, double spelled) const {
+        return w_.has_ngrams ? w_.lm_weight * (past.unknown + spelled) : w_.word_score;
     }
 
-    double finished(const Node& node) const {
-        Node last = node;
-        if (w_.boundary < 0) complete(node, last);
-        return last.base + (w_.words.end < 0 ? 0.0 : w_.lm_weight * w_.words.ln(last.state, int32_t(w_.words.end)));
+    Past past(double base, int32_t state) const {
+        int32_t after = state;
+        return Past{base, w_.boundary < 0 ? w_.words.ln(after, 0) : 0.0, state, 1};
     }
 
-    double word(int32_t& state, int32_t known) const { return w_.lm_weight * w_.words.ln(state, known) + w_.word_score; }
+    // The past with one of the tree's words more.
+    Past over(const Past& before, int64_t ending) const {
+        int32_t state = before.state;
+        const double p = w_.words.ln(state, w_.known[ending]);
+        return past(before.base + (w_.lm_weight * p + w_.word_score + w_.bonus[ending]), state);
+    }
+
+    // The past with the unfinished word of a hypothesis.
+    const Past& behind(Node& node) const {
+        if (!node.letters) return node.past;
+        if (node.after.known) return node.after;
+        const int64_t ending = node.tree == NONE ? 0 : w_.endings[node.tree];
+        if (node.tree != NONE && ending < w_.endings[node.tree + 1]) return node.after = over(node.past, ending);
+        int32_t spelling = node.spelling, state = node.past.state;
+        const double end = w_.letters.end < 0 ? 0.0 : w_.letters.ln(spelling, int32_t(w_.letters.end));
+        w_.words.ln(state, 0);
+        return node.after = past(node.past.base + off(node.past, node.spelled + end), state);
+    }
+
+    double finished(Node& node) const {
+        const Past& past = w_.boundary < 0 ? behind(node) : node.past;
+        int32_t state = past.state;
+        return past.base + (w_.words.end < 0 ? 0.0 : w_.lm_weight * w_.words.ln(state, int32_t(w_.words.end)));
+    }
 
     void prune() {
         double best = NOTHING;
         for (int32_t id : next_) {
             Node& node = nodes_[id];
             node.blank = node.next_blank, node.label = node.next_label, node.total = add(node.blank, node.label);
-            node.score = node.total + node.base + node.ahead;
+            node.score = node.total + node.past.base + node.ahead;
             best = std::max(best, node.score);
         }
-        const double floor = best - limits_.hypothesis_threshold;
-        beam_.clear();
-        for (int32_t id : next_)
-            if (nodes_[id].score >= floor && nodes_[id].score != NOTHING) beam_.push_back(id);
-        sort(beam_, limits_.hypotheses);
+        keep(best - limits_.hypothesis_threshold, limits_.hypotheses);
+        for (int32_t id : beam_) {
+            if (nodes_[id].parent == NONE) continue;
+            Node& before = nodes_[nodes_[id].parent];
+            if (before.gone != frame_) before.gone = frame_, before.going = 0;
+            before.going |= uint64_t(1) << (nodes_[id].unit & 63);
+        }
     }
 
-    // The best ones first, no more than `most`.
-    void sort(std::vector<int32_t>& ids, int64_t most) const {
-        const size_t kept = std::min<size_t>(most, ids.size());
-        std::partial_sort(ids.begin(), ids.begin() + kept, ids.end(), [&](int32_t a, int32_t b) {
-            return nodes_[a].score != nodes_[b].score ? nodes_[a].score > nodes_[b].score : a < b;
-        });
-        ids.resize(kept);
+    // Make the best of `next_` the beam, best first and of equals the one that came first, no more than `most`.
+    void keep(double floor, int64_t most) {
+        ranked_.clear();
+        for (size_t i = 0; i < next_.size(); ++i) {
+            const double score = nodes_[next_[i]].score;
+            if (score >= floor && score != NOTHING) ranked_.emplace_back(-score, int32_t(i));
+        }
+        const size_t kept = std::min<size_t>(most, ranked_.size());
+        if (kept < ranked_.size()) std::nth_element(ranked_.begin(), ranked_.begin() + kept, ranked_.end());
+        std::sort(ranked_.begin(), ranked_.begin() + kept);
+        beam_.resize(kept);
+        for (size_t i = 0; i < kept; ++i) beam_[i] = next_[ranked_[i].second];
     }
 
     void write(int32_t id, int32_t* labels, int64_t& count, int32_t* names, int64_t& name_count) const {
@@ -369,6 +423,9 @@ private:
     int64_t room_;  // for nodes, before some are dropped
     std::vector<Node> nodes_;
     std::vector<int32_t> beam_, next_, labels_;
+    std::vector<std::pair<double, int32_t>> ranked_;  // (-score, place in next_)
+    double floor_ = NOTHING;  // what is worse does not stay, by what has arrived so far
+    double bonus_ = 0.0;      // the most a hotword scores
     Children children_;
     int32_t frame_ = 0;
     bool closed_ = false;
