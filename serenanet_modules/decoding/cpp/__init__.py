@@ -60,7 +60,8 @@ class CompiledSearch:
             self._ngrams(words.ngram),
             self._ngrams(words.letters),
             *(self._address(arrays[name], kind) for name, kind in _WORDS.items()),
-            *(len(tree.edges) - 1, words.units.blank_id, words.boundary, words.has_ngram, words.lm_weight, words.word_score),
+            *(len(tree.edges) - 1, words.units.blank_id, words.boundary, words.has_ngram),
+            *(words.lm_weight, words.word_score),
         )
         self._limits = _LimitsStructure(**limits._asdict())
 
