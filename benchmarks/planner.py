@@ -129,15 +129,17 @@ def draw(rows, path):
     figure = Figure(figsize=(8, 3), layout="constrained")
     sizes = [row["utterances"] for row in rows]
     found = {
-        "seconds to the first batch": [sum(row["seconds"].values()) for row in rows],
-        "bytes an utterance": [row["memory"] / row["utterances"] for row in rows],
+        "processor seconds to the first batch": [sum(row["seconds"].values()) for row in rows],
+        "bytes of memory for an utterance": [row["memory"] / row["utterances"] for row in rows],
     }
     for axes, (name, values) in zip(figure.subplots(1, 2), found.items(), strict=True):
         axes.plot(sizes, values, marker="o")
-        axes.set(xscale="log", xlabel="utterances", title=name, ylim=(0, None) if "bytes" in name else None)
+        axes.set(xscale="log", xlabel="utterances in the manifest", title=name)
         axes.grid(alpha=0.3)
         if "seconds" in name:
             axes.set_yscale("log")
+        else:
+            axes.set_ylim(0, None)
     figure.savefig(path, dpi=110)
 
 

@@ -37,7 +37,7 @@ def run(data, recipe=None, overrides=(), unlabelled=False, decode=False, figure=
     overrides : sequence of (str, str)
         ``locale`` and the recipe's own options, and their values as yaml.
     unlabelled : bool
-        Whether to judge as pre-training does, which needs no text.
+        Whether to check for pre-training, which needs no text.
     decode : bool
         Whether to decode all audio rather than read its headers.
     figure : str, optional
@@ -212,7 +212,8 @@ def _spelling(written):
             yield f"\n{title} ({sum(item.count for item in items)})"
             yield from _some([f"{item.what}  {item.count} ×  {item.example}" for item in items])
     if characters := changed(written):
-        yield f"\ncharacters that the text rule leaves out or writes otherwise ({len(characters)})"
+        title = "characters that the text rule leaves out or writes otherwise"
+        yield f"\n{title} ({len(characters)}); write letters otherwise by --clean"
         for c in characters[:MOST_CHANGED]:
             yield f"  {_described(c.what)}  {c.count} ×  {c.example}"
         if len(characters) > MOST_CHANGED:

@@ -16,8 +16,8 @@ def add(commands, name):
     command.add_argument(
         "--pretraining-arguments", type=words, default=(), metavar="'--key value …'", help="of the pre-trainings alone"
     )
-    add_switch(command, "--dry-run", "list the runs, and what is done of them")
-    command.add_argument("arguments", nargs="*", metavar="-- --key value …", help="what every run's base gets")
+    add_switch(command, "--dry-run", "list the runs and which are finished")
+    command.add_argument("arguments", nargs="*", metavar="-- --key value …", help="hyper-parameters for every run")
     command.set_defaults(run=_ablate)
 
 

@@ -12,7 +12,7 @@ SHOWN = 20  # words
 
 
 def add(commands, name):
-    command = commands.add_parser(name, help="find when each word of a known text is said")
+    command = commands.add_parser(name, help="align a known text: find when each word is said")
     add_recogniser(command)
     command.add_argument("audio", metavar="AUDIO", type=place, help="audio of any rate, channel count and format")
     command.add_argument("text", metavar="TEXT", help="what is said in it, or a UTF-8 file with that")
@@ -21,14 +21,14 @@ def add(commands, name):
         "--unknown",
         choices=("error", "skip", "nearest"),
         default="error",
-        help="letters that the model has no unit for: refuse the text (error), leave them out, or take the nearest",
+        help="letters without a unit: refuse the text (error), leave them out (skip), or take the nearest",
     )
     command.add_argument(
         "--format",
         type=formats_of(FORMATS),
         default=["textgrid", "ctm"],
         metavar=",".join(FORMATS),
-        help="what to write (textgrid,ctm); words: each word of the text, its times, and whether it has a place",
+        help="what to write (textgrid,ctm); words: a table of each word, its times, and whether it was found",
     )
     add_speakers(command)
     add_out(command, "FILE.TextGrid", "where to write; other formats go beside it (beside AUDIO)")

@@ -8,11 +8,11 @@ def add(commands, name):
     command = commands.add_parser(
         name,
         help="print merged hyper-parameters, and which file says what",
-        epilog="Further --key value pairs are laid over the files, as train.py does; none needs to have a value yet.",
+        epilog="Further --key value pairs override the files, as for train.py; keys without a value are allowed here.",
     )
     command.add_argument("files", metavar="FILE", nargs="*", help="a model, then layers: a size, a machine, …")
-    command.add_argument("--recipe", metavar="RECIPE", help="whose keys are laid under, such as recipes/CommonVoice/sw")
-    add_switch(command, "--table", "print what every key may be instead: docs/hparams.md")
+    command.add_argument("--recipe", metavar="RECIPE", help="add this recipe's keys, such as recipes/CommonVoice/sw")
+    add_switch(command, "--table", "print the table of all keys instead: docs/hparams.md")
     command.set_defaults(run=_config, takes_more=True)
 
 

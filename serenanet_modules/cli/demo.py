@@ -51,8 +51,7 @@ def run(root=CHECKOUT):
         print(f"{folder} holds a finished run: it is not trained again, only evaluated (delete it to start anew)")
     _train()
     result = read_json(folder / "result.json")
-    print(f"\n{_transcription(folder)}\n\n{table(result)}\n")
-    print(f"results      {folder}\nTensorBoard  tensorboard --logdir {folder / 'tensorboard'}")
+    print(f"\n{_transcription(folder)}\n\n{table(result)}")
 
 
 def _result_folder():

@@ -61,7 +61,7 @@ def _evaluate(arguments):
     asked["options"], task = pairs(a.more), task_of(a.folder)
     if task is not None and not task.recognises:
         if a.compare_streaming:
-            raise UserError(f"{a.folder}: is no recogniser, so nothing of it streams; leave --compare-streaming out")
+            raise UserError(f"{a.folder}: is no recogniser; leave --compare-streaming out")
         share_cores()
         if a.out:
             outputs.begin(a.out)

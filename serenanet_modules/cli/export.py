@@ -39,7 +39,7 @@ def _export(arguments):
         export_step(arguments.folder, arguments.look_ahead, arguments.out, outputs=outputs)
         return 0
     if arguments.look_ahead is not None:
-        raise UserError("--look-ahead: is that of a step; leave it out, or export --to step")
+        raise UserError("--look-ahead: belongs to --to step; leave it out, or export --to step")
     small = arguments.quantize == "int8"
     export(arguments.folder, arguments.to, small, arguments.out, arguments.check, outputs=outputs)
     return 0

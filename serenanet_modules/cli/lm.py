@@ -10,19 +10,23 @@ def add(commands, name):
         "texts", type=place, metavar="TEXT_FILE", nargs="+", help="UTF-8, one sentence a line, or such as .gz"
     )
     command.add_argument("--locale", required=True, help="whose text normaliser is used, such as sw")
-    command.add_argument("--text-case", choices=("lower", "keep"), default="lower", help="of the words (lower)")
+    command.add_argument(
+        "--text-case", choices=("lower", "keep"), default="lower", help="capitals: lower, or keep them (lower)"
+    )
     command.add_argument(
         "--punctuation",
         choices=("drop", "keep"),
         default="drop",
-        help="keep: with a mark it is another word (drop)",
+        help="keep: a word with a mark is another word (drop)",
     )
     command.add_argument(
         "--marks", choices=("drop", "keep"), default="drop", help="transcribers' marks, as the recogniser's (drop)"
     )
     add_out(command, "FILE", "the ARPA file to write", required=True)
     command.add_argument("--order", type=count, default=3, help="longest n-gram (3)")
-    command.add_argument("--tool", default="auto", metavar="auto|lmplz|irstlm|own", help="what estimates it (auto)")
+    command.add_argument(
+        "--tool", default="auto", metavar="auto|lmplz|irstlm|own", help="program that estimates it (auto)"
+    )
     command.add_argument("--held-out", type=place, metavar="FILE", help="text to report the perplexity of")
     command.set_defaults(run=_lm)
 

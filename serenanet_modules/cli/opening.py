@@ -7,9 +7,9 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.precision import KINDS, QUANTISATIONS
 
 RULES = {
-    "rule1_min_trailing_silence": "of silence that begin anew, though nothing was said (2.4)",
-    "rule2_min_trailing_silence": "of silence that end a sentence (1.2)",
-    "rule3_min_utterance_length": "after which a sentence is cut where it is quietest (20; no more than transcribe)",
+    "rule1_min_trailing_silence": "seconds of silence that start anew when nothing was said (2.4)",
+    "rule2_min_trailing_silence": "seconds of silence that end a sentence (1.2)",
+    "rule3_min_utterance_length": "seconds after which a sentence is cut where it is quietest (20, or less)",
 }
 
 
@@ -30,9 +30,13 @@ def add_device(command):
     """``--device`` and how it computes."""
     command.add_argument("--device", help="cpu, cuda, cuda:0, …; by default a GPU where there is one")
     command.add_argument("--eval-precision", default="fp32", metavar="NAME", help=f"{', '.join(KINDS)} (fp32)")
-    add_switch(command, "--emulate-precision", "round as a GPU with tf32, fp8 or mx would, on any machine; slow")
-    command.add_argument("--quantize", choices=QUANTISATIONS, help="linear layers multiply in 8 bits, on a CPU")
-    add_switch(command, "--reproducible", "the same bits whatever is read beside it; by one thread, piece by piece")
+    add_switch(
+        command, "--emulate-precision", "round as a GPU with tf32, fp8 or mx would, on any machine; for study, slow"
+    )
+    command.add_argument(
+        "--quantize", choices=QUANTISATIONS, help="8-bit linear layers, on a CPU: faster, nearly as exact"
+    )
+    add_switch(command, "--reproducible", "bitwise the same output in every run; one thread, no batches")
 
 
 def add_lm(command):
@@ -41,8 +45,8 @@ def add_lm(command):
         "--lm", metavar="PATH|auto", help="beam search with this language model, or with that of the run (auto)"
     )
     for name, what in {
-        "--lm-weight": "weight of its logarithms",
-        "--word-score": "bonus for each of its words",
+        "--lm-weight": "weight of its log-probability",
+        "--word-score": "bonus for each word",
     }.items():
         command.add_argument(name, type=_weight, metavar="N|auto", help=f"{what} (auto: what is best on dev)")
 
@@ -55,11 +59,11 @@ def _weight(text):
 def add_wishes(command, nbest):
     """``--hotwords``, their weight, ``--digits`` and, if ``nbest`` says what the texts are for, ``--nbest``."""
     command.add_argument(
-        "--hotwords", metavar="FILE|WORD,…", help="words that are expected: commas between, or a file of one a line"
+        "--hotwords",
+        metavar="FILE|WORD,…",
+        help="expected words and phrases: comma-separated, or a file with one a line",
     )
-    command.add_argument(
-        "--hotword-weight", type=positive, metavar="N", help="what each of them scores more, in nats (6)"
-    )
+    command.add_argument("--hotword-weight", type=positive, metavar="N", help="bonus for each of them, in nats (6)")
     add_switch(command, "--digits", "numbers as digits (sw, en)")
     if nbest:
         command.add_argument("--nbest", type=count, default=1, metavar="N", help=f"{nbest} (1)")
@@ -71,15 +75,17 @@ def add_decoding(command, nbest=None):
     add_context(command)
     add_wishes(command, nbest)
     command.add_argument(
-        "--batch-seconds", type=positive, default=120.0, metavar="S", help="padded audio read at a time (120)"
+        "--batch-seconds", type=positive, default=120.0, metavar="S", help="audio in a batch, with padding (120)"
     )
-    command.add_argument("--beam-size", type=count, metavar="N", help="of an attention decoder's search")
+    command.add_argument("--beam-size", type=count, metavar="N", help="beam of an attention decoder")
 
 
 def add_spoken(command):
     """``--language`` and ``--task``."""
-    command.add_argument("--language", metavar="CODE", help="of a Whisper: what is spoken, such as sw")
-    command.add_argument("--task", choices=("transcribe", "translate"), help="of a Whisper (transcribe)")
+    command.add_argument("--language", metavar="CODE", help="Whisper only: the spoken language, such as sw")
+    command.add_argument(
+        "--task", choices=("transcribe", "translate"), help="Whisper only; translate writes English (transcribe)"
+    )
 
 
 def add_speakers(command):
@@ -88,15 +94,13 @@ def add_speakers(command):
         "--speakers",
         type=speakers,
         metavar="N|auto",
-        help="say who speaks, of N people or of as many as there are; needs the extra [speakers]",
+        help="label N speakers, or as many as are found (auto); needs resemblyzer",
     )
 
 
 def add_context(command):
     """``--context``."""
-    command.add_argument(
-        "--context", metavar="TEXT", help="names and words that may be said: for a speech LLM's prompt"
-    )
+    command.add_argument("--context", metavar="TEXT", help="for a speech LLM's prompt: names and words that may occur")
 
 
 def add_rules(command):
@@ -107,7 +111,7 @@ def add_rules(command):
         type=switch,
         default=True,
         metavar="true|false",
-        help="by silence (true), else cut as `serenanet transcribe` cuts",
+        help="end sentences at silence (true), else cut as `serenanet transcribe` does",
     )
     for name, helped in RULES.items():
         group.add_argument(f"--{name.replace('_', '-')}", type=positive, default=SUPPRESS, metavar="S", help=helped)
@@ -154,5 +158,5 @@ def _wishes(arguments, spelling):
         words = read_hotwords(arguments.hotwords, spelling, arguments.hotword_weight or WEIGHT)
         wishes["hotwords"] = tuple(words.items())
     elif getattr(arguments, "hotword_weight", None) is not None:
-        raise UserError("--hotword-weight: is that of --hotwords; give some, or leave it out")
+        raise UserError("--hotword-weight: needs --hotwords; give some, or leave it out")
     return wishes

@@ -8,14 +8,16 @@ from serenanet_modules.errors import UserError
 
 
 def add(commands, name):
-    command = commands.add_parser(
-        name, help="transcribe speech for a training: a manifest of what the model is sure of"
-    )
+    command = commands.add_parser(name, help="transcribe speech to train on: a manifest of what the model is sure of")
     add_recogniser(command)
     command.add_argument("audio", metavar="AUDIO", nargs="+", help="files, folders, manifests; - for a list")
     add_out(command, "FILE", "the manifest to write, a .csv", required=True)
     command.add_argument(
-        "--min-confidence", type=not_negative, default=0.9, metavar="P", help="of a piece that is kept (0.9)"
+        "--min-confidence",
+        type=not_negative,
+        default=0.9,
+        metavar="P",
+        help="least confidence of a piece that is kept (0.9)",
     )
     add_exclude(command, "recordings, speakers and sentences")
     add_decoding(command)

@@ -7,9 +7,9 @@ from serenanet_modules.cli.values import add_switch
 def add(commands, name):
     command = commands.add_parser(name, help="upload a finished recogniser to the Hugging Face hub")
     add_run(command)
-    command.add_argument("name", metavar="OWNER/NAME", help="of the model there; it is made where there is none")
-    command.add_argument("--license", metavar="ID", help="as the hub calls it, such as cc-by-4.0")
-    add_switch(command, "--private", "of a new one: for yourself alone")
+    command.add_argument("name", metavar="OWNER/NAME", help="repository on the hub; created if missing")
+    command.add_argument("--license", metavar="ID", help="licence by the hub's name, such as cc-by-4.0")
+    add_switch(command, "--private", "create a private repository")
     command.set_defaults(run=_push)
 
 

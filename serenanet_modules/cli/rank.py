@@ -7,17 +7,17 @@ from serenanet_modules.cli.values import add_out, add_switch, not_negative, posi
 
 
 def add(commands, name):
-    command = commands.add_parser(name, help="say which recordings should be transcribed next")
+    command = commands.add_parser(name, help="rank recordings: which to transcribe next")
     add_recogniser(command)
     command.add_argument("audio", metavar="AUDIO", nargs="+", help="files, folders; - for a list")
-    add_out(command, "FILE", "a table between tabs (standard output)")
-    command.add_argument("--seconds", type=positive, metavar="S", help="so much is to be transcribed (all is ranked)")
-    add_switch(command, "--whole", "rank recordings, not the pieces of up to 30 s that they are cut into at pauses")
-    helped = "weight of what is probably heard wrong (1)"
+    add_out(command, "FILE", "the table, tab-separated (standard output)")
+    command.add_argument("--seconds", type=positive, metavar="S", help="how much to choose (all is ranked)")
+    add_switch(command, "--whole", "rank whole recordings, not pieces of up to 30 s")
+    helped = "weight of low confidence (1)"
     command.add_argument("--doubt", type=not_negative, default=1.0, metavar="N", help=helped)
-    helped = "weight of trigrams of characters that no transcript has had (1)"
+    helped = "weight of character trigrams that no transcript has (1)"
     command.add_argument("--novelty", type=not_negative, default=1.0, metavar="N", help=helped)
-    helped = "weight of sound that is unlike what was chosen before (1)"
+    helped = "weight of sound unlike what was chosen before (1)"
     command.add_argument("--distance", type=not_negative, default=1.0, metavar="N", help=helped)
     command.add_argument(
         "--batch-seconds", type=positive, default=120.0, metavar="S", help="audio read at a time (120)"

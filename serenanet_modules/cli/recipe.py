@@ -30,7 +30,7 @@ def _copy(arguments):
     if arguments.out is None:
         raise UserError(f"give with --out the folder that is to hold a copy of {name}")
     if arguments.out.exists():
-        raise UserError(f"{arguments.out}: is there already; give another name")
+        raise UserError(f"{arguments.out}: exists already; give another name")
     _written(HOME / "recipes" / name, arguments.out)
     print(f"{arguments.out}: edit it, then train with serenanet train {arguments.out} hparams/serenanet.yaml …")
     return 0

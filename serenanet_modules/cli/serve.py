@@ -14,7 +14,7 @@ TOKEN = "SERENANET_TOKEN"  # environment variable: where others can list the pro
 
 
 def add(commands, name):
-    command = commands.add_parser(name, help="a server: OpenAI's transcription API, live audio, a page")
+    command = commands.add_parser(name, help="start a server: web page, OpenAI's transcription API, live audio")
     command.add_argument(
         "models",
         nargs="+",
@@ -36,14 +36,14 @@ def add(commands, name):
         metavar="NAME",
         help="a name under which browsers may reach a server without a token, besides this machine's (any number)",
     )
-    command.add_argument("--root-path", default="", metavar="/PATH", help="what a proxy has before this server's paths")
+    command.add_argument("--root-path", default="", metavar="/PATH", help="path under which a proxy serves this server")
     command.add_argument(
         "--corrections",
         type=Path,
         metavar="FOLDER",
-        help="keep what the page's users have corrected, with its audio, for serenanet adapt; else nothing is kept",
+        help="save the page's corrections and their audio here, for serenanet adapt (nothing is saved)",
     )
-    command.add_argument("--log", choices=("text", "json"), default="text", help="lines of the log (text)")
+    command.add_argument("--log", choices=("text", "json"), default="text", help="format of the log (text)")
     add_lm(command)
     add_context(command)
     add_wishes(command, None)
@@ -54,12 +54,12 @@ def add(commands, name):
 
 def _add_limits(command):
     limits = command.add_argument_group("batches and limits", argument_default=SUPPRESS)
-    limits.add_argument("--batch-seconds", type=positive, metavar="S", help="padded audio read at a time (120)")
+    limits.add_argument("--batch-seconds", type=positive, metavar="S", help="audio in a batch, with padding (120)")
     limits.add_argument(
         "--batch-wait",
         type=lambda text: positive(text) / 1000,
         metavar="MS",
-        help="wait for company, behind a batch of several (5)",
+        help="wait for more requests before a batch (5)",
     )
     limits.add_argument(
         "--max-upload",
@@ -71,11 +71,18 @@ def _add_limits(command):
     limits.add_argument("--max-seconds", type=positive, metavar="S", help="of a recording (14400)")
     limits.add_argument("--max-queue", type=count, metavar="N", help="transcriptions at a time (64)")
     limits.add_argument(
-        "--timeout", type=positive, metavar="S", help="for a transcription, beyond the length of all that waits (300)"
+        "--timeout",
+        type=positive,
+        metavar="S",
+        help="time limit of a request, beyond the length of the audio in the queue (300)",
     )
     limits.add_argument("--max-live", type=count, metavar="N", help="live sessions at a time (4)")
     limits.add_argument(
-        "--idle", type=positive, dest="idle_seconds", metavar="S", help="that a live session may be silent (30)"
+        "--idle",
+        type=positive,
+        dest="idle_seconds",
+        metavar="S",
+        help="end a live session that sends nothing for so long (30)",
     )
 
 

@@ -10,7 +10,7 @@ FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm")
 
 
 def add(commands, name):
-    command = commands.add_parser(name, help="print text while it is being spoken, by a causal model")
+    command = commands.add_parser(name, help="transcribe while somebody speaks, with a model that streams")
     add_recogniser(command)
     command.add_argument(
         "source",
@@ -35,7 +35,7 @@ def add(commands, name):
         help="milliseconds, of models that were trained with several look-aheads",
     )
     add_lm(command)
-    add_wishes(command, "json, tsv: the N best texts of a sentence; json has other words for each word, too")
+    add_wishes(command, "json, tsv: the N best hypotheses of a sentence; json has alternatives for each word, too")
     add_rules(command)
     command.set_defaults(run=_stream)
 

@@ -16,10 +16,10 @@ def add(commands, name):
         "--out", type=written, required=True, metavar="DIR", help="the corpus; the same command goes on there"
     )
     amount = command.add_mutually_exclusive_group()
-    amount.add_argument("--hours", type=positive, metavar="H", help="how much speech (each sentence once)")
+    amount.add_argument("--hours", type=positive, metavar="H", help="hours of speech (each sentence once)")
     amount.add_argument("--sentences", type=count, metavar="N", help="how many clips")
-    command.add_argument("--voices", type=count, default=100, metavar="N", help="how many speak (100)")
-    command.add_argument("--espeak-voice", metavar="NAME", help="espeak-ng's language (that of the locale)")
+    command.add_argument("--voices", type=count, default=100, metavar="N", help="number of voices (100)")
+    command.add_argument("--espeak-voice", metavar="NAME", help="espeak-ng voice (that of the locale)")
     command.add_argument(
         "--dev-share", type=not_negative, default=0.02, metavar="P", help="of sentences and voices (0.02)"
     )
@@ -27,7 +27,7 @@ def add(commands, name):
         "--test-share", type=not_negative, default=0.02, metavar="P", help="of sentences and voices (0.02)"
     )
     add_exclude(command, "sentences")
-    command.add_argument("--seed", type=whole, default=1986, metavar="N", help="of all that is drawn (1986)")
+    command.add_argument("--seed", type=whole, default=1986, metavar="N", help="random seed (1986)")
     command.add_argument("--jobs", type=count, metavar="N", help="threads (one a core)")
     command.set_defaults(run=_synthesise)
 

@@ -10,9 +10,7 @@ from serenanet_modules.errors import UserError
 def add(commands, name):
     command = commands.add_parser(name, help="list the tiers of annotated recordings (ELAN, Praat, …), and their media")
     command.add_argument("files", type=place, metavar="FILE", nargs="+", help="annotation files; folders of them")
-    command.add_argument(
-        "--audio-folder", metavar="DIR", help="where recordings that are not beside their files may lie"
-    )
+    command.add_argument("--audio-folder", metavar="DIR", help="folder to search for recordings, at any depth")
     add_out(command, "FILE.eaf|FILE.TextGrid", "write the tiers of one recording for ELAN or Praat")
     command.set_defaults(run=_tiers)
 

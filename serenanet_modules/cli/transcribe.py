@@ -12,7 +12,7 @@ FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm", "textgrid", "eaf")
 
 
 def add(commands, name):
-    command = commands.add_parser(name, help="write the text of audio, with times where the format has them")
+    command = commands.add_parser(name, help="write the text of recordings, with times where the format has them")
     add_recogniser(command)
     command.add_argument(
         "files", metavar="FILE", nargs="+", help="audio of any rate, channels, format, length; folders; - for a list"
@@ -25,10 +25,13 @@ def add(commands, name):
         help="what to write, one or several (txt)",
     )
     add_out(command, "DIR", "write a file for each audio file")
-    add_decoding(command, "json, tsv: the N best texts; json has other words for each word, too")
+    add_decoding(command, "json, tsv: the N best hypotheses; json has alternatives for each word, too")
     add_spoken(command)
     command.add_argument(
-        "--piece-seconds", type=from_one, metavar="N", help="what is longer is cut at pauses (as training's utterances)"
+        "--piece-seconds",
+        type=from_one,
+        metavar="N",
+        help="longest piece; longer recordings are cut at pauses (from the training's utterances)",
     )
     command.add_argument(
         "--annotations",
@@ -44,7 +47,7 @@ def add(commands, name):
         type=_channel,
         metavar="mix|left|right|N|each",
         default="mix",
-        help="which channel is heard; each: every one is a speaker (mix)",
+        help="which channel to transcribe; each: every channel is a speaker (mix)",
     )
     command.add_argument(
         "--track", metavar="N|default|LANGUAGE", help="which sound track of a container of several (the first)"
@@ -109,7 +112,7 @@ def _check(arguments, count):
     if arguments.annotations and arguments.segment_at == "pause" and "eaf" not in arguments.format:
         raise UserError("--annotations: are for --format eaf and --segment-at TIER; add one of them, or leave them out")
     if arguments.segment_at != "pause" and arguments.channel == "each":
-        raise UserError("--channel each: has pauses of its own a channel; give --segment-at TIER one channel")
+        raise UserError("--channel each: does not go with --segment-at TIER; choose one channel")
     if arguments.speakers and arguments.channel == "each":
         raise UserError("--speakers: with --channel each every channel is a speaker already; give one of the two")
     if arguments.annotations and not arguments.annotations.exists():

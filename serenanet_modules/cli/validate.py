@@ -12,10 +12,12 @@ def add(commands, name):
         epilog="Further --key value pairs are the recipe's, such as --language sw_ke or --data_root DIR.",
     )
     command.add_argument("data", type=place, metavar="DATA", nargs="+", help="a corpus's folder, or manifest files")
-    command.add_argument("--recipe", metavar="RECIPE", help="whose layout it has, such as recipes/FLEURS; else guessed")
-    command.add_argument("--locale", help="whose text rules are used, such as sw")
-    add_switch(command, "--decode", "decode all audio instead of reading its headers")
-    add_switch(command, "--unlabelled", "judge as pre-training does, which needs no text")
+    command.add_argument(
+        "--recipe", metavar="RECIPE", help="the recipe that reads it, such as recipes/FLEURS (guessed)"
+    )
+    command.add_argument("--locale", help="language whose text rules are used, such as sw")
+    add_switch(command, "--decode", "decode all audio, not only its headers")
+    add_switch(command, "--unlabelled", "check for pre-training, which needs no text")
     command.add_argument(
         "--plot", type=written, metavar="FILE", help="draw durations, speech rates and characters: .png, .pdf, .svg"
     )

@@ -261,7 +261,7 @@ def _located(name):
 def _checked(text, where):
     """A loader, and the document's node."""
     if len(text) > MOST_TEXT:
-        raise UserError(f"{where}: is far longer than hyper-parameters ever are")
+        raise UserError(f"{where}: is too long for hyper-parameters")
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -291,7 +291,7 @@ class _Check:
             self._counts[key] = 1 + sum(self.count(child, given) for child in children_of(node))
         count = self._counts[key]
         if count is None or count > MOST_NODES:
-            self._refuse(node, "its aliases stand for more than can be built")
+            self._refuse(node, "its yaml aliases expand to too much")
         return count
 
     def _judge(self, node, given):
@@ -376,7 +376,7 @@ def brain_named(name, where):
     """
     if not (_exported(name, {BRAINS}) or _trusted(name)):
         raise UserError(
-            f"{where}: 'brain' is {name}, which is none of this project's; if you trust it, set "
+            f"{where}: 'brain' is {name}, which is not part of this project; if you trust it, set "
             f"{TRUST}={name.rpartition('.')[0]}"
         )
     try:

@@ -87,7 +87,9 @@ class Hparams:
         files = [Path(file) for file in (files if isinstance(files, list) else [files])]
         (root, tree), *above = stack(files, seen=())
         if needs is not None and needs not in tree:
-            raise UserError(f"{root}: is to be laid over a model; give that first, such as hparams/serenanet.yaml")
+            raise UserError(
+                f"{root}: is a layer over a model; give the model's file first, such as hparams/serenanet.yaml"
+            )
         for key, value in (options or {}).items():
             if key in tree:
                 raise UserError(f"{root}: '{key}' is a hyper-parameter; the dataset's option needs another name")

@@ -84,7 +84,7 @@ def _check_size(node, where, counts):
         counts[id(node)] = 1 + sum(_check_size(child, where, counts) for child in children_of(node))
     count = counts[id(node)]
     if count is None or count > MOST_NODES:
-        raise UserError(f"{where}: its aliases stand for more than can be built")
+        raise UserError(f"{where}: its yaml aliases expand to too much")
     return count
 
 

@@ -278,7 +278,7 @@ def _made(rows, paths, file, shares, seed):
             if what != "speaker":
                 speakers = len({row.get("speaker") for row in rows} - {""})
                 logger.warning(
-                    "%s: names %s; it is split by %s, so a speaker may be in train and test",
+                    "%s: names %s, so it is split by %s, and a speaker may be in train and test",
                     file,
                     f"{speakers} speaker(s)" if speakers else "no speakers",
                     what,

@@ -174,6 +174,8 @@ def prepare(candidates, folder, settings=None, jobs=None, progress=True, pack=Fa
             prepared = _existing(target, places)  # a run that started together with this one may have made it
             if prepared is None:
                 sweep(target.parent, spared=ENCODED)
+                if progress:
+                    print(f"preparing {len(candidates):,} clips in {target}", flush=True)
                 clips = _normalised(candidates, settings, target.parent / "audio", tags, pack)
                 part = Part(clips, target.parent / "audio", jobs or available_cores(), progress, pack)
                 clips = part.hear() if share is None or share.processes == 1 else part.shared(share)

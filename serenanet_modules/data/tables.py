@@ -231,7 +231,7 @@ def _plain(entry, where):
         ):
             raise UserError(f"{where}: {name!r} must be a text or a number, not {json.dumps(value)[:60]}.")
         if isinstance(value, str) and SURROGATE.search(value):
-            raise UserError(f"{where}: {name!r} holds half a character ({ascii(value)[:60]}).")
+            raise UserError(f"{where}: {name!r} holds half a character (an unpaired surrogate) ({ascii(value)[:60]}).")
     return {name: "" if value is None else str(value) for name, value in entry.items()}
 
 

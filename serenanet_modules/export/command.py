@@ -60,7 +60,7 @@ def export(folder, to, int8=False, out=None, check=None, say=print, outputs=None
             f"{folder}: a speech LLM writes text token by token, which no exported file can; use it as it is"
         )
     if not opened.modules["model"].scorings:
-        raise UserError(f"{folder}: has no CTC head, which is what an exported file gives; take another model")
+        raise UserError(f"{folder}: has no CTC head, which an export needs; take another model")
     speech = None if check is None else Speech(Path(check), opened)
     path, outputs = _target(out, folder, to), outputs or Outputs("export", [folder])
     small = path.with_suffix(".int8.onnx")
@@ -198,7 +198,7 @@ def _compared(run, eager, path):
     if not largest <= TOLERANCE:
         raise UserError(f"{path}: differs from the model by {largest:.1e}, more than {TOLERANCE}; it is not written")
     if not beside <= TOLERANCE:
-        raise UserError(f"{path}: what stands beside an utterance changes it by {beside:.1e}; it is not written")
+        raise UserError(f"{path}: other utterances in the batch change an utterance by {beside:.1e}; it is not written")
     of_batches = f"largest difference of {len(BATCHES)} batches {largest:.1e}"
     return f"{of_batches}, beside others {beside:.1e} (tolerance {TOLERANCE})"
 
@@ -212,7 +212,7 @@ def _quantised(path, small, to, opened, say):
         run = _open(to, written, opened)
         largest, same = differences(run, Eager(opened))
         if largest == float("inf"):
-            raise UserError(f"{small}: gives other shapes or numbers that are not finite; it is not written")
+            raise UserError(f"{small}: gives other shapes, or infinite values; it is not written")
         beside = change_beside(run)
         say(f"{small}: {_size(written)}, {100 * same:.1f} % of best labels equal on noise, beside others {beside:.1e}")
     return run

@@ -38,7 +38,7 @@ class Step(nn.Module):
         eighth = isinstance(frontend, DepthwiseStriding) and frontend.causal
         if not (eighth and isinstance(encoder, Chunkwise) and encoder.look_aheads and model.car is None):
             raise UserError(
-                "only an encoder with look_aheads, behind a causal striding.yaml, without CAR, is written step by step"
+                "step-by-step export needs an encoder with look_aheads, a causal frontends/striding.yaml, and no CAR"
             )
         try:
             ahead, *_, self._begun = model.init_state(1, look_ahead)["acoustic"]["encoder"]

@@ -91,7 +91,7 @@ class Recognizer:
         run = open_run(folder, device).asked(**asked).overridden(overrides or {})
         if context is not None:
             if run.tokens is None:
-                raise UserError(f"{folder}: the model is asked nothing, so that there is no place for --context")
+                raise UserError(f"{folder}: the model has no prompt; leave --context out")
             run.settings["context"] = context
         return cls(run, device, **computing)
 

@@ -185,7 +185,9 @@ def grouped(vectors, count):
 
     some = vectors[np.linspace(0, len(vectors) - 1, min(len(vectors), GROUPED)).round().astype(int)]
     if count != AUTO and count > len(some):
-        raise UserError(f"--speakers {count}: the recording has {len(some)} windows of sound, too few for as many")
+        raise UserError(
+            f"--speakers {count}: the recording has {len(some)} windows of sound, too few for so many speakers"
+        )
     if count == AUTO:
         values = np.linalg.eigvalsh(_laplacian(some, COUNTED, FEWEST_COUNTED))
         count = max(1, int((values[:MOST] < APART).sum()))

@@ -110,7 +110,7 @@ class SpeechLLM(CTCModel):
         ------
         CannotStream
         """
-        raise CannotStream("a speech LLM writes when it has heard all")
+        raise CannotStream("a speech LLM cannot stream")
 
     def embeddings(self, hidden, log_probs, lengths):
         """What the language model reads of the acoustic model's frames (B, T, d_model) and their CTC log-probabilities.

@@ -50,7 +50,7 @@ def read_nemo(path):
             f"{path}: {WEIGHTS} cannot be read as weights alone, or is cut short ({_line(error)})"
         ) from None
     if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
-        raise UserError(f"{path}: {WEIGHTS} holds something else than tensors by name")
+        raise UserError(f"{path}: {WEIGHTS} is not a mapping of names to tensors")
     return config, tensors
 
 
@@ -60,16 +60,16 @@ def _members(archive, path):
     for member in members:
         place = PurePosixPath(member.name)
         if place.is_absolute() or ".." in place.parts:
-            raise UserError(f"{path}: {member.name} leads out of the archive; it was not made by NeMo")
+            raise UserError(f"{path}: {member.name} has a path outside of the archive; it was not made by NeMo")
         if not (member.isfile() or member.isdir()):
             raise UserError(f"{path}: {member.name} is a link or a device, not a file; it was not made by NeMo")
     if sum(member.size for member in members) > MOST_GROWTH * path.stat().st_size:
-        raise UserError(f"{path}: what is packed in it is far larger than weights can be")
+        raise UserError(f"{path}: its content is too large for weights")
     found = {PurePosixPath(member.name).name: member for member in members if member.isfile()}
     if missing := [name for name in (CONFIG, WEIGHTS) if name not in found]:
         raise UserError(f"{path}: there is no {missing[0]} in it; give a .nemo file of a model")
     if found[CONFIG].size > MOST_CONFIG:
-        raise UserError(f"{path}: {CONFIG} is far longer than a configuration ever is")
+        raise UserError(f"{path}: {CONFIG} is too long for a configuration")
     return found
 
 

@@ -114,7 +114,7 @@ def _of_run(folder, source, about):
     check_files(folder, *NEEDED, *MORE)
     tensors = {name.removeprefix("model."): t for name, t in read_weights(folder / "weights.safetensors").items()}
     if not any(name.startswith(ACOUSTIC) for name in tensors):
-        raise UserError(f"pretrained: {source} is the result folder of a model that hears no speech")
+        raise UserError(f"pretrained: {source} is the result folder of a model without speech input")
     units = load_units(folder / "save/units") if (folder / UNITS).is_file() else None
     clusters = folder / f"save/{CLUSTERS}"
     clusters = clusters if clusters.is_file() else None

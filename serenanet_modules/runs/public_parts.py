@@ -92,7 +92,7 @@ def take_weights(part, folder=None):
     source = kind.source(vars(part), folder)
     if part.sha256 is not None and source.sha256 != part.sha256:
         raise UserError(
-            f"{kind.key}.source: the weights in {source.path} are others than those of this run (their SHA-256 is "
+            f"{kind.key}.source: the weights in {source.path} are not those of this run (their SHA-256 is "
             f"{source.sha256}, not {part.sha256}); give the same ones"
         )
     try:

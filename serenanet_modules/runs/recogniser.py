@@ -201,7 +201,7 @@ class OpenRun:
         if self.wishes.hotwords and (
             self.modules["model"].llm is not None or self.modules["model"].attention is not None
         ):
-            raise UserError(f"{self.folder}: hotwords are for the CTC beam search, which this model does without")
+            raise UserError(f"{self.folder}: hotwords need the CTC beam search, which this model does not have")
         if self.modules["model"].llm is not None:
             if lm is not None:
                 raise UserError(f"{self.folder}: a speech LLM writes by its own language model; leave out --lm")

@@ -3,12 +3,12 @@
 from serenanet_modules.lobes.acoustic import AcousticModel
 
 
-def parameters(model):
-    """Trainable parameters by part, those of an acoustic model by its own parts, and in all."""
+def parameters(model, counted=lambda parameter: True):
+    """Parameters by part, those of an acoustic model by its own parts, and in all; perhaps only some of them."""
     parts = {}
     for name, part in model.named_children():
         for key, inner in part.named_children() if isinstance(part, AcousticModel) else [(name, part)]:
-            parts[key] = sum(p.numel() for p in inner.parameters())
+            parts[key] = sum(p.numel() for p in inner.parameters() if counted(p))
     return {**{name: count for name, count in parts.items() if count}, "total": sum(parts.values())}
 
 
@@ -27,10 +27,12 @@ def in_columns(rows, left=1):
         yield "  ".join([*first, *others]).rstrip()
 
 
-def parameter_table(model):
-    """The parameters of each part, for people."""
-    rows = [(name, f"{count:,}") for name, count in parameters(model).items()]
-    return "\n".join(in_columns([("part", "parameters"), *rows]))
+def parameter_table(model, later=()):
+    """The parameters of each part and how many of them are trained, now or ``later``, for people."""
+    later = set(map(id, later))
+    trained = parameters(model, lambda p: p.requires_grad or id(p) in later)
+    rows = [(name, f"{count:,}", f"{trained.get(name, 0):,}") for name, count in parameters(model).items()]
+    return "\n".join(in_columns([("part", "parameters", "trained"), *rows]))
 
 
 def result_table(results):
@@ -45,14 +47,14 @@ def result_table(results):
 
 
 def confidence_table(rows):
-    """How well confidences say the share of words that are right, for people.
+    """How well confidences say the share of words that are correct, for people: ``mean`` is theirs.
 
     Parameters
     ----------
     rows : iterable of (str, str, str, dict)
         Set, decoder, what the confidences are (``raw``, ``calibrated``), and `analysis.reliability` of them.
     """
-    lines = [("set", "decoder", "confidence", "words", "right %", "said %", "ECE", "≥ 90 %", "right %")]
+    lines = [("set", "decoder", "confidence", "words", "correct %", "mean %", "ECE", "≥ 90 %", "correct %")]
     for *names, found in rows:
         sure, shares = found["bins"][-1], ("-", "-", "-")
         if found["words"]:

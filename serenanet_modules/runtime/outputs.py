@@ -70,12 +70,11 @@ class Outputs:
             raise UserError(f"{folder}: is no folder; give another name")
         _check_place(folder)
         if (folder / RUN).exists() or folder.resolve() in self._folders or self._files & _identities(folder):
-            raise UserError(f"{folder}: holds what this command reads, or a training; give another folder")
+            raise UserError(f"{folder}: holds an input of this command, or a training; give another folder")
         strangers = [path for path in folder.iterdir() if path.name != LIST]
         if strangers and _made(folder).get(ALL, {}).get("command") != self.command and not self.force:
             raise UserError(
-                f"{folder}: is there already, and not made by this command; give another folder, or --force to write "
-                "into it"
+                f"{folder}: exists and was not made by this command; give another folder, or --force to write into it"
             )
 
     def begin(self, folder):
@@ -97,15 +96,14 @@ class Outputs:
         if not path.is_file():
             raise UserError(f"{path}: is no file, but a folder, a device or a link to nothing; give another name")
         if _identity(path) in self._files:
-            raise UserError(f"{path}: is what this command reads; give another name")
+            raise UserError(f"{path}: is an input of this command; give another name")
         made = lists.setdefault(path.parent, _made(path.parent)).get(path.name)
         own = made is not None and made["command"] == self.command and made["sha256"] == sha256(path)
         if not own and self._folders & {parent.resolve() for parent in path.parents}:
-            raise UserError(f"{path}: belongs to what this command reads; give another name")
+            raise UserError(f"{path}: belongs to an input of this command; give another name")
         if not own and not self.force:
             raise UserError(
-                f"{path}: is there already, and not made by this command; give another name, or --force to write over "
-                "it"
+                f"{path}: exists and was not made by this command; give another name, or --force to write over it"
             )
 
     def _note(self, folder, sums):

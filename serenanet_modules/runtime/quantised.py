@@ -27,7 +27,9 @@ def check_quantisation(device, precision):
     if device.startswith("cuda"):
         raise UserError("--quantize int8: is for CPUs; on a GPU use --eval-precision bf16 or fp8")
     if precision != "fp32":
-        raise UserError(f"--quantize int8: is a precision itself; leave --eval-precision {precision} out")
+        raise UserError(
+            f"--quantize int8: cannot be combined with --eval-precision; leave --eval-precision {precision} out"
+        )
 
 
 def quantise(model, exact=()):

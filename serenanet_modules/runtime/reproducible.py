@@ -40,7 +40,7 @@ def check_reproducible(device):
     UserError
     """
     if device.startswith("cuda") and os.environ.get(VARIABLE) == "fused":
-        raise UserError(f"--reproducible: {VARIABLE}=fused sums gradients in any order; set it to torch")
+        raise UserError(f"--reproducible: {VARIABLE}=fused is not deterministic; set it to torch")
 
 
 def refuse_repdl(model):
@@ -94,7 +94,7 @@ def reproducible(on=True):
     except RuntimeError as error:
         if found := REFUSAL.search(str(error)):
             raise UserError(
-                f"--reproducible: {found[1]} has no order of its own on this device; train on a CPU, or leave the "
+                f"--reproducible: {found[1]} is not deterministic on this device; train on a CPU, or leave the "
                 "option out"
             ) from error
         raise

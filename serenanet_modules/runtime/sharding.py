@@ -155,7 +155,7 @@ def sharing(asked, precision):
     if not asked or distributed.world_size() == 1:
         return Replicas()
     if precision == "fp16":
-        raise UserError("--fsdp: fp16 is not for shards; use bf16, or leave --fsdp out")
+        raise UserError("--fsdp: does not support fp16; use bf16, or leave --fsdp out")
     return Shards()
 
 

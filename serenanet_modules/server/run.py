@@ -33,9 +33,7 @@ def listen(host, port):
         return listener
     except (OSError, OverflowError, UnicodeError) as error:  # UnicodeError of a name that none can have
         reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"{host} port {port}: cannot be listened on ({reason}); choose another --port or --host"
-        ) from None
+        raise UserError(f"{host} port {port}: cannot be used ({reason}); choose another --port or --host") from None
 
 
 def is_loopback(host):

@@ -171,8 +171,12 @@ def lacking(words):
     counts["wrong"] = (len(words) - right, LEAST_OF_EACH)
     for name, (count, least) in counts.items():
         if count < least:
-            return f"dev has {count} {name if name == 'words' else name + ' words'}, a map needs {least}"
-    return None if len({word.utterance for word in words}) > 1 else "dev has one utterance with words, a map needs two"
+            return f"dev has {count} {name if name == 'words' else name + ' words'}; calibration needs {least}"
+    return (
+        None
+        if len({word.utterance for word in words}) > 1
+        else "dev has one utterance with words; calibration needs two"
+    )
 
 
 def _held_out(words, features, folds):

@@ -62,7 +62,9 @@ def main(train_file, argv=None):
         if not argv or {"-h", "--help"}.intersection(argv):
             print(help_text(Recipe(folder), os.path.relpath(train_file)))
             return 0 if argv else REFUSED
-        Experiment.from_command_line(folder, argv).run()
+        experiment = Experiment.from_command_line(folder, argv)
+        if experiment.run():
+            print(next_steps(experiment.folder, experiment.task.recognises))
         return 0
 
     try:
@@ -181,7 +183,7 @@ class Experiment:
         if distributed.is_main():
             (self.folder / "env.log").write_text(environment(), encoding="utf-8")
         if distributed.is_main():
-            print(parameter_table(built["model"]))
+            print(parameter_table(built["model"], self.frozen.later))
         self.task.begin(built, source, start, self.plain, self.save)
         model = built["model"]
         self.low_rank = LowRank(model, self.plain.get("lora"), self.frozen, self.plain["seed"])
@@ -286,7 +288,6 @@ class Experiment:
         seal(self.folder)
         print(brain.table(result))
         self._by_language()
-        print(next_steps(self.folder, self.task.recognises))
         return result
 
     def _by_language(self):

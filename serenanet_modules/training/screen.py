@@ -87,9 +87,9 @@ def _short(value):
 
 def next_steps(folder, recognises):
     """Where the results are, and two commands to go on with."""
-    told, place = [f"results      {folder}"], shlex.quote(str(folder))
-    told.append(f"TensorBoard  tensorboard --logdir {shlex.quote(str(folder / 'tensorboard'))}")
+    told, place = [f"\nresults  {folder}", f"model card  {folder / 'README.md'}", "next"], shlex.quote(str(folder))
     if recognises:
-        told.append(f"to use it    serenanet transcribe {place} FILE")
-    told.append(f"to see it    serenanet report {place} --out report")
+        told.append(f"  serenanet transcribe {place} FILE           # write what is said in a recording")
+    told.append(f"  serenanet report {place} --out report       # tables and plots")
+    told.append(f"  tensorboard --logdir {shlex.quote(str(folder / 'tensorboard'))}")
     return "\n".join(told)

@@ -122,5 +122,5 @@ def _imported(kind, where):
         return importlib.import_module(kind)
     except ImportError:
         raise UserError(
-            f"{where}: 'loggers' names {kind}, which is not installed; pip install {PACKAGES[kind]}, or leave it out"
+            f"{where}: 'loggers' names {kind}, which is not installed; pip install 'serenanet[{kind}]', or leave it out"
         ) from None

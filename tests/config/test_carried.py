@@ -55,7 +55,7 @@ def test_refusals(tmp_path, capsys):
     for line, told in (
         (["recipe", "None/such", "--out", tmp_path / "a"], "there is no recipe None/such"),
         (["recipe", "CommonVoice/sw"], "give with --out the folder"),
-        (["recipe", "CommonVoice/sw", "--out", tmp_path], "is there already"),
+        (["recipe", "CommonVoice/sw", "--out", tmp_path], "exists already"),
         (["train", "None/such", "hparams/serenanet.yaml"], "has no train.py"),
     ):
         assert cli.main([*map(str, line)]) == 2

@@ -259,11 +259,11 @@ def test_bombs():
     laughs = "\n".join(
         ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"] + [f"a{i}: &a{i} [{f'*a{i - 1}, ' * 10}]" for i in range(1, 30)]
     )
-    assert "line 4: its aliases stand for more" in refusal(laughs)
-    assert "more than can be built" in refusal("a: &a {b: {c: *a}}")
-    assert "more than can be built" in refusal("a: [" + "1, " * foreign.MOST_NODES + "]")
+    assert "line 4: its yaml aliases expand to too much" in refusal(laughs)
+    assert "expand to too much" in refusal("a: &a {b: {c: *a}}")
+    assert "expand to too much" in refusal("a: [" + "1, " * foreign.MOST_NODES + "]")
     assert "brackets" in refusal("a: " + "[" * 1_500)
-    assert "far longer" in refusal("a: " + "x" * foreign.MOST_TEXT)
+    assert "too long for hyper-parameters" in refusal("a: " + "x" * foreign.MOST_TEXT)
     assert "larger than any size" in refusal(f"a: {LOBE}\n    input_size: 0x7fffffff\n")
     assert "larger than any size" in refusal("a: " + "9" * 10_000)
     for text in ("!!int x", "!!float x", "!!timestamp x", "!!bool x", "!!int [1]"):

@@ -90,11 +90,11 @@ def test_a_lone_speaker_is_split_by_sentence_or_recording_with_a_warning(tmp_pat
     rows = [f"{i}.wav\tneno {i % 50}\ts" for i in range(100)]
     found = candidates(tsv(tmp_path / "m.tsv", *rows, head="path\ttext\tspeaker"), "sw")
     assert len({(c.text, c.split) for c in found}) == 50 and len({c.split for c in found}) == 3
-    assert "names 1 speaker(s); it is split by sentence" in caplog.text
+    assert "names 1 speaker(s), so it is split by sentence" in caplog.text
     rows = [f"{i // 10}.wav\tneno {i}\t{i % 10}\t{i % 10 + 1}" for i in range(100)]
     found = candidates(tsv(tmp_path / "m.tsv", *rows, head="path\ttext\tstart\tend"), "sw")
     assert len({(c.path, c.split) for c in found}) == 10 and len({c.split for c in found}) == 3
-    assert "names no speakers; it is split by recording" in caplog.text
+    assert "names no speakers, so it is split by recording" in caplog.text
 
 
 @pytest.mark.parametrize(

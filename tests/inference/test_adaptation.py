@@ -125,7 +125,7 @@ def test_refusals(tiny, corrections, adapted, tmp_path, capsys):
     lines = {
         "has no hyperparams.yaml": [corrections, corrections, "--out", tmp_path / "a"],
         "no row has a text": [tiny[1], empty, "--out", tmp_path / "b"],
-        "holds what this command reads, or a training": [tiny[1], corrections, "--out", adapted],
+        "holds an input of this command, or a training": [tiny[1], corrections, "--out", adapted],
     }
     for told, line in lines.items():
         assert cli.main(["adapt", *map(str, line)]) == 2

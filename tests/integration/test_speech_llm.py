@@ -102,7 +102,7 @@ def test_a_reference_that_is_gone_or_another(run, sources, what):
         file = part / "model.safetensors"
         if what == "llama":
             file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\1")
-            with pytest.raises(UserError, match=f"{key}.source: the weights in .* are others than those of this run"):
+            with pytest.raises(UserError, match=f"{key}.source: the weights in .* are not those of this run"):
                 Recognizer.from_folder(run.folder)
     finally:
         for file in part.iterdir() if part.exists() else []:

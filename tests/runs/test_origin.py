@@ -80,7 +80,7 @@ def test_a_model_without_ears(folder, tmp_path):
     """A language model is no start for a recogniser."""
     copy = shutil.copytree(folder, tmp_path / "copy")
     save_file({"model.stack.embedding.weight": torch.zeros(2, 2)}, copy / "weights.safetensors")
-    with pytest.raises(UserError, match="is the result folder of a model that hears no speech"):
+    with pytest.raises(UserError, match="is the result folder of a model without speech input"):
         open_origin(str(copy))
     (copy / "weights.safetensors").write_bytes(b"1")
     with pytest.raises(UserError, match="weights.safetensors: cannot be read as weights"):

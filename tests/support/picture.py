@@ -1,4 +1,6 @@
-"""The picture of the page that the documents show: `python -m tests.support.picture RESULT_DIR docs/images/page.png`.
+"""The pictures of the page that the documents show: `python -m tests.support.picture RESULT_DIR docs/images/page.png`.
+
+The one of the dark page is called ``page_dark.png``.
 
 Eight clips of the embedded corpus's test set, one after another, as an interview; two segments checked, a word heard.
 """
@@ -46,8 +48,10 @@ def picture(address, recording, out, folder):
         browser.until("!audio.seeking && audio.paused && audio.currentTime > 0")
         browser.run("audio.currentTime -= 0.1")
         browser.until("!audio.seeking && document.querySelector('.playing')?.isConnected")
-        browser.run("new Promise((resolve) => setTimeout(resolve, 500))")
-        browser.picture(out)
+        for dark, path in ((False, out), (True, out.with_stem(f"{out.stem}_dark"))):
+            browser.look(900, 760, dark=dark)
+            browser.run("new Promise((resolve) => setTimeout(resolve, 500))")
+            browser.picture(path)
 
 
 def main(folder, out):
@@ -61,7 +65,7 @@ def main(folder, out):
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            picture(f"http://127.0.0.1:{listener.getsockname()[1]}", place / "mahojiano.wav", out, place)
+            picture(f"http://127.0.0.1:{listener.getsockname()[1]}", place / "mahojiano.wav", Path(out), place)
         finally:
             server.should_exit = True
             thread.join()

@@ -93,11 +93,11 @@ def test_held_out_confidences_know_nothing_of_their_own_words(speakers, monkeypa
 @pytest.mark.parametrize(
     "words, said",
     [
-        ([], "dev has 0 words, a map needs 100"),
-        (drawn(99, overconfident), "dev has 99 words, a map needs 100"),
-        (drawn(300, lambda _: 1.0), "dev has 0 wrong words, a map needs 10"),
-        (drawn(300, lambda _: 0.0), "dev has 0 right words, a map needs 10"),
-        (drawn(300, overconfident, utterance=300), "dev has one utterance with words, a map needs two"),
+        ([], "dev has 0 words; calibration needs 100"),
+        (drawn(99, overconfident), "dev has 99 words; calibration needs 100"),
+        (drawn(300, lambda _: 1.0), "dev has 0 wrong words; calibration needs 10"),
+        (drawn(300, lambda _: 0.0), "dev has 0 right words; calibration needs 10"),
+        (drawn(300, overconfident, utterance=300), "dev has one utterance with words; calibration needs two"),
         (drawn(300, overconfident), None),
     ],
 )
@@ -145,5 +145,5 @@ def test_too_few_words_leave_confidences_raw():
     confidences.fit({"dev": rows}, Says, found)
     confidences.measure({"test": rows}, Says, found)
     (entry,) = confidences.results.values()
-    assert entry["note"] == "dev has 50 words, a map needs 100" and "map" not in entry
+    assert entry["note"] == "dev has 50 words; calibration needs 100" and "map" not in entry
     assert [list(kinds) for kinds in entry["sets"].values()] == [["raw"], ["raw"]]

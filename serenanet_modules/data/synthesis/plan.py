@@ -96,7 +96,7 @@ def clips(sentences, variants, settings):
     """
     splits = by_group(sentences, settings.shares, settings.seed)
     if settings.voices > MOST_VOICES:
-        raise UserError(f"--voices {settings.voices}: no more than {MOST_VOICES} can be told apart")
+        raise UserError(f"--voices {settings.voices}: at most {MOST_VOICES} are possible")
     if splits is None or settings.voices < len(settings.shares):
         raise UserError(
             f"{len(sentences)} sentence(s) by {settings.voices} voice(s) cannot be split into "

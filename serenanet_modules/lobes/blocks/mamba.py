@@ -226,7 +226,7 @@ class BiMamba(Mamba):
 
     def init_state(self, batch):
         """Raises `CannotStream`: a block that reads backwards cannot go on frame by frame."""
-        raise CannotStream("a bidirectional block has no state to carry")
+        raise CannotStream("a bidirectional block cannot stream")
 
 
 class Bidirectional(nn.Module):

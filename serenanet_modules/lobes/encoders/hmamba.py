@@ -95,7 +95,7 @@ class ChunkedEncoder(Streaming, Encoder):
                 "read: frames and DynamicChunking"
             )
         if self.inner.look_ahead:
-            raise CannotStream("a ChunkedEncoder's inner layers cannot wait; make them with right_context: 0")
+            raise CannotStream("the inner layers of a ChunkedEncoder need right_context: 0 to stream")
         parameter = next(self.parameters())
         size = self.chunking.query.in_features
         return {

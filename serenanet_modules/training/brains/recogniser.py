@@ -116,7 +116,11 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
     def table(result):
         """Error rates with their intervals, and how far confidences can be trusted."""
         confidence = result["confidence"]
-        notes = [f"{decoder}: confidences are raw: {e['note']}" for decoder, e in confidence.items() if "note" in e]
+        notes = [
+            f"{decoder}: confidences are not calibrated: {e['note']}"
+            for decoder, e in confidence.items()
+            if "note" in e
+        ]
         return "\n".join([result_table(result["results"]), "", confidence_table(confidences_of(confidence)), *notes])
 
     @classmethod

@@ -72,7 +72,7 @@ def test_one_speaker_is_split_by_recording_and_that_is_said(corpus, caplog):
         )
     found = custom.candidates(corpus, "sw")
     assert len({(c.path, c.split) for c in found}) == 4
-    assert "names 1 speaker(s); it is split by recording" in caplog.text
+    assert "names 1 speaker(s), so it is split by recording" in caplog.text
 
 
 def test_a_recording_in_two_formats_is_read_once(corpus, caplog):

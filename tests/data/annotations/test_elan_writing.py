@@ -162,5 +162,5 @@ def test_eaf_to_manifest_to_eaf(tmp_path, capsys):
     assert main(["tiers", str(tmp_path / "a.TextGrid"), "--out", str(tmp_path / "c.eaf")]) == 0
     assert {k: near(v) for k, v in spans(elan.read(tmp_path / "c.eaf")[0]).items()} == spans(elan.read(path)[0])
     assert (
-        main(["tiers", str(path), "--out", str(path)]) == 2 and "is what this command reads" in capsys.readouterr().err
+        main(["tiers", str(path), "--out", str(path)]) == 2 and "is an input of this command" in capsys.readouterr().err
     )
