@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from serenanet_modules.data.audio import SAMPLE_RATE, AudioError, amplitude, cut, is_prepared, load, prepared, seconds
 from serenanet_modules.data.manifest import Candidate
+from serenanet_modules.runtime.native import without_noise
 
 BATCH = 16  # clips a thread takes at once
 SLACK = 0.5  # seconds that a segment's end may lie behind the recording's
@@ -57,7 +58,8 @@ def hear(clips, jobs, progress, store=None):
     list of Clip
         In the same order, with duration and amplitude, or with the reason of a rejection.
     """
-    return _in_threads(partial(_hear, store=store), clips, jobs, progress)
+    with without_noise():
+        return _in_threads(partial(_hear, store=store), clips, jobs, progress)
 
 
 def glance(clips, jobs, progress):

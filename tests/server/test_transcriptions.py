@@ -234,7 +234,7 @@ def test_speakers(serve, recognizer, clips, transcripts, tmp_path, monkeypatch):
     assert "<v speaker 1>" in subtitles
     assert "speaker" not in post(client, clips[0].read_bytes(), data=lists).text
     few = post(client, clips[0].read_bytes(), data={"speakers": "20"})
-    assert "too few for as many" in refused(few, 400, "invalid_audio")
+    assert "too few for so many" in refused(few, 400, "invalid_audio")
     monkeypatch.setenv(VARIABLE, str(tmp_path / "none.pt"))
     assert "none.pt" in refused(post(serve(), clips[0].read_bytes(), data={"speakers": "2"}), 400, "invalid_value")
 
