@@ -83,6 +83,14 @@ def test_commands_are_there(document):
         assert known, f"nothing has an option or a key --{option}"
 
 
+def test_options_are_told():
+    """Each option of each command stands in some document, however it is spelled."""
+    told = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS).replace("_", "-")
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "serenanet_modules/cli").glob("*.py"))
+    options = {name for text in sources for name in re.findall(r'"(--[a-z][a-z-]+)"', text)}
+    assert len(options) > 80 and not {name for name in options if not re.search(rf"{name}(?![\w-])", told)}
+
+
 @cache
 def _names():
     """Of all sources and yaml files, wherever they stand."""
