@@ -1,9 +1,5 @@
 """``serenanet recipe``."""
 
-import shutil
-import tempfile
-from pathlib import Path
-
 from serenanet_modules.cli.values import written
 from serenanet_modules.errors import UserError
 
@@ -19,6 +15,7 @@ def add(commands, name):
 
 def _copy(arguments):
     from serenanet_modules.config.carried import HOME, recipes
+    from serenanet_modules.runtime.outputs import Outputs
 
     known, name = recipes(), arguments.recipe
     if name is None:
@@ -31,6 +28,7 @@ def _copy(arguments):
         raise UserError(f"give with --out the folder that is to hold a copy of {name}")
     if arguments.out.exists():
         raise UserError(f"{arguments.out}: exists already; give another name")
+    Outputs("recipe").check_folder(arguments.out)
     _written(HOME / "recipes" / name, arguments.out)
     print(f"{arguments.out}: edit it, then train with serenanet train {arguments.out} hparams/serenanet.yaml …")
     return 0
@@ -38,14 +36,13 @@ def _copy(arguments):
 
 def _written(source, target):
     """A recipe as a folder, whole or not there: of a language's, reader and tables come from the folder above."""
+    from serenanet_modules.runtime.files import replacing
+
     dataset = (source / "dataset.yaml").read_text(encoding="utf-8")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as scratch:
-        copy = Path(scratch) / "recipe"
+    with replacing(target) as copy:
         copy.mkdir()
         for folder in ([source.parent] if "prepare: ../prepare.py" in dataset else []) + [source]:
             for file in folder.iterdir():
                 if file.is_file():
-                    shutil.copyfile(file, copy / file.name)
+                    (copy / file.name).write_bytes(file.read_bytes())
         (copy / "dataset.yaml").write_text(dataset.replace("prepare: ../prepare.py", OWN), encoding="utf-8")
-        copy.rename(target)

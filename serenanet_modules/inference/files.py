@@ -1,5 +1,6 @@
 """Which audio files a command line means, and where what is made of each is written."""
 
+import codecs
 import hashlib
 import itertools
 import os
@@ -105,7 +106,8 @@ def _name(stem, number, suffix):
 
 
 def _listed(stdin):
-    return [os.fsdecode(line) for line in stdin.read().splitlines() if line]  # names of files need not be text
+    lines = stdin.read().removeprefix(codecs.BOM_UTF8).splitlines()
+    return [os.fsdecode(line) for line in lines if line]  # names of files need not be text
 
 
 def _files(path):

@@ -169,7 +169,8 @@ def _ctm(transcript, name):
 
 
 def _one_field(text):
-    return "_".join(text.split())
+    """A text as one field of a line, which neither is empty nor makes the line a comment."""
+    return "_".join(text.split()).replace(";;", "__") or "_"
 
 
 def _textgrid(transcript, name):

@@ -8,6 +8,7 @@ from serenanet_modules.data.text.written import MARKS, WIDE
 from serenanet_modules.errors import UserError
 
 WEIGHT = 6.0  # nats that a hotword scores more
+LONGEST = 200  # letters of a word that somebody could say
 
 
 def read_hotwords(given, spelling, weight=WEIGHT):
@@ -55,6 +56,8 @@ def hotwords_of(phrases, spelling, weight=WEIGHT):
         written = normalise(phrase).split()
         if not written:
             raise UserError(f"Hotword {phrase.strip()[:60]!r}: nothing of it is a word to the text rules of {locale}")
+        if (longest := max(map(len, written))) > LONGEST:
+            raise UserError(f"Hotword {phrase.strip()[:60]!r}…: has a word of {longest} letters; {LONGEST} at most")
         words |= {form: weight for word in written for form in _forms(word, style, letters)}
     if not words:
         raise UserError("hotwords: holds no word; give some with commas between, or a file of a word a line")

@@ -72,7 +72,8 @@ def parts_of(segment):
         for space in (" ", " | "):  # the latter between words of phones
             if space.join(words) == segment.text:
                 return segment.words, space
-    return [token for token in segment.tokens if token.text.strip()], ""
+    tokens = [token for token in segment.tokens if token.text.strip()]
+    return (tokens, "") if tokens else (segment.words, " ")
 
 
 def _runs(parts, space):

@@ -27,7 +27,7 @@ def replacing(path):
     Parameters
     ----------
     path : str or Path
-        The file to create or replace. Its folder is made if it is missing.
+        The file to create or replace, or the folder to create. Its own folder is made if it is missing.
 
     Yields
     ------
@@ -51,7 +51,10 @@ def replacing(path):
             error.filename = str(path)
         raise
     finally:
-        partial.unlink(missing_ok=True)
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 def write_text(path, text):

@@ -17,6 +17,7 @@ from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serenanet_modules.data.annotations import elan_writing
+from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.data.endings import AUDIO
 from serenanet_modules.inference import formats
 from serenanet_modules.inference.transcript import Segment, Transcript, Word
@@ -54,7 +55,7 @@ class EditedWord(Part):
 
 
 class EditedSegment(Part):
-    """A segment and, where they are known, its words."""
+    """A segment and its words; by default, and where they are not the text's, the text's, which share its time."""
 
     text: Text
     speaker: Text = ""
@@ -127,10 +128,22 @@ def _transcript(edited):
 
 
 def _segment(edited):
-    words = tuple(Word(w.word, w.start, w.end, w.confidence) for w in edited.words)
-    sure = sum(word.confidence for word in words) / len(words) if words else 1.0
     text = " ".join(edited.text.split())
+    words = tuple(Word(w.word, w.start, w.end, w.confidence) for w in edited.words)
+    if " ".join(word.text for word in words) != text:
+        words = _shared(text, edited.start, edited.end)
+    sure = sum(word.confidence for word in words) / len(words)
     return Segment(text, edited.start, edited.end, sure, words, (), edited.speaker)
+
+
+def _shared(text, start, end):
+    """The words of a text whose times nobody knows: each has as much of its time as of its letters."""
+    words, before, placed = text.split(), 0, []
+    second = (end - start) / sum(map(len, words))
+    for word in words:
+        placed.append(Word(word, start + second * before, start + second * (before + len(word)), 1.0))
+        before += len(word)
+    return tuple(placed)
 
 
 def _invalid(message):
@@ -141,16 +154,25 @@ def _keep(options, file, name, kept):
     """Write both files, and say what they are called."""
     stem, suffix = _named(name, file, options.corrections)
     audio, annotations = (options.corrections / f"{stem}.{ending}" for ending in (suffix, "eaf"))
-    if not audio.exists():
+    if audio.exists():
+        _check_within(kept, audio, options)
+    else:
         file.seek(0)
         with replacing(audio) as partial:
             with open(partial, "wb") as copy:
                 shutil.copyfileobj(file, copy)
-            uploads.decoded(partial, options.max_seconds, options.timeout)
+            _check_within(kept, partial, options)
     document = formats.document(kept, f"/{audio.name}")
     said = tuple(tier for tier in document.tiers if tier.type == "phrases")
     write_text(annotations, elan_writing.write(replace(document, tiers=said)))
     return Saved(audio=audio.name, annotations=annotations.name)
+
+
+def _check_within(kept, audio, options):
+    """Refuse what is said behind the end of the recording."""
+    seconds = len(uploads.decoded(audio, options.max_seconds, options.timeout)) / SAMPLE_RATE
+    if kept.segments and (last := max(segment.end for segment in kept.segments)) > seconds + LATER:
+        raise _invalid(f"something is said until {last:g} s, and the recording has {seconds:g} s")
 
 
 def _named(name, file, folder):

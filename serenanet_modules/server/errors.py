@@ -74,7 +74,8 @@ async def _refused(request, error):
 async def _invalid(request, error):
     first = error.errors()[0]
     name = next((part for part in reversed(first["loc"]) if isinstance(part, str)), "body")  # numbers are places in it
-    return response(APIError(400, f"{name}: {first['msg']}", name, "invalid_value"))
+    told = "must be a file, with a name" if "UploadFile" in first["msg"] else first["msg"].removeprefix("Value error, ")
+    return response(APIError(400, f"{name}: {told}", name, "invalid_value"))
 
 
 async def _failed(request, error):

@@ -1,5 +1,6 @@
 """What may stand where a command is to write: it writes over its own outputs, and nothing else. Names of all kinds."""
 
+import io
 import os
 import tempfile
 from pathlib import Path
@@ -186,6 +187,13 @@ def test_long_names():
 @pytest.mark.parametrize("words", [[" a.wav"], ["a.wav "], ["\ta.wav"]])
 def test_spaces_are_part_of_a_name(words):
     assert [str(file.path) for file in files.find(words, None)] == words
+
+
+def test_a_list_may_begin_with_a_mark_of_its_encoding():
+    assert [str(file.path) for file in files.find(["-"], io.BytesIO(b"\xef\xbb\xbfa.wav\r\n b.wav\n"))] == [
+        "a.wav",
+        " b.wav",
+    ]
 
 
 @pytest.mark.parametrize("words", [[""], ["a.wav", ""]])

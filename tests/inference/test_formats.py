@@ -57,6 +57,12 @@ def test_ctm_has_a_line_for_each_word():
         assert (float(row[2]), float(row[2]) + float(row[3])) == pytest.approx((word.start, word.end), abs=0.002)
 
 
+@pytest.mark.parametrize("name", [" .mp3", ";;x.mp3", "a b;; c.mp3"])
+def test_ctm_has_as_many_fields_whatever_the_recording_is_called(name):
+    """A name of spaces, and one that would make the line a comment."""
+    assert all(len(row.split()) == 6 and row[:2] != ";;" for row in write(SHORT, "ctm", name).splitlines())
+
+
 def test_tsv_is_whispers():
     assert write(SHORT, "tsv").splitlines()[:2] == ["start\tend\ttext", "500\t1200\tng'ombe wangu"]
 
@@ -112,6 +118,8 @@ def test_subtitles_of_writing_without_spaces():
     found = cues(transcript(whole))
     assert "".join("".join(cue.lines) for cue in found) == text
     assert max(len(line) for cue in found for line in cue.lines) <= LINE
+    (cue,) = cues(transcript(Segment(text, 0, 20, 0.9, whole.words, ())))  # there is nowhere to cut
+    assert cue.lines == (text,)
 
 
 @pytest.mark.parametrize("format", SUFFIXES)

@@ -25,6 +25,13 @@ def test_no_word_is_an_error(given, says):
         read_hotwords(given, SPELLING)
 
 
+def test_no_word_is_longer_than_one_can_be():
+    """Whose spelling would take as long as a transcription, and longer."""
+    assert len(read_hotwords("a" * 200, SPELLING)) == 1
+    with pytest.raises(UserError, match="has a word of 100000 letters; 200 at most"):
+        read_hotwords(f"kisu,{'a' * 100_000}", SPELLING)
+
+
 def test_a_file_that_is_not_text(tmp_path):
     (tmp_path / "words").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="cannot be read as hotwords"):

@@ -43,6 +43,20 @@ def test_every_format(serve, name):
     assert os.getcwd() not in answer.text
 
 
+@pytest.mark.parametrize("words", [[], WORDS[:1]], ids=["none", "another's"])
+@pytest.mark.parametrize("name", ["srt", "vtt", "ctm", "words", "textgrid", "eaf"])
+def test_no_text_is_lost(serve, name, words):
+    """Of a segment without words, or with words that are not its text's: those of the text share its time."""
+    segment = {"start": 0.5, "end": 1.3, "text": "saa mbili", "words": words}
+    answer = serve().post(EXPORT, json={"duration": 1.5, "segments": [segment], "format": name, "name": "x.mp3"})
+    assert answer.status_code == 200 and "saa" in answer.text and "mbili" in answer.text
+    if name == "ctm":
+        assert [line.split()[2:5] for line in answer.text.splitlines()] == [
+            ["0.500", "0.300", "saa"],
+            ["0.800", "0.500", "mbili"],
+        ]
+
+
 @pytest.mark.parametrize(
     "change, words",
     [
@@ -95,6 +109,8 @@ def test_what_is_not_kept(serve, clips, tmp_path):
     refused(keep(client, clips[0], name="x.exe"), 400, "invalid_value")
     refused(keep(client, clips[0], {"duration": 1, "segments": []}), 400, "invalid_value")
     refused(keep(client, clips[0], {"duration": 1, "segments": [{}]}), 400, "invalid_value")
+    late = {"duration": 1e6, "segments": [{"start": 1e5, "end": 1e5 + 1, "text": "saa"}]}
+    assert "the recording has" in refused(keep(client, clips[0], late), 400, "invalid_value")
     (tmp_path / "x").write_text("no audio")
     refused(keep(client, tmp_path / "x"), 400, "invalid_audio")
     assert [path.name for path in tmp_path.iterdir()] == ["x"]

@@ -108,7 +108,8 @@ def test_many_at_once(live, recognizer, clips, transcripts):
 
 def test_models(client):
     (model,) = client.models.list()
-    assert client.models.retrieve("tiny") == model
+    seen = {"max_upload_bytes"}  # which follows the disk
+    assert client.models.retrieve("tiny").model_dump(exclude=seen) == model.model_dump(exclude=seen)
     assert (model.id, model.object, model.language) == ("tiny", "model", "sw") and model.created > 0
     with pytest.raises(openai.NotFoundError, match="there is no model 'other'"):
         client.models.retrieve("other")
@@ -244,7 +245,7 @@ def test_speakers(serve, recognizer, clips, transcripts, tmp_path, monkeypatch):
     [
         *(({"speakers": wrong}, "speakers", "from 1 to 20, or auto") for wrong in ("0", "21", "two", "٢")),
         ({"hotwords": ","}, "hotwords", "holds no word"),
-        ({"hotwords": ",".join("a" * k for k in range(1, 1002))}, "hotwords", "1000 at most"),
+        ({"hotwords": ",".join("a" * (k % 100 + 1) + "n" * (k // 100) for k in range(1001))}, "hotwords", "1000 at most"),
         ({"hotwords": "saa", "hotword_weight": "nan"}, "hotword_weight", "above 0"),
         ({"hotwords": "saa", "hotword_weight": "101"}, "hotword_weight", "100"),
         ({"nbest": "0", "response_format": "verbose_json"}, "nbest", "from 1 to"),

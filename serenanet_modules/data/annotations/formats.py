@@ -76,7 +76,9 @@ def read(path):
         if not path.exists():
             raise UserError(f"{path}: there is no such file or folder.")
         raise UserError(f"{path}: holds no annotations of a known format ({', '.join(ENDINGS)}).")
-    return found.read(path)
+    if not (documents := found.read(path)):
+        raise UserError(f"{path}: holds no recording's annotations.")
+    return documents
 
 
 def within(folder):

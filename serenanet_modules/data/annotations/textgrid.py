@@ -45,6 +45,7 @@ def read(path):
         raise UserError(f"{path}: does not begin as a TextGrid does.")
     tokens.seconds(), tokens.seconds()
     tiers = [_tier(tokens) for _ in range(tokens.count())] if tokens.flag() == "<exists>" else []
+    tokens.end()
     return [Document(path, tuple(tiers))]
 
 
@@ -96,6 +97,10 @@ class _Tokens:
             read = "ends early" if token is None else f"has {token[0]!r:.40} where {means} should be"
             raise UserError(f"{self.path}: {read}; it is no whole TextGrid.")
         return token[kind]
+
+    def end(self):
+        if more := next(self._found, None):
+            raise UserError(f"{self.path}: has more tiers or intervals than it says, from {more[0]!r:.40} on.")
 
     def text(self):
         return self._next("text", "a text").replace('""', '"')

@@ -40,6 +40,13 @@ def test_every_beginning_of_a_file_is_refused(tmp_path):
         refusal(lambda: textgrid.read(path), path)
 
 
+def test_no_interval_is_left_out(tmp_path):
+    """Of a file that says fewer tiers or intervals than it has."""
+    text = written(tmp_path / "a.TextGrid", "short_textgrid").read_text(encoding="utf-8")
+    (tmp_path / "a.TextGrid").write_text(text.replace("<exists>\n2\n", "<exists>\n1\n"), encoding="utf-8")
+    assert "more tiers or intervals" in refusal(lambda: textgrid.read(tmp_path / "a.TextGrid"), tmp_path)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"ooBinaryFile\x08TextGrid", b"\xff\xfe\x00", b"\xff", b'"Praat chronological TextGrid text file"']
 )
