@@ -37,11 +37,14 @@ def add(commands, name):
 
 def _align(arguments):
     from serenanet_modules.inference.align import align_text
+    from serenanet_modules.inference.files import one_line
     from serenanet_modules.inference.formats import SUFFIXES, write
     from serenanet_modules.inference.speakers import naming
     from serenanet_modules.runtime.outputs import Outputs
 
     text = _text(arguments.text)
+    if not arguments.audio.is_file():
+        raise UserError(f"{arguments.audio}: there is no such file of audio")
     grid = arguments.out or arguments.audio.with_suffix(".TextGrid")
     if "textgrid" in arguments.format and grid.suffix.lower() != ".textgrid":
         raise UserError(f"--out {grid}: a TextGrid's name ends in .TextGrid")
@@ -56,7 +59,7 @@ def _align(arguments):
     transcript = naming(arguments.speakers)(transcript, {"": arguments.audio})
     for format, path in files.items():
         outputs.write(path, write(transcript, format, str(arguments.audio)))
-        print(path)
+        print(one_line(str(path)))
     kind = "confidence" if transcript.calibrated else "raw confidence"
     print(f"{len(segment.words)} words, {len(segment.tokens)} tokens, {kind} {segment.confidence:.2f}")
     _doubts(transcript)
@@ -76,7 +79,11 @@ def _doubts(transcript):
 
 
 def _text(argument):
+    from serenanet_modules.runtime.files import names_a_file
+
     if not os.path.isfile(argument):  # which, unlike Path's, bears a text too long for a name
+        if names_a_file(argument):
+            raise UserError(f"{argument}: there is no such file of text")
         return argument
     try:
         return Path(argument).read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 import argparse
 import math
 import shlex
+import unicodedata
 from pathlib import Path
 
 from serenanet_modules.config.carried import there
@@ -86,6 +87,8 @@ def written(text):
     """The path of what a command writes; ``-`` is no stream here, and would be a file of that name."""
     if text == "-":
         raise argparse.ArgumentTypeError("'-' is no place for files; give a path (./- is a file of that name)")
+    if any(unicodedata.category(letter) == "Cc" for letter in text):
+        raise argparse.ArgumentTypeError(f"{text!r} holds a line end or another control character; give another name")
     return place(text)
 
 

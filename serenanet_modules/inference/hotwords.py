@@ -6,6 +6,7 @@ from pathlib import Path
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.data.text.written import MARKS, WIDE
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.files import names_a_file
 
 WEIGHT = 6.0  # nats that a hotword scores more
 LONGEST = 200  # letters of a word that somebody could say
@@ -34,6 +35,8 @@ def read_hotwords(given, spelling, weight=WEIGHT):
         Where there is no word, or one that cannot be written.
     """
     is_file = os.path.isfile(given)  # which, unlike Path's, bears words too many for a name
+    if not is_file and names_a_file(given):
+        raise UserError(f"{given}: there is no such file of hotwords; words have commas between")
     try:
         phrases = Path(given).read_text(encoding="utf-8").splitlines() if is_file else given.split(",")
     except (OSError, ValueError) as error:

@@ -5,7 +5,7 @@ import unicodedata
 from serenanet_modules.data.phonemes import WORD_BOUNDARY, g2p
 from serenanet_modules.data.text import PLAIN, normaliser
 from serenanet_modules.data.text.characters import LETTERS_WITHOUT_PARTS
-from serenanet_modules.data.text.marks import KEPT
+from serenanet_modules.data.text.marks import KEPT, without_marks
 from serenanet_modules.decoding.decoder import Hypothesis
 from serenanet_modules.errors import UserError
 
@@ -32,11 +32,13 @@ def spelled(units, locale, text, unknown="error", style=PLAIN):
     UserError
         Where the text is empty or cannot be written in the units.
     """
-    words = normaliser(locale, style)(text).split()
+    rule = normaliser(locale, style)
+    words = rule(text).split()
     say = _phones(units, locale) if units.kind == "phoneme" else str
     marks = {word for word in words if KEPT.fullmatch(word) and word in units.pieces}  # transcribers', each a unit
     said = {word: word if word in marks else say(word) for word in words}
     strange = unknown_letters(units, locale, (sound for word, sound in said.items() if word not in marks))
+    strange |= dict.fromkeys(_dropped(rule, text), "")
     if strange and unknown == "error":
         raise UserError(
             f"the text has {'phonemes' if units.kind == 'phoneme' else 'letters'} that the model has no unit for: "
@@ -52,6 +54,12 @@ def spelled(units, locale, text, unknown="error", style=PLAIN):
     else:
         labels = units.encode(" ".join(said[word] for word in words), locale)
     return Hypothesis(labels, " ".join(words), words)
+
+
+def _dropped(rule, text):
+    """Letters of words of which a language's rule leaves nothing, as of those of another script."""
+    words = {word for word in without_marks(text).split() if not rule(word)}
+    return sorted({letter for word in words for letter in word if letter.isalpha()})
 
 
 def unknown_letters(units, locale, words):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from serenanet_modules.errors import UserError
 
 LONGEST = 150  # bytes of a file's name that stand in that of its temporary file
+FILE = re.compile(r"(\.{0,2}|~)/.+|[^,\n]+\.(txt|text|csv|tsv|list|lst|words|srt|vtt|json|md|docx?)", re.IGNORECASE)
 PARTIAL = ".part"  # ends the names of files and folders that are being written; they begin with a dot
 
 
@@ -18,6 +20,11 @@ def below(folder, wanted=lambda name: True):
     """Files and folders at any depth whose name is wanted, sorted; what vanishes or may not be read is passed over."""
     named = ((place, name) for place, folders, files in os.walk(folder) for name in (*folders, *files))
     return sorted(Path(place, name) for place, name in named if wanted(name))
+
+
+def names_a_file(text):
+    """Whether what may be a text or a file's name can hardly be a text: ``words.txt``, ``/tmp/words``."""
+    return bool(FILE.fullmatch(text))
 
 
 @contextmanager

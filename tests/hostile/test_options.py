@@ -15,7 +15,24 @@ from tests.support.refusals import sentence
 
 WILD = st.one_of(
     st.sampled_from(
-        ["", "nan", "inf", "-inf", "1e400", "-1", "0", "1e-300", "²", "٣", "\0", "\udcff", "a" * 300, "--x", "-"]
+        [
+            "",
+            "nan",
+            "inf",
+            "-inf",
+            "1e400",
+            "-1",
+            "0",
+            "1e-300",
+            "²",
+            "٣",
+            "\0",
+            "\udcff",
+            "a" * 300,
+            "--x",
+            "-",
+            "a\nb",
+        ]
     ),
     st.integers(1, 6000).map("9".__mul__),
     st.floats().map(repr),
@@ -47,7 +64,7 @@ def within_bounds(case):
     except (argparse.ArgumentError, UserError) as error:
         sentence(argparse.ArgumentTypeError(repr(str(error))))
         return
-    assert text and not (text == "-" and action.dest in ("out", "plot"))
+    assert text and not (action.dest in ("out", "plot") and (text == "-" or not text.isprintable() and "\n" in text))
     for one in value if isinstance(value, list) else [value]:
         if isinstance(one, (int, float)) and action.dest not in ("port", "max_upload"):
             assert math.isfinite(one) and abs(one) <= values.LARGEST

@@ -80,6 +80,25 @@ def test_letters_without_a_unit(unknown, said):
     assert phones.decode(spelled(phones, "sw", "mama baka", "skip").labels) == "m a m a | a a"
 
 
+def test_no_word_of_another_script_is_dropped_in_silence(recognizer):
+    """Of which the language's rule leaves nothing."""
+    with pytest.raises(UserError, match="no unit for: 日, 本"):
+        spelled(recognizer.units, "sw", "baba 日本 [kelele]")
+    assert spelled(recognizer.units, "sw", "baba 日本 [kelele]", "skip").words == ["baba"]
+
+
+@pytest.mark.parametrize(
+    ("audio", "text", "says"),
+    [(".", "baba", ".: there is no such file of audio"), ("a.mp3", "gone.txt", "gone.txt: there is no such file of")],
+)
+def test_what_is_there_is_asked_first(tiny, clips, tmp_path, monkeypatch, capsys, audio, text, says):
+    """A folder is no recording, and what is called as a file is called is no text."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.mp3").write_bytes(clips[0].read_bytes())
+    assert cli.main(["align", str(tiny[1]), audio, text]) == 2
+    assert says in capsys.readouterr().err
+
+
 def test_equal_neighbours_need_a_frame_between(recognizer):
     """``saa`` is four tokens, and five frames."""
     assert frames_needed(spelled(recognizer.units, "sw", "saa").labels) == 5

@@ -32,6 +32,12 @@ def test_no_word_is_longer_than_one_can_be():
         read_hotwords(f"kisu,{'a' * 100_000}", SPELLING)
 
 
+@pytest.mark.parametrize("given", ["words.txt", "./words", "/dev/zero", "my words.TXT"])
+def test_a_file_that_is_not_there_is_no_word(given):
+    with pytest.raises(UserError, match="there is no such file"):
+        read_hotwords(given, SPELLING)
+
+
 def test_a_file_that_is_not_text(tmp_path):
     (tmp_path / "words").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="cannot be read as hotwords"):
