@@ -45,9 +45,9 @@ def recordings(folder, rows, tier="Text"):
 
 def main():
     place = Path(sys.argv[1])
-    for name in ("DIR", "DIR/sw", "DIR/mdw", "DIR/en", "radio_corpus"):
+    for name in ("DIR", "DIR/sw", "DIR/sw_joshua", "DIR/mdw", "DIR/en", "radio_corpus"):
         (place / name).mkdir(parents=True)
-        make_corpus(place / name, sizes=SIZES, locale=Path(name).name if "/" in name else "sw")
+        make_corpus(place / name, sizes=SIZES, locale=Path(name).name.partition("_")[0] if "/" in name else "sw")
     train = read_tsv(SAMPLE / "train.tsv")
     recordings(place / "recordings", train[:20])
     recordings(place / "new", train[20:22])

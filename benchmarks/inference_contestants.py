@@ -16,6 +16,7 @@ from serenanet_modules.export.check import Eager
 from serenanet_modules.export.command import NAMES, export
 from serenanet_modules.runs.folder import for_use, write_hyperparams
 from serenanet_modules.runs.recogniser import PARTS, open_run
+from serenanet_modules.runs.whole import seal
 
 FORMS = ("eager", "compiled", "onnx", "int8")
 BASE = "EncoderASR"
@@ -58,6 +59,7 @@ def untrained(files, work):
     torch.manual_seed(0)
     built = Hparams.load(folder / "hyperparams.yaml").only(PARTS).build()
     save_file(nn.ModuleDict({name: built[name] for name in PARTS}).state_dict(), folder / "weights.safetensors")
+    seal(folder)
     return folder
 
 

@@ -10,6 +10,7 @@ Then the micro-batches of an epoch are read in turns from a file a clip and from
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def by_processes(count, argv):
         )
     if done.returncode:
         raise SystemExit(done.stderr)
-    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    told = [json.loads(said) for said in re.findall(r"\{[^}]*\}", done.stdout)]  # processes print side by side
     return {"cpu": [process["cpu"] for process in told], "clock": max(process["clock"] for process in told)}
 
 
