@@ -25,6 +25,20 @@ Object class = "TextGrid"
 "IntervalTier" "Text" 0 2 1
 0 2 "habari ya asubuhi"
 """
+ARPA = """\\data\\
+ngram 1=7
+
+\\1-grams:
+-99 <s>
+-0.8 </s>
+-0.8 <unk>
+-0.8 kisu
+-0.8 hiki
+-0.8 mwaka
+-0.8 jana
+
+\\end\\
+"""
 
 
 def recordings(folder, rows, tier="Text"):
@@ -65,6 +79,7 @@ def main():
         shutil.copy(first, place / f"{name}.wav")
     shutil.copy(first.with_suffix(".eaf"), place / "interview.eaf")
     (place / "story.TextGrid").write_text(STORY, encoding="utf-8")
+    (place / "4.arpa").write_text(ARPA, encoding="utf-8")
     (place / "talk.txt").write_text(train[40]["sentence"], encoding="utf-8")
     for name in ("interview.mp3", "clip.mp3"):
         shutil.copy(SAMPLE / "clips" / train[0]["path"], place / name)

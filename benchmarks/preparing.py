@@ -62,8 +62,13 @@ def by_processes(count, argv):
         )
     if done.returncode:
         raise SystemExit(done.stderr)
-    told = [json.loads(said) for said in re.findall(r"\{[^}]*\}", done.stdout)]  # processes print side by side
+    told = told_by(done.stdout)
     return {"cpu": [process["cpu"] for process in told], "clock": max(process["clock"] for process in told)}
+
+
+def told_by(text):
+    """What each process printed; they do so side by side."""
+    return [json.loads(said) for said in re.findall(r"\{[^}]*\}", text)]
 
 
 def share_of(options):
