@@ -139,7 +139,7 @@ def draw(rows, path):
         if "seconds" in name:
             axes.set_yscale("log")
         else:
-            axes.set_ylim(0, None)
+            axes.set_ylim(0, 1.1 * max(values))
     figure.savefig(path, dpi=110)
 
 
