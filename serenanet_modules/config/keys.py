@@ -311,6 +311,7 @@ SECTIONS = {
         Key("context_words", WHOLE, WEIGHTS, "most context words in half of a speech LLM's training prompts", least=0),
         Key("pessl_weight", NUMBER, WEIGHTS, "loss weight of masked prediction (PESSL)", least=0),
         Key("car_weight", NUMBER, WEIGHTS, "loss weight of KL(decoder || CAR)", least=0),
+        Key("consistency_weight", NUMBER, WEIGHTS, "loss weight of KL between two views of each utterance", least=0),
         Key("car_ctc_weight", NUMBER, WEIGHTS, "loss weight of CAR's own CTC loss", least=0),
         Key("gate_l2", NUMBER, WEIGHTS, "loss weight of the mean square of ATHM's gates", least=0),
         Key("car_l2", NUMBER, WEIGHTS, "loss weight of CAR's regulariser", least=0),

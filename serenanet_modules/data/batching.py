@@ -69,6 +69,11 @@ class Batch:
         labels = self.labels[start:stop, : int(label_lengths.max())]
         return Batch(self.plan, self.utterances[start:stop], wavs, wav_lengths, labels, label_lengths)
 
+    def twice(self):
+        """The utterances, and once more in the same order."""
+        tensors = (self.wavs, self.wav_lengths, self.labels, self.label_lengths)
+        return Batch(self.plan, 2 * self.utterances, *(torch.cat([t, t]) for t in tensors))
+
 
 class BatchSampler:
     """Yield this process's `MicroBatch` plans of one epoch.

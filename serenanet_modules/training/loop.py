@@ -167,6 +167,10 @@ class RecipeBrain(Task, sb.Brain):
 
     # --- training -------------------------------------------------------------------------------------------------
 
+    def views(self, batch):
+        """The batch as it is trained on; by default as it is."""
+        return batch
+
     def inputs(self, batch, stage):
         """Samples (B, S) and lengths (B,) of a batch; training changes its speed at random."""
         wavs, lengths = batch.wavs, batch.wav_lengths
@@ -201,7 +205,7 @@ class RecipeBrain(Task, sb.Brain):
         plan = batch.plan
         whole = stop - start == len(batch.utterances)
         torch.manual_seed(_mix(self.hparams.seed, self.progress.epoch, plan.number, *(() if whole else (start, stop))))
-        part = (batch if whole else batch.part(start, stop)).to(self.device)
+        part = self.views((batch if whole else batch.part(start, stop)).to(self.device))
         with self.training_ctx:
             outputs = self.compute_forward(part, Stage.TRAIN)
             losses = self.compute_objectives(outputs, part, Stage.TRAIN)

@@ -131,7 +131,7 @@ def test_a_layer_changes_what_it_names_alone(name, size):
 def test_a_base_is_laid_under():
     """On another base than serenanet.yaml a file keeps that base's sizes."""
     small = load("serenanet/small", "no_athm").tree
-    assert (small["d_model"], small["car"]["d_model"], small["lr"]) == (144, 96, 0.002)
+    assert (small["d_model"], small["car"]["d_model"], small["lr"]) == (144, 96, 0.003)
 
 
 @pytest.fixture(scope="module", name="full")

@@ -66,7 +66,7 @@ def test_a_part_that_is_swapped_is_of_who_swaps_it(config):
     ("words", "said"),
     [
         ([], "give a hyper-parameter file first"),
-        (["hparams/machine/cpu.yaml"], "cpu.yaml: is to be laid over a model; give that first"),
+        (["hparams/machine/cpu.yaml"], "cpu.yaml: is a layer over a model; give the model"),
         ([*SMALL, "--lrr", "1"], "the command line: unknown key 'lrr'; did you mean 'lr'?"),
         ([*SMALL, "--device", "cpu"], "--device cpu: a run option, which stands in no file"),
     ],

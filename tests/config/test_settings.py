@@ -111,5 +111,5 @@ def test_help_has_all_that_can_be_given():
 
 
 def test_a_layer_alone_is_no_model():
-    with pytest.raises(UserError, match="no_car.yaml: is to be laid over a model; give that first"):
+    with pytest.raises(UserError, match="no_car.yaml: is a layer over a model; give the model"):
         read_command_line(RECIPE, [str(ROOT / "hparams/ablations/no_car.yaml"), "--data_folder", "x"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from serenanet_modules.decoding.greedy import collapse
-from serenanet_modules.training.brains.ctc import ctc_per_utterance, frames_needed
+from serenanet_modules.training.brains.ctc import ctc_per_utterance, disagreement, frames_needed
 
 
 def by_paths(log_probs, labels):
@@ -59,3 +59,19 @@ def test_frames_needed_are_the_fewest_that_a_path_has(labels):
     for frames in range(1, 6):
         exists = torch.isfinite(by_paths(torch.zeros(frames, 3), labels))
         assert bool(exists) == (frames >= needed)
+
+
+def test_views_of_an_utterance_draw_each_other_near():
+    """KL from the other view over valid frames; a view learns from it and does not move the other."""
+    logits = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    log_probs, lengths = logits.log_softmax(-1), torch.tensor([3, 2, 3, 2])
+    found = disagreement(log_probs, lengths)
+    other = log_probs[[2, 3, 0, 1]]
+    want = [
+        torch.nn.functional.kl_div(log_probs[i, :n], other[i, :n], log_target=True, reduction="sum")
+        for i, n in enumerate(lengths)
+    ]
+    torch.testing.assert_close(found, torch.stack(want))
+    gradient = torch.autograd.grad(found[1], logits)[0]
+    assert gradient[1, :2].abs().min() > 0 and not gradient[[0, 2, 3]].any() and not gradient[1, 2].any()
+    assert not disagreement(log_probs[[0, 1, 0, 1]], lengths).any()

@@ -3,6 +3,7 @@
 from torch import nn
 from torch.nn import functional
 
+from serenanet_modules.lobes.blocks.conformer import ConvolutionModule
 from serenanet_modules.lobes.blocks.layers import Dropout, Linear
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
 from serenanet_modules.lobes.blocks.parts import LayeredEncoder
@@ -17,6 +18,9 @@ class RotaryTransformerEncoder(LayeredEncoder):
     d_model, n_heads, n_layers, d_ffn : int
         Sizes; ``d_model / n_heads`` must be even.
     dropout : float
+    kernel_size : int, optional
+        Frames that a Conformer's convolution reads, in each layer between attention and the feed-forward; odd.
+        None leaves it out.
 
     Examples
     --------
@@ -27,10 +31,11 @@ class RotaryTransformerEncoder(LayeredEncoder):
     (torch.Size([2, 7, 16]), 0.0)
     """
 
-    def __init__(self, d_model, n_heads, n_layers, d_ffn, dropout=0.1):
+    def __init__(self, d_model, n_heads, n_layers, d_ffn, dropout=0.1, kernel_size=None):
         super().__init__()
         check_heads(d_model, n_heads)
-        self.layers = nn.ModuleList(RotaryTransformerLayer(d_model, n_heads, d_ffn, dropout) for _ in range(n_layers))
+        sizes = d_model, n_heads, d_ffn, dropout, kernel_size
+        self.layers = nn.ModuleList(RotaryTransformerLayer(*sizes) for _ in range(n_layers))
         self.norm = nn.LayerNorm(d_model)
 
     def hidden(self, x, lengths):
@@ -39,26 +44,31 @@ class RotaryTransformerEncoder(LayeredEncoder):
         mask = valid_mask(lengths, x.shape[1])[:, None, None, :]  # (B, 1, 1, T) over keys
         rotation = rotary_angles(x.shape[1], self.layers[0].head_size, x.device)
         for layer in self.layers:
-            x = layer(x, mask, rotation)
+            x = layer(x, mask, rotation, lengths)
         return x
 
 
 class RotaryTransformerLayer(nn.Module):
-    """``x + attention(norm(x))``, then ``x + ffn(norm(x))``."""
+    """``x + attention(norm(x))``, ``x + convolution(norm(x))`` where there is one, ``x + ffn(norm(x))``."""
 
-    def __init__(self, d_model, n_heads, d_ffn, dropout):
+    def __init__(self, d_model, n_heads, d_ffn, dropout, kernel_size=None):
         super().__init__()
         self.n_heads, self.head_size = n_heads, d_model // n_heads
         self.norm_attention = nn.LayerNorm(d_model)
         self.qkv = Linear(d_model, 3 * d_model)
         self.out = Linear(d_model, d_model)
+        self.convolution = None
+        if kernel_size is not None:
+            self.convolution = ConvolutionModule(d_model, kernel_size, dropout, causal=False)
         self.norm_ffn = nn.LayerNorm(d_model)
         self.ffn = nn.Sequential(Linear(d_model, d_ffn), nn.GELU(), Dropout(dropout), Linear(d_ffn, d_model))
         self.dropout = Dropout(dropout)
 
-    def forward(self, x, mask, rotation):
-        """x (B, T, d_model), mask (B, 1, 1, T), rotation from `rotary_angles` -> (B, T, d_model)."""
+    def forward(self, x, mask, rotation, lengths=None):
+        """x (B, T, d_model), mask (B, 1, 1, T), rotation from `rotary_angles`, lengths (B,) or None -> as x."""
         x = x + self.dropout(self._attend(self.norm_attention(x), mask, rotation))
+        if self.convolution is not None:
+            x = x + self.convolution(x, lengths)
         return x + self.dropout(self.ffn(self.norm_ffn(x)))
 
     def _attend(self, x, mask, rotation):

@@ -28,6 +28,10 @@ class CTCBrain(RecogniserBrain):
             conditions = Conditions(least, self.hparams.spec_augment, self.masker)
         return self.modules.model(*self.inputs(batch, stage), conditions, **self.model_inputs(batch))
 
+    def views(self, batch):
+        """Each utterance twice, where what is written of both is to be alike."""
+        return batch.twice() if self.hparams.consistency_weight else batch
+
     def model_inputs(self, batch):
         """What the model is given beside samples, lengths and conditions, by name."""
         return {}
@@ -46,6 +50,10 @@ class CTCBrain(RecogniserBrain):
                 self.progress.infeasible += left_out
             losses["ctc"] = self._ctc(outputs.decoder, outputs, batch, feasible)
             total = h.ctc_weight * losses["ctc"]
+        if stage == Stage.TRAIN and h.consistency_weight and outputs.decoder is not None:
+            per_utterance = disagreement(outputs.decoder, outputs.lengths) / batch.label_lengths.clamp(min=1)
+            losses["consistency"] = batch.mean(per_utterance)
+            total = total + h.consistency_weight * losses["consistency"]
         if outputs.prediction is not None:
             losses["pessl"] = batch.mean(outputs.prediction.loss)
             total = total + h.pessl_weight * losses["pessl"]
@@ -132,6 +140,26 @@ def frames_needed(labels, label_lengths):
     """
     repeats = (labels[:, 1:] == labels[:, :-1]) & valid_mask(label_lengths - 1, labels.shape[1] - 1)
     return label_lengths + repeats.sum(1)
+
+
+def disagreement(log_probs, lengths):
+    """How far each view of an utterance is from the other one (CR-CTC, Yao et al. 2025).
+
+    Parameters
+    ----------
+    log_probs : Tensor
+        (2 B, T, V), of B utterances and of the same once more.
+    lengths : Tensor
+        (2 B,) frames.
+
+    Returns
+    -------
+    Tensor
+        (2 B,) KL(other ‖ own) summed over frames, in nats; its gradient goes into the own view alone.
+    """
+    other = log_probs.detach().roll(len(log_probs) // 2, 0)
+    kl = (other.exp() * (other - log_probs)).sum(-1)
+    return (kl * valid_mask(lengths, kl.shape[1])).sum(1)
 
 
 def divergence(reference, log_probs, lengths, weights):
