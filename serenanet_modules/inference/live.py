@@ -13,6 +13,7 @@ from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.data.sources import read
 from serenanet_modules.errors import UserError
 
+CONTAINERS = (b"RIFF", b"RF64", b"fLaC", b"OggS", b"ID3", b"FORM", b"caff", b"\x1aE\xdf\xa3")  # how files begin
 SAMPLE_BYTES = 2  # raw samples are 16-bit signed, little-endian
 ARECORD = ["arecord", "-q", "-t", "raw", "-f", "S16_LE", "-r", str(SAMPLE_RATE), "-c", "1"]
 FFMPEG_INPUTS = {"linux": ["-f", "alsa", "-i", "default"], "darwin": ["-f", "avfoundation", "-i", ":0"]}
@@ -37,16 +38,34 @@ def chunks(source, seconds):
     Raises
     ------
     UserError
-        For a file that is no audio, and where nothing can record.
+        For a file that is no audio, for a file on stdin, whose bytes are no samples, and where nothing can record.
     """
     size = max(1, round(seconds * SAMPLE_RATE))
     if source == "microphone":
         with _microphone(size) as read_bytes:
             yield from _decoded(read_bytes, size)
     elif source == "-":
-        yield from _decoded(sys.stdin.buffer.read, size)
+        yield from _decoded(_samples_alone(sys.stdin.buffer.read), size)
     else:
         yield from _regrouped(read(source), size)
+
+
+def _samples_alone(read_bytes):
+    """The same function, which refuses bytes that begin as a file of audio does: its header would be heard as sound."""
+    begun = False
+
+    def read(count):
+        nonlocal begun
+        data = read_bytes(count)
+        if not begun and data.startswith(CONTAINERS):
+            raise UserError(
+                f"-: is a file of audio ({data[:4].decode('latin-1').strip()}) and not raw samples; give its name, or "
+                "pipe it through ffmpeg -i - -f s16le -ac 1 -ar 16000 -"
+            )
+        begun = True
+        return data
+
+    return read
 
 
 def _decoded(read_bytes, size):

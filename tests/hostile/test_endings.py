@@ -100,7 +100,7 @@ TEXTGRID = "\n".join(
     ['File type = "ooTextFile"', 'Object class = "TextGrid"', "0", "1", "<exists>", "1"]
     + ['"IntervalTier"', '"words"', "0", "1", "1", "0", "1", '"mama"', ""]
 )
-CHEAP = ("transcribe", "align", "lm", "evaluate", "pseudo-label")
+CHEAP = ("transcribe", "align", "lm", "evaluate", "pseudo-label", "rank", "recipe", "tiers")
 FAULTS = ("no room", "below a file", "a file", "/proc", "empty")
 MACHINES = st.tuples(st.sampled_from(CHEAP), st.sampled_from(FAULTS), st.integers(0, 40))
 

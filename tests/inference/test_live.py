@@ -49,6 +49,17 @@ def test_pipe(monkeypatch, size):
     assert_sound([piece for piece in chunks("-", size / 16000) if len(piece)], size)
 
 
+@pytest.mark.parametrize("beginning", [b"RIFF$", b"ID3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3"])
+def test_a_file_on_a_pipe_is_no_samples(monkeypatch, beginning):
+    """Its header would be heard as sound; the same bytes later on are samples."""
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(beginning + bytes(4000))))
+    with pytest.raises(UserError, match="is a file of audio"):
+        next(chunks("-", 0.1))
+    later = bytes(3200) + beginning + bytes(3200 - len(beginning))
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(later)))
+    assert len(list(chunks("-", 0.1))) == 2
+
+
 # --- the microphone ---------------------------------------------------------------------------------------------------
 
 
