@@ -8,7 +8,6 @@ and the time of one core for a second of audio, medians of passes in turns. The 
 own, which the first call makes (`--peers`): pyctcdecode wants numpy 1.
 """
 
-import argparse
 import itertools
 import json
 import os
@@ -17,10 +16,8 @@ import statistics
 import subprocess
 import sys
 import sysconfig
-import tempfile
 import time
 import venv
-from functools import cached_property
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -28,81 +25,43 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
-from kept import read, write  # noqa: E402
+from heard import heard, parser  # noqa: E402
 
 from serenanet_modules.analysis.bootstrap import compare  # noqa: E402
 from serenanet_modules.analysis.scoring import score  # noqa: E402
-from serenanet_modules.data.asked import candidates  # noqa: E402
-from serenanet_modules.data.manifest import read_manifest  # noqa: E402
-from serenanet_modules.data.preparation import Settings, prepare  # noqa: E402
-from serenanet_modules.data.units import load_units  # noqa: E402
 from serenanet_modules.decoding.arpa import NGram  # noqa: E402
 from serenanet_modules.decoding.beam import BeamDecoder  # noqa: E402
 from serenanet_modules.decoding.greedy import collapse  # noqa: E402
 from serenanet_modules.decoding.tuning import LM_WEIGHTS, WORD_SCORES  # noqa: E402
-from serenanet_modules.inference.recognizer import Recognizer  # noqa: E402
 
 PACKAGES = ("numpy<2", "pyctcdecode==0.5.0", "kenlm==0.3.0", "flashlight-text==0.0.7")
-SPLITS = ("dev", "test")
 REFERENCE = "pyctcdecode"
 
 
 def main(argv=None):
     o = parse(argv)
-    with tempfile.TemporaryDirectory() as work:
-        kept = Path(o.kept or work)
-        for split in SPLITS:
-            if not (kept / f"{split}.npz").is_file():
-                hear(o, split, kept / f"{split}.npz")
-        units, arpa = load_units(Path(o.folder) / "save/units"), Path(o.lm or Path(o.folder) / "save/lm.arpa")
-        ours = Ours(units, arpa, kept)
+    with heard(o) as found:
+        ours = Ours(found)
         if o.curve:
             print(thresholds(ours, o))
-            return
-        if o.models:
+        elif o.models:
             print(models(ours, o.models))
-            return
-        if o.hour:
+        elif o.hour:
             print(hour(ours))
-            return
-        peers = Peers(environment(Path(o.peers)), units, arpa, kept)
-        contestants = {"ours": ours, **{name: peers.named(name) for name in peers.names}}
-        print(table(contestants, {split: read(kept / f"{split}.npz") for split in SPLITS}, units, o))
+        else:
+            peers = Peers(environment(Path(o.peers)), found)
+            print(table({"ours": ours, **{name: peers.named(name) for name in peers.names}}, found, o))
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", help="a finished run of a recogniser with CTC")
-    parser.add_argument("data", help="as of serenanet evaluate")
-    parser.add_argument("--data-folder")
-    parser.add_argument("--lm", help="an ARPA file (the run's own)")
-    parser.add_argument("--kept", help="where the log-probabilities are kept for the next time")
-    parser.add_argument("--peers", default="/tmp/serenanet-peers", help="environment of the peers")
-    parser.add_argument("--beams", type=int, nargs="+", default=[8, 32, 100])
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--models", nargs="+", metavar="ARPA", help="the errors with each of these alone, and stop")
-    parser.add_argument("--hour", action="store_true", help="decode an hour in one piece, and stop")
-    parser.add_argument("--curve", metavar="PNG", help="draw error rate over time on dev, and stop")
-    return parser.parse_args(argv)
-
-
-def hear(o, split, path):
-    """Keep the log-probabilities of a split."""
-    recognizer = Recognizer.from_folder(o.folder)
-    chosen, most = (
-        candidates(o.data, recognizer.settings["locale"], o.data_folder, split),
-        recognizer.settings["piece_seconds"],
-    )
-
-    def rows(pieces):
-        return [recognizer.posteriors([piece])[1][0].numpy() for piece in pieces]
-
-    with tempfile.TemporaryDirectory() as work:
-        prepared = prepare(chosen, Path(work), Settings(), progress=False)
-        utterances = read_manifest(prepared.manifest)
-        heard = recognizer.network.read([prepared.folder / u.path for u in utterances], rows, most)
-        found = [[row for row in pieces if row is not None] for _, pieces in heard]
-    write(path, [(u.id, u.text, u.duration, rows) for u, rows in zip(utterances, found, strict=True)])
+    options = parser(__doc__.splitlines()[0])
+    options.add_argument("--peers", default="/tmp/serenanet-peers", help="environment of the peers")
+    options.add_argument("--beams", type=int, nargs="+", default=[8, 32, 100])
+    options.add_argument("--repeats", type=int, default=5)
+    options.add_argument("--models", nargs="+", metavar="ARPA", help="the errors with each of these alone, and stop")
+    options.add_argument("--hour", action="store_true", help="decode an hour in one piece, and stop")
+    options.add_argument("--curve", metavar="PNG", help="draw error rate over time on dev, and stop")
+    return options.parse_args(argv)
 
 
 def environment(folder):
@@ -116,14 +75,11 @@ def environment(folder):
 
 
 class Ours:
-    """The project's search."""
+    """The project's search of what was heard, with its n-gram model or another."""
 
-    def __init__(self, units, arpa, kept):
-        self.units, self.arpa, self.kept = units, arpa, kept
-
-    @cached_property
-    def utterances(self):
-        return {split: read(self.kept / f"{split}.npz") for split in SPLITS}
+    def __init__(self, found, arpa=None):
+        self.heard, self.units, self.utterances = found, found.units, found.utterances
+        self.arpa = arpa or found.arpa
 
     def decode(self, split, beam, lm_weight, word_score):
         """Seconds, and the text of each utterance."""
@@ -139,8 +95,9 @@ class Peers:
 
     names = ("pyctcdecode", "torchaudio")
 
-    def __init__(self, python, units, arpa, kept):
-        command = [python, ROOT / "benchmarks/decoding_peers.py", arpa, kept, json.dumps(units.pieces)]
+    def __init__(self, python, found):
+        pieces = json.dumps(found.units.pieces)
+        command = [python, ROOT / "benchmarks/decoding_peers.py", found.arpa, found.kept, pieces]
         self.process = subprocess.Popen(
             [str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env=os.environ | {"PYTHONPATH": ""},
@@ -200,7 +157,7 @@ def models(ours, arpas):
     lines = ["| model | words it knows | weights | wrong words | by the usual weights |", "|---|---|---|---|---|"]
     lines.append(f"| none, greedy | | | {greedy.errors} of {words}, {100 * greedy.rate:.1f} % | |")
     for arpa in map(Path, arpas):
-        with_it = Ours(ours.units, arpa, ours.kept)
+        with_it = Ours(ours.heard, arpa)
         weights = chosen(with_it, ours.utterances["dev"])
         found = [judged(test, with_it.decode("test", 32, *pair)[1]).total for pair in (weights, usual)]
         told = [f"{counts.errors}, {100 * counts.rate:.1f} %" for counts in found]
@@ -230,15 +187,15 @@ def hour(ours):
     return "\n".join(lines)
 
 
-def table(contestants, splits, units, o):
-    test = splits["test"]
+def table(contestants, found, o):
+    test = found.utterances["test"]
     seconds = sum(u[2] for u in test)
-    texts = greedy_texts(test, units)
+    texts = greedy_texts(test, found.units)
     lines = [
         f"{len(test)} utterances, {seconds:.0f} s; greedy WER {100 * judged(test, texts).total.rate:.1f}", "",
         "| decoder | weights | beam | ms per second | WER | difference (95 %) |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
-    weights = {name: chosen(contestant, splits["dev"]) for name, contestant in contestants.items()}
+    weights = {name: chosen(contestant, found.utterances["dev"]) for name, contestant in contestants.items()}
     for beam in o.beams:
         taken, results = {name: [] for name in contestants}, {}
         for _, name in itertools.product(range(o.repeats), contestants):

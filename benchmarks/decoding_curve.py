@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from serenanet_modules.decoding.beam import THRESHOLD, BeamDecoder
 
-HYPOTHESES = (4.0, 7.0, 10.0, 14.0, 20.0)  # thresholds tried
-LABELS = (4.0, 7.0, 10.0)
+HYPOTHESES = (8.0, 10.0, 12.0, 14.0, 17.0)  # thresholds tried
+LABELS = (7.0, 10.0, 12.0)
 SIZES = (32, 100)
 
 

@@ -7,20 +7,17 @@ training has once and nobody said, another 50. Dev, with words of its own, choos
 of those that leave the error rate of the other words within `MOST_LOST` points. Test is read once.
 """
 
-import argparse
 import random
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
-from decoding import SPLITS, Ours, chosen, hear
-from kept import read
+from decoding import Ours, chosen
+from heard import SPLITS, heard, parser
 
 from serenanet_modules.analysis.scoring import align
 from serenanet_modules.data.asked import candidates
 from serenanet_modules.data.preparation import written
-from serenanet_modules.data.units import load_units
 from serenanet_modules.decoding.beam import BeamDecoder
 
 WEIGHTS = (0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0)
@@ -30,35 +27,26 @@ SEED, WORDS, LETTERS = 0, 50, 4
 
 def main(argv=None):
     o = parse(argv)
-    with tempfile.TemporaryDirectory() as work:
-        kept = Path(o.kept or work)
-        for split in SPLITS:
-            if not (kept / f"{split}.npz").is_file():
-                hear(o, split, kept / f"{split}.npz")
-        units, arpa = load_units(Path(o.folder) / "save/units"), Path(o.lm or Path(o.folder) / "save/lm.arpa")
-        train = Counter(
-            word for text in written(candidates(o.data, o.locale, o.data_folder, "train")) for word in text.split()
-        )
-        utterances = {split: read(kept / f"{split}.npz") for split in SPLITS}
+    with heard(o) as found:
+        texts = written(candidates(o.data, o.locale, o.data_folder, "train"))
+        train = Counter(word for text in texts for word in text.split())
         print("| model | weight | recall of 50 rare words | WER of the others | WER | false among 50 absent words |")
         print("|---|---|---|---|---|---|")
-        lm_weight, word_score = chosen(Ours(units, arpa, kept), utterances["dev"])
-        usual = {"lm_weight": lm_weight, "word_score": word_score}
-        for name, options in {"none": {}, "n-grams": {"lm": arpa, **usual}}.items():
-            report(
-                name, lambda words, options=options: BeamDecoder(units, hotwords=words, **options), utterances, train
-            )
+        lm_weight, word_score = chosen(Ours(found), found.utterances["dev"])
+        weighed = {"lm": found.arpa, "lm_weight": lm_weight, "word_score": word_score}
+        for name, options in {"none": {}, "n-grams": weighed}.items():
+            report(name, partial(make, found.units, options), found.utterances, train)
 
 
 def parse(argv):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", help="a finished run of a recogniser with CTC")
-    parser.add_argument("data", help="as of serenanet evaluate, with its training transcripts")
-    parser.add_argument("--data-folder")
-    parser.add_argument("--locale", default="sw")
-    parser.add_argument("--lm", help="an ARPA file (the run's own)")
-    parser.add_argument("--kept", help="where the log-probabilities are kept for the next time")
-    return parser.parse_args(argv)
+    options = parser(__doc__.splitlines()[0])
+    options.add_argument("--locale", default="sw")
+    return options.parse_args(argv)
+
+
+def make(units, options, hotwords):
+    """The decoder with words that are expected."""
+    return BeamDecoder(units, hotwords=hotwords, **options)
 
 
 @dataclass(frozen=True)
@@ -115,7 +103,7 @@ def drawn(words):
 
 def tried(make, utterances, hotwords, never, weight):
     """The `Trial` of a weight."""
-    pairs = heard(make, utterances, hotwords, weight)
+    pairs = aligned(make, utterances, hotwords, weight)
     there, others, errors, found = 0, 0, 0, 0
     hot = set(hotwords)
     for operation, reference, _ in pairs:
@@ -125,12 +113,12 @@ def tried(make, utterances, hotwords, never, weight):
         errors += operation != "=" and reference not in hot  # what is inserted, a hotword too, is an error of these
     wrong = sum(operation != "=" for operation, *_ in pairs)
     false = sum(
-        operation != "=" and word in set(never) for operation, _, word in heard(make, utterances, never, weight)
+        operation != "=" and word in set(never) for operation, _, word in aligned(make, utterances, never, weight)
     )
     return Trial(weight, found, there, errors / others, wrong / (there + others), false)
 
 
-def heard(make, utterances, hotwords, weight):
+def aligned(make, utterances, hotwords, weight):
     """The columns of all alignments."""
     decoder, pairs = make(dict.fromkeys(hotwords, weight) if weight else None), []
     for _, text, _, rows in utterances:

@@ -19,7 +19,7 @@ from serenanet_modules.decoding.search import Limits
 from serenanet_modules.decoding.words import Words
 from serenanet_modules.errors import UserError
 
-THRESHOLD = 14.0  # `benchmarks/decoding.py --curve` measures it, and that of labels
+THRESHOLD = 12.0  # `benchmarks/decoding.py --curve` measures it, and that of labels
 LOG_ZERO = -1e4  # stands for minus infinity, of which differences would be NaN
 
 
@@ -40,7 +40,7 @@ class BeamDecoder(Decoder):
     beam_size_token : int
         Best labels tried per frame.
     beam_threshold : float, optional
-        Hypotheses this much worse than the best are dropped; by default 14, with a lexicon 25.
+        Hypotheses this much worse than the best are dropped; by default 12, with a lexicon 25.
     token_threshold : float
         Labels with a log-probability this much below the frame's best are not tried (open
         vocabulary only: a lexicon may need an unlikely label).
@@ -65,7 +65,7 @@ class BeamDecoder(Decoder):
     beam_size: int = 32
     beam_size_token: int = 16
     beam_threshold: float | None = None
-    token_threshold: float = 7.0
+    token_threshold: float = 10.0
     lm_weight: float = 0.5
     word_score: float = 0.0
     scoring: str = "decoder"

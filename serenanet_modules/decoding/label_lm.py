@@ -7,6 +7,7 @@ whose column is the score of ending, and ``reorder(state, hypotheses)``. Scores 
 
 import torch
 
+from serenanet_modules.decoding.cpp import histories_of
 from serenanet_modules.decoding.words import Words
 
 BORDER = 0
@@ -27,31 +28,25 @@ class WordNGram:
     """
 
     def __init__(self, units, ngram, lm_weight, word_score):
-        self._words = Words(units, ngram, None, lm_weight, word_score)
-        self._begins = torch.tensor(self._words.breaks)
+        words = Words(units, ngram, None, lm_weight, word_score)
+        self._histories, self._begins = histories_of(words), torch.tensor(words.breaks)
 
     def start(self, n):
         """Empty histories."""
-        return [self._words.start()] * n
+        return self._histories.start(n)
 
     def step(self, labels, state):
         """Continue each history by a label."""
-        words = self._words
-        state = [
-            history if label == BORDER else words.extend(history, label)
-            for history, label in zip(state, labels.tolist(), strict=True)
-        ]
-        over = [words.completed(history) for history in state]
-        completed = torch.tensor([base - history.base for (base, _), history in zip(over, state, strict=True)])
-        scores = torch.where(self._begins, completed.unsqueeze(1), torch.zeros(()))
-        ended = [words.ended(*found) - history.base for found, history in zip(over, state, strict=True)]
-        scores[:, BORDER] = torch.tensor(ended)
+        units = labels.masked_fill(labels == BORDER, -1).cpu().numpy()
+        scores, state = self._histories.step(units, state)
+        completed, ended = torch.from_numpy(scores)
+        scores = torch.where(self._begins, completed.unsqueeze(1), 0.0)
+        scores[:, BORDER] = ended
         return scores.to(labels.device), state
 
-    @staticmethod
-    def reorder(state, hypotheses):
+    def reorder(self, state, hypotheses):
         """The histories of other hypotheses."""
-        return [state[i] for i in hypotheses.tolist()]
+        return self._histories.reorder(state, hypotheses.cpu().numpy())
 
 
 class NeuralLM:

@@ -254,11 +254,14 @@ def test_threads_keep_the_order(lexicon, word_lm):
 
 
 @pytest.mark.skipif(cpp.why_not() is not None, reason="needs a C++ compiler")
-@pytest.mark.parametrize("lexicon", [None, Lexicon(SPELLINGS)])
-def test_the_plain_search_finds_what_the_compiled_one_finds(lexicon, word_lm):
-    """With all kinds of pruning, in n-best lists, to rounding."""
+@pytest.mark.parametrize(
+    "units, lexicon", [(phonemes(), None), (phonemes(), Lexicon(SPELLINGS)), (pieces(), None)], ids=["", "lexicon", "▁"]
+)
+def test_the_plain_search_finds_what_the_compiled_one_finds(units, lexicon, word_lm):
+    """With all kinds of pruning, hotwords and weights, in n-best lists, to rounding."""
     for seed, lm in itertools.product(range(6), (None, word_lm)):
-        words = Words(phonemes(), NGram(lm) if lm else None, lexicon, **WEIGHTS)
+        weights = WEIGHTS | ({"lm_weight": -0.2} if seed == 4 else {"hotwords": {"ab": 2.0}} if seed > 2 else {})
+        words = Words(units, NGram(lm) if lm else None, lexicon, **weights)
         limits = Limits(
             *[(32, 16, 14.0, 7.0), (4, 3, 9.0, 4.0), (100, 4, math.inf, math.inf)][seed % 3], held=[2**18, 9][seed % 2]
         )

@@ -69,20 +69,23 @@ struct Past {            // the words that are over
     int32_t known;       // whether the rest says anything yet
 };
 
-struct alignas(64) Node {  // what each frame asks comes first
-    Past past;                 // before the unfinished word
-    double ahead;              // what the unfinished word is taken to score
+struct Context {         // where a hypothesis stands among the words
+    Past past;           // before the unfinished word
+    double ahead;        // what the unfinished word is taken to score
+    double spelled;      // what its letters cost, if it is unknown
+    int32_t tree, letters;
+    int32_t spelling;    // state of the n-grams of letters
+};
+
+struct alignas(64) Node : Context {
     double next_blank, next_label, total;
     double blank, label;       // ln p of all paths of this prefix, by what they end in
     double score;
     uint64_t going;            // units, 64 apart the same, by which hypotheses of the beam of the frame `gone` go on
     int32_t gone, touched, parent, unit;
     int32_t from;              // the node at which the word began
-    int32_t tree, letters;
-    int32_t spelling;          // state of the n-grams of letters
-    double spelled;            // what the letters cost, if the word is unknown
-    Past after;                // behind the unfinished word, once somebody asked
     int32_t word;              // that has just been completed, where words are those of the tree
+    Past after;                // behind the unfinished word, once somebody asked
 };
 
 constexpr double ROUNDING = 1e-6;    // sums of the same numbers differ by less
@@ -137,15 +140,97 @@ private:
     size_t count_ = 0;
 };
 
+class Scorer {  // of the words of hypotheses
+public:
+    explicit Scorer(const Words& words) : w_(words) {}
+
+    Context start() const {
+        Context context{};
+        context.past = past(0.0, int32_t(w_.words.start));
+        begin(context);
+        return context;
+    }
+
+    void begin(Context& context) const {
+        context.tree = context.letters = 0, context.ahead = context.spelled = 0.0;
+        context.spelling = int32_t(w_.letters.start);
+    }
+
+    // Go on by a unit; `behind` is `completed` of the context, which only a unit that begins a word asks for.
+    void extend(Context& context, int32_t unit, const Past& behind) const {
+        if (w_.breaks[unit]) {
+            context.past = behind;
+            begin(context);
+        }
+        for (int64_t s = w_.spelt[unit]; s < w_.spelt[unit + 1]; ++s) spell(context, w_.symbols[s]);
+        if (context.letters && context.tree != NONE) context.ahead = w_.ahead[context.tree];
+    }
+
+    // What an unknown word scores, by what its letters cost.
+    double off(const Past& past, double spelled) const {
+        return w_.has_ngrams ? w_.lm_weight * (past.unknown + spelled) : w_.word_score;
+    }
+
+    // The past with one of the tree's words more.
+    Past over(const Past& before, int64_t ending) const {
+        int32_t state = before.state;
+        const double p = w_.words.ln(state, w_.known[ending]);
+        return past(before.base + (w_.lm_weight * p + w_.word_score + w_.bonus[ending]), state);
+    }
+
+    // The past with the unfinished word, which is over.
+    Past completed(const Context& context) const {
+        if (!context.letters) return context.past;
+        const int64_t ending = context.tree == NONE ? 0 : w_.endings[context.tree];
+        if (context.tree != NONE && ending < w_.endings[context.tree + 1]) return over(context.past, ending);
+        int32_t spelling = context.spelling, state = context.past.state;
+        const double end = w_.letters.end < 0 ? 0.0 : w_.letters.ln(spelling, int32_t(w_.letters.end));
+        w_.words.ln(state, 0);
+        return past(context.past.base + off(context.past, context.spelled + end), state);
+    }
+
+    // The score of words behind which the sentence ends.
+    double ended(const Past& past) const {
+        int32_t state = past.state;
+        return past.base + (w_.words.end < 0 ? 0.0 : w_.lm_weight * w_.words.ln(state, int32_t(w_.words.end)));
+    }
+
+private:
+    Past past(double base, int32_t state) const {
+        int32_t after = state;
+        return Past{base, w_.boundary < 0 ? w_.words.ln(after, 0) : 0.0, state, 1};
+    }
+
+    void spell(Context& context, int32_t symbol) const {
+        ++context.letters;
+        const double cost = w_.boundary < 0 ? w_.letters.ln(context.spelling, symbol) : 0.0;
+        context.spelled += cost;
+        if (context.tree == NONE) {
+            context.ahead += w_.lm_weight * cost;
+            return;
+        }
+        const int32_t *first = w_.symbol + w_.edges[context.tree], *last = w_.symbol + w_.edges[context.tree + 1];
+        const int32_t* found = std::lower_bound(first, last, symbol);
+        if (found != last && *found == symbol) {
+            context.tree = int32_t(found - w_.symbol) + 1;
+            return;
+        }
+        context.tree = NONE;
+        context.ahead = off(context.past, context.spelled);
+    }
+
+    const Words& w_;
+};
+
 class Search {
 public:
-    Search(const Words& words, const Limits& limits, int64_t units) : w_(words), limits_(limits), units_(units), room_(limits.held) {
+    Search(const Words& words, const Limits& limits, int64_t units)
+        : w_(words), scorer_(words), limits_(limits), units_(units), room_(limits.held) {
         for (int64_t ending = 0; ending < w_.endings[w_.nodes]; ++ending) bonus_ = std::max(bonus_, w_.bonus[ending]);
-        Node root{};
+        Node root{scorer_.start()};
         root.blank = 0.0, root.label = NOTHING, root.total = 0.0;
         root.parent = root.from = NONE, root.unit = int32_t(w_.boundary);
-        root.past = past(0.0, int32_t(w_.words.start));
-        root.touched = root.gone = root.word = NONE, root.spelling = int32_t(w_.letters.start);
+        root.touched = root.gone = root.word = NONE;
         nodes_.push_back(root);
         beam_.push_back(0);
     }
@@ -283,7 +368,7 @@ private:
         if (breaks && w_.spelt[unit] == w_.spelt[unit + 1]) return past.base;
         if (begun && node.tree == NONE) return past.base + node.ahead;
         const double known = (begun ? node.ahead : w_.ahead[0]) + bonus_;
-        return past.base + (w_.boundary < 0 ? std::max(known, off(past, begun ? node.spelled : 0.0)) : known);
+        return past.base + (w_.boundary < 0 ? std::max(known, scorer_.off(past, begun ? node.spelled : 0.0)) : known);
     }
 
     // Whether a word of the tree, whose symbols are units, goes on so.
@@ -294,86 +379,34 @@ private:
     // The hypothesis that goes on by a unit.
     int32_t make(int32_t id, int32_t unit) {
         Node node = nodes_[id];
-        if (w_.breaks[unit]) {
-            node.past = behind(nodes_[id]);
-            begin(node);
-        } else if (!node.letters) {
+        if (w_.breaks[unit])
+            node.from = NONE;
+        else if (!node.letters)
             node.from = id;
-        }
+        scorer_.extend(node, unit, w_.breaks[unit] ? behind(nodes_[id]) : node.past);
         node.parent = id, node.unit = unit, node.touched = node.gone = node.word = NONE, node.after.known = 0;
-        for (int64_t s = w_.spelt[unit]; s < w_.spelt[unit + 1]; ++s) spell(node, w_.symbols[s]);
-        if (node.letters && node.tree != NONE) node.ahead = w_.ahead[node.tree];
         nodes_.push_back(node);
         return int32_t(nodes_.size()) - 1;
     }
 
     int32_t make_word(int32_t id, int32_t ending) {
         Node node = nodes_[id];
-        node.past = over(node.past, ending);
-        begin(node);
-        node.parent = id, node.unit = int32_t(w_.boundary), node.word = w_.name[ending];
+        node.past = scorer_.over(node.past, ending);
+        scorer_.begin(node);
+        node.parent = id, node.from = NONE, node.unit = int32_t(w_.boundary), node.word = w_.name[ending];
         node.touched = node.gone = NONE, node.after.known = 0;
         nodes_.push_back(node);
         return int32_t(nodes_.size()) - 1;
     }
 
-    void begin(Node& node) const {
-        node.tree = node.letters = 0, node.ahead = node.spelled = 0.0;
-        node.from = NONE, node.spelling = int32_t(w_.letters.start);
-    }
-
-    void spell(Node& node, int32_t symbol) const {
-        ++node.letters;
-        const double cost = w_.boundary < 0 ? w_.letters.ln(node.spelling, symbol) : 0.0;
-        node.spelled += cost;
-        if (node.tree == NONE) {
-            node.ahead += w_.lm_weight * cost;
-            return;
-        }
-        const int32_t *first = w_.symbol + w_.edges[node.tree], *last = w_.symbol + w_.edges[node.tree + 1];
-        const int32_t* found = std::lower_bound(first, last, symbol);
-        if (found != last && *found == symbol) {
-            node.tree = int32_t(found - w_.symbol) + 1;
-            return;
-        }
-        node.tree = NONE;
-        node.ahead = off(node.past, node.spelled);
-    }
-
-    // What an unknown word scores, by what its letters cost.
-    double off(const Past& past, double spelled) const {
-        return w_.has_ngrams ? w_.lm_weight * (past.unknown + spelled) : w_.word_score;
-    }
-
-    Past past(double base, int32_t state) const {
-        int32_t after = state;
-        return Past{base, w_.boundary < 0 ? w_.words.ln(after, 0) : 0.0, state, 1};
-    }
-
-    // The past with one of the tree's words more.
-    Past over(const Past& before, int64_t ending) const {
-        int32_t state = before.state;
-        const double p = w_.words.ln(state, w_.known[ending]);
-        return past(before.base + (w_.lm_weight * p + w_.word_score + w_.bonus[ending]), state);
-    }
-
     // The past with the unfinished word of a hypothesis.
     const Past& behind(Node& node) const {
         if (!node.letters) return node.past;
-        if (node.after.known) return node.after;
-        const int64_t ending = node.tree == NONE ? 0 : w_.endings[node.tree];
-        if (node.tree != NONE && ending < w_.endings[node.tree + 1]) return node.after = over(node.past, ending);
-        int32_t spelling = node.spelling, state = node.past.state;
-        const double end = w_.letters.end < 0 ? 0.0 : w_.letters.ln(spelling, int32_t(w_.letters.end));
-        w_.words.ln(state, 0);
-        return node.after = past(node.past.base + off(node.past, node.spelled + end), state);
+        if (!node.after.known) node.after = scorer_.completed(node);
+        return node.after;
     }
 
-    double finished(Node& node) const {
-        const Past& past = w_.boundary < 0 ? behind(node) : node.past;
-        int32_t state = past.state;
-        return past.base + (w_.words.end < 0 ? 0.0 : w_.lm_weight * w_.words.ln(state, int32_t(w_.words.end)));
-    }
+    double finished(Node& node) const { return scorer_.ended(w_.boundary < 0 ? behind(node) : node.past); }
 
     void prune() {
         double best = NOTHING;
@@ -418,6 +451,7 @@ private:
     }
 
     const Words& w_;
+    const Scorer scorer_;
     const Limits& limits_;
     const int64_t units_;
     int64_t room_;  // for nodes, before some are dropped
@@ -442,4 +476,24 @@ extern "C" int64_t serena_search(const Words* words, const Limits* limits, const
     for (int64_t t = 0; t < frames; ++t) search.frame(log_probs + t * units);
     if (words->boundary >= 0) search.close();
     return search.results(wanted, frames + 1, scores, labels, counts, names, name_counts);
+}
+
+// The context of a hypothesis without labels; returns how many bytes it has, and writes none where `context` is null.
+extern "C" int64_t serena_start(const Words* words, Context* context) {
+    if (context) *context = Scorer(*words).start();
+    return sizeof(Context);
+}
+
+// Continue n contexts by a unit each, but for units below 0; of each, what its words score more where the unfinished one
+// is over, and where the sentence ends.
+extern "C" void serena_continue(const Words* words, int64_t n, const int32_t* units, Context* contexts,
+                                double* completed, double* ended) {
+    const Scorer scorer(*words);
+    for (int64_t i = 0; i < n; ++i) {
+        Context& context = contexts[i];
+        if (units[i] >= 0)
+            scorer.extend(context, units[i], words->breaks[units[i]] ? scorer.completed(context) : context.past);
+        const Past over = scorer.completed(context);
+        completed[i] = over.base - context.past.base, ended[i] = scorer.ended(over) - context.past.base;
+    }
 }
