@@ -191,7 +191,7 @@ class Adaptation:
             if name.startswith("test-")
         }
         finest = "CER" if measure == "WER" else measure
-        errors = [_errors(found, finest) for found in (before, after)]
+        errors = [tuple(_errors(found, finest, of) for of in (NEW, OLD)) for found in (before, after)]
         told = {"model": str(self.model), "kept": better(*errors), "measure": measure, "sets": sets}
         plan = {name: value for name, value in asdict(self.plan).items() if name != "more"}
         plan |= {"more": dict(self.plan.more)}
@@ -207,7 +207,13 @@ class Adaptation:
 
 
 def better(before, after):
-    """Which model makes fewer errors, ``adapted`` or ``old``; of equals the former."""
+    """Which model makes fewer errors, ``adapted`` or ``old``; of equals the former.
+
+    Parameters
+    ----------
+    before, after : tuple of int
+        Errors in corrected speech, and in old, which decide where those are equal.
+    """
     return "adapted" if after <= before else "old"
 
 
@@ -250,9 +256,9 @@ def _compared(before, after):
     }
 
 
-def _errors(scores, measure):
-    """All errors in the corrected recordings that are held out: the finest measure of the most speech tells best."""
-    return sum(found.scores[measure].total.errors for name, found in scores.items() if name.endswith(f"-{NEW}"))
+def _errors(scores, measure, of):
+    """All errors in the recordings of a kind that are held out: the finest measure of the most speech tells best."""
+    return sum(found.scores[measure].total.errors for name, found in scores.items() if name.endswith(f"-{of}"))
 
 
 def _copy(source, target):

@@ -79,7 +79,8 @@ def test_the_old_model_stays_where_the_new_is_worse(tiny, tmp_path):
             "interval_95": [-1, 1],
         }
     }
-    assert (better(10, 11), better(10, 10), better(10, 9)) == ("old", "adapted", "adapted")
+    cases = {(11, 0): "old", (10, 5): "adapted", (9, 9): "adapted", (10, 6): "old"}
+    assert {after: better((10, 5), after) for after in cases} == cases
     adaptation_of = Adaptation(tiny[1], tmp_path / "new", Plan(), "cpu")
     adaptation_of.training.mkdir(parents=True)
     adaptation_of._place(tiny[1], {"kept": "old"})
