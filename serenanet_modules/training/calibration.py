@@ -167,7 +167,7 @@ def fit(words):
 def lacking(words):
     """Why dev's words are too few for a map, as a sentence; None where they are enough."""
     right = sum(word.right for word in words)
-    counts = {"words": (len(words), LEAST_WORDS), "right": (right, LEAST_OF_EACH)}
+    counts = {"words": (len(words), LEAST_WORDS), "correct": (right, LEAST_OF_EACH)}
     counts["wrong"] = (len(words) - right, LEAST_OF_EACH)
     for name, (count, least) in counts.items():
         if count < least:

@@ -87,7 +87,7 @@ def _short(value):
 
 def next_steps(folder, recognises):
     """Where the results are, and two commands to go on with."""
-    told, place = [f"\nresults  {folder}", f"model card  {folder / 'README.md'}", "next"], shlex.quote(str(folder))
+    told, place = [f"\nresults     {folder}", f"model card  {folder / 'README.md'}", "next"], shlex.quote(str(folder))
     if recognises:
         told.append(f"  serenanet transcribe {place} FILE           # write what is said in a recording")
     told.append(f"  serenanet report {place} --out report       # tables and plots")

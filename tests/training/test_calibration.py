@@ -96,7 +96,7 @@ def test_held_out_confidences_know_nothing_of_their_own_words(speakers, monkeypa
         ([], "dev has 0 words; calibration needs 100"),
         (drawn(99, overconfident), "dev has 99 words; calibration needs 100"),
         (drawn(300, lambda _: 1.0), "dev has 0 wrong words; calibration needs 10"),
-        (drawn(300, lambda _: 0.0), "dev has 0 right words; calibration needs 10"),
+        (drawn(300, lambda _: 0.0), "dev has 0 correct words; calibration needs 10"),
         (drawn(300, overconfident, utterance=300), "dev has one utterance with words; calibration needs two"),
         (drawn(300, overconfident), None),
     ],
