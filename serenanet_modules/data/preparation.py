@@ -37,7 +37,7 @@ from serenanet_modules.data.stores import Loose, Packed, packed
 from serenanet_modules.data.summary import SUMMARY, in_words, read_summary, rejected, summarise, table
 from serenanet_modules.data.tars import member
 from serenanet_modules.data.text import PLAIN, Style, normaliser
-from serenanet_modules.data.text.marks import KEPT, marks
+from serenanet_modules.data.text.marks import KEPT, marks, without_marks
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import locked, replacing, sweep, write_json
 from serenanet_modules.runtime.threads import available_cores
@@ -300,6 +300,7 @@ def _normalised(candidates, settings, audio=None, tags=None, pack=False):
     kept = {c.id: i for i, c in reversed(list(enumerate(candidates)))}
     texts, clips = list(written(candidates, settings.style)), []
     held_out = _held_out(candidates, texts)
+    _say_lost(candidates, texts)
     for i, (c, text) in enumerate(zip(candidates, texts, strict=True)):
         name = tags and f"{_plain(c.path.stem)}-{tags[i]}.flac"
         flac = tags and (places.get(name) or audio / tags[i][:2] / name)
@@ -316,6 +317,22 @@ def _normalised(candidates, settings, audio=None, tags=None, pack=False):
             clip = clip.rejected(f"{shared} of dev or test", f"labelled by {c.labelled_by}")
         clips.append(clip)
     return clips
+
+
+def _say_lost(candidates, texts):
+    """Warn of texts to score by of which nothing is left, though something is said: of another script or language."""
+    lost = [
+        c
+        for c, text in zip(candidates, texts, strict=True)
+        if not text and role(c.split) != "train" and any(map(str.isalpha, without_marks(c.text)))
+    ]
+    if lost:
+        logger.warning(
+            "%d texts of dev or test have no letter that the rules of %s keep, the first %r; they count as silence",
+            len(lost),
+            lost[0].locale,
+            lost[0].text[:60],
+        )
 
 
 def _held_out(candidates, texts):

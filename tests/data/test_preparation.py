@@ -273,6 +273,16 @@ def test_inspection_applies_the_same_rules_and_writes_nothing(corpus, tmp_path):
         assert one.reason or one.duration == pytest.approx(other.duration, abs=0.1)
 
 
+def test_a_text_of_another_script_is_named(corpus, tmp_path, caplog):
+    """Of which nothing is left to score by; a mark alone is nothing that is said."""
+    corpus.add("mark", "test", text="[kelele]")
+    corpus.prepare(tmp_path / "out")
+    assert "count as silence" not in caplog.text
+    corpus.add("other", "test", text="кису хики")
+    corpus.prepare(tmp_path / "out")
+    assert "1 texts of dev or test have no letter that the rules of sw keep, the first 'кису хики'" in caplog.text
+
+
 def test_transcribers_marks_as_asked(corpus, tmp_path):
     """Left out, words of their own, or training utterances that have them left out, and of dev and test only they."""
     corpus.add("marked", text="[kelele] Habari <unk> yako", seconds=2.0)
