@@ -99,6 +99,8 @@ def guess(data, locale, unlabelled=False):
                 return recipe
             except LayoutError:
                 continue
+            except SplitError:  # is said where it is described
+                return recipe
             except UserError as error:
                 first = first or error
     if first or (folder and not unlabelled):

@@ -82,7 +82,9 @@ def add_decoding(command, nbest=None):
 
 def add_spoken(command):
     """``--language`` and ``--task``."""
-    command.add_argument("--language", metavar="CODE", help="Whisper only: the spoken language, such as sw")
+    command.add_argument(
+        "--language", metavar="CODE|auto", help="Whisper only: the spoken language, such as sw (auto: it is heard)"
+    )
     command.add_argument(
         "--task", choices=("transcribe", "translate"), help="Whisper only; translate writes English (transcribe)"
     )

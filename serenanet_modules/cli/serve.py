@@ -6,7 +6,16 @@ from argparse import SUPPRESS, Namespace
 from dataclasses import fields
 from pathlib import Path
 
-from serenanet_modules.cli.opening import add_context, add_device, add_lm, add_rules, add_wishes, opened, rules
+from serenanet_modules.cli.opening import (
+    add_context,
+    add_device,
+    add_lm,
+    add_rules,
+    add_spoken,
+    add_wishes,
+    opened,
+    rules,
+)
 from serenanet_modules.cli.values import count, place, positive
 from serenanet_modules.errors import UserError
 
@@ -47,6 +56,7 @@ def add(commands, name):
     add_lm(command)
     add_context(command)
     add_wishes(command, None)
+    add_spoken(command)
     _add_limits(command)
     add_rules(command)
     command.set_defaults(run=_serve)

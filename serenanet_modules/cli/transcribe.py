@@ -87,6 +87,8 @@ def _transcribe(arguments):
             tqdm.write(f"error: {texts}", file=sys.stderr)
             status = 1
             continue
+        if recognizer.run.hears_language:
+            tqdm.write(f"{file.name}: {transcript.language} is spoken", file=sys.stderr)
         for name, path, text in zip(arguments.format, places, texts, strict=True):
             if arguments.out:
                 outputs.write(path, text)

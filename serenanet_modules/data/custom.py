@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from serenanet_modules.data import tar_corpora
-from serenanet_modules.data.annotations import formats
+from serenanet_modules.data.annotations import formats, lhotse
 from serenanet_modules.data.annotations.rows import read_rows as read_annotations
 from serenanet_modules.data.letters import Letters
 from serenanet_modules.data.manifest import SPLITS, Candidate, check_split
@@ -30,6 +30,7 @@ from serenanet_modules.errors import LayoutError, UserError
 logger = logging.getLogger(__name__)
 
 HF = "metadata"  # the name of a manifest beside its audio, as Hugging Face's AudioFolder has it
+PACKED = (".arrow", ".parquet")  # data sets that Hugging Face's library opens
 KINDS = {**dict.fromkeys(("start", "end", "duration"), " of seconds"), "weight": " from 0"}
 ROOT = re.compile(r"\$\{data_root\}|\$data_root|\{data_root\}")
 
@@ -135,13 +136,18 @@ def annotated(path):
 
 
 def _tables(folder):
-    files = (file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
-    return sorted(file for file in files if not formats.reader(file))
+    named = (file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+    there = (file for file in named if file.is_file() and not formats.reader(file))
+    return sorted(file for file in there if not lhotse.is_recordings(file))
 
 
 def _manifests(folder):
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such file or folder.")
+    if packed := sorted(file.name for file in folder.iterdir() if file.suffix in PACKED):
+        raise UserError(
+            f"{folder}: {packed[0]} is not read; save its audio as files beside a metadata.csv that names them."
+        )
     files = _tables(folder) or [
         file for inside in sorted(folder.iterdir()) if inside.is_dir() for file in _tables(inside) if file.stem == HF
     ]

@@ -92,6 +92,17 @@ def read(source):
     yield from resampled(parts, rate)
 
 
+def beginning(source, seconds):
+    """The first so many seconds of a source, samples (N,) float32 at 16 kHz; errors as of `read`."""
+    found, left = [], round(seconds * SAMPLE_RATE)
+    for samples in read(source):
+        found.append(samples[:left])
+        left -= len(found[-1])
+        if not left:
+            break
+    return np.concatenate(found)
+
+
 def cut(source, most=30.0):
     """The pieces of a source, of at most so many seconds, then its `End`.
 

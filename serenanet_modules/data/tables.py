@@ -224,7 +224,10 @@ def _json_of(text, where):
 
 
 def _plain(entry, where):
-    """A JSON object's values as texts."""
+    """A JSON object's values as texts; of Hugging Face's ``{"path": …, "bytes": null}`` the path."""
+    entry = {
+        k: v["path"] if isinstance(v, dict) and v.get("path") and not v.get("bytes") else v for k, v in entry.items()
+    }
     for name, value in entry.items():
         if name.lower() in KNOWN and (
             not isinstance(value, str | int | float | None) or value is True or value is False

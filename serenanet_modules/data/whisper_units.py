@@ -6,8 +6,10 @@ the tokens before it in Whisper's list count from 1.
 
 import json
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
+from serenanet_modules.data import codes
 from serenanet_modules.data.units import BLANK, Units
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing, write_json
@@ -88,7 +90,7 @@ class WhisperUnits(Units):
         Parameters
         ----------
         language : str, optional
-            Its code, such as ``sw``; of a model of English alone none.
+            Its code or name, such as ``sw`` or ``Swahili``; of a model of English alone none.
         task : {"transcribe", "translate"}, optional
 
         Raises
@@ -100,24 +102,35 @@ class WhisperUnits(Units):
         if not self.several:
             if language not in (None, "en") or task != TASKS[0]:
                 raise UserError("--language, --task: this Whisper transcribes English alone")
-            return [self.label(self._token(name)) for name in (START, PLAIN)]
+            return [*self.prefix_start, self.label(self._token(PLAIN))]
         if task not in TASKS:
             raise UserError(f"--task: {task} is none of {', '.join(TASKS)}")
-        spoken = None if language is None else self._tokenizer.token_to_id(f"<|{language}|>")
+        spoken = None if language is None else self.languages.get(self.language(language))
         if spoken is None:
             asked = (
                 "say which language is spoken, to evaluate with --locale"
                 if language is None
                 else f"Whisper has no language {language!r}"
             )
-            raise UserError(f"--language: {asked}; it has {' '.join(self._languages)}")
-        names = (self._token(START), spoken, self._token(f"<|{task}|>"), self._token(PLAIN))
-        return [self.label(token) for token in names]
+            raise UserError(f"--language: {asked}; it has {' '.join(self.languages)}")
+        behind = [self.label(self._token(name)) for name in (f"<|{task}|>", PLAIN)]
+        return [*self.prefix_start, spoken, *behind]
 
     @property
-    def _languages(self):
+    def prefix_start(self) -> list[int]:
+        """Labels before that of the language."""
+        return [self.label(self._token(START))]
+
+    @cached_property
+    def languages(self) -> dict[str, int]:
+        """Labels of languages by their codes."""
         names = [piece[2:-2] for piece in self.pieces if piece.startswith("<|") and piece.endswith("|>")]
-        return [name for name in names if name.isalpha() and len(name) in (2, 3)]
+        codes = [name for name in names if name.isalpha() and len(name) in (2, 3)]
+        return {code: self.label(self._token(f"<|{code}|>")) for code in codes}
+
+    def language(self, name: str) -> str:
+        """Its own code of a language, of which a code or a name is given; that itself where it has none."""
+        return name if name in self.languages else codes.language(name)
 
     def encode(self, text: str, locale: str | None = None) -> list[int]:
         found = self._tokenizer.encode(f" {text}", add_special_tokens=False).ids

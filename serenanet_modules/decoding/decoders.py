@@ -23,7 +23,7 @@ class Decoders:
     settings : mapping
         Hyper-parameters: ``scoring``, ``beam_size``, and of a model with a label decoder ``attention_beam_size`` and
         ``length_normalisation``; ``decoding``: the weights that dev chose, as result.json holds them; of a model with a
-        language model ``context`` too.
+        language model ``context`` too; of a Whisper perhaps ``prefix``, the labels that introduce a text.
     lexicon : Lexicon, optional
         Words of which texts are made, for phoneme units.
     tokens : Tokens, optional
@@ -44,6 +44,12 @@ class Decoders:
         """decoder, car or average: what is searched; a model without a refinement has one source only."""
         return self.settings["scoring"] if self.settings["scoring"] in self.model.scorings else "decoder"
 
+    @property
+    def attention(self):
+        """The label decoder, behind the prefix that is asked for."""
+        prefix = self.settings.get("prefix")
+        return self.model.attention if prefix is None else self.model.attention.behind(prefix)
+
     def greedy(self, scoring=None):
         """The best label of every frame."""
         return Greedy(self.units, scoring or self.scoring)
@@ -57,7 +63,7 @@ class Decoders:
 
     def attention_greedy(self):
         """The label decoder's best label after each other."""
-        return AttentionGreedy(self.model.attention, self.units, alone=not self.model.scorings)
+        return AttentionGreedy(self.attention, self.units, alone=not self.model.scorings)
 
     def alone(self):
         """Of a label decoder without CTC: greedy, or a beam where ``attention_beam_size`` is more than 1."""
@@ -69,7 +75,7 @@ class Decoders:
         Its weights are those that dev chose for it and, where it chose none, for the search without a language model.
         """
         search = AttentionBeam(
-            self.model.attention,
+            self.attention,
             self.units,
             beam_size or self.settings["attention_beam_size"] or AttentionBeam.beam_size,
             length_normalisation=self.settings["length_normalisation"],

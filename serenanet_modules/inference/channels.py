@@ -5,7 +5,6 @@ from dataclasses import replace
 from serenanet_modules.data.audio import channels
 from serenanet_modules.data.sources import Part
 from serenanet_modules.errors import UserError
-from serenanet_modules.inference.transcript import Transcript
 
 MIX, EACH = "mix", "each"
 NAMES = {"left": 0, "right": 1}
@@ -68,4 +67,4 @@ def transcribe_parts(recognizer, chosen, *options):
     segments.sort(key=lambda segment: segment.start)
     text = "\n".join(f"{speaker}: {found.text}" for speaker, found in heard.items())
     first = next(iter(heard.values()))
-    return first if len(heard) == 1 else Transcript(text, first.duration, tuple(segments), first.calibrated)
+    return first if len(heard) == 1 else replace(first, text=text, segments=tuple(segments))

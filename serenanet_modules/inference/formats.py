@@ -28,7 +28,7 @@ WITHIN = {"phrases": "", "words": "phrases", "tokens": "words", "confidence": "w
 SUFFIXES = {name: name for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "eaf")}
 SUFFIXES |= {"textgrid": "TextGrid", "words": "words.tsv"}
 HEARD = 0.05  # confidence below which a word of a given text may well not be said
-WHERE_ASKED = ("speaker", "unplaced", "alternatives")  # what json leaves out where it says nothing
+WHERE_ASKED = ("speaker", "unplaced", "alternatives", "language")  # what json leaves out where it says nothing
 TIMES, CONFIDENCES = 3, 4  # digits
 
 

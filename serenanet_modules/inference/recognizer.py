@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 
 import torch
 
-from serenanet_modules.data.sources import is_one
+from serenanet_modules.data.sources import Piece, beginning, is_one
 from serenanet_modules.data.text.digits import digits
 from serenanet_modules.decoding.network import Network, exact_parts, seconds_bar
+from serenanet_modules.decoding.spoken import spoken
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.alternatives import with_alternatives
 from serenanet_modules.inference.numerals import in_digits
@@ -49,6 +52,7 @@ class Recognizer:
     def __init__(self, run, device, precision="fp32", emulated=False, quantize=None, alone=False):
         self.run, self.device = run, torch.device(device)
         self._decoders = {}  # by language model, which takes a while to read
+        self._speaking = {}  # by language
         self.folder, self.modules, self.units, self.settings = run.folder, run.modules, run.units, run.settings
         self.computing = {"precision": precision, "emulated": emulated, "quantize": quantize, "alone": alone}
         model = run.modules["model"]
@@ -75,7 +79,7 @@ class Recognizer:
         overrides : dict, optional
             Of the hyper-parameters of decoding, as of `OpenRun.overridden`: ``{"scoring": "car"}``.
         **asked
-            ``language``, ``task`` and ``beam_size`` as of `OpenRun.asked`.
+            ``language``, ``task``, ``beam_size`` and ``locale`` as of `OpenRun.asked`.
 
         Raises
         ------
@@ -115,6 +119,37 @@ class Recognizer:
         if run.wishes.digits:
             digits(self.settings["locale"])  # refuses a language without a rule
         return Recognizer(run, self.device, **self.computing)
+
+    def speaking(self, language):
+        """The same recogniser of several languages, told which one is spoken.
+
+        Raises
+        ------
+        UserError
+            For a language that it has not, and of a recogniser of one language.
+        """
+        if language not in self._speaking:
+            self._speaking[language] = Recognizer(self.run.asked(language=language), self.device, **self.computing)
+        return self._speaking[language]
+
+    def hearing_language_of(self, source):
+        """The same recogniser; where nobody told a Whisper the language, told the one that is spoken in a source.
+
+        It hears the source's beginning, as much as it reads at once.
+        """
+        if not self.run.hears_language:
+            return self
+        try:
+            samples = beginning(source, self.network.most(self.settings["piece_seconds"]))
+        except UserError:  # is said where the source is read
+            return self.speaking(next(iter(self.units.languages)))
+        output = self.network.output([Piece(0.0, samples)])
+        return self.speaking(spoken(self.modules["model"].attention, self.units, output.hidden, output.lengths)[0])
+
+    @property
+    def language(self):
+        """Of a Whisper, what it was told that is spoken; "" of any other."""
+        return self.settings.get("language", "")
 
     @property
     def phonemic(self):
@@ -170,16 +205,30 @@ class Recognizer:
         """
         decoder = self.decoder(lm, progress is True)
         calibrated = self.run.calibration(decoder) is not None
-        for end, pieces in self.heard(sources, batch_seconds, lm, progress, piece_seconds):
-            segments = tuple(piece.segment for piece in pieces if piece.segment is not None)
-            text = decoder.join(segment.text for segment in segments)
-            yield end.error or Transcript(text, end.duration, segments, calibrated)
+        for one, same in self._by_language(sources):
+            for end, pieces in one.heard(same, batch_seconds, lm, progress, piece_seconds):
+                segments = tuple(piece.segment for piece in pieces if piece.segment is not None)
+                text = decoder.join(segment.text for segment in segments)
+                yield end.error or Transcript(text, end.duration, segments, calibrated, language=one.language)
+
+    def _by_language(self, sources):
+        """Recognisers that are told what is spoken, and the sources in a row that each of them is to hear."""
+        if not self.run.hears_language:
+            yield self, sources
+            return
+        told = ((self.hearing_language_of(source), source) for source in sources)
+        for one, same in groupby(told, itemgetter(0)):
+            yield one, (source for _, source in same)
 
     def heard(self, sources, batch_seconds=120.0, lm=None, progress=False, piece_seconds=None):
         """Yield for each source, in order, its `End` and a list with the `Heard` of each piece.
 
-        Parameters are those of `transcribe`.
+        Parameters are those of `transcribe`; a Whisper has to be told its language.
         """
+        if self.run.hears_language:
+            raise UserError(
+                f"--language: say which language is spoken; {self.folder} has {' '.join(self.units.languages)}"
+            )
         if not batch_seconds > 0:
             raise UserError(f"batch_seconds is {batch_seconds}; give a number of seconds above 0")
         hear, most = partial(self._heard, self.decoder(lm)), piece_seconds or self.settings["piece_seconds"]

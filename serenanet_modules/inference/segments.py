@@ -70,6 +70,7 @@ def transcribe_segments(recognizer, recording, spans, *options):
             f"{recording.path}: ends before {behind[0][0]:.2f} s, where a segment begins; is it the recording?"
         )
     samples = (parts.pop(i) for i in range(len(spans)))
+    recognizer = recognizer.hearing_language_of(recording)
     found, calibrated = [], False
     for span, heard in zip(spans, recognizer.transcripts(samples, *options), strict=True):
         if isinstance(heard, UserError):
@@ -79,8 +80,9 @@ def transcribe_segments(recognizer, recording, spans, *options):
             found.append(_segment(heard, *span))
     text = recognizer.decoder(*options[1:2]).join(segment.text for segment in found)
     return Transcript(
-        text, seconds(recording.path) or max((end for _, end in spans), default=0.0), tuple(found), calibrated
-    )
+        text, seconds(recording.path) or max((end for _, end in spans), default=0.0), tuple(found), calibrated,
+        language=recognizer.language,
+    )  # fmt: skip
 
 
 def _segment(heard, start, end):

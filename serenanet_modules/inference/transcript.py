@@ -116,6 +116,8 @@ class Transcript:
         network's raw ones, mostly too high.
     unplaced : tuple of Unplaced
         Words of a given text that have no place in the audio, in order.
+    language : str
+        What a model of several heard, or was told that it hears; "" of any other.
     """
 
     text: str
@@ -123,6 +125,7 @@ class Transcript:
     segments: tuple[Segment, ...]
     calibrated: bool = False
     unplaced: tuple[Unplaced, ...] = ()
+    language: str = ""
 
     @property
     def speakers(self):

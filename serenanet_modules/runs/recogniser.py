@@ -22,6 +22,7 @@ from serenanet_modules.decoding.confidence import Calibration
 from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.decoding.prompted import Prompted
+from serenanet_modules.decoding.spoken import AUTO
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs import hub, whisper
 from serenanet_modules.runs.language_model import NeuralLMRun
@@ -64,7 +65,7 @@ class OpenRun:
         it has a language model; ``decoding``: the weights that dev chose; ``confidence``: a `Calibration` by the
         name of each decoder that dev gave one;
         ``piece_seconds``: how long the audio may be that the model reads at once, which is what 99 % of its training
-        utterances were.
+        utterances were; of a Whisper that was told how to write ``language``, ``task`` and ``prefix``.
     wishes : Wishes
         What its user asks.
     kept : dict
@@ -122,7 +123,8 @@ class OpenRun:
         Parameters
         ----------
         language, task : str, optional
-            As of `WhisperUnits.prefix`. A Whisper that was not trained here has to be told its language.
+            As of `WhisperUnits.prefix`, or "auto": the language is to be heard. A Whisper that was not trained here
+            hears it by default.
         beam_size : int, optional
             Of the attention decoder's search; without CTC 1 is greedy.
         locale : str, optional
@@ -140,11 +142,24 @@ class OpenRun:
             settings["attention_beam_size"] = beam_size
         told = language or (locale and re.split("[-_]", locale.lower())[0])
         if self.units.kind == "whisper" and (language or task or not self.units.normalised):
-            attention.prefix = settings["prefix"] = tuple(self.units.prefix(told, task))
-            settings["locale"] = locale or told or settings["locale"]
+            settings |= self._spoken(told, task or settings.get("task"))
+            settings["locale"] = locale or settings["language"]
         elif language or task:
             raise UserError(f"--language, --task: {self.folder} was trained for one language; leave them out")
         return replace(self, settings=settings)
+
+    def _spoken(self, language, task):
+        """Settings of a Whisper that is to write so; the language may be to be heard."""
+        told = None if language in (None, AUTO) else self.units.language(language)
+        if told is None and self.units.several:
+            self.units.prefix(next(iter(self.units.languages)), task)  # refuses a task that there is not
+            return {"language": AUTO, "task": task, "prefix": None}
+        return {"language": told or "en", "task": task, "prefix": tuple(self.units.prefix(told, task))}
+
+    @property
+    def hears_language(self):
+        """Whether nobody said which language is spoken, and the model is to hear it."""
+        return self.settings.get("language") == AUTO
 
     def overridden(self, values):
         """The same run with other hyper-parameters of decoding.
@@ -317,7 +332,7 @@ def tokens_of(llm, file):
 
 
 def _of_whisper(folder, device):
-    """A Whisper as others have it: greedy, without anything that dev chose; its language is still to be said."""
+    """A Whisper as others have it: greedy, without anything that dev chose."""
     source = whisper.WhisperSource(folder, "RESULT_DIR")
     settings = {"scoring": "decoder", "locale": "en", "beam_size": 0, "lm": None, "n_units": source.units.size}
     settings |= {"attention_beam_size": 1, "length_normalisation": True, "neural_lm": None}

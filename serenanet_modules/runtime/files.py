@@ -17,9 +17,17 @@ PARTIAL = ".part"  # ends the names of files and folders that are being written;
 
 
 def below(folder, wanted=lambda name: True):
-    """Files and folders at any depth whose name is wanted, sorted; what vanishes or may not be read is passed over."""
-    named = ((place, name) for place, folders, files in os.walk(folder) for name in (*folders, *files))
-    return sorted(Path(place, name) for place, name in named if wanted(name))
+    """Files and folders at any depth whose name is wanted, sorted.
+
+    What vanishes or may not be read is passed over, and so are names that begin with a dot, such as the ``._a.wav``
+    that macOS puts beside files and into archives.
+    """
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        names = (name for name in (*folders, *files) if not name.startswith("."))
+        found += [Path(place, name) for name in names if wanted(name)]
+    return sorted(found)
 
 
 def names_a_file(text):

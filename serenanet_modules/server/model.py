@@ -59,7 +59,7 @@ class Model:
 
     @property
     def language(self):
-        """The locale of the training data."""
+        """The locale of the training data; of a Whisper what is spoken, "auto" where it hears that itself."""
         return self.recognizer.settings["locale"]
 
     def open_stream(self, settings):
@@ -99,16 +99,19 @@ class Model:
         APIError
             400, where the model cannot do as it is asked.
         """
-        speakers = fields.get("speakers")
+        more = {name: fields[name] for name in ("speakers", "language") if fields.get(name) is not None}
         asked = self.wishes(**{name: value for name, value in fields.items() if name in FIELDS})
         try:
-            return self._recognising(speakers, **asked) if asked or speakers else None
+            return self._recognising(**more, **asked) if asked or more else None
         except UserError as error:
-            name = next((name for name in ("hotwords", "digits", "nbest") if name in asked), "speakers")
-            raise refused(name, str(error)) from None
+            name = next(
+                name for name in ("language", "hotwords", "digits", "nbest", "speakers") if name in more | asked
+            )
+            raise refused(name, str(error).removeprefix("--language: ")) from None
 
-    def _recognising(self, speakers, **asked):
+    def _recognising(self, speakers=None, language=None, **asked):
         recognizer = self.recognizer.wishing(**asked)
+        recognizer = recognizer if language is None else recognizer.speaking(language)
         recognizer.decoder(self._options.lm)  # is made here, so that what it refuses is the client's affair
         return partial(self._recognise, recognizer, name=self._naming(speakers))
 

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from fastapi.security import HTTPBearer
 
 from serenanet_modules.data import codes
+from serenanet_modules.decoding.spoken import AUTO
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import formats
 from serenanet_modules.server import shapes, uploads, wishes
@@ -40,7 +41,7 @@ async def transcribe(
     file: Annotated[UploadFile, File(description="audio of any rate, channel count and format")],
     model: Annotated[str | None, Form(description=f"one of the server's; {ALIAS}, or none, is its first")] = None,
     language: Annotated[
-        str | None, Form(description="the model's own, by code or name, or auto; another one is refused")
+        str | None, Form(description="the model's own, by code or name, or auto; one that it has not is refused")
     ] = None,
     prompt: Annotated[str | None, Form(description="has no effect")] = None,
     response_format: Annotated[Literal["json", "text", "srt", "verbose_json", "vtt"], Form()] = "json",
@@ -64,7 +65,7 @@ async def transcribe(
     service = request.app.state.service
     granularities, include = (granularities or []) + (more_granularities or []), (include or []) + (more_include or [])
     chosen = service.model(model)
-    _check_language(chosen, language)
+    asked["language"] = _told(chosen, language)
     _check_format(response_format, granularities or include or asked["nbest"] > 1, stream)
     recognise = await anyio.to_thread.run_sync(chosen.recognising, asked, limiter=service.decoding)
     options = service.options
@@ -74,7 +75,7 @@ async def transcribe(
 
     def shape(transcript):
         parts = granularities or ("segment",), include
-        return shapes.verbose(transcript, chosen.language, chosen.recognizer.units, *parts)
+        return shapes.verbose(transcript, transcript.language or chosen.language, chosen.recognizer.units, *parts)
 
     job = chosen.batcher.submit(samples, recognise)
     if stream and response_format == "verbose_json":
@@ -88,10 +89,14 @@ async def transcribe(
     return JSONResponse(found.model_dump(exclude_none=True))
 
 
-def _check_language(model, language):
-    """Refuse what the model does not transcribe."""
+def _told(model, language):
+    """What a model is to be told that is spoken, None for nothing new; what it does not transcribe is refused."""
     own = model.language
-    if language and codes.language(language) not in (codes.language(own), "auto"):
+    if language in (None, "", AUTO):
+        return None
+    if own == AUTO:
+        return language
+    if codes.language(language) != codes.language(own):
         raise APIError(400, f"the model transcribes {own!r} and not {language!r}", "language", "unsupported_language")
 
 

@@ -115,6 +115,8 @@ def test_english(text, normal):
         ("L’eau d`or 'x' rock'n'roll", "l'eau d'or x rock'n'roll"),
         ("Hawaiʻi ʼa", "hawaiʻi ʼa"),
         ("25 km² 𝄞", "25 km"),
+        ("ma⁵⁵ bé¹-to²³ ⁵", "ma⁵⁵ bé¹ to²³"),
+        ("اــ ـــ ب", "ا ب"),
         ("वह हिन्दी", "वह हिन्दी"),
         ("a\u200bb-c_d", "ab c d"),
         ("ə˧ʝi˧-se˩ ꜛma ˥", "ə˧ʝi˧ se˩ ꜛma ˥"),
@@ -209,6 +211,13 @@ def test_swahili_text_of_words_is_untouched():
             ["%HESITATION", "##", "xxx", "!SIL", "&=laughs", "&-uh", "www"],
         ),
         ("<en>yes</en> {laugh} (笑) [a b]", "yes", ["<en>", "</en>", "{laugh}", "(笑)", "[a b]"]),
+        (
+            "sawa (.) ndiyo (0.5) na ((1,2s)) (00:05) (%KICHEKO) m(w)aka (w)atu (5)",
+            "sawa ndiyo na mwaka watu (5)",
+            ["(.)", "(0.5)", "((1,2s))", "(00:05)", "(%KICHEKO)"],
+        ),
+        ("sil", "", ["sil"]),
+        ("spn", "", ["spn"]),
         ("Umoja (UM) wa (wa zamani) (Juma) 30 % 5%", "Umoja (UM) wa (wa zamani) (Juma) 30 % 5%", []),
         (
             "a < b na c > d, A&B, www.x.org #5 (我是中国人) maxxx",

@@ -60,7 +60,7 @@ def test_it_says_what_transformers_says(whisper, recognizer):
     wavs = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(row) for row in samples], batch_first=True)
     output = model(wavs, lengths)
     assert output.lengths.tolist() == [50] * 4 and output.decoder is None
-    found = attention_greedy(model.attention, output.hidden, output.lengths, Unsaid(units))
+    found = attention_greedy(recognizer.run.decoders.attention, output.hidden, output.lengths, Unsaid(units))
     assert len({tuple(row) for row in found}) > 1
     for got, expected in zip(found, want, strict=True):
         theirs = [units.label(token) for token in expected]
@@ -100,7 +100,47 @@ def test_silence_has_no_text(recognizer):
     assert recognizer.transcribe([np.zeros(8000, np.float32)])[0].text == ""
 
 
-@pytest.mark.parametrize("asked", [{}, {"language": "xx"}, {"language": "sw", "task": "sing"}])
+def undecided(folder, model, first, second):
+    """Save a model that hears English in the first features and Swahili in the second."""
+    told = model.generation_config
+    english, swahili = (told.lang_to_id[f"<|{code}|>"] for code in ("en", "sw"))
+    start = torch.tensor([[told.decoder_start_token_id]])
+    with torch.no_grad():
+        one, other = (model.model(x, decoder_input_ids=start).last_hidden_state[0, -1] for x in (first, second))
+        difference, mean = one - other, (one + other) / 2
+        apart = difference - mean * (difference @ mean) / (mean @ mean)  # as far from one as from the other
+        rows = model.model.decoder.embed_tokens.weight
+        rows[english] = rows[swahili] + 10 * apart / apart.norm()
+    model.save_pretrained(folder)
+
+
+def test_the_language_is_heard(whisper, tmp_path):
+    """As transformers hear it, recording by recording; each is then what that language alone would make of it."""
+    from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
+
+    samples = [noise(seconds, seed) for seed, seconds in enumerate((0.9, 0.4, 1.7, 0.3, 0.5, 0.6))]
+    extractor = WhisperFeatureExtractor(feature_size=20, chunk_length=1)
+    features = [extractor(row[:16000], sampling_rate=16000, return_tensors="pt").input_features for row in samples]
+    folder = shutil.copytree(whisper, tmp_path / "whisper")
+    model = WhisperForConditionalGeneration.from_pretrained(whisper, local_files_only=True).eval()
+    undecided(folder, model, *features[:2])
+    codes = {token: mark[2:-2] for mark, token in model.generation_config.lang_to_id.items()}
+    listening = Recognizer.from_folder(folder)
+    found = listening.transcribe(samples)
+    assert [t.language for t in found] == [codes[int(model.detect_language(x)[0])] for x in features]
+    assert [t.language for t in found[:2]] == ["en", "sw"]
+    told = {code: Recognizer.from_folder(folder, language=code) for code in ("en", "sw")}
+    assert [t.text for t in found] == [
+        told[t.language].transcribe(row).text for row, t in zip(samples, found, strict=True)
+    ]
+    assert listening.speaking("Swahili").language == "sw"
+    translating = Recognizer.from_folder(whisper, task="translate").speaking("sw")
+    assert translating.settings["prefix"] == tuple(listening.units.prefix("sw", "translate"))
+    with pytest.raises(UserError, match="say which language is spoken; .* has en sw"):
+        list(listening.heard(samples))
+
+
+@pytest.mark.parametrize("asked", [{"task": "sing"}, {"language": "xx"}, {"language": "sw", "task": "sing"}])
 def test_what_it_cannot_speak_is_refused(whisper, asked):
     with pytest.raises(UserError, match="--language: .* it has en sw|--task: sing is none of"):
         Recognizer.from_folder(whisper, **asked)
@@ -124,8 +164,10 @@ def test_it_transcribes_on_the_command_line(whisper, tmp_path, capsys):
     soundfile.write(tmp_path / "a.wav", noise(0.9), 16000)
     assert main(["transcribe", str(whisper), str(tmp_path / "a.wav"), "--language", "sw", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["segments"]
-    assert main(["transcribe", str(whisper), str(tmp_path / "a.wav")]) == 2
-    assert "say which language is spoken" in capsys.readouterr().err
+    for more in ([], ["--language", "auto"]):
+        assert main(["transcribe", str(whisper), str(tmp_path / "a.wav"), *more, "--format", "json"]) == 0
+        said = capsys.readouterr()
+        assert f"a.wav: {json.loads(said.out)['language']} is spoken" in said.err
     (tmp_path / "m.csv").write_text("path,text\na.wav,habari za asubuhi\n", encoding="utf-8")
     assert (
         main(["evaluate", str(whisper), str(tmp_path / "m.csv"), "--locale", "sw", "--out", str(tmp_path / "o")]) == 0
@@ -178,5 +220,5 @@ def test_a_real_one(tmp_path):
     (want,) = tokens_of_transformers(folder, samples, "sw", mels, 30)
     model, units = recognizer.modules["model"], recognizer.units
     output = model(torch.from_numpy(samples[0])[None], torch.tensor([len(samples[0])]))
-    (found,) = attention_greedy(model.attention, output.hidden, output.lengths, Unsaid(units))
+    (found,) = attention_greedy(recognizer.run.decoders.attention, output.hidden, output.lengths, Unsaid(units))
     assert found == [units.label(token) for token in want][: len(found)]

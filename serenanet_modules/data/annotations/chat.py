@@ -7,12 +7,22 @@ from serenanet_modules.data.annotations.opening import lines_of, seconds
 from serenanet_modules.errors import UserError
 
 BULLET = re.compile(r"\x15(?:%snd:\"[^\"]*\"_)?(\d+)_(\d+)\x15")  # milliseconds
+UNSAID = re.compile(  # of main lines, what belongs to a word and is not said
+    r"""
+      (?<=\w)@[a-z$][\w:$+]*     # kitabu@s:eng: a form of its own
+    | \([^\W\d_]+\)             # ma(ziwa): what is left out of a word
+    | (?<!\S)0[^\W\d_]*(?!\S)   # 0, 0na: an action without speech, a word that is left out
+    """,
+    re.VERBOSE,
+)
+MAIN = "utterances"
 
 
 def read(path):
     """A tier a speaker, with what depends on it (``%mor`` and others) as tiers of their own, ``mor@CHI``.
 
-    Utterances have the times of their bullets; one without a bullet has no time.
+    Utterances have the times of their bullets; one without a bullet has no time. What its words have in them that is
+    not said is left out.
 
     Returns
     -------
@@ -32,13 +42,13 @@ def read(path):
             media = (text.partition(",")[0].strip(),)
         elif head.startswith("*"):
             speaker, time = head[1:].strip(), _time(text, where)
-            tiers.setdefault((speaker, ""), []).append(Annotation(_plain(text), *time))
+            tiers.setdefault((speaker, ""), []).append(Annotation(_plain(UNSAID.sub("", text)), *time))
         elif head.startswith("%") and speaker:
             tiers.setdefault((f"{head[1:].strip()}@{speaker}", speaker), []).append(Annotation(_plain(text), *time))
     if not tiers:
         raise UserError(f"{path}: has no utterance, a line such as *CHI: …")
     found = tuple(
-        Tier(name, tuple(inside), parent or name, name.partition("@")[0] if parent else "*", parent)
+        Tier(name, tuple(inside), parent or name, name.partition("@")[0] if parent else MAIN, parent)
         for (name, parent), inside in tiers.items()
     )
     return [Document(path, found, media)]

@@ -1,5 +1,6 @@
 """ELAN files written, and tiers added to one that is there without a change to what others wrote in it."""
 
+import itertools
 import math
 import mimetypes
 import re
@@ -21,6 +22,7 @@ MEANING = "Time alignable annotations within the parent annotation's time interv
 CONSTRAINT = f'    <CONSTRAINT DESCRIPTION="{MEANING}" STEREOTYPE="{INCLUDED}"/>\n'
 BEHIND_TYPES = ("CONSTRAINT", "CONTROLLED_VOCABULARY", "LEXICON_REF", "REF_LINK_SET", "EXTERNAL_REF")
 LAST_USED = "lastUsedAnnotationId"
+UNNAMED = "tier"
 HEAD = """\
 <?xml version="1.0" encoding="UTF-8"?>
 <ANNOTATION_DOCUMENT AUTHOR="" DATE="{date}" FORMAT="3.0" VERSION="3.0" \
@@ -47,13 +49,14 @@ def write(document):
     """An ELAN file, format 3.0, of the tiers of a `Document`.
 
     Annotations of a tier in another lie within those of that, with gaps. Times are rounded to milliseconds; what would
-    take none, or overlaps the annotation before it, is cut or left out.
+    take none, or overlaps the annotation before it, is cut or left out. Tiers that have a name of another, or none, get
+    a number.
 
     Returns
     -------
     str
     """
-    parts = _parts(document.tiers)
+    parts = _parts(_renamed(document.tiers, set()))
     media = "".join(f"        {_descriptor(name)}\n" for name in document.media)
     head = HEAD.format(date=datetime.now(UTC).isoformat(timespec="seconds"), media=media, last=parts.last)
     end = "</ANNOTATION_DOCUMENT>\n"
@@ -104,15 +107,16 @@ def add(path, tiers):
 
 
 def _renamed(tiers, taken):
-    """The same tiers under names that are not taken, their parents' too."""
-    names = {}
+    """The same tiers under names that are not taken, their parents' too, which is the first of a name."""
+    found, names = [], {}
     for tier in tiers:
-        number, name = 1, tier.name
-        while name in taken or name in names.values():
-            number += 1
-            name = f"{tier.name} {number}"
-        names[tier.name] = name
-    return [tier.called(names[tier.name], names.get(tier.parent, tier.parent)) for tier in tiers]
+        plain = tier.name or UNNAMED
+        numbered = (f"{plain} {number}" if number > 1 else plain for number in itertools.count(1))
+        name = next(name for name in numbered if name not in taken and name not in found)
+        names.setdefault(tier.name, name)
+        found.append(name)
+    renamed = zip(tiers, found, strict=True)
+    return [tier.called(name, tier.parent and names.get(tier.parent, tier.parent)) for tier, name in renamed]
 
 
 def _highest(data, letters):

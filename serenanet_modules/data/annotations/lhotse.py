@@ -24,6 +24,16 @@ def is_one(path):
     return (b'"recording_id"' in line and b'"start"' in line) or (b'"supervisions"' in line and b'"recording"' in line)
 
 
+def is_recordings(path):
+    """Whether a file's first line is a recording, as the list beside supervisions has them."""
+    try:
+        with open(path, "rb") as file:
+            line = file.readline(BEGINNING)
+    except OSError:
+        return False
+    return b'"sources"' in line and b'"sampling_rate"' in line and b'"supervisions"' not in line
+
+
 def read(path):
     """A document a recording, in which a tier a speaker.
 
@@ -40,6 +50,8 @@ def read(path):
         For cuts that mix several, recordings that are no files, and lists that are not there.
     """
     cuts = list(entries(path))
+    if mixed := [where for where, entry in cuts if "tracks" in entry]:
+        raise UserError(f"{mixed[0]}: is a cut that mixes several recordings; save it as audio, one cut a recording.")
     sources, found = {}, defaultdict(list)
     if not any(SUPERVISIONS in entry for _, entry in cuts):
         beside = path.with_name(path.name.replace(SUPERVISIONS, RECORDINGS))

@@ -2,12 +2,13 @@
 
 It is looked for below the file's own folder and below ``audio_folder``, nowhere else: a file comes from others, and
 what it names may be anything. A path that it gives counts where it stays inside; else the name alone; else the
-annotation file's own name with an ending of audio. Names that differ only in case or in their Unicode form are the
-same.
+annotation file's own name, without the language that subtitles may have in it, with an ending of audio. Names that
+differ only in case or in their Unicode form are the same.
 """
 
 import logging
 import os
+import re
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -16,6 +17,8 @@ from serenanet_modules.data.endings import AUDIO
 from serenanet_modules.data.placing import Places, by_key, key
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import below
+
+LANGUAGE = re.compile(r"\.[a-z]{2,3}(-\w+)?$")  # of subtitles: a.sw.srt
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +52,15 @@ class Media:
         """
         folder = document.path.absolute().parent
         named = [_plain(name) for name in document.media]
+        named += [PurePosixPath(unquote(str(name))) for name in named if "%" in str(name)]
         places = [_inside(root, name) for name in named for root in (folder, self._folder) if root]
-        if found := next((path for path in places if path and path.is_file()), None):
+        if found := next(filter(None, (self._there(path) for path in places if path)), None):
             return found
         stems = [document.name, *(name.stem for name in named), document.path.stem]
+        stems += [LANGUAGE.sub("", document.path.stem)]
         for wanted in [*(name.name for name in named), *(f"{stem}.{end}" for stem in stems for end in AUDIO)]:
             if found := self._places.inside(folder).get(key(wanted)) or self._below.get(key(wanted)):
-                if named and key(found.name) not in {key(name.name) for name in named}:
+                if named and not {key(found.name), key(found.stem)} & {key(name.name) for name in named}:
                     logger.warning("%s: names %s, which is not there; %s is taken", document.path, named[0], found.name)
                 return found
         outside = [name for name in named if not _inside(folder, name) and (".." in name.parts or _is_file(name))]
@@ -66,6 +71,9 @@ class Media:
             )
         name = named[0].name if named else document.name
         return folder / (name if named and named[0].suffix else f"{name}.{AUDIO[0]}")
+
+    def _there(self, path):
+        return path if path.is_file() else self._places.inside(path.parent).get(key(path.name))
 
     @cached_property
     def _below(self):

@@ -1,5 +1,6 @@
 """NIST's ``.ctm`` (a word a line) and ``.stm`` (a segment a line), as of its scoring toolkit SCTK."""
 
+import re
 from collections import defaultdict
 
 from serenanet_modules.data.annotations.model import Annotation, Document, Tier, by_speaker
@@ -10,6 +11,7 @@ PAUSE = 0.5  # seconds between words that part phrases
 LONGEST = 15.0  # seconds of a phrase
 NOT_SCORED = ("ignore_time_segment_in_scoring", "inter_segment_gap")
 WORDS, PHRASES = "words", "phrases"
+ONE_OF = re.compile(r"\{\s*([^{}/]*?)\s*/[^{}]*\}")  # { a / b }, whose first counts as said
 
 
 def read_ctm(path):
@@ -60,6 +62,8 @@ def _phrases(words):
 def read_stm(path):
     """A document a recording, in which a tier a speaker; what is not to be scored is left out.
 
+    Of alternatives, ``{ one / other }``, the first is read.
+
     Returns
     -------
     list of Document
@@ -74,6 +78,7 @@ def read_stm(path):
         text = fields[5].strip() if len(fields) > 5 else ""
         if text.startswith("<") and ">" in text:  # such as <o,f0,male>
             text = text.partition(">")[2].strip()
+        text = ONE_OF.sub(r"\1", text)
         if fields[2] not in NOT_SCORED and text.lower() not in NOT_SCORED:
             recordings[fields[0]].append(Annotation(text, start, end, fields[2]))
     return [Document(path, by_speaker(found), (name,), name) for name, found in recordings.items()]

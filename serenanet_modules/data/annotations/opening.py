@@ -14,6 +14,7 @@ MOST_BYTES = 64 * 2**20
 MOST_ITEMS = 500_000  # elements of XML, lines of text: hours of speech with every sound marked have fewer
 MOST_DEPTH = 100  # of elements inside elements
 LONGEST = 10**7  # seconds, four months
+POINTER = b"version https://git-lfs"  # of what Git LFS has in the place of files
 
 
 def data_of(path):
@@ -31,11 +32,13 @@ def data_of(path):
         raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}).") from None
     if len(data) > MOST_BYTES:
         raise UserError(f"{path}: is larger than {MOST_BYTES >> 20} MiB; cut it into several files.")
+    if data.startswith(POINTER) or not data:
+        raise UserError(f"{path}: {'stands for a file that `git lfs pull` fetches' if data else 'is empty'}.")
     return data
 
 
 def text_of(path):
-    """A file as text, its line ends as ``\\n``: UTF-8, or UTF-16 with a byte order mark.
+    """A file as text, its line ends as ``\\n``: UTF-8, or UTF-16.
 
     Raises
     ------
@@ -43,13 +46,19 @@ def text_of(path):
         For another encoding, and as of `data_of`.
     """
     data = data_of(path)
-    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        text = data.decode("utf-16" if utf16 else "utf-8-sig")
+        text = data.decode(_encoding(data[:4]))
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise UserError(f"{path}: line {line} is neither UTF-8 nor UTF-16; save the file as UTF-8.") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _encoding(beginning):
+    if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    zeros = [byte == 0 for byte in beginning]  # of every other byte, where text without a byte order mark begins
+    return {(False, True): "utf-16-le", (True, False): "utf-16-be"}.get(tuple(zeros[:2]), "utf-8-sig")
 
 
 def lines_of(path):

@@ -1,6 +1,7 @@
 """Annotated recordings as rows of a manifest."""
 
 import logging
+import os
 from collections import Counter
 
 from serenanet_modules.data.annotations import formats
@@ -38,21 +39,39 @@ def read_rows(paths, folder, tier=None, audio_folder=None):
     UserError
         For a file that cannot be read, and where no file has such a tier or any annotation in it.
     """
-    media, rows, without = Media(audio_folder), [], []
+    media, rows, without, annotated = Media(audio_folder), [], [], set()
     for path, split in zip(paths, _splits(paths, folder), strict=True):
         for document in formats.read(path):
             tiers = chosen(document, tier)
             if not tiers and document.tiers:
                 without.append(document)
-            rows += _rows(document, tiers, media, folder, split)
+            found = [*_rows(document, tiers, media, folder, split)]
+            annotated.update((row.values["path"], path, document.media[:1]) for row in found[:1])
+            rows += found
     if not rows and without:
         first = without[0]
-        raise UserError(f"{first.path}: has no tier {tier} with text; its tiers are {names(first.tiers)}.")
+        which = "no tier with" if tier is None else f"no tier {tier} with"
+        raise UserError(f"{first.path}: has {which} text; its tiers are {names(first.tiers)}.")
     if not rows:
         raise UserError(f"{paths[0]}: holds no annotation with a text and a time.")
     if without:
-        logger.warning("%d of the recordings have no tier %s, such as %s", len(without), tier, without[0].path)
+        which = "tier with text" if tier is None else f"tier {tier}"
+        logger.warning("%d of the recordings have no %s, such as %s", len(without), which, without[0].path)
+    _warn(annotated, audio_folder)
     return rows
+
+
+def _warn(annotated, audio_folder):
+    """Of (recording, file that annotates it, what that names): say what is missing, and what several files annotate."""
+    if missing := sorted((path, named) for recording, path, named in annotated if not os.path.isfile(recording)):
+        path, named = missing[0]
+        which = f"{named[0]}, which {path} names" if named else f"that of {path}"
+        hint = "" if audio_folder else "; --audio_folder says where they are"
+        logger.warning("%d recording(s) are not there, such as %s%s", len(missing), which, hint)
+    for recording, count in Counter(recording for recording, *_ in annotated).items():
+        if count > 1:
+            files = ", ".join(sorted(str(path) for place, path, _ in annotated if place == recording))
+            logger.warning("%s is annotated by %d files, which are all read: %s", recording, count, files)
 
 
 def _splits(paths, folder):

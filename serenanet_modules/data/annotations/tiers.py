@@ -14,9 +14,10 @@ def chosen(document, asked=None, empty=False):
     ----------
     document : Document
     asked : str, optional
-        A tier's name, or else a type of tiers, or else a participant, or else a regular expression that a whole name
-        matches; what fits one of these is not looked for among the others. By default the tiers that lie in no other,
-        if there is one, or if they are of one type and of a speaker each.
+        A tier's name, or else a type of tiers, or else a participant; or else one of these but for case and white
+        space around it; or else a regular expression that a whole name matches. What fits one of these is not looked
+        for among the others. By default the tiers that lie in no other, if there is one, or if they are of one type and
+        of a speaker each; tiers without a letter, such as those of numbers of sentences, do not count.
     empty : bool
         Whether tiers count in which nothing is written yet.
 
@@ -28,22 +29,29 @@ def chosen(document, asked=None, empty=False):
     Raises
     ------
     UserError
-        Where nobody asked and several tiers could be meant.
+        Where nobody asked and several tiers could be meant, or none.
     """
     full = [tier for tier in document.tiers if any(empty or a.text.strip() for a in tier.annotations)]
     if asked is not None:
         return next(filter(None, _ways(full, asked)), [])
-    top = [tier for tier in full if not tier.parent]
+    top = [tier for tier in full if not tier.parent and (empty or _has_letters(tier))]
     speakers = {tier.participant for tier in top}
-    if len(top) <= 1 or (len({tier.type for tier in top}) == 1 and "" not in speakers and len(speakers) == len(top)):
+    if len(top) == 1 or (len({tier.type for tier in top}) == 1 and "" not in speakers and len(speakers) == len(top)):
         return top
-    raise UserError(f"{document.path}: which of its tiers is transcribed: {names(top)}? Say it with --tier.")
+    if not full:
+        return []
+    raise UserError(f"{document.path}: which of its tiers is transcribed: {names(top or full)}? Say it with --tier.")
+
+
+def _has_letters(tier):
+    return any(letter.isalpha() for a in tier.annotations for letter in a.text)
 
 
 def _ways(tiers, asked):
     """Yield the tiers that fit in each of the ways in which they can be asked for."""
-    for kind in ("name", "type", "participant"):
-        yield [tier for tier in tiers if getattr(tier, kind) == asked]
+    for alike in (str, _folded):
+        for kind in ("name", "type", "participant"):
+            yield [tier for tier in tiers if alike(getattr(tier, kind)) == alike(asked)]
     try:
         pattern = re.compile(asked)
     except re.error as error:
@@ -51,7 +59,11 @@ def _ways(tiers, asked):
     yield [tier for tier in tiers if pattern.fullmatch(tier.name)]
 
 
+def _folded(name):
+    return name.strip().casefold()
+
+
 def names(tiers):
     """A few tiers' names for a sentence."""
-    shown = ", ".join(f"{tier.name:.40}" for tier in tiers[:SHOWN])
+    shown = ", ".join(repr(n) if (n := f"{t.name:.40}") != n.strip() or not n else n for t in tiers[:SHOWN])
     return shown + (f" and {len(tiers) - SHOWN} more" if len(tiers) > SHOWN else "") if tiers else "none"

@@ -56,9 +56,16 @@ def _document(path, entry, where):
 
 
 def _annotation(segment, where):
-    start, end = (seconds(_of(segment, key, (int, float), where), where) for key in ("start", "end"))
+    start, end = (_time(segment, key, where) for key in ("start", "end"))
     speaker = segment.get("speaker")
     return Annotation(_of(segment, "text", str, where), start, end, speaker if isinstance(speaker, str) else "")
+
+
+def _time(segment, key, where):
+    """None where a segment says that nobody knows it."""
+    if isinstance(segment, dict) and segment.get(key, 0) is None:
+        return None
+    return seconds(_of(segment, key, (int, float), where), where)
 
 
 def _of(entry, key, kind, where):

@@ -44,11 +44,12 @@ def plain_apostrophes(text: str, spellings: str = APOSTROPHES) -> str:
 
 
 def plain_latin(text: str) -> str:
-    """Lower-case text in ASCII where Latin letters have an ASCII base; digits become ASCII too.
+    """Lower-case text in ASCII where Latin letters have an ASCII base; digits become ASCII too, raised ones apart.
 
-    >>> plain_latin("Curaçao, Øre ٣")
-    'curacao, ore 3'
+    >>> plain_latin("Curaçao, Øre ٣ 10²")
+    'curacao, ore 3 10 2 '
     """
+    text = "".join(f" {c} " if unicodedata.category(c) == "No" else c for c in text)
     parts = unicodedata.normalize("NFKD", text.lower().translate(LETTERS_WITHOUT_PARTS)).lower()
     return "".join(str(unicodedata.decimal(c, c)) for c in parts if unicodedata.category(c)[0] != "M")
 

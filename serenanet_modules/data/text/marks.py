@@ -11,8 +11,12 @@ MARK = re.compile(
       \[[^][\n]{0,80}\]                    # [kelele], [background noise]
     | \{[^{}\n]{0,80}\}                    # {laugh}
     | </?[\w\#][\w.:-]{0,40}/?>           # <unk>, </en>
-    | \((?P<aside>[^\W\d_]+(?:['’-][^\W\d_]+)*)\)  # (anacheka), if `_is_aside`
+    | \((?P<aside>[^\W\d_]+(?:['’-][^\W\d_]+)*)\)  # (anacheka), if `_is_mark`
     | (?<!\S)%[^\W\d_][\w-]*               # %HESITATION
+    | \(\s*%[^\W\d_][\w-]*\s*\)            # (%HESITATION), which may be said or not
+    | \(\(?\s*(?:\.+|\d*[.,]\d+\s*s?|\d+\s*s)\s*\)?\)    # (.), ((0.5)), (2 s): pauses
+    | \(\d{1,2}(?::\d\d){1,2}(?:[.,]\d+)?\)  # (00:05)
+    | \A\s*(?:sil|spn?|SIL|SPN?)\s*\Z      # all that an aligner says of silence and noise
     | (?<!\S)&[=+-]\S+                     # &=laughs, &-uh: CHAT's noises, fillers and beginnings of words
     | (?<!\S)![A-Z]+(?!\S)                 # !SIL
     | (?<!\w)(?:xxx|yyy)(?!\w)             # CHAT's unintelligible speech
@@ -20,22 +24,30 @@ MARK = re.compile(
     """,
     re.VERBOSE,
 )
-SIGNS = re.compile(r"[][{}<(%&!#]|xxx|yyy|www")  # one of which every mark has
+INSIDE_WORD = re.compile(
+    r"\(([^\W\d_]{1,20})\)(?=[^\W\d_])"
+)  # m(w)aka: letters of the word that follows, not always said
+SIGNS = re.compile(r"[][{}<(%&!#]|xxx|yyy|www|\A\s*(?:sil|sp|SIL|SP)")  # one of which every mark has
 
 
 def without_marks(text: str) -> str:
     """Leave transcribers' marks out.
 
     - All in square or curly brackets, and a name in angle brackets: ``[kelele]``, ``<unk>``.
-    - A single word without capitals in round brackets: ``(anacheka)``. More words, names and abbreviations are read.
+    - A single word without capitals in round brackets: ``(anacheka)``. More words, names and abbreviations are read,
+      and so is a part of a word: ``(m)twana``.
+    - Pauses and times in round brackets: ``(.)``, ``(0.5)``, ``(00:05)``.
     - ``%HESITATION``, ``!SIL``, ``#``, and CHAT's ``xxx``, ``yyy``, ``www``, ``&=laughs``.
+    - ``sil``, ``sp`` and ``spn`` where they are all of a text, as of aligners.
 
     Examples
     --------
     >>> without_marks("[kelele] Kisu <unk> hiki (anacheka) cha Hebroni (ndio Yerusalemu).").split()
     ['Kisu', 'hiki', 'cha', 'Hebroni', '(ndio', 'Yerusalemu).']
     """
-    return MARK.sub(lambda m: " " if _is_mark(m) else m[0], text) if SIGNS.search(text) else text
+    if not SIGNS.search(text):
+        return text
+    return MARK.sub(lambda m: " " if _is_mark(m) else m[0], INSIDE_WORD.sub(r"\1", text))
 
 
 def kept(text: str, rule) -> str:
@@ -45,6 +57,7 @@ def kept(text: str, rule) -> str:
     '<kelele> kisu <anacheka> <hesitation> <a_b> <kelele>'
     """
     parts, at = [], 0
+    text = INSIDE_WORD.sub(r"\1", text)
     for m in MARK.finditer(text) if SIGNS.search(text) else ():
         if _is_mark(m):
             parts += [rule(text[at : m.start()]), _name(m[0])]
@@ -61,7 +74,7 @@ def _name(mark):
 
 def marks(text: str) -> list[str]:
     """The marks that `without_marks` leaves out, in their order."""
-    return [m[0] for m in MARK.finditer(text) if _is_mark(m)] if SIGNS.search(text) else []
+    return [m[0] for m in MARK.finditer(INSIDE_WORD.sub(r"\1", text)) if _is_mark(m)] if SIGNS.search(text) else []
 
 
 def _is_mark(match):

@@ -11,7 +11,7 @@ ONES = "sifuri moja mbili tatu nne tano sita saba nane tisa".split()
 TENS = "kumi ishirini thelathini arobaini hamsini sitini sabini themanini tisini".split()
 MONTHS = "januari februari machi aprili mei juni julai agosti septemba oktoba novemba desemba".split()
 POWERS = {10**12: "trilioni", 10**9: "bilioni", 10**6: "milioni", 1000: "elfu", 100: "mia"}
-GROUPED = r"(?<!\d)\d{1,3}(?:([ ,\u00a0\u202f])\d{3})(?:\1\d{3})*(?!\d)"
+GROUPED = r"(?<!\d)\d{1,3}(?:,\d{3})+(?!\d)|(?<![\w/⁄.,])\d{1,3}([ \u00a0\u202f])\d{3}(?:\1\d{3})*(?!\w)"
 NUMBER_WORDS = frozenset([*ONES, *TENS, *POWERS.values(), "na", "nukta"])
 NUMBER = r"\d+(?:\.\d+)?"
 

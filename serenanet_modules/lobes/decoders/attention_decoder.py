@@ -4,6 +4,7 @@ Label 0, which is blank to CTC, is the border of a sentence here: what comes bef
 predicted after the last. So both heads and the language model speak of the same classes.
 """
 
+import copy
 from typing import NamedTuple
 
 import torch
@@ -82,6 +83,12 @@ class AttentionDecoder(nn.Module):
     def unit_parts(self):
         """As of `CausalStack`."""
         return self.stack.unit_parts
+
+    def behind(self, prefix):
+        """The same decoder, whose weights are shared, with another prefix."""
+        other = copy.copy(self)
+        other.prefix = tuple(prefix)
+        return other
 
     def most_labels(self, memory_lengths):
         """How many labels utterances of so many frames (B,) can have: as many as frames, and as there are places."""
