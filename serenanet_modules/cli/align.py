@@ -37,9 +37,9 @@ def add(commands, name):
 
 def _align(arguments):
     from serenanet_modules.inference.align import align_text
-    from serenanet_modules.inference.files import one_line
     from serenanet_modules.inference.formats import SUFFIXES, write
     from serenanet_modules.inference.speakers import naming
+    from serenanet_modules.runtime.files import one_line
     from serenanet_modules.runtime.outputs import Outputs
 
     text = _text(arguments.text)

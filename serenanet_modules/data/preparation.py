@@ -39,7 +39,7 @@ from serenanet_modules.data.tars import member
 from serenanet_modules.data.text import PLAIN, Style, normaliser
 from serenanet_modules.data.text.marks import KEPT, marks, without_marks
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.files import locked, replacing, sweep, write_json
+from serenanet_modules.runtime.files import locked, one_line, replacing, sweep, write_json
 from serenanet_modules.runtime.threads import available_cores
 
 logger = logging.getLogger(__name__)
@@ -402,7 +402,7 @@ def _check_splits(clips, left, rejects):
     for split in sorted({clip.candidate.split for clip in clips} - left):
         reasons = in_words(rejected(clips, split))
         first = next(clip.candidate.path for clip in clips if clip.candidate.split == split)
-        sentence = f"No {split} utterance is usable ({reasons}; first {first}); see {rejects}."
+        sentence = f"No {split} utterance is usable ({reasons}; first {one_line(str(first))}); see {rejects}."
         if role(split) not in map(role, left):
             raise UserError(sentence)
         logger.warning("%s The set is left out.", sentence)

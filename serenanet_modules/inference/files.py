@@ -4,17 +4,15 @@ import codecs
 import hashlib
 import itertools
 import os
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from serenanet_modules.data.endings import AUDIO
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.files import below
+from serenanet_modules.runtime.files import below, one_line
 
 STDIN = "-"
-UNSHOWN = ("Cc", "Zl", "Zp")  # kinds of characters that no line can hold
 MOST_BYTES = 255  # of a file's name
 
 
@@ -29,17 +27,6 @@ class AudioFile:
     def name(self):
         """The path as text of one line; bytes that are none, as in names from other systems, are replaced."""
         return one_line(os.fsencode(self.path).decode("utf-8", "replace"))
-
-
-def one_line(name):
-    """A name with escapes in the place of line breaks, tabs and other control characters.
-
-    Examples
-    --------
-    >>> one_line("first\\nsecond.wav")
-    'first\\\\nsecond.wav'
-    """
-    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in UNSHOWN else c for c in name)
 
 
 def find(arguments, stdin):

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import threading
+import unicodedata
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from serenanet_modules.errors import UserError
 
 LONGEST = 150  # bytes of a file's name that stand in that of its temporary file
 FILE = re.compile(r"(\.{0,2}|~)/.+|[^,\n]+\.(txt|text|csv|tsv|list|lst|words|srt|vtt|json|md|docx?)", re.IGNORECASE)
+UNSHOWN = ("Cc", "Zl", "Zp")  # kinds of characters that no line can hold
 PARTIAL = ".part"  # ends the names of files and folders that are being written; they begin with a dot
 
 
@@ -33,6 +35,17 @@ def below(folder, wanted=lambda name: True):
 def names_a_file(text):
     """Whether what may be a text or a file's name can hardly be a text: ``words.txt``, ``/tmp/words``."""
     return bool(FILE.fullmatch(text))
+
+
+def one_line(name):
+    """A name with escapes in the place of line breaks, tabs and other control characters.
+
+    Examples
+    --------
+    >>> one_line("first\\nsecond.wav")
+    'first\\\\nsecond.wav'
+    """
+    return "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in UNSHOWN else c for c in name)
 
 
 @contextmanager
