@@ -44,9 +44,10 @@ def picture(address, recording, out, folder):
         browser.until(SHOWN)
         for row in range(2):
             browser.run(f"document.querySelectorAll('#segments .tick')[{row}].click()")
-        browser.run("document.querySelectorAll('#segments li')[2].querySelectorAll('.word')[2].click()")
+        word = "document.querySelectorAll('#segments li')[2].querySelectorAll('.word')[2]"
+        browser.run(f"{word}.click()")
         browser.until("!audio.seeking && audio.paused && audio.currentTime > 0")
-        browser.run("audio.currentTime -= 0.1")
+        browser.run(f"audio.currentTime = parseFloat({word}.title) + 0.1")  # its title begins with its start
         browser.until("!audio.seeking && document.querySelector('.playing')?.isConnected")
         for dark, path in ((False, out), (True, out.with_stem(f"{out.stem}_dark"))):
             browser.look(900, 760, dark=dark)
