@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 import torch
 
 from serenanet_modules.decoding.arpa import NGram
-from serenanet_modules.decoding.ctc_prefix import IMPOSSIBLE, CTCPrefixScorer
+from serenanet_modules.decoding.cpp.prefixes import prefix_scorer
+from serenanet_modules.decoding.ctc_prefix import IMPOSSIBLE
 from serenanet_modules.decoding.decoder import Decoder, Hypothesis
 from serenanet_modules.decoding.guard import heard
 from serenanet_modules.decoding.label_lm import BORDER, NeuralLM, WordNGram
@@ -181,7 +182,7 @@ class _Search:
         lengths = lengths.to(device)
         self.limits, self.unsaid = options.decoder.most_labels(lengths), Unsaid(options.units)
         self.decoder = options.decoder.init_state(memory.float(), lengths, beam)
-        self.ctc = CTCPrefixScorer(log_probs, lengths) if options.ctc_weight else None
+        self.ctc = prefix_scorer(log_probs, lengths) if options.ctc_weight else None
         self.prefixes = self.ctc.start(beam) if self.ctc else None
         self.lm = options._lm.start(batch * beam) if options._lm else None
         self.sums = torch.zeros(2, batch, beam, dtype=torch.float64, device=device)  # attention, language model

@@ -6,8 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+from serenanet_modules.decoding import cpp
+from serenanet_modules.decoding.cpp.prefixes import CompiledPrefixScorer
 from serenanet_modules.decoding.ctc_prefix import CTCPrefixScorer
 from tests.support.paths import label_sequences, posteriors
+
+
+@pytest.fixture(params=[CTCPrefixScorer, CompiledPrefixScorer], ids=["plain", "compiled"])
+def kind(request):
+    """Both scorers in turn."""
+    if request.param is CompiledPrefixScorer and (reason := cpp.why_not()):
+        pytest.skip(reason)
+    return request.param
 
 
 def prefix_score(totals, prefix):
@@ -15,12 +25,12 @@ def prefix_score(totals, prefix):
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5])
-def test_every_prefix(frames):
+def test_every_prefix(frames, kind):
     """Extensions score what all sequences that begin so sum to, and in blank's place stands the sequence itself."""
     log_probs = posteriors(1, frames, 4)
     totals = label_sequences(log_probs[0])
     for prefix in itertools.chain.from_iterable(itertools.product((1, 2, 3), repeat=n) for n in range(frames + 1)):
-        scorer = CTCPrefixScorer(log_probs, torch.tensor([frames]))
+        scorer = kind(log_probs, torch.tensor([frames]))
         state = scorer.start(1)
         for label in prefix:
             state = scorer.advance(state, torch.tensor([[0]]), torch.tensor([[label]]))
@@ -30,13 +40,13 @@ def test_every_prefix(frames):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_batches_and_beams():
+def test_batches_and_beams(kind):
     """Each prefix of each utterance is scored as if it were alone, whatever stands in the padding."""
     lengths = torch.tensor([6, 3, 5])
     log_probs = posteriors(3, 6, 5)
     for row, length in zip(log_probs, lengths, strict=True):
         row[length:] = float("nan")
-    scorer = CTCPrefixScorer(log_probs, lengths)
+    scorer = kind(log_probs, lengths)
     state = scorer.start(2)
     for parents, labels in (([0, 0], [1, 2]), ([1, 0], [2, 1]), ([1, 1], [3, 1])):  # the beams are 1 1 3 and 1 1 1
         state = scorer.advance(state, torch.tensor([parents] * 3), torch.tensor([labels] * 3))
@@ -44,18 +54,18 @@ def test_batches_and_beams():
     together = scorer.extend(type(state)(*(part[[0, 2]] for part in state)))
     for row, at in enumerate((0, 2)):
         for beam, prefix in enumerate(((1, 1, 3), (1, 1, 1))):
-            alone = CTCPrefixScorer(log_probs[at : at + 1, : lengths[at]], lengths[at : at + 1])
+            alone = kind(log_probs[at : at + 1, : lengths[at]], lengths[at : at + 1])
             own = alone.start(1)
             for label in prefix:
                 own = alone.advance(own, torch.tensor([[0]]), torch.tensor([[label]]))
             torch.testing.assert_close(together[row, beam], alone.extend(own)[0, 0])
 
 
-def test_long_utterances_stay_exact():
+def test_long_utterances_stay_exact(kind):
     """Over thousands of frames the cumulative sums lose nothing: as torch's own CTC loss."""
     log_probs = (8 * torch.randn(1, 3000, 6, generator=torch.Generator().manual_seed(0))).log_softmax(-1).double()
     labels = torch.randint(1, 6, (1, 40), generator=torch.Generator().manual_seed(1))
-    scorer = CTCPrefixScorer(log_probs, torch.tensor([3000]))
+    scorer = kind(log_probs, torch.tensor([3000]))
     state = scorer.start(1)
     for label in labels[0]:
         state = scorer.advance(state, torch.tensor([[0]]), label.view(1, 1))

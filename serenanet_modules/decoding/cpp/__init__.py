@@ -88,7 +88,7 @@ class CompiledSearch:
         wanted = min(wanted, self._limits.hypotheses)
         scores, counts = np.zeros(wanted), np.zeros((2, wanted), np.int64)
         labels, names = np.zeros((2, wanted, room), np.int32)
-        found = _library().serena_search(
+        found = library().serena_search(
             self._words.reference, ctypes.byref(self._limits), log_probs.ctypes.data, frames, units, wanted,
             *(array.ctypes.data for array in (scores, labels, counts[0], names, counts[1])),
         )  # fmt: skip
@@ -103,8 +103,8 @@ class CompiledHistories:
 
     def __init__(self, words):
         self._words = _CompiledWords(words)
-        self._first = np.zeros(_library().serena_start(self._words.reference, None), np.uint8)
-        _library().serena_start(self._words.reference, self._first.ctypes.data)
+        self._first = np.zeros(library().serena_start(self._words.reference, None), np.uint8)
+        library().serena_start(self._words.reference, self._first.ctypes.data)
 
     def start(self, n):
         """As of `PlainHistories`."""
@@ -113,7 +113,7 @@ class CompiledHistories:
     def step(self, units, state):
         """As of `PlainHistories`."""
         units, state, scores = units.astype(np.int32), state.copy(), np.zeros((2, len(units)))
-        _library().serena_continue(
+        library().serena_continue(
             self._words.reference,
             len(units),
             units.ctypes.data,
@@ -130,15 +130,16 @@ class CompiledHistories:
 
 def search_of(words, limits):
     """The compiled search or, where there is none or plain PyTorch is asked for in place of kernels, the plain one."""
-    return (PlainSearch if _plain() else CompiledSearch)(words, limits)
+    return (PlainSearch if plain() else CompiledSearch)(words, limits)
 
 
 def histories_of(words):
     """The compiled histories, or the plain ones, as `search_of`."""
-    return (PlainHistories if _plain() else CompiledHistories)(words)
+    return (PlainHistories if plain() else CompiledHistories)(words)
 
 
-def _plain():
+def plain():
+    """Whether Python takes the place of the compiled parts: there are none, or plain PyTorch is asked for."""
     return backends.requested(None) == "torch" or why_not() is not None
 
 
@@ -146,7 +147,7 @@ def _plain():
 def why_not():
     """None where the compiled search can run, else the reason; the first call builds it if the cache has none."""
     try:
-        _library()
+        library()
     except cpp.CompileError as error:
         logger.warning("Without the compiled beam search, one in Python takes its place: %s", error)
         return str(error)
@@ -154,12 +155,15 @@ def why_not():
 
 
 @functools.cache
-def _library():
+def library():
+    """The compiled parts; `CompileError` where they cannot be built."""
     library = cpp.load(FOLDER)
     types = {
         "serena_search": (_INTEGER, [*[_POINTER] * 3, *[_INTEGER] * 3, *[_POINTER] * 5]),
         "serena_start": (_INTEGER, [_POINTER] * 2),
         "serena_continue": (None, [_POINTER, _INTEGER, *[_POINTER] * 4]),
+        "serena_prefix_extend": (None, [_POINTER, _INTEGER, *[_POINTER] * 4]),
+        "serena_prefix_advance": (None, [_POINTER, *[_INTEGER] * 2, *[_POINTER] * 7]),
     }
     for name, (result, arguments) in types.items():
         function = getattr(library, name)
