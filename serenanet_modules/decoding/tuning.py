@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from serenanet_modules.decoding.beam import BeamDecoder, as_array
 
-LM_WEIGHTS, WORD_SCORES = (0.25, 0.5, 0.75, 1.0, 1.5), (0.0, 1.5, 3.0, 4.5)  # tried on dev, all pairs
+LM_WEIGHTS, WORD_SCORES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5), (0.0, 1.5, 3.0, 4.5)  # tried on dev, all pairs
 JOINT_LM_WEIGHTS, JOINT_WORD_SCORES = (0.1, 0.2, 0.4, 0.6, 0.9), (0.0, 1.0, 2.0, 3.0)  # tried in turn
 
 
