@@ -59,7 +59,7 @@ def _check(folder, locale):
         path = folder / f"{split}.tsv"
         if not path.is_file():
             inner = folder / locale
-            found = (inner / "train.tsv").is_file()
+            found = any((inner / name).is_file() for name in ("train.tsv", VALIDATED))
             hint = f"did you mean {inner}?" if found else "is it an unpacked release?"
             nothing = not found and not any((folder / f"{name}.tsv").is_file() for name in SPLITS)
             error = LayoutError if nothing else UserError

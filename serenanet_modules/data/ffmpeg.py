@@ -67,7 +67,7 @@ def read(path, size, track=None):
     """
     if not shutil.which("ffmpeg"):
         raise FFmpegError("its format needs ffmpeg, which is not installed")
-    pieces = _decode(path, size, _stream(path, track or "1"))
+    pieces = _decode(path, size, _stream(path, track or "1"), "audio" if track is None else f"sound track {track}")
     return next(pieces), pieces
 
 
@@ -93,8 +93,8 @@ def _default(path):
     return said.index(b"1") if b"1" in said else 0
 
 
-def _decode(path, size, stream):
-    """Yield the rate, then the pieces."""
+def _decode(path, size, stream, what):
+    """Yield the rate, then the pieces of a stream; ``what`` it is."""
     command = ["ffmpeg", "-nostdin", "-v", "error", "-xerror"]
     command += [*GUARDS, "-i", f"file:{path}"]
     command += ["-map", stream, "-af", AS_PLAYED, "-c:a", "pcm_f32le", "-f", "wav", "-"]
@@ -117,7 +117,7 @@ def _decode(path, size, stream):
             said = errors.read().decode(errors="replace").strip().splitlines()
             last = re.sub(r" @ 0x[0-9a-f]+", "", " ".join(said[-1:])).replace(f"file:{path}: ", "")
             # neither addresses nor names of files, which a server would tell
-            raise FFmpegError("it has no audio" if NO_AUDIO in " ".join(said) else f"ffmpeg: {last}")
+            raise FFmpegError(f"it has no {what}" if NO_AUDIO in " ".join(said) else f"ffmpeg: {last}")
 
 
 def _wav_format(stream):

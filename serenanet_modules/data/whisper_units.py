@@ -105,14 +105,14 @@ class WhisperUnits(Units):
             return [*self.prefix_start, self.label(self._token(PLAIN))]
         if task not in TASKS:
             raise UserError(f"--task: {task} is none of {', '.join(TASKS)}")
-        spoken = None if language is None else self.languages.get(self.language(language))
+        spoken = None if language is None else self.spoken.get(self.language(language))
         if spoken is None:
             asked = (
                 "say which language is spoken, to evaluate with --locale"
                 if language is None
                 else f"Whisper has no language {language!r}"
             )
-            raise UserError(f"--language: {asked}; it has {' '.join(self.languages)}")
+            raise UserError(f"--language: {asked}; it has {' '.join(self.spoken)}")
         behind = [self.label(self._token(name)) for name in (f"<|{task}|>", PLAIN)]
         return [*self.prefix_start, spoken, *behind]
 
@@ -122,7 +122,7 @@ class WhisperUnits(Units):
         return [self.label(self._token(START))]
 
     @cached_property
-    def languages(self) -> dict[str, int]:
+    def spoken(self) -> dict[str, int]:
         """Labels of languages by their codes."""
         names = [piece[2:-2] for piece in self.pieces if piece.startswith("<|") and piece.endswith("|>")]
         codes = [name for name in names if name.isalpha() and len(name) in (2, 3)]
@@ -130,7 +130,7 @@ class WhisperUnits(Units):
 
     def language(self, name: str) -> str:
         """Its own code of a language, of which a code or a name is given; that itself where it has none."""
-        return name if name in self.languages else codes.language(name)
+        return name if name in self.spoken else codes.language(name)
 
     def encode(self, text: str, locale: str | None = None) -> list[int]:
         found = self._tokenizer.encode(f" {text}", add_special_tokens=False).ids

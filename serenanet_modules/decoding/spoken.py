@@ -27,5 +27,5 @@ def spoken(decoder, units, memory, lengths):
     """
     decoder = decoder.behind(units.prefix_start)
     logits = decoder.first_logits(decoder.init_state(memory, lengths))  # (B, V)
-    codes, labels = zip(*units.languages.items(), strict=True)
+    codes, labels = zip(*units.spoken.items(), strict=True)
     return [codes[i] for i in logits[:, list(labels)].argmax(-1).tolist()]

@@ -142,7 +142,7 @@ class Recognizer:
         try:
             samples = beginning(source, self.network.most(self.settings["piece_seconds"]))
         except UserError:  # is said where the source is read
-            return self.speaking(next(iter(self.units.languages)))
+            return self.speaking(next(iter(self.units.spoken)))
         output = self.network.output([Piece(0.0, samples)])
         return self.speaking(spoken(self.modules["model"].attention, self.units, output.hidden, output.lengths)[0])
 
@@ -227,7 +227,7 @@ class Recognizer:
         """
         if self.run.hears_language:
             raise UserError(
-                f"--language: say which language is spoken; {self.folder} has {' '.join(self.units.languages)}"
+                f"--language: say which language is spoken; {self.folder} has {' '.join(self.units.spoken)}"
             )
         if not batch_seconds > 0:
             raise UserError(f"batch_seconds is {batch_seconds}; give a number of seconds above 0")

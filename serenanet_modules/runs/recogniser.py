@@ -152,7 +152,7 @@ class OpenRun:
         """Settings of a Whisper that is to write so; the language may be to be heard."""
         told = None if language in (None, AUTO) else self.units.language(language)
         if told is None and self.units.several:
-            self.units.prefix(next(iter(self.units.languages)), task)  # refuses a task that there is not
+            self.units.prefix(next(iter(self.units.spoken)), task)  # refuses a task that there is not
             return {"language": AUTO, "task": task, "prefix": None}
         return {"language": told or "en", "task": task, "prefix": tuple(self.units.prefix(told, task))}
 

@@ -265,6 +265,8 @@ def test_a_sound_track_begins_when_its_container_says(tmp_path):
     picture = ("-f", "lavfi", "-i", "color=size=32x32:rate=5:duration=4")
     late = timed(tmp_path, "late.mp4", *picture, "-itsoffset", "2.5", "-i", tmp_path / "tone.wav")
     (start,), seconds = onsets(late)
+    with pytest.raises(UserError, match="it has no sound track 2"):
+        list(audio.blocks(late, track="2"))
     assert start == pytest.approx(2.5, abs=0.05) and seconds == pytest.approx(3.5, abs=0.1)
     hole = "asetpts=if(gte(T\\,0.5)\\,PTS+3/TB\\,PTS)"
     path = timed(tmp_path, "hole.mka", "-i", tmp_path / "tone.wav", "-af", hole, "-c:a", "pcm_s16le")

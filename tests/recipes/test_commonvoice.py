@@ -74,6 +74,10 @@ def test_the_folder_above_is_recognised(release, candidates, tmp_path):
     (tmp_path / "above" / "sw").symlink_to(release)
     with pytest.raises(UserError, match="did you mean .*above/sw?"):
         candidates(tmp_path / "above", "sw")
+    (tmp_path / "delta" / "sw").mkdir(parents=True)
+    (tmp_path / "delta" / "sw" / "validated.tsv").touch()
+    with pytest.raises(UserError, match="did you mean .*delta/sw?"):
+        candidates(tmp_path / "delta", "sw")
 
 
 def test_no_folder_no_clips_no_columns_no_text(release, candidates):
