@@ -54,13 +54,13 @@ class Place:
                 sys.exit(f"could not make what the pages take as given: {said}")
 
     def run(self, command, seconds):
-        """Exit status and the end of what a command printed; 124 where it took longer."""
+        """Exit status and what a command printed; 124 where it took longer."""
         asked = {"cwd": self.folder, "env": self.environment, "capture_output": True, "text": True}
         try:
             done = subprocess.run(["bash", "-c", command], timeout=seconds, stdin=subprocess.DEVNULL, **asked)
         except subprocess.TimeoutExpired:
             return 124, f"took longer than {seconds} s"
-        return done.returncode, (done.stdout + done.stderr)[-2000:]
+        return done.returncode, done.stdout + done.stderr
 
     def anew(self, command):
         """Run a command, if it has not run yet; where another page's run is in its way, that one goes."""
@@ -160,7 +160,7 @@ def main():
         print(page, flush=True)
         failed += check(page, place)
     for written, said in failed:
-        print(f"\n{written}\n{said}")
+        print(f"\n{written}\n{said[-2000:]}")
     print(f"{len(failed)} commands failed; {(time.time() - started) / 60:.0f} minutes")
     sys.exit(bool(failed))
 
