@@ -40,7 +40,7 @@ def test_it_transcribes_what_its_evaluation_read(run, corpus):
     recognizer = Recognizer.from_folder(run.folder)
     found = recognizer.transcribe(corpus / "clips" / f"{row['id']}.mp3" for row in rows)
     assert [transcript.text for transcript in found] == [row["attention/beam"] for row in rows]
-    english = Recognizer.from_folder(run.folder, language="en").modules["model"].attention.prefix
-    assert english != recognizer.modules["model"].attention.prefix
+    english = Recognizer.from_folder(run.folder, language="en").run.decoders.attention.prefix
+    assert english != recognizer.run.decoders.attention.prefix
     with pytest.raises(UserError, match="has no language 'de'"):
         Recognizer.from_folder(run.folder, language="de")
