@@ -10,7 +10,7 @@ from serenanet_modules.errors import UserError
 
 
 def merge(base, layer, where, unset=(), path=()):
-    """Merge a layer; ``unset`` are keys of the top level that take any kind of value."""
+    """Merge a layer; ``unset`` are keys, with dots, that take any kind of value."""
     for key, new in layer.items():
         dotted = ".".join(map(str, (*path, key)))
         if key not in base:
@@ -20,7 +20,7 @@ def merge(base, layer, where, unset=(), path=()):
         old = base[key]
         if isinstance(old, CommentedMap) and isinstance(new, CommentedMap) and not tag_of(new):
             if old or tag_of(old):
-                merge(old, new, where, path=(*path, key))
+                merge(old, new, where, unset, (*path, key))
             else:
                 base[key] = new
         else:

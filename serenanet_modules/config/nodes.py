@@ -31,9 +31,15 @@ def is_placeholder(node):
     return tag_of(node) == PLACEHOLDER
 
 
-def without_value(tree):
-    """Keys of the top level that have no value yet."""
-    return frozenset(key for key, node in tree.items() if node is None or is_placeholder(node))
+def without_value(tree, path=()):
+    """Keys that have no value yet, inside parts with dots."""
+    found = set()
+    for key, node in tree.items():
+        if isinstance(node, CommentedMap):
+            found |= without_value(node, (*path, key))
+        elif node is None or is_placeholder(node):
+            found.add(".".join(map(str, (*path, key))))
+    return frozenset(found)
 
 
 def shown(node):

@@ -54,7 +54,7 @@ def publish(folder, name, licence=None, private=False):
 def _card(folder, name, licence):
     """The card to be uploaded: that of the folder where somebody has changed it, else one for this name."""
     if licence is not None and not LICENCE.fullmatch(licence):
-        raise UserError(f"--license {licence}: give a licence licence by the hub's name, such as cc-by-4.0 or mit")
+        raise UserError(f"--license {licence}: give a licence by the hub's name, such as cc-by-4.0 or mit")
     if is_ours(folder):
         if licence is None:
             raise UserError(

@@ -37,7 +37,7 @@ def test_a_pooled_training_is_scored_by_language(trained):
     measured = {row["code"]: row for row in rows if row["score"]}
     assert set(measured) == set(SCRIPTS)
     for code, row in measured.items():
-        found = run.result["results"][f"test-{code}"]["average/greedy"]
+        found = run.result["results"][f"test-{code}"]["decoder/greedy"]
         assert float(row["score"]) == found["CER" if code == "th_th" else "WER"]["percent"]
     assert "sw_ke is left out: " in run.output and "not measured: sw_ke" in run.output
     assert (run.folder / "languages.png").stat().st_size > 10_000
@@ -58,6 +58,6 @@ def test_the_run_is_measured_on_all_that_is_there(trained, tmp_path, capsys):
     scores = json.loads((tmp_path / "scores.json").read_text())["results"]
     assert list(scores) == [f"test-{code}" for code in SCRIPTS]
     for name, found in scores.items():
-        assert found == run.result["results"][name]["average/greedy"]
+        assert found == run.result["results"][name]["decoder/greedy"]
     printed = capsys.readouterr().out
     assert "not measured: " in printed and "by language: " in printed

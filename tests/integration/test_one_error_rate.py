@@ -31,7 +31,7 @@ KINDS = {  # how it is trained, and the decoder that a folder without some file 
     "ctc": ((), {}, {"decoder/greedy": (None, None), "decoder/prefix-beam+lm": (None, "save/lm.arpa")}),
     "hybrid": (GIVEN, HYBRID, {"attention/beam": (None, None), "attention/beam+lm": (None, "save/lm.arpa")}),
     "phonemes": (
-        ("--units", "phoneme"),
+        ("--units", "phoneme", "--encoder.kernel_size", "null"),
         {},
         {"decoder/lexicon-beam": (None, None), "decoder/greedy": ("save/lexicon.tsv", None)},
     ),

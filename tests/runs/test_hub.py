@@ -69,7 +69,7 @@ def test_refusals(hub, folder, monkeypatch):
     for name, licence, told in (
         ("swahili", "mit", "give a name on the hub"),
         ("amina/swahili", None, "say with --license"),
-        ("amina/swahili", "My own!", "give a licence as the hub calls it"),
+        ("amina/swahili", "My own!", "give a licence by the hub's name"),
     ):
         with pytest.raises(UserError, match=told):
             publish(folder, name, licence)

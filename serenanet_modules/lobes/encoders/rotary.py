@@ -19,7 +19,7 @@ class RotaryTransformerEncoder(LayeredEncoder):
         Sizes; ``d_model / n_heads`` must be even.
     dropout : float
     kernel_size : int, optional
-        Frames that a Conformer's convolution reads, in each layer between attention and the feed-forward; odd.
+        Frames that a Conformer's convolution reads, in each layer between attention and the feed-forward.
         None leaves it out.
 
     Examples
