@@ -57,6 +57,12 @@ class Held:
         self.go.wait(60)
         yield from self._recognizer.transcripts(sources, *options)
 
+    def wishing(self, **asked):
+        """As a recogniser's; it waits for the same."""
+        other = Held(self._recognizer.wishing(**asked))
+        other.sizes, other.go, other.began = self.sizes, self.go, self.began
+        return other
+
 
 class Counting:
     """Stands in for `LiveStream`: says how many samples it was fed, and in the end transcribes them."""
