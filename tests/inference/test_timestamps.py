@@ -85,7 +85,7 @@ def check(transcript, gap=" "):
 
 MODELS = {
     "stride": (preset("serenanet/small"), ()),
-    "stride 2": (preset("serenanet/small"), (("output_stride", "2"), ("encoder.kernel_size", "null"))),
+    "stride 2": (preset("serenanet/small"), (("output_stride", "2"), ("encoder.n_layers", "3"))),
     "learned chunks": (preset("hmamba/small"), (("encoder.read", "chunks"),)),
     "pooled chunks": (preset("hmamba_pooling/small"), (("encoder.read", "chunks"),)),
     "frames of chunks": (preset("hmamba_early/small"), ()),
