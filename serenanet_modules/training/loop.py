@@ -352,7 +352,7 @@ class RecipeBrain(Task, sb.Brain):
     def evaluate_batch(self, batch, stage):
         """Validate one batch."""
         if distributed.world_size() == 1 and self.signal is not None:
-            self._leave_if_asked()
+            self._save_intra_epoch_ckpt()
         with self.evaluation_ctx:
             batch.to(self.device)
             outputs = self.compute_forward(batch, stage)

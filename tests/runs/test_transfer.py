@@ -140,5 +140,5 @@ def test_misfits(origin, change, words):
 def test_fewer_layers(origin, tmp_path):
     deep = make_origin(tmp_path / "deep", "serenanet/demo", ("encoder.n_layers", "2"), texts=TEXT[:1])
     units = train_units("char", TEXT[:1], None)
-    with pytest.raises(UserError, match="layers.1.convolution.depthwise.bias is 32 in .*, but not there in the model of"):
+    with pytest.raises(UserError, match="layers.1.convolution.depthwise.bias is 32 in .*, but not there in"):
         start(deep, *new_model(units), units)
