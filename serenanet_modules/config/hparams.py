@@ -52,7 +52,7 @@ class Hparams:
     tree : CommentedMap
         The merged nodes.
     unset : frozenset of str, optional
-        Keys, inside parts with dots, whose values may be of any kind; by default those of the tree that have no value.
+        As of `merge`; by default those of the tree that have no value.
     files : list of Path, optional
         Files beside which a command line's includes may stand; ``source`` alone by default.
     layers : list of (Path, CommentedMap), optional

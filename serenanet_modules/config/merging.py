@@ -10,7 +10,7 @@ from serenanet_modules.errors import UserError
 
 
 def merge(base, layer, where, unset=(), path=()):
-    """Merge a layer; ``unset`` are keys, with dots, that take any kind of value."""
+    """Merge a layer; ``unset`` are keys that take any kind of value, and with dots those that may be null again."""
     for key, new in layer.items():
         dotted = ".".join(map(str, (*path, key)))
         if key not in base:
@@ -26,7 +26,8 @@ def merge(base, layer, where, unset=(), path=()):
         else:
             if isinstance(old, str) and isinstance(new, (int, float)) and not isinstance(new, bool):
                 new = str(new)  # a name such as 7 is a text too
-            _check_type(None if dotted in unset else old, new, dotted, where)
+            free = dotted in unset and (not path or new is None)
+            _check_type(None if free else old, new, dotted, where)
             base[key] = new
 
 

@@ -61,6 +61,11 @@ def test_wrong_types_at_every_depth(key):
     refusal(lambda: given(key, "{x: 1}"), "the command line", f"'{key}'")
 
 
+def test_what_a_model_leaves_null_may_be_null_again_over_a_size():
+    assert shipped().tree["encoder"]["kernel_size"] and given("encoder.kernel_size", "null")
+    refusal(lambda: given("encoder.n_layers", "null"), "the command line", "'encoder.n_layers'")
+
+
 @pytest.mark.parametrize("level", range(6))
 def test_slips_far_down(tmp_path, level):
     """A key that is misspelled, and one with a wrong type, six mappings deep; in a file that extends another."""
