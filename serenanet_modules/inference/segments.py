@@ -79,10 +79,8 @@ def transcribe_segments(recognizer, recording, spans, *options):
         if heard.segments:
             found.append(_segment(heard, *span))
     text = recognizer.decoder(*options[1:2]).join(segment.text for segment in found)
-    return Transcript(
-        text, seconds(recording.path) or max((end for _, end in spans), default=0.0), tuple(found), calibrated,
-        language=recognizer.language,
-    )  # fmt: skip
+    duration = seconds(recording.path) or max((end for _, end in spans), default=0.0)
+    return Transcript(text, duration, tuple(found), calibrated, language=recognizer.language)
 
 
 def _segment(heard, start, end):
