@@ -4,12 +4,12 @@ A sample of WebDataset is the files of one name: a sound, and its text as ``.txt
 manifest has. In Shar ``cuts.000000.jsonl.gz`` says what is in ``recording.000000.tar``.
 """
 
-import json
 import re
 from itertools import groupby
 from pathlib import Path
 
 from serenanet_modules.data.annotations.lhotse import entries
+from serenanet_modules.data.annotations.opening import json_mapping
 from serenanet_modules.data.endings import AUDIO
 from serenanet_modules.data.splitting import split_of_name
 from serenanet_modules.data.tables import Row, recognised
@@ -75,7 +75,7 @@ def _web(tar):
         sound, where = parts[ending], f"{tar}: {name}"
         values = {"path": str(place(tar, sound.offset, sound.size, f"{name}.{ending}")), "id": name}
         if "json" in parts:
-            said = _json(_text(parts["json"], where), where)
+            said = json_mapping(_text(parts["json"], where), where)
             values = recognised({key: str(value) for key, value in said.items() if _plain(value)}) | values
         text = next((_text(parts[ending], where) for ending in TEXTS if ending in parts), None)
         values |= {} if text is None else {"text": text.strip()}
@@ -100,16 +100,6 @@ def _text(member, where):
         return member.read().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{where}: its text is not UTF-8.") from None
-
-
-def _json(text, where):
-    try:
-        said = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: its .json cannot be read ({error}).") from None
-    if not isinstance(said, dict):
-        raise UserError(f"{where}: its .json is no mapping of names to values.")
-    return said
 
 
 # --- Shar -------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import zlib
 from collections import defaultdict
 
 from serenanet_modules.data.annotations.model import Annotation, Document, by_speaker
-from serenanet_modules.data.annotations.opening import MOST_BYTES, MOST_ITEMS, data_of, seconds
+from serenanet_modules.data.annotations.opening import MOST_BYTES, MOST_ITEMS, data_of, json_mapping, seconds
 from serenanet_modules.errors import UserError
 
 SUPERVISIONS, RECORDINGS = "supervisions", "recordings"
@@ -111,10 +111,5 @@ def entries(path):
         raise UserError(f"{path}: is larger than {MOST_BYTES >> 20} MiB or {MOST_ITEMS} lines; cut it into several.")
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            try:
-                entry = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise UserError(f"{path}: line {number} cannot be read as JSON ({error}).") from None
-            if not isinstance(entry, dict):
-                raise UserError(f"{path}: line {number} is no mapping of names to values.")
-            yield f"{path}: line {number}", entry
+            where = f"{path}: line {number}"
+            yield where, json_mapping(line, where)

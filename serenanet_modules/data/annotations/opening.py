@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import json
 import math
 from xml.etree.ElementTree import ParseError
 
@@ -125,3 +126,26 @@ def seconds(text, where, unit=1.0):
     if not -1.0 <= value <= LONGEST:  # rounding puts a beginning a little before 0
         raise UserError(f"{where}: {str(text)[:40]!r} is no time.")
     return max(0.0, value)
+
+
+def json_mapping(text, where):
+    """A mapping of names to values that a text, or its UTF-8, says in JSON.
+
+    Parameters
+    ----------
+    text : str or bytes
+    where : str
+        For errors: the file, and the place in it.
+
+    Raises
+    ------
+    UserError
+        For anything else.
+    """
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: cannot be read as JSON ({error}).") from None
+    if not isinstance(said, dict):
+        raise UserError(f"{where}: is no mapping of names to values.")
+    return said
