@@ -19,7 +19,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from serenanet_modules.data import containers, ffmpeg, joined, mpeg, tars, wav
+from serenanet_modules.data import containers, ffmpeg, headers, joined, mpeg, passage, tars, wav
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing
 
@@ -32,6 +32,8 @@ SILENCE = 1e-4  # `amplitude` (-80 dBFS) below which nothing is said
 LOUDEST = (
     32.0  # a sample beyond this is no sound between -1 and 1 that was recorded too loud, but another kind of number
 )
+NEARLY = 0.9  # of an mp3's samples, whose first and last frames count or do not
+MOST_CHANNELS = 64  # that are mixed into one
 BAD_FILE = 7  # libsndfile's number for a file that is not there, and for an mp3 without a frame
 
 REASONS = {
@@ -39,6 +41,9 @@ REASONS = {
     "undecodable": "this cannot be read as audio",
     "truncated": "the end of the file is missing",
     "joined": "there is more in it than its header says, which would not be heard; cut it, or convert it anew",
+    "header": "its header contradicts itself, so it would be heard wrongly; write it anew from its source",
+    "changed": "its bytes were changed on the way; copy it anew, and not as a text",
+    "channels": f"it has more channels than the {MOST_CHANNELS} of the largest arrays of microphones",
     "rate": f"its rate is none of sound, which lies between {LEAST_RATE} and {MOST_RATE} Hz",
     "empty": "there is no sound in it (0 samples)",
     "not finite": "it has samples that are infinite or not a number",
@@ -346,6 +351,8 @@ def _mono(samples, path, channel=None):
         if channel >= samples.shape[1]:
             raise AudioError("no such channel", path, f"the last is {samples.shape[1]}, not {channel + 1}")
         return samples[:, channel]
+    if samples.shape[1] > MOST_CHANNELS:
+        raise AudioError("channels", path, str(samples.shape[1]))
     return mixed(samples)
 
 
@@ -388,13 +395,24 @@ def _with_libsndfile(path):
     def parts():
         with file:
             try:
-                size = _block_frames(file.samplerate, file.channels)
+                size, heard = _block_frames(file.samplerate, file.channels), 0
                 while len(block := file.read(size, dtype="float32", always_2d=True)):  # also of what cannot seek
+                    heard += len(block)
                     yield block
             except soundfile.LibsndfileError as error:
                 raise AudioError("undecodable", path, _said(error)) from None
+            if file.format == "MP3" and heard < NEARLY * file.frames:
+                _check_to_the_end(path, heard)
 
     return file.samplerate, parts()
+
+
+def _check_to_the_end(path, heard):
+    """Refuse an mp3 in whose middle its decoder gave up."""
+    with _bytes_of(path) as data:
+        there = mpeg.count(data).samples
+    if heard < NEARLY * there:
+        raise AudioError("undecodable", path, f"it is damaged after {heard} of {there} samples")
 
 
 def _with_ffmpeg(path, track=None):
@@ -421,6 +439,10 @@ def _checked_format(path):
     Done before decoding: mp3 decoders fill the terminal with warnings about what is missing.
     """
     with _bytes_of(path) as data:
+        if changed := passage.changes(data):
+            raise AudioError("changed", path, changed)
+        if untrue := headers.contradiction(data):
+            raise AudioError("header", path, untrue)
         missing, extra = _ends(path, data)
         if missing:
             raise AudioError("truncated", path, missing)

@@ -1,4 +1,4 @@
-"""Whether files are whole whose headers say how long they are: Ogg, AIFF, AU, Wave64, Matroska and WebM.
+"""Whether files are whole whose headers say how long they are: Ogg, AIFF, AU, CAF, Wave64, Matroska and WebM.
 
 Decoders take what there is of them for all.
 """
@@ -35,7 +35,35 @@ def _promised(data):
         return 0 if size == UNKNOWN else start + size
     if data[:16] == W64 and len(data) >= 24:
         return struct.unpack_from("<Q", data, 16)[0]
+    if data[:4] == b"caff":
+        at, size = place(data, ">4sQ", 8, b"data")
+        return 0 if size == 2**64 - 1 else at + size
     return _segment_end(data) if data[:4] == EBML else 0
+
+
+def place(data, layout, at, wanted, counted=0):
+    """Where the content of a chunk begins, and how long it is; 0, 0 where there is none.
+
+    Parameters
+    ----------
+    data : bytes
+    layout : str
+        Of the head of a chunk, as of `struct`: its name and size.
+    at : int
+        Where chunks begin.
+    wanted : bytes
+        The chunk's name.
+    counted : int
+        Bytes of the head that the size counts.
+    """
+    head = struct.calcsize(layout)
+    while at + head <= len(data):
+        name, size = struct.unpack_from(layout, data, at)
+        size = max(0, size - counted)
+        if name == wanted:
+            return at + head, size
+        at += head + size + (size % 2 if head == 8 else -size % 8 if counted else 0)
+    return 0, 0
 
 
 def _last_page_ends(data):

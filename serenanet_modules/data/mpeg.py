@@ -12,6 +12,7 @@ _KBITS = {  # by "is it MPEG-1", bitrate index 1..14
     False: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+_SAMPLES = {True: 1152, False: 576}  # of a frame, by "is it MPEG-1"
 _LAYER_3 = 1
 _LIKELY = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]")  # what can begin a frame of layer III
 MOST_FALSE = 20_000  # of those that begin none; whoever sends more of them wants to be searched for long
@@ -19,11 +20,12 @@ MOST_FALSE = 20_000  # of those that begin none; whoever sends more of them want
 
 @dataclass(frozen=True)
 class Count:
-    """Frames of an mp3, what its Xing/Info header counts (0 where it has none), and whether the last one is cut."""
+    """Frames of an mp3, what its Xing/Info header counts (0: it has none), whether the last one is cut; samples."""
 
     frames: int
     promised: int
     cut: bool = False
+    samples: int = 0  # of a channel
 
     @property
     def missing(self):
@@ -61,7 +63,9 @@ def count(data):
             break
         position += length
         frames += 1
-    return Count(frames, 0 if start is None else _promised_frames(data, start), cut)
+    if start is None:
+        return Count(frames, 0, cut)
+    return Count(frames, _promised_frames(data, start), cut, frames * _SAMPLES[data[start + 1] >> 3 & 3 == 3])
 
 
 def frame_length(data, position):

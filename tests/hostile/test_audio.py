@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from hypothesis import strategies as st
 
-from serenanet_modules.data import audio, joined, mpeg
+from serenanet_modules.data import audio, joined, mpeg, passage
 from serenanet_modules.data.audio import load, mixed
 from tests.support.battery import all_hold, is_found
 from tests.support.refusals import refused_or
@@ -126,6 +126,104 @@ def test_rates():
     all_hold("rates", RATES, a_rate)
 
 
+FIELDS = {  # of a header: what comes before the number, its place behind that, its form, what it may be by itself
+    "wav": [
+        (b"fmt ", 6, "<H", (1, 2, 3, 64)),
+        (b"fmt ", 8, "<I", (8000, 16000, 48000)),
+        (b"fmt ", 18, "<H", (8, 16, 24, 32)),
+    ],
+    "aiff": [(b"COMM", 4, ">H", (1, 2, 3, 64)), (b"COMM", 10, ">H", (8, 16, 24, 32))],
+    "caf": [(b"desc", 32, ">I", (1, 2, 3, 64)), (b"desc", 36, ">I", (8, 16, 24, 32))],
+    "w64": [(b"fmt ", 26, "<H", (1, 2, 3, 64)), (b"fmt ", 38, "<H", (8, 16, 24, 32))],
+}
+LIES = st.sampled_from(
+    [(kind, field, value) for kind, fields in FIELDS.items() for field in fields for value in field[3]]
+)
+
+
+def a_lie(case):
+    """Where one field of a header is untrue, what is said of the rest of the file betrays it."""
+    kind, (name, behind, form, _), value = case
+    data, frames = recording(kind, SECONDS[0])
+    data = bytearray(data)
+    at = data.index(name) + behind
+    true = struct.unpack_from(form, data, at) == (value,)
+    struct.pack_into(form, data, at, value)
+    found = heard(bytes(data), kind)
+    assert (found is not None and len(found) == frames) if true else found is None
+
+
+def test_headers_that_contradict_themselves():
+    all_hold("untrue headers", LIES, a_lie)
+
+
+@pytest.mark.parametrize("channels", [65, 255])
+def test_more_channels_than_there_are_microphones(channels):
+    assert heard(lying_wav(channels=channels, samples=channels * 100), "wav") is None
+    assert heard(lying_wav(channels=64, samples=6400), "wav") is not None
+
+
+TRANSFERS = {
+    "line ends added": lambda data: data.replace(b"\n", b"\r\n"),
+    "line ends taken": lambda data: data.replace(b"\r\n", b"\n"),
+    "no byte 13": lambda data: data.replace(b"\r", b""),
+    "13 to 10": lambda data: data.replace(b"\r", b"\n"),
+    "7 bits": lambda data: bytes(byte & 127 for byte in data),
+    "question marks": lambda data: bytes(byte if byte < 128 else 63 for byte in data),
+    "UTF-8": lambda data: data.decode(errors="replace").encode(),
+    "Latin-1": lambda data: data.decode("latin-1").encode(),
+    "no zeros": lambda data: data.replace(b"\0", b""),
+}
+TRANSFERRED = st.tuples(
+    st.sampled_from([kind for kind in KINDS if kind != "mp3"]), st.sampled_from(sorted(TRANSFERS)), st.integers(0, 3)
+)
+
+
+@functools.cache
+def noisy(kind, seed):
+    """The bytes of noise, in which all bytes are, and its samples."""
+    samples, file = 0.1 * np.random.default_rng(seed).standard_normal(48000), io.BytesIO()
+    name, subtype = KINDS[kind]
+    soundfile.write(file, samples, 16000, format=name, subtype=subtype)
+    return file.getvalue(), len(samples)
+
+
+def transferred(case):
+    """Of a file that was sent or kept as a text comes one sentence, or it was not changed, or the sound as it was."""
+    kind, way, seed = case
+    data, frames = noisy(kind, seed)
+    changed = TRANSFERS[way](data)
+    found = heard(changed, kind)
+    assert found is None if changed != data else len(found) == frames
+
+
+def test_files_sent_as_texts():
+    all_hold("files sent as texts", TRANSFERRED, transferred)
+
+
+FLIPS = st.tuples(st.sampled_from(["ogg", "opus"]), st.floats(0, 1, exclude_max=True), st.integers(1, 255))
+
+
+def flipped_byte(case):
+    """One wrong byte anywhere in an Ogg file is found, where decoders would pass over its page."""
+    kind, place, change = case
+    data = bytearray(noisy(kind, 0)[0])
+    data[int(place * len(data))] ^= change
+    assert heard(bytes(data), kind) is None
+
+
+def test_damaged_pages():
+    all_hold("damaged pages", FLIPS, flipped_byte)
+
+
+def test_an_mp3_in_which_its_decoder_gives_up(tmp_path):
+    data, frames = recording("mp3", SECONDS[1])
+    middle = len(data) // 3
+    (tmp_path / "a.mp3").write_bytes(data[:middle] + bytes(3000) + data[middle:])
+    found = refused_or(lambda: load(tmp_path / "a.mp3"), "a.mp3")
+    assert found is None or len(found) >= 0.9 * frames
+
+
 CHANNELS = st.tuples(
     st.integers(2, 8), st.lists(st.sampled_from([-1.0, -0.97, 0.0, 0.03, 0.5, 1.0]), min_size=8, max_size=8)
 )
@@ -154,9 +252,12 @@ def test_channels():
         (joined, "_more", lambda data, at: len(data) - at, ENDED, ended),
         (mpeg.Count, "extra", "", JOINED, whole_or_refused),
         (audio, "_check_rate", lambda *_: None, RATES, a_rate),
+        (audio.headers, "contradiction", lambda data: "", LIES, a_lie),
+        (passage, "LINES", 10**9, TRANSFERRED, transferred),
+        (passage, "_pages", lambda data: "", FLIPS, flipped_byte),
         (audio, "CANCELLED", 0.0, CHANNELS, a_mix),
     ],
-    ids=["joined", "chunks", "flac", "padding", "mp3", "rates", "channels"],
+    ids=["joined", "chunks", "flac", "padding", "mp3", "rates", "headers", "texts", "pages", "channels"],
 )
 def test_planted_faults(monkeypatch, place, name, fault, strategy, check):
     monkeypatch.setattr(place, name, fault)
