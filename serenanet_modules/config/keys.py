@@ -22,6 +22,7 @@ TRUTHS = {  # of a command line, as YAML 1.1 and 1.2 spell them, in lower case
     **dict.fromkeys(("true", "yes", "on", "y"), True),
     **dict.fromkeys(("false", "no", "off", "n"), False),
 }
+TUNED = "auto"  # in place of a number: what is best on dev
 KINDS_OF_UNITS = ("char", "bpe", "unigram", "phoneme", "whisper")
 DATA, WEIGHTS, DECODING, RUN = "data", "weights", "decoding", "run"  # what a key has an effect on
 
@@ -52,7 +53,7 @@ class Key:
     several : bool
         Whether a list of such values does too: ``--data_folder A B``.
     also : tuple of str
-        Words that a switch may be besides.
+        Words that a switch or a number may be besides.
     free : bool, optional
         Whether it may change when a run goes on in its folder; by default where it has no effect on data or weights.
     """
@@ -124,7 +125,9 @@ class Key:
 
     @property
     def _kind(self):
-        return self.kind + ("" if self.least is None else f" from {self.least}") * self.null + " or null" * self.null
+        others = [*self.also, *["null"] * self.null]
+        bound = f" from {self.least}" if others and self.least is not None else ""
+        return self.kind + bound + "".join(f" or {word}" for word in others)
 
 
 def truth(word):
@@ -332,10 +335,10 @@ SECTIONS = {
             "decoding_ctc_weight",
             NUMBER,
             DECODING,
-            "weight of CTC in the joint search; null: tuned on dev",
+            "weight of CTC in the joint search; auto: tuned on dev",
             least=0,
             most=1,
-            null=True,
+            also=(TUNED,),
         ),
         Key("length_normalisation", SWITCH, DECODING, "compare finished hypotheses by their score per label"),
         Key("context", TEXT, WEIGHTS, "words for every prompt of a speech LLM", null=True),
@@ -343,8 +346,8 @@ SECTIONS = {
         Key("beam_size", WHOLE, DECODING, "beam of the CTC prefix search; 0: no search", least=0, most=MOST_BEAM),
         Key("lm", TEXT, DECODING, "n-gram model: an ARPA file, or auto: from the training transcripts", null=True),
         Key("lm_order", WHOLE, DECODING, "order of the n-gram model that auto makes", least=2, most=6),
-        Key("lm_weight", NUMBER, DECODING, "weight of the language model; null: tuned on dev", null=True),
-        Key("word_score", NUMBER, DECODING, "bonus for each word; null: tuned on dev", null=True),
+        Key("lm_weight", NUMBER, DECODING, "weight of the language model; auto: tuned on dev", also=(TUNED,)),
+        Key("word_score", NUMBER, DECODING, "bonus for each word; auto: tuned on dev", also=(TUNED,)),
     ),
     "Model": (
         Key("n_mels", WHOLE, WEIGHTS, "mel filters", least=1, most=MOST_SIZE),

@@ -24,6 +24,8 @@ def merge(base, layer, where, unset=(), path=()):
             else:
                 base[key] = new
         else:
+            if isinstance(old, str) and old in _words(dotted):
+                old = None  # auto is of no kind
             if isinstance(old, str) and isinstance(new, (int, float)) and not isinstance(new, bool):
                 new = str(new)  # a name such as 7 is a text too
             free = dotted in unset and (not path or new is None)
@@ -40,6 +42,11 @@ def lay(tree, layer):
             tree[key] = new
 
 
+def _words(dotted):
+    """What a key may be besides its kind, such as auto."""
+    return KEYS[dotted].also if dotted in KEYS else ()
+
+
 def _check_type(old, new, dotted, where):
     """Refuse a plain value of another kind than the one that it replaces."""
     if isinstance(new, CommentedMap) and not tag_of(new):
@@ -48,7 +55,7 @@ def _check_type(old, new, dotted, where):
         raise UserError(f"{where}: '{dotted}' must be a mapping of keys to values, not {new!r}")
     if tag_of(old) or tag_of(new) or old is None or isinstance(old, CommentedMap):
         return
-    if (new is None and isinstance(old, str)) or (isinstance(new, str) and dotted in KEYS and new in KEYS[dotted].also):
+    if (new is None and isinstance(old, str)) or (isinstance(new, str) and new in _words(dotted)):
         return
     kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     kinds[CommentedSeq] = "a list"

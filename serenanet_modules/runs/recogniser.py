@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from serenanet_modules.config.foreign import Document
-from serenanet_modules.config.keys import DECODING, KEYS, MOST_BEAM
+from serenanet_modules.config.keys import DECODING, KEYS, MOST_BEAM, TUNED
 from serenanet_modules.data.segment import BOUNDS, piece_seconds
 from serenanet_modules.data.text import Style
 from serenanet_modules.data.tokens import FILE as TOKENIZER_FILE
@@ -168,7 +168,7 @@ class OpenRun:
         ----------
         values : dict
             Keys of the folder's settings that decode, such as ``scoring`` and ``beam_size``, and those that dev chose:
-            ``lm_weight``, ``word_score`` and ``decoding_ctc_weight``, of which None leaves what it chose.
+            ``lm_weight``, ``word_score`` and ``decoding_ctc_weight``, of which auto leaves what it chose.
 
         Raises
         ------
@@ -183,12 +183,12 @@ class OpenRun:
             KEYS[name].check(value, where)
             if name not in CHOSEN:
                 settings[name] = value
-            elif value is not None:
+            elif value != TUNED:
                 settings["decoding"] = _replaced(settings["decoding"], CHOSEN[name], value)
         scorings = self.modules["model"].scorings
         if scorings and settings["scoring"] not in scorings:
             raise UserError(f"{where}: the model's 'scoring' may be {', '.join(scorings)}, not {settings['scoring']}")
-        given = {name: values[name] for name in ("lm_weight", "word_score") if values.get(name) is not None}
+        given = {name: values[name] for name in ("lm_weight", "word_score") if values.get(name, TUNED) != TUNED}
         return replace(self, settings=settings, wishes=replace(self.wishes, **given))
 
     def decoder(self, lm=None):

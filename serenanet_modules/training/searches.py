@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from serenanet_modules.analysis.scoring import ErrorCounts, score
+from serenanet_modules.config.keys import TUNED
 from serenanet_modules.data.manifest import Utterance
 from serenanet_modules.data.phonemes import g2p
 from serenanet_modules.decoding import ngram
@@ -175,13 +176,13 @@ class Searches:
 
     def _tuned_beam(self, decoder, part):
         h = self.hparams
-        if h.lm_weight is None or h.word_score is None:
+        if TUNED in (h.lm_weight, h.word_score):
             tuning = tune(
                 decoder,
                 [row.log_probs for row in part.rows],
                 lambda texts: self._error(decoder, part, texts),
-                LM_WEIGHTS if h.lm_weight is None else (h.lm_weight,),
-                WORD_SCORES if h.word_score is None else (h.word_score,),
+                LM_WEIGHTS if h.lm_weight == TUNED else (h.lm_weight,),
+                WORD_SCORES if h.word_score == TUNED else (h.word_score,),
                 jobs=search_threads(),
                 title=f"tuning {decoder.name}" if distributed.is_main() else None,
             )
@@ -193,8 +194,8 @@ class Searches:
         return decoder.with_weights(**chosen)
 
     def _tuned_joint(self, search, part, **weights):
-        """The search with weights, (given or None, tried) each."""
-        grid = {name: tried if given is None else (given,) for name, (given, tried) in weights.items()}
+        """The search with weights, (given or auto, tried) each."""
+        grid = {name: tried if given == TUNED else (given,) for name, (given, tried) in weights.items()}
 
         def error(tried):
             found = search.with_weights(**tried).decode_rows(part.rows, self.hparams.max_batch_seconds)

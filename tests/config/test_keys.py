@@ -71,7 +71,7 @@ def test_numbers_that_are_none(key, text):
         ("ctc_weight", 1.5, "'ctc_weight' must be between 0 and 1, not 1.5"),
         ("final_lr_share", -1, "'final_lr_share' must be between 0 and 1, not -1"),
         ("precision", "int8", "'precision' must be one of fp32, tf32, bf16, fp16, fp8, mxfp8, mxfp4, not 'int8'"),
-        ("word_score", "high", "'word_score' must be a number or null, not 'high'"),
+        ("word_score", "high", "'word_score' must be a number or auto, not 'high'"),
         ("n_units", 1.5, "'n_units' must be a whole number from 1 or null, not 1.5"),
         ("max_sentences", 0, "'max_sentences' must be a whole number from 1 or null, not 0"),
         ("number_of_epochs", 10**13, "'number_of_epochs' must be at most 1000000000000, not 10000000000000"),

@@ -2,6 +2,7 @@
 
 from functools import cached_property
 
+from serenanet_modules.config.keys import TUNED
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.language_model import NeuralLMRun
 from serenanet_modules.training.brains.ctc import CTCBrain
@@ -19,13 +20,10 @@ class HybridBrain(CTCBrain):
 
     @classmethod
     def check(cls, plain, where):
-        """Refuse a missing decoder, and weights that cannot be."""
+        """Refuse a missing decoder, and a language model that cannot be."""
         super().check(plain, where)
         if "attention_decoder" in plain:  # which leaves objects out
             raise UserError(f"{where}: 'attention_decoder' is null; give !include:decoders/transformer.yaml or mamba")
-        for key in ("ctc_weight", "decoding_ctc_weight", "label_smoothing"):
-            if plain[key] is not None and not 0 <= plain[key] <= 1:
-                raise UserError(f"{where}: '{key}' must be between 0 and 1, not {plain[key]}")
         if plain["neural_lm"] is not None:
             NeuralLMRun(plain["neural_lm"])
 
@@ -56,5 +54,5 @@ class HybridBrain(CTCBrain):
         if not self.modules.model.scorings:
             return {"": self.decoders.attention_greedy()}
         joint, weight = self.decoders.joint(beam_size=DEV_BEAM), self.hparams.decoding_ctc_weight
-        joint = joint if weight is None else joint.with_weights(ctc_weight=weight)
+        joint = joint if weight == TUNED else joint.with_weights(ctc_weight=weight)
         return {"": joint, "ctc_": self.decoders.greedy()}
