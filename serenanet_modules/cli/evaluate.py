@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from serenanet_modules.cli.opening import add_decoding, add_recogniser, opened
+from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_spoken, opened
 from serenanet_modules.cli.values import add_out, add_switch, pairs, positive, wholes
 from serenanet_modules.errors import UserError
 
@@ -31,6 +31,7 @@ def add(commands, name):
     command.add_argument("--locale", help="whose text rules are used (those of the run)")
     add_out(command, "DIR", "write hypotheses, alignments and scores")
     add_decoding(command, "lists of N texts: the error rate of the best of each, and with --out the lists")
+    add_spoken(command)
     add_switch(command, "--compare-streaming", "error rates, latencies and memory offline and as a stream, greedily")
     command.add_argument(
         "--look-ahead",
@@ -58,7 +59,7 @@ def _evaluate(arguments):
     if a.out:
         outputs.check_folder(a.out)
     asked = {"data": a.data, "locale": a.locale, "data_folder": a.data_folder, "split": a.split}
-    asked["options"], task = pairs(a.more), task_of(a.folder)
+    asked["options"], task = _options(a), task_of(a.folder)
     if task is not None and not task.recognises:
         if a.compare_streaming:
             raise UserError(f"{a.folder}: is no recogniser; leave --compare-streaming out")
@@ -76,12 +77,38 @@ def _evaluate(arguments):
     return 0
 
 
-def _score(arguments, recognizer, asked, prepared):
+def _options(arguments):
+    """The recipe's options; of one of several languages ``--language`` is the data's, and no Whisper is told it."""
+    recipe, language = _recipe(arguments.data), arguments.language
+    if language is None or recipe is None or "language" not in recipe.options:
+        return pairs(arguments.more)
+    arguments.language = None
+    return [*pairs(arguments.more), ("language", language)]
+
+
+def _recipe(data):
+    """The `Recipe` that the data is, or None."""
+    from serenanet_modules.config.carried import there
+    from serenanet_modules.data.recipe import Recipe
+
+    return Recipe(data) if (there(data) / "dataset.yaml").is_file() else None
+
+
+def _chosen(arguments, recognizer, asked):
+    """The `Candidate` of each utterance to measure on."""
     from serenanet_modules.data.asked import candidates
+    from serenanet_modules.data.text import ANY
+
+    chosen = candidates(**asked | {"locale": arguments.locale or recognizer.run.locale})
+    if any(c.locale == ANY for c in chosen):
+        print("note: nobody says the texts' language, so that rules for any are used; --locale names it")
+    return chosen
+
+
+def _score(arguments, recognizer, asked, prepared):
     from serenanet_modules.inference import evaluate
 
-    a = arguments
-    chosen = candidates(**asked | {"locale": a.locale or recognizer.settings["locale"]})
+    a, chosen = arguments, _chosen(arguments, recognizer, asked)
     found = evaluate.evaluate(recognizer, chosen, prepared, a.batch_seconds, a.lm, sys.stderr.isatty())
     print(*evaluate.report(*found), sep="\n")
     if a.out:
@@ -95,19 +122,17 @@ def _score(arguments, recognizer, asked, prepared):
         about["seconds"] = round(found[2], 1)
         evaluate.write(found[0], a.out, about)
         print(f"\nhypotheses, alignments and scores: {a.out}")
-        _by_language(a)
+        _by_language(a, dict(asked["options"]).get("language"))
 
 
 def _compare(arguments, recognizer, asked, prepared):
     from serenanet_modules.analysis import streaming
-    from serenanet_modules.data.asked import candidates
     from serenanet_modules.inference.compared import compare, streams
     from serenanet_modules.inference.evaluate import left_out
 
     a, seconds = arguments, (arguments.chunk_ms or CHUNK_MS) / 1000
     ways = streams(recognizer, a.look_ahead, seconds)
-    chosen = candidates(**asked | {"locale": a.locale or recognizer.settings["locale"]})
-    rows, summary = compare(recognizer, ways, chosen, prepared, sys.stderr.isatty())
+    rows, summary = compare(recognizer, ways, _chosen(a, recognizer, asked), prepared, sys.stderr.isatty())
     print(*left_out(summary), streaming.markdown(rows), sep="\n")
     if a.out:
         about = {"model": str(a.folder), "data": a.data, "split": a.split, "chunk_ms": 1000 * seconds}
@@ -115,11 +140,10 @@ def _compare(arguments, recognizer, asked, prepared):
         print(f"\ntables and pictures: {a.out}")
 
 
-def _by_language(arguments):
+def _by_language(arguments, language):
     """Say and write error rates by language, of a recipe of many."""
     from serenanet_modules.analysis.languages import write
-    from serenanet_modules.config.carried import there
-    from serenanet_modules.data.recipe import Recipe
 
-    if (there(arguments.data) / "dataset.yaml").is_file() and (table := Recipe(arguments.data).languages):
-        print(write(arguments.out, table, arguments.out, asked=dict(pairs(arguments.more)).get("language")) or "")
+    recipe = _recipe(arguments.data)
+    if recipe and recipe.languages:
+        print(write(arguments.out, recipe.languages, arguments.out, asked=language) or "")

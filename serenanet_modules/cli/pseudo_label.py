@@ -39,7 +39,7 @@ def _label(arguments):
     outputs = Outputs("pseudo-label", [a.folder, *a.audio, *a.exclude, a.lm], a.force)
     outputs.check(a.out)
     recognizer = opened(a)
-    locale = recognizer.settings["locale"]
+    locale = recognizer.run.locale
     candidates, held_out = pseudo_labels.recordings(a.audio, locale, sys.stdin.buffer), HeldOut.read(a.exclude, locale)
     options = (a.lm, a.batch_seconds, sys.stderr.isatty())
     labels = pseudo_labels.label(recognizer, candidates, a.min_confidence, held_out, a.out, *options)

@@ -72,7 +72,7 @@ def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=
     style, wishes = recognizer.run.style, recognizer.run.wishes
     measured = measures_of(decoder.writes_words, recognizer.phonemic, both=style.written or wishes.digits)
     if wishes.digits:
-        rule = digits(recognizer.settings["locale"])
+        rule = digits(recognizer.run.locale)
         rows = [replace(u, text=written(u.text, rule)) for u in rows]
     for name, inside in by_set(rows).items():
         heard, took = hearing.of(name, inside, batch_seconds, progress)

@@ -118,17 +118,16 @@ def label(recognizer, candidates, least, held_out, out, lm=None, batch_seconds=1
     labels = Labels()
     labels.left_out[HELD_OUT] = sum(role(c.split) != "train" for c in candidates)
     free = [c for c in candidates if role(c.split) == "train"]
-    weights = recognizer.folder / "weights.safetensors"
-    model = {"labelled_by": name_of(recognizer.folder), "model_sha256": sha256(weights)}
+    model = {"labelled_by": name_of(recognizer.folder), "model_sha256": recognizer.run.sha256}
     with Journal(out.with_name(f"{out.name}.heard"), _about(recognizer, lm)) as journal:
         waiting = [c for c in free if _key(c) not in journal.found]
-        for candidate, end, pieces in _heard(recognizer, waiting, batch_seconds, lm, progress):
+        for candidate, end, pieces, language in _heard(recognizer, waiting, batch_seconds, lm, progress):
             if end.error:
                 labels.errors.append(end.error)
             else:
-                journal.add(_key(candidate), [end.duration, [tuple(_said(piece)) for piece in pieces]])
+                journal.add(_key(candidate), [end.duration, [tuple(_said(piece)) for piece in pieces], language])
         for candidate in free:
-            duration, pieces = journal.found.get(_key(candidate), (0.0, ()))
+            duration, pieces, language = journal.found.get(_key(candidate), (0.0, (), ""))
             labels.seconds += duration
             for piece in pieces:
                 said = Said(*piece)
@@ -136,7 +135,7 @@ def label(recognizer, candidates, least, held_out, out, lm=None, batch_seconds=1
                 if reason:
                     labels.left_out[reason] += 1
                 else:
-                    labels.rows.append(_row(candidate, said, duration, recognizer.settings["locale"]) | model)
+                    labels.rows.append(_row(candidate, said, duration, language or recognizer.run.locale) | model)
     return labels
 
 
@@ -156,9 +155,10 @@ def _said(piece):
 
 def _about(recognizer, lm):
     """What decides a transcript and its confidence beside the recording."""
-    files = [recognizer.folder / name for name in ("weights.safetensors", "result.json")]
-    files += [] if lm in (None, "auto") else [lm]
-    return {"lm": lm, "hotwords": dict(recognizer.run.wishes.hotwords), "sha256": [sha256(file) for file in files]}
+    files = [recognizer.folder / "result.json", *([] if lm in (None, "auto") else [lm])]
+    sums = [recognizer.run.sha256, *(sha256(file) for file in files if Path(file).is_file())]
+    told = {key: recognizer.settings.get(key) for key in ("language", "task", "context", "attention_beam_size")}
+    return {"lm": lm, "hotwords": dict(recognizer.run.wishes.hotwords), "sha256": sums} | told
 
 
 def _key(candidate):
@@ -168,11 +168,11 @@ def _key(candidate):
 
 
 def _heard(recognizer, candidates, batch_seconds, lm, progress):
-    """Yield each candidate with its `End` and pieces."""
+    """Yield each candidate with its `End`, pieces and language."""
     given = []
     heard = recognizer.heard(_opened(candidates, given), batch_seconds, lm, progress)
-    for number, (end, pieces) in enumerate(heard):
-        yield given[number], end, pieces
+    for number, found in enumerate(heard):
+        yield given[number], *found
 
 
 def _opened(candidates, given):

@@ -96,11 +96,12 @@ def items(recognizer, paths, batch_seconds=120.0):
     ------
     list of Item or UserError
     """
-    hear = partial(_heard, recognizer, recognizer.decoder())
-    most = recognizer.settings["piece_seconds"]
-    heard = recognizer.network.read(paths, hear, most, batch_seconds)
-    for path, (end, pieces) in zip(paths, heard, strict=True):
-        yield end.error or [Item(path, *piece) for piece in pieces if piece is not None]
+    most, waiting = recognizer.settings["piece_seconds"], iter(paths)
+    for one, same in recognizer.by_language(paths):
+        hear = partial(_heard, one, one.decoder())
+        for end, pieces in one.network.read(same, hear, most, batch_seconds):
+            path = next(waiting)
+            yield end.error or [Item(path, *piece) for piece in pieces if piece is not None]
 
 
 def _heard(recognizer, decoder, pieces):

@@ -116,7 +116,7 @@ class Recognizer:
             For digits of a language whose numbers nobody has a rule for.
         """
         run = replace(self.run, wishes=replace(self.run.wishes, **wishes))
-        if run.wishes.digits:
+        if run.wishes.digits and not run.hears_language:
             digits(self.settings["locale"])  # refuses a language without a rule
         return Recognizer(run, self.device, **self.computing)
 
@@ -205,14 +205,13 @@ class Recognizer:
         """
         decoder = self.decoder(lm, progress is True)
         calibrated = self.run.calibration(decoder) is not None
-        for one, same in self._by_language(sources):
-            for end, pieces in one.heard(same, batch_seconds, lm, progress, piece_seconds):
-                segments = tuple(piece.segment for piece in pieces if piece.segment is not None)
-                text = decoder.join(segment.text for segment in segments)
-                yield end.error or Transcript(text, end.duration, segments, calibrated, language=one.language)
+        for end, pieces, language in self.heard(sources, batch_seconds, lm, progress, piece_seconds):
+            segments = tuple(piece.segment for piece in pieces if piece.segment is not None)
+            text = decoder.join(segment.text for segment in segments)
+            yield end.error or Transcript(text, end.duration, segments, calibrated, language=language)
 
-    def _by_language(self, sources):
-        """Recognisers that are told what is spoken, and the sources in a row that each of them is to hear."""
+    def by_language(self, sources):
+        """Yield recognisers that are told what is spoken, and the sources in a row that each of them is to hear."""
         if not self.run.hears_language:
             yield self, sources
             return
@@ -221,19 +220,18 @@ class Recognizer:
             yield one, (source for _, source in same)
 
     def heard(self, sources, batch_seconds=120.0, lm=None, progress=False, piece_seconds=None):
-        """Yield for each source, in order, its `End` and a list with the `Heard` of each piece.
+        """Yield for each source, in order, its `End`, a list with the `Heard` of each piece, and the `language`.
 
-        Parameters are those of `transcribe`; a Whisper has to be told its language.
+        Parameters are those of `transcribe`.
         """
-        if self.run.hears_language:
-            raise UserError(
-                f"--language: say which language is spoken; {self.folder} has {' '.join(self.units.spoken)}"
-            )
         if not batch_seconds > 0:
             raise UserError(f"batch_seconds is {batch_seconds}; give a number of seconds above 0")
-        hear, most = partial(self._heard, self.decoder(lm)), piece_seconds or self.settings["piece_seconds"]
-        bar = seconds_bar("transcribing" if progress else None) if isinstance(progress, bool) else progress
-        yield from self.network.read(sources, hear, most, batch_seconds, bar, Heard.of)
+        most = piece_seconds or self.settings["piece_seconds"]
+        for one, same in self.by_language(sources):
+            bar = seconds_bar("transcribing" if progress else None) if isinstance(progress, bool) else progress
+            hear = partial(one._heard, one.decoder(lm))
+            for end, pieces in one.network.read(same, hear, most, batch_seconds, bar, Heard.of):
+                yield end, pieces, one.language
 
     def segment(self, piece, lm=None):
         """The `Segment` of a `Piece`, read alone as `transcribe` reads it; None where nothing is said."""

@@ -5,7 +5,6 @@ sizes are compared with those of the weights before anything takes memory.
 """
 
 import contextlib
-import hashlib
 import os
 import re
 
@@ -15,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from serenanet_modules.config.foreign import bounded, inside
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs import hub
-from serenanet_modules.runtime.files import read_json
+from serenanet_modules.runtime.files import read_json, sha256
 
 CONFIG, WEIGHTS = "config.json", "model*.safetensors"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
@@ -121,12 +120,7 @@ class PublicFolder:
     @property
     def sha256(self):
         """Of the weights' files, one after the other."""
-        digest = hashlib.sha256()
-        for file in self.files:
-            with open(file, "rb") as stream:
-                while block := stream.read(2**24):
-                    digest.update(block)
-        return digest.hexdigest()
+        return sha256(*self.files)
 
     def json(self, name):
         """A small file's mapping; {} where there is none."""

@@ -12,7 +12,7 @@ from torch import nn
 from serenanet_modules.config.foreign import Document
 from serenanet_modules.config.keys import DECODING, KEYS, MOST_BEAM, TUNED
 from serenanet_modules.data.segment import BOUNDS, piece_seconds
-from serenanet_modules.data.text import Style
+from serenanet_modules.data.text import ANY, Style
 from serenanet_modules.data.tokens import FILE as TOKENIZER_FILE
 from serenanet_modules.data.tokens import Tokens
 from serenanet_modules.data.units import Units, load_units
@@ -33,7 +33,7 @@ from serenanet_modules.runs.wishes import Wishes
 from serenanet_modules.runs.words import FILE as WORDS
 from serenanet_modules.runs.words import read_words
 from serenanet_modules.runtime.backend import usable_device
-from serenanet_modules.runtime.files import read_json
+from serenanet_modules.runtime.files import read_json, sha256
 
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
 TOKENIZER = f"save/{TOKENIZER_FILE}"
@@ -66,6 +66,8 @@ class OpenRun:
         name of each decoder that dev gave one;
         ``piece_seconds``: how long the audio may be that the model reads at once, which is what 99 % of its training
         utterances were; of a Whisper that was told how to write ``language``, ``task`` and ``prefix``.
+    files : tuple of Path
+        Of the weights.
     wishes : Wishes
         What its user asks.
     kept : dict
@@ -76,6 +78,7 @@ class OpenRun:
     modules: nn.ModuleDict
     units: Units
     settings: dict
+    files: tuple
     wishes: Wishes = Wishes()
     kept: dict = field(default_factory=dict)
 
@@ -92,7 +95,17 @@ class OpenRun:
     @property
     def spelling(self):
         """The locale whose rules the model writes by, its `style` and the letters of its units."""
-        return self.settings["locale"], self.style, frozenset("".join(self.units.spelling))
+        return self.locale, self.style, frozenset("".join(self.units.spelling))
+
+    @property
+    def locale(self):
+        """The locale whose text rules hold; `ANY` where the language is to be heard."""
+        return ANY if self.hears_language else self.settings["locale"]
+
+    @cached_property
+    def sha256(self):
+        """Of the weights."""
+        return sha256(*self.files)
 
     @property
     def preparation(self):
@@ -323,7 +336,7 @@ def open_run(folder, device):
     style = [name for name in STYLE if name in built]
     settings = {name: built[name] for name in (*SETTINGS, *style, *more)} | _results(folder)
     _check_beams(settings, document.source)
-    return OpenRun(folder, modules.to(device).eval(), units, settings)
+    return OpenRun(folder, modules.to(device).eval(), units, settings, (weights,))
 
 
 def tokens_of(llm, file):
@@ -338,7 +351,7 @@ def _of_whisper(folder, device):
     settings |= {"attention_beam_size": 1, "length_normalisation": True, "neural_lm": None}
     settings |= {"decoding": {}, "confidence": {}, "piece_seconds": BOUNDS[1]}
     modules = nn.ModuleDict({"model": source.model()}).to(device).eval()
-    return OpenRun(folder, modules, source.units, settings)
+    return OpenRun(folder, modules, source.units, settings, tuple(source.files))
 
 
 def load_weights(modules, path):

@@ -157,10 +157,13 @@ def fingerprint(tensors):
     return digest.hexdigest()
 
 
-def sha256(path):
-    """The SHA-256 sum of a file, in hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256(*paths):
+    """The SHA-256 sum of files, one after the other, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest.hexdigest()
 
 
 def sweep(folder, spared=None):

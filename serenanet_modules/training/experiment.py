@@ -182,11 +182,11 @@ class Experiment:
             sb.core.create_experiment_directory(str(self.folder), save_env_desc=False)  # which asks pip and git
         if distributed.is_main():
             (self.folder / "env.log").write_text(environment(), encoding="utf-8")
-        if distributed.is_main():
-            print(parameter_table(built["model"], self.frozen.later))
         self.task.begin(built, source, start, self.plain, self.save)
         model = built["model"]
         self.low_rank = LowRank(model, self.plain.get("lora"), self.frozen, self.plain["seed"])
+        if distributed.is_main():
+            print(parameter_table(model, self.frozen.later))
         factors = rate_factors(model, self.plain, self.task.levels(model), self.task.loaded(model, self.save))
         self.weights = Weights(model, self.frozen, self.task.elsewhere(model))
         self.weights.keep(self.save / "frozen.safetensors")

@@ -34,6 +34,15 @@ def test_it_learns(run):
     assert not [name for name in weights(run.folder) if "lora" in name or name.startswith("model.decoder")]
 
 
+def test_the_table_counts_what_learns(run):
+    """Of an encoder with adapters these alone."""
+    lines = [line.replace(",", "").split() for line in run.output.splitlines()]
+    table = {line[0]: tuple(map(int, line[1:])) for line in lines if len(line) == 3 and line[2].isdecimal()}
+    (encoder, adapters), (everything, learns) = table["encoder"], table["total"]
+    assert 0 < adapters < encoder // 5 and everything - learns == encoder - adapters
+    assert run.result["trained_parameters"] == learns
+
+
 def test_it_transcribes_what_its_evaluation_read(run, corpus):
     rows = decoded(run.folder, "test")
     assert {"attention/greedy", "attention/beam"} <= set(rows[0])

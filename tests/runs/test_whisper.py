@@ -1,5 +1,6 @@
 """A Whisper of transformers opens as it is and says what it says there, with times; what is no Whisper is refused."""
 
+import csv
 import json
 import os
 import shutil
@@ -16,6 +17,7 @@ from serenanet_modules.decoding.label_search import Unsaid, attention_greedy
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runs.whisper import WhisperSource
+from serenanet_modules.runtime.files import sha256
 from tests.support.whispers import WORDS, make_whisper
 
 pytest.importorskip("transformers")
@@ -136,8 +138,6 @@ def test_the_language_is_heard(whisper, tmp_path):
     assert listening.speaking("Swahili").language == "sw"
     translating = Recognizer.from_folder(whisper, task="translate").speaking("sw")
     assert translating.settings["prefix"] == tuple(listening.units.prefix("sw", "translate"))
-    with pytest.raises(UserError, match="say which language is spoken; .* has en sw"):
-        list(listening.heard(samples))
 
 
 @pytest.mark.parametrize("asked", [{"task": "sing"}, {"language": "xx"}, {"language": "sw", "task": "sing"}])
@@ -175,6 +175,27 @@ def test_it_transcribes_on_the_command_line(whisper, tmp_path, capsys):
     assert "WER" in capsys.readouterr().out
     assert json.loads((tmp_path / "o/scores.json").read_text(encoding="utf-8"))["loops"].keys() == {"test"}
     assert main(["align", str(whisper), str(tmp_path / "a.wav"), "habari", "--out", str(tmp_path)]) == 2
+
+
+@pytest.mark.parametrize("more", [[], ["--language", "auto"]])
+def test_every_command_hears_the_language(whisper, tmp_path, capsys, more):
+    """As `transcribe` does: also for scores, for labels, and for what to transcribe next."""
+    import soundfile
+
+    sound, table, out = tmp_path / "a.wav", tmp_path / "m.csv", tmp_path / "labels.csv"
+    soundfile.write(sound, noise(0.9), 16000)
+    table.write_text("path,text\na.wav,habari za asubuhi\n", encoding="utf-8")
+    assert main(["transcribe", str(whisper), str(sound), *more, "--format", "json"]) == 0
+    heard = json.loads(capsys.readouterr().out)
+    assert main(["evaluate", str(whisper), str(table), *more, "--out", str(tmp_path / "scores")]) == 0
+    assert "nobody says the texts' language" in capsys.readouterr().out
+    assert main(["pseudo-label", str(whisper), str(sound), *more, "--min-confidence", "0", "--out", str(out)]) == 0
+    (row,) = csv.DictReader(out.open(encoding="utf-8", newline=""))
+    assert (row["text"], row["locale"]) == (heard["text"], heard["language"])
+    assert row["model_sha256"] == sha256(whisper / "model.safetensors")
+    capsys.readouterr()
+    assert more or main(["rank", str(whisper), str(sound)]) == 0
+    assert more or heard["text"] in capsys.readouterr().out
 
 
 def spoil(folder, **changes):

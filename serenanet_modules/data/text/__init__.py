@@ -15,6 +15,8 @@ from serenanet_modules.data.text.marks import kept, without_marks
 from serenanet_modules.data.text.written import PLAIN, Style, styled
 from serenanet_modules.errors import UserError
 
+ANY = "und"  # ISO 639's code of a language that nobody has told, whose texts follow the default
+
 
 def normaliser(locale: str, style: Style = PLAIN) -> Callable[[str], str]:
     """Return the rule that turns a sentence of `locale` into what a recogniser should write.
