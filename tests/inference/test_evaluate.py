@@ -138,7 +138,7 @@ def test_refusals(evaluate, tiny, tmp_path):
         ((RECIPE,), "--data_folder"),
         ((RECIPE, "--data_folder", corpus, "--split", "test-other"), "--split may be dev, test, train"),
         ((tmp_path / "m.csv",), "holds no test utterances; --split may be dev, train"),
-        ((tmp_path / "m.csv", "--language", "sw"), "--language: only a recipe has options"),
+        ((tmp_path / "m.csv", "--language", "sw"), "was trained for one language"),
         ((tmp_path / "no.csv",), "no such file"),
     ):
         status, out, err = evaluate(folder, *arguments)
