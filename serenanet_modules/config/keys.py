@@ -218,6 +218,14 @@ SECTIONS = {
     "Training": (
         Key("number_of_epochs", WHOLE, WEIGHTS, "most epochs", least=1, free=True),
         Key("max_batch_seconds", NUMBER, WEIGHTS, "seconds of audio in a micro-batch, with padding", least=1),
+        Key(
+            "max_batch_utterances",
+            WHOLE,
+            WEIGHTS,
+            "most utterances in a micro-batch; null: as many as fit",
+            least=1,
+            null=True,
+        ),
         Key("max_batch_labels", WHOLE, WEIGHTS, "labels in a micro-batch, with padding", least=1),
         Key("num_workers", WHOLE, RUN, "processes that read audio", least=0, most=1024),
         Key("precision", TEXT, WEIGHTS, "precision of the training", choices=tuple(KINDS)),
@@ -254,8 +262,17 @@ SECTIONS = {
             "early_stopping_patience",
             WHOLE,
             WEIGHTS,
-            "epochs without improvement on dev before training ends",
+            "readings of dev without improvement before training ends",
             least=0,
+            free=True,
+        ),
+        Key(
+            "validate_every",
+            WHOLE,
+            WEIGHTS,
+            "optimizer steps of an epoch after each of which dev is read too; null: at its end alone",
+            least=1,
+            null=True,
             free=True,
         ),
         Key(

@@ -90,6 +90,16 @@ class BatchSampler:
     rank, world_size : int
     shuffle : bool
         Whether to reshuffle each epoch; evaluation goes from long to short.
+    validate_every : int, optional
+        Optimizer steps of an epoch after each of which the plans end, and go on when `judged` says that dev was read.
+    max_utterances : int, optional
+        Most utterances in a micro-batch.
+
+    Attributes
+    ----------
+    read, judged : int
+        Utterances of this epoch that all processes together have read, in whole optimizer steps: so far, and when dev
+        was read last.
     """
 
     def __init__(
@@ -101,13 +111,15 @@ class BatchSampler:
         rank=0,
         world_size=1,
         shuffle=True,
+        validate_every=None,
+        max_utterances=None,
     ):
         self.durations = np.asarray(durations, dtype=float)
-        self.max_batch_seconds = max_batch_seconds
+        self.max_batch_seconds, self.max_utterances = max_batch_seconds, max_utterances or len(self.durations)
         self.accumulation, self.world_size, self.rank = accumulation, world_size, rank
-        self.seed, self.shuffle = seed, shuffle
+        self.seed, self.shuffle, self.validate_every = seed, shuffle, validate_every
         self.epoch = 1
-        self.read = 0  # utterances of this epoch that all processes together have read, in whole optimizer steps
+        self.read = self.judged = 0
         self._planned = None  # the `Plan` of the epoch
 
     def set_epoch(self, epoch):
@@ -115,11 +127,11 @@ class BatchSampler:
         self.epoch = epoch
 
     def __len__(self):
-        return self.done + self._steps(len(self._plan()) - self._first()) * self.accumulation
+        return self.done + self._steps(max(0, self._last() - self._first())) * self.accumulation
 
     def __iter__(self) -> Iterator[MicroBatch]:
         plan = self._plan()
-        for first in range(self._first(), len(plan), self._per_step):
+        for first in range(self._first(), self._last(), self._per_step):
             step = [plan[i] for i in range(first, min(first + self._per_step, len(plan)))]
             size = sum(map(len, step))
             for a in range(self.accumulation):
@@ -147,11 +159,22 @@ class BatchSampler:
 
     def _first(self):
         """Number of the first micro-batch that is still to be read."""
-        return self._plan().whole(self.read) if self.read else 0
+        return self._number(self.read)
+
+    def _last(self):
+        """Number of the micro-batch before which dev is to be read."""
+        every, end = self.validate_every, len(self._plan())
+        if not every:
+            return end
+        return min(end, (self._steps(self._number(self.judged)) // every + 1) * every * self._per_step)
+
+    def _number(self, read):
+        return self._plan().whole(read) if read else 0
 
     def _plan(self):
         if self._planned is None or self._planned.epoch != self.epoch:
-            self._planned = Plan.of(self.durations, self.max_batch_seconds, self.seed, self.epoch, self.shuffle)
+            most = self.max_batch_seconds, self.max_utterances
+            self._planned = Plan.of(self.durations, most, self.seed, self.epoch, self.shuffle)
         return self._planned
 
 
@@ -177,12 +200,12 @@ class Plan:
 
     @classmethod
     def of(cls, durations, most, seed, epoch, shuffle):
-        """Parameters as of `BatchSampler`; ``durations`` (N,)."""
+        """Parameters as of `BatchSampler`; ``durations`` (N,), ``most`` padded seconds and utterances."""
         rng, keys = random.Random(f"{seed}/{epoch}"), -durations
         if shuffle:
             keys *= np.fromiter((rng.uniform(1, 1 + SHUFFLE_JITTER) for _ in range(len(keys))), float, len(keys))
         order = np.argsort(keys, kind="stable")
-        edges = _edges(durations, order, most)
+        edges = _edges(durations, order, *most)
         turns = array("q", range(len(edges) - 1))
         if shuffle:
             rng.shuffle(turns)
@@ -201,13 +224,13 @@ class Plan:
         return int(np.searchsorted(np.diff(self.edges)[self.turns].cumsum(), utterances, side="right"))
 
 
-def _edges(durations, order, most):
-    """Where a micro-batch ends, since with the next utterance of an order it would be longer than ``most``."""
+def _edges(durations, order, seconds, count):
+    """Where a micro-batch ends, since with the next utterance of an order it would be longer, or of more, than asked."""
     edges, begin, longest = array("q", [0]), 0, 0.0
     for first in range(0, len(order), CHUNK):
         for at, duration in enumerate(durations[order[first : first + CHUNK]].tolist(), start=first):
             longest = max(longest, duration)
-            if at > begin and longest * (at - begin + 1) > most:
+            if at > begin and (longest * (at - begin + 1) > seconds or at - begin == count):
                 edges.append(at)
                 begin, longest = at, duration
     if len(order):

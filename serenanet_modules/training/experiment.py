@@ -199,7 +199,12 @@ class Experiment:
             self.run_opts,
             self.checkpointer,
             progress=Progress(self.plain["number_of_epochs"], self.plain["early_stopping_patience"]),
-            sampler=source.sampler(train, accumulation=accumulation, seed=self.plain["seed"]),
+            sampler=source.sampler(
+                train,
+                accumulation=accumulation,
+                seed=self.plain["seed"],
+                validate_every=self.plain.get("validate_every"),
+            ),
             frozen=self.frozen,
             factors=factors,
             until=self.began + 3600 * (self.plain.get("max_hours") or math.inf),

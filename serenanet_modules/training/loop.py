@@ -126,8 +126,7 @@ class RecipeBrain(Task, sb.Brain):
         self.train_logger = FileTrainLogger(f"{self.hparams.output_folder}/train_log.txt")
         self.epochs = EpochTable(self.progress.limit)
         self._halving = Halving(f"{self.hparams.output_folder}/save") if self.sharing.divides else Undivided()
-        self.train_sampler.read = self.progress.read
-        self.step = self.train_sampler.done
+        self._go_on_reading()
         self._clock = self._last_checkpoint = time.monotonic()
         self._cpu_clock = time.process_time()
         if distributed.is_main():
@@ -135,6 +134,11 @@ class RecipeBrain(Task, sb.Brain):
         if self.progress.epoch:
             logger.info("Resuming in epoch %d after %d utterances", self.progress.epoch, self.progress.read)
         self.progress.count_micro_batches(self.train_sampler.accumulation, distributed.world_size())
+
+    def _go_on_reading(self):
+        """Let the sampler go on where the training is, and the progress bar show it."""
+        self.train_sampler.read, self.train_sampler.judged = self.progress.read, self.progress.judged
+        self.step = self.train_sampler.done
 
     def _wrap_distributed(self):
         """Give all processes the main one's weights."""
@@ -318,7 +322,6 @@ class RecipeBrain(Task, sb.Brain):
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Close a stage: a checkpoint before a long validation, scores and a checkpoint after it."""
         if stage == Stage.TRAIN:
-            self.train_sampler.read = 0
             elapsed = time.monotonic() - self._last_checkpoint
             if distributed.broadcast_object(elapsed > CHECKPOINT_BEFORE_VALIDATION):
                 self._save_intra_epoch_ckpt()
@@ -326,7 +329,10 @@ class RecipeBrain(Task, sb.Brain):
         errors = self.dev_errors()
         losses = distributed.gather_objects([float(stage_loss)])
         dev_loss = sum(losses) / len(losses)
-        self.progress.judge(float(next(iter(errors.values()))), dev_loss)
+        share = min(1, self.progress.read / len(self.train_sampler.durations))  # of the epoch
+        epoch = epoch if share == 1 else round(epoch - 1 + share, 4)
+        self.progress.judge(float(next(iter(errors.values()))), dev_loss, whole=share == 1)
+        self._go_on_reading()
         self.progress.gather()
         self._tick()
         self._remember(epoch, dev_loss, errors)
@@ -342,7 +348,7 @@ class RecipeBrain(Task, sb.Brain):
         self._leave_if_asked()
 
     def _remember(self, epoch, dev_loss, errors):
-        """Add the epoch to the history, which checkpoints and result.json hold."""
+        """Add the epoch, or what is done of it, to the history, which checkpoints and result.json hold."""
         entry = {"epoch": epoch, "steps": self.optimizer_step, "seconds": round(self.progress.seconds, 1)}
         dev = {"loss": dev_loss, **{name: float(value) for name, value in errors.items()}}
         entry["weights"] = fingerprint({n: p for n, p in self.modules.named_parameters() if p.requires_grad})

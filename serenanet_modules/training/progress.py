@@ -12,14 +12,14 @@ logger = logging.getLogger(__name__)
 
 @register_checkpoint_hooks
 class Progress:
-    """Iterates epochs, remembers how dev went, and stops early.
+    """Iterates epochs, or parts of them after which dev is read, remembers how dev went, and stops early.
 
     Parameters
     ----------
     limit : int
         Number of epochs.
     patience : int
-        Epochs with neither a better dev error nor a better dev loss before stopping; 0 never stops early. The loss
+        Readings of dev with neither a better error nor a better loss before stopping; 0 never stops early. The loss
         counts too because a CTC model's error stays at 100 % for many epochs before it says its first word.
 
     Examples
@@ -35,31 +35,35 @@ class Progress:
         self.limit, self.patience = limit, patience
         self.epoch = 0  # the epoch under way or just finished
         self.read = 0  # utterances of its plan that are read, 0 where it is finished
+        self.judged = 0  # how many they were when dev was read last
         self.micro_batches = None  # in an optimizer step, of all processes
-        self.dev_errors = []  # one per finished epoch
+        self.dev_errors = []  # one per reading of dev, which comes at an epoch's end, and perhaps within
         self.dev_losses = []
-        self.history = []  # a dict per finished epoch, for plots
+        self.history = []  # a dict per reading of dev, for plots
         self.skipped = 0  # optimizer steps in a row that changed nothing for a non-finite gradient
         self.seconds = 0.0  # spent in training and validation, over all runs
         self.cpu_seconds = 0.0  # of this process's cores in the same time
-        self.sums = {}  # of each named loss over this process's micro-batches of the epoch, where they are finite,
+        self.sums = {}  # since dev was read, of each named loss over this process's micro-batches where it is finite,
         self.batches = 0  # and the number of those
-        self.infeasible = []  # ids of this epoch's utterances with fewer frames than labels
+        self.infeasible = []  # ids of the same time's utterances with fewer frames than labels
         self._inside_epoch = False
 
     def __iter__(self):
-        while self._inside_epoch or not self.finished:
+        while not self.finished:
             if not self._inside_epoch:
                 self.epoch += 1
-                self.read, self.sums, self.batches, self.infeasible = 0, {}, 0, []
+                self.read = self.judged = 0
+            if not self._inside_epoch or self.read == self.judged > 0:
+                self.sums, self.batches, self.infeasible = {}, 0, []
             self._inside_epoch = False
             yield self.epoch
 
-    def judge(self, error, loss):
-        """Remember a finished epoch's dev error and loss."""
+    def judge(self, error, loss, whole=True):
+        """Remember dev's error and loss at the end of an epoch, or of a part of it that is not the ``whole``."""
         self.dev_errors.append(error)
         self.dev_losses.append(loss)
-        self.read = 0
+        self.read = self.judged = 0 if whole else self.read
+        self._inside_epoch = not whole
 
     def add(self, losses):
         """Count a micro-batch's named losses."""
@@ -87,13 +91,13 @@ class Progress:
 
     @property
     def means(self):
-        """Mean of each named loss over the epoch so far: of all processes on the main one, once they are gathered."""
+        """Mean of each named loss since dev was read last: of all processes on the main one, once they are gathered."""
         return {name: total / self.batches for name, total in self.sums.items()}
 
     @property
     def finished(self):
         """Whether the limit is reached or patience has run out."""
-        return self.epoch >= self.limit or self.stopped_early
+        return self.stopped_early or (self.epoch >= self.limit and not self._inside_epoch)
 
     @property
     def ended_by(self):
@@ -102,7 +106,7 @@ class Progress:
 
     @property
     def stopped_early(self):
-        """Whether the last ``patience`` epochs all failed to improve on the best before them."""
+        """Whether the last ``patience`` readings of dev all failed to improve on the best before them."""
         if not self.patience or len(self.dev_errors) <= self.patience:
             return False
         return not any(
@@ -115,6 +119,7 @@ class Progress:
         names = (
             "epoch",
             "read",
+            "judged",
             "micro_batches",
             "dev_errors",
             "dev_losses",
@@ -136,4 +141,4 @@ class Progress:
                 setattr(self, name, value)
         if not distributed.is_main():  # which has the sums of all
             self.sums, self.batches = {}, 0
-        self._inside_epoch = not end_of_epoch
+        self._inside_epoch = not end_of_epoch or self.read > 0

@@ -32,7 +32,7 @@ def _is_own(record):
 
 
 class EpochTable:
-    """One line for each epoch under a heading, written as the training goes.
+    """One line for each epoch, or part of one, under a heading, written as the training goes.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class EpochTable:
 
         Parameters
         ----------
-        epoch : int
+        epoch : float
         train, dev : dict of str to float
             Losses; of dev error rates in percent, too.
         rate : float
@@ -64,7 +64,10 @@ class EpochTable:
             That the training has taken so far, in all its sessions.
         """
         done = epoch / self.number_of_epochs
-        cells = {"epoch": f"{epoch}/{self.number_of_epochs}", **{name: _short(value) for name, value in train.items()}}
+        cells = {
+            "epoch": f"{round(epoch, 2):g}/{self.number_of_epochs}",
+            **{name: _short(value) for name, value in train.items()},
+        }
         cells |= {f"dev {name}": _short(value) if name == "loss" else f"{value:.1f}" for name, value in dev.items()}
         cells |= {"rate": f"{rate:.1e}", "minutes": f"{seconds / 60:.1f}"}
         cells |= {"left": f"{seconds * (1 / done - 1) / 60:.1f}"}

@@ -57,6 +57,7 @@ class Source:
     def sampler(self, rows, **options):
         """The `BatchSampler` of this process."""
         processes = {"rank": distributed.rank(), "world_size": distributed.world_size()}
+        options["max_utterances"] = self.plain.get("max_batch_utterances")
         return BatchSampler(self.sizes(rows), self.plain[self.budget], **processes, **options)
 
     def loader(self, rows, sampler, encode=None):

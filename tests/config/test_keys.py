@@ -143,6 +143,7 @@ def test_keys_of_others_are_theirs():
 
 def test_what_may_change_when_a_run_goes_on():
     longer = {"number_of_epochs", "early_stopping_patience", "checkpoints_to_average", "grad_accumulation_factor"}
+    longer |= {"validate_every"}
     place = {"output_folder", "prepared_folder", "num_workers", "ckpt_interval_minutes", "nonfinite_patience"}
     decoding = {"beam_size", "lm", "lm_order", "lm_weight", "word_score", "neural_lm", "eval_precision"}
     decoding |= {"attention_beam_size", "decoding_ctc_weight", "length_normalisation"}

@@ -92,6 +92,25 @@ def test_resume_after_any_step(durations, budget, accumulation, world, data):
 
 
 @quick
+@given(durations_of_a_corpus, budgets, counts, counts, st.integers(1, 4), st.lists(st.integers(0, 5), max_size=4))
+def test_dev_is_read_within_an_epoch(durations, budget, accumulation, world, every, stops):
+    """After each so many steps plans end; together they are the epoch's, also where a run was stopped on the way."""
+    (whole, *_) = epoch_of(durations, budget, accumulation, world)
+    sampler, found, ends = BatchSampler(durations, budget, accumulation, world_size=world, validate_every=every), [], []
+    while sampler.read < len(durations):
+        plans = list(sampler)
+        assert len(sampler) == len(found) + len(plans)
+        steps = min(stops.pop() if stops else len(durations), len(plans) // accumulation)
+        found += plans[: steps * accumulation]
+        sampler.read += sum(plan.step_size for plan in plans[: steps * accumulation] if plan.closes_step)
+        if steps * accumulation == len(plans):
+            sampler.judged = sampler.read
+            ends.append(len(found) // accumulation)
+    last = len(whole) // accumulation
+    assert found == whole and ends == [*range(every, last, every), last]
+
+
+@quick
 @given(durations_of_a_corpus, budgets, st.lists(st.tuples(counts, counts, st.integers(0, 5)), max_size=4))
 def test_other_numbers_of_processes_go_on(durations, budget, stops):
     """However often processes and accumulation change, each utterance is read once, with the same randomness."""
@@ -113,6 +132,12 @@ def test_budget(durations, budget, shuffle):
     for plan in epoch_of(durations, budget, shuffle=shuffle)[0]:
         padded = max(durations[i] for i in plan.indices) * len(plan.indices)
         assert padded <= budget or len(plan.indices) == 1
+
+
+def test_a_number_of_utterances():
+    plans = epoch_of([1.0] * 37, 100.0, max_utterances=16)[0]
+    assert sorted(len(plan.indices) for plan in plans) == [5, 16, 16]
+    assert all(len(plan.indices) <= 4 for plan in epoch_of([1.0] * 37, 4.0, max_utterances=16)[0])
 
 
 def test_epochs_differ_and_seeds_repeat():

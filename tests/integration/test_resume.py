@@ -32,6 +32,18 @@ def test_killed_in_validation(train, reference):
     assert same(train(*PAIRS).done(), reference)
 
 
+def test_dev_is_read_within_an_epoch(train, reference):
+    """After each two steps, and at the end; that and a kill while it is read change no weight."""
+    often = (*PAIRS, "--validate_every", 2, "--beam_size", 0)
+    run = train(*often, *EVERY_STEP, hooks=[slow])
+    run.until((run.folder / "validating").exists)
+    run.kill()
+    history = train(*often).done().result["history"]
+    assert [epoch["steps"] for epoch in history] == [2, 4, 5, 7, 9, 10, 12, 14, 15]
+    assert [0 < epoch["epoch"] % 1 < 1 for epoch in history] == [True, True, False] * 3
+    assert [epoch["weights"] for epoch in history[2::3]] == [e["weights"] for e in reference.result["history"]]
+
+
 @pytest.mark.parametrize(("number", "stage"), [(signal.SIGTERM, "training"), (signal.SIGINT, "validating")])
 def test_signals_save_and_exit(train, reference, number, stage):
     """Signals end a run with 128 + their number; in training nothing is lost."""

@@ -84,6 +84,8 @@ def test_the_plans_own_preset():
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 1_574_400
     assert 400e6 < sum(p.numel() for p in model.acoustic.parameters()) < 520e6
     assert (plain["number_of_epochs"], plain["lr"], model.acoustic.frame_seconds) == (1, 2e-3, 0.1)
+    asked = ("max_batch_utterances", "validate_every", "early_stopping_patience")
+    assert [plain[key] for key in asked] == [16, 100, 2]
 
 
 def _needed(hparams):

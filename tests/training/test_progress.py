@@ -102,6 +102,24 @@ def test_a_falling_loss_is_patient():
     assert progress.epoch == 5
 
 
+def test_dev_is_read_within_an_epoch(tmp_path):
+    """The epoch comes again until it is whole, its losses are of what was read since, and patience counts readings."""
+    progress, seen = Progress(limit=2, patience=3), []
+    for epoch in progress:
+        seen.append((epoch, progress.read, dict(progress.sums)))
+        progress.add({"loss": torch.tensor(1.0)})
+        progress.read += 40
+        progress.judge(9.0, loss=1.0, whole=progress.read == 80)
+    assert seen == [(1, 0, {}), (1, 40, {}), (2, 0, {}), (2, 40, {})] and progress.stopped_early
+    progress = Progress(limit=1)
+    next(iter(progress))
+    progress.read = 40
+    progress.judge(9.0, loss=1.0, whole=False)
+    assert not progress.finished
+    new = resumed(progress, tmp_path, end_of_epoch=True, limit=1)  # as the checkpoint after a reading of dev says
+    assert (new.read, new.judged, list(new)) == (40, 40, [1])
+
+
 def test_other_steps_are_said(tmp_path, caplog):
     """Where steps have other numbers of micro-batches than before, how to keep them is said, where it can be done."""
     progress = Progress(limit=2)
