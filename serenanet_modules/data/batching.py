@@ -225,7 +225,7 @@ class Plan:
 
 
 def _edges(durations, order, seconds, count):
-    """Where a micro-batch ends, since with the next utterance of an order it would be longer, or of more, than asked."""
+    """Where a micro-batch ends, since the next utterance of an order would make it longer than asked, or have more."""
     edges, begin, longest = array("q", [0]), 0, 0.0
     for first in range(0, len(order), CHUNK):
         for at, duration in enumerate(durations[order[first : first + CHUNK]].tolist(), start=first):
