@@ -4,8 +4,8 @@
 
 Of MANIFEST's training recordings `--start` minutes train the first model, as what stands behind ``--`` says. For each
 seed `--pool` minutes of the others are on offer; each way chooses `--minutes` of them, and ``serenanet adapt`` learns
-from these and all that the model had. Test is that of MANIFEST. The same command goes on where it was stopped.
-``--curve FILE.png`` draws it.
+from these and all that the model had, and keeps what it learned. Test is that of MANIFEST. The same command goes on
+where it was stopped. ``--curve FILE.png`` draws it.
 """
 
 import argparse
@@ -34,6 +34,13 @@ WAYS = {  # what chooses: weights of doubt, novelty and distance
     "novelty": ranking.Weights(0, 1, 0),
     "distance": ranking.Weights(0, 0, 1),
 }
+
+
+class Learned(Adaptation):
+    """An adaptation that keeps what it learned: the choice is measured, not whether few held-out recordings see it."""
+
+    def _about(self, before, after):
+        return super()._about(before, after) | {"kept": "adapted"}
 
 
 class Given:
@@ -96,7 +103,7 @@ def run(way, minutes, seed, offered, model, old, work):
     if not (out / "adapted.json").is_file() or not told.is_file():
         chosen, spoken = fitting(ordered(way, offered, model, seed), 60 * minutes)
         told.write_text(f"{spoken:.0f} s, {len(chosen)} recordings", encoding="utf-8")
-        adaptation = Adaptation(model, out, Plan(seed=seed), "cpu")
+        adaptation = Learned(model, out, Plan(seed=seed), "cpu")
         adaptation.pool = corrected.pool([replace(c, split="train") for c in chosen], old, 1e9, seed)
         adaptation.run()
     return out, told.read_text(encoding="utf-8")
