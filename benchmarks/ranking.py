@@ -33,6 +33,7 @@ WAYS = {  # what chooses: weights of doubt, novelty and distance
     "doubt": ranking.Weights(1, 0, 0),
     "novelty": ranking.Weights(0, 1, 0),
     "distance": ranking.Weights(0, 0, 1),
+    "doubt+distance": ranking.Weights(1, 0, 1),
 }
 
 
@@ -120,6 +121,7 @@ def arguments(argv):
     parser.add_argument("--minutes", type=wholes, default=[10, 20], metavar="N,…")
     parser.add_argument("--seeds", type=wholes, default=[1, 2, 3], metavar="N,…")
     parser.add_argument("--ways", type=names, default=["random", "rank"], metavar="WAY,…", help=", ".join(WAYS))
+    parser.add_argument("--dev", action="store_true", help="measure on dev instead, to choose weights by")
     parser.add_argument("--prepared", type=Path, metavar="DIR", help="where prepared audio is kept (in --work)")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--curve", type=Path, metavar="FILE.png")
@@ -135,15 +137,16 @@ def main(argv=None):
     start = first(train, a.start)
     old = [*start, *(c for c in found if role(c.split) != "train")]
     model = trained(old, a.arguments, a.prepared or a.work / "prepared", a.work)
-    measured = Measured(model, {"test": [c for c in old if role(c.split) == "test"]}, "test", a.work)
-    before, rows, curves = measured.of(model, "first")["test"], [], {way: {} for way in a.ways}
+    on = "dev" if a.dev else "test"
+    measured = Measured(model, {on: [replace(c, split="test") for c in old if role(c.split) == on]}, on, a.work)
+    before, rows, curves = measured.of(model, "first")[on], [], {way: {} for way in a.ways}
     for minutes in sorted(a.minutes):
         errors = {way: [] for way in a.ways}
         for seed in a.seeds:
             offered = first(random.Random(seed).sample(train[len(start) :], len(train) - len(start)), a.pool)
             for way in a.ways:
                 folder, told = run(way, minutes, seed, offered, model, old, a.work)
-                errors[way].append(measured.of(folder, folder.name)["test"])
+                errors[way].append(measured.of(folder, folder.name)[on])
                 print(line(f"{folder.name}, {told}", change(before, errors[way][-1])), flush=True)
         for way in a.ways:
             curves[way][minutes] = change(before, errors[way])

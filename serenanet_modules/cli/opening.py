@@ -63,7 +63,9 @@ def add_wishes(command, nbest):
         metavar="FILE|WORD,…",
         help="expected words and phrases: comma-separated, or a file with one a line",
     )
-    command.add_argument("--hotword-weight", type=positive, metavar="N", help="bonus for each of them, in nats (6)")
+    command.add_argument(
+        "--hotword-weight", type=positive, metavar="N", help="bonus for each of their letters, in nats (0.5)"
+    )
     add_switch(command, "--digits", "numbers as digits (sw, en)")
     if nbest:
         command.add_argument("--nbest", type=count, default=1, metavar="N", help=f"{nbest} (1)")

@@ -8,7 +8,7 @@ from serenanet_modules.data.text.written import MARKS, WIDE
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import names_a_file
 
-WEIGHT = 6.0  # nats that a hotword scores more
+WEIGHT = 0.5  # nats that a hotword scores more for each letter: short words are said by chance more easily
 LONGEST = 200  # letters of a word that somebody could say
 
 
@@ -24,6 +24,7 @@ def read_hotwords(given, spelling, weight=WEIGHT):
         As of `OpenRun`: how they are written. With capitals a word is also expected at the beginning of a sentence, and
         with punctuation behind each mark that there is.
     weight : float
+        Nats a letter.
 
     Returns
     -------
@@ -61,7 +62,7 @@ def hotwords_of(phrases, spelling, weight=WEIGHT):
             raise UserError(f"Hotword {phrase.strip()[:60]!r}: nothing of it is a word to the text rules of {locale}")
         if (longest := max(map(len, written))) > LONGEST:
             raise UserError(f"Hotword {phrase.strip()[:60]!r}…: has a word of {longest} letters; {LONGEST} at most")
-        words |= {form: weight for word in written for form in _forms(word, style, letters)}
+        words |= {form: weight * len(word) for word in written for form in _forms(word, style, letters)}
     if not words:
         raise UserError("hotwords: holds no word; give some with commas between, or a file of a word a line")
     return words

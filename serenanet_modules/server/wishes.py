@@ -19,7 +19,7 @@ def asked(
     hotwords: Annotated[
         str | None, Form(description="words and phrases that are expected, with commas or line ends between")
     ] = None,
-    hotword_weight: Annotated[float, Form(description="what each of them scores more, in nats")] = WEIGHT,
+    hotword_weight: Annotated[float, Form(description="what each letter of them scores more, in nats")] = WEIGHT,
     nbest: Annotated[int, Form(description="of verbose_json: how many texts are listed")] = 1,
     digits: Annotated[bool, Form(description="numbers as digits (sw, en)")] = False,
     speakers: Annotated[

@@ -94,7 +94,7 @@ def test_hotwords_and_other_texts(stream, causal):
     """A sentence that is over is what `transcribe` writes with the same wishes; txt has no place for other texts."""
     asked = ("--nbest", 2, "--hotwords", "mama,baba", "--hotword-weight", 3)
     (whole,) = (
-        Recognizer.from_folder(causal).wishing(nbest=2, hotwords=(("mama", 3.0), ("baba", 3.0))).transcribe([CLIP])
+        Recognizer.from_folder(causal).wishing(nbest=2, hotwords=(("mama", 12.0), ("baba", 12.0))).transcribe([CLIP])
     )
     assert len(whole.segments[0].alternatives) == 2
     assert stream(causal, CLIP, "--format", "tsv", *asked)[1] == formats.write(whole, "tsv")

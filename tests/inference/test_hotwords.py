@@ -10,10 +10,10 @@ SPELLING = ("sw", PLAIN, frozenset())
 
 
 def test_given_with_commas_or_a_line_each(tmp_path):
-    """Written as the recogniser writes them; the words of a phrase each count."""
+    """Written as the recogniser writes them; the words of a phrase each count, and each of their letters."""
     path = tmp_path / "words.txt"
     path.write_text("Ng\u2019ombe\n\nChakula kitamu\n", encoding="utf-8")
-    expected = {"ng'ombe": 2.0, "chakula": 2.0, "kitamu": 2.0}
+    expected = {"ng'ombe": 14.0, "chakula": 14.0, "kitamu": 12.0}
     assert (
         read_hotwords(str(path), SPELLING, 2.0) == expected == read_hotwords("Ng'ombe, chakula kitamu,", SPELLING, 2.0)
     )

@@ -296,7 +296,7 @@ def test_hotwords_and_other_texts(serve, clips, tmp_path):
     """As parameters of the address; a final lists what `transcribe` lists."""
     folder = make_random_result(tmp_path / "run", preset("conmamba_causal/small"), *SMALL)
     recognizer, data = Recognizer.from_folder(folder), pcm(clips[0])
-    wishing = recognizer.wishing(hotwords=(("baba", 30.0),), nbest=2)
+    wishing = recognizer.wishing(hotwords=(("baba", 120.0),), nbest=2)
     (expected,) = wishing.transcribe([np.frombuffer(data, "<i2").astype(np.float32) / 2**15])
     with serve(recognizer).websocket_connect(f"{STREAM}?hotwords=baba&hotword_weight=30&nbest=2") as socket:
         socket.send_bytes(data)

@@ -208,7 +208,7 @@ def test_docs_and_health(serve):
 
 def test_hotwords_and_other_texts(serve, recognizer, clips):
     """As the recogniser does it alone, beside a request that asks for neither."""
-    wishing = recognizer.wishing(hotwords=(("saa", 50.0),), nbest=3)
+    wishing = recognizer.wishing(hotwords=(("saa", 150.0),), nbest=3)
     (expected,), client = wishing.transcribe([clips[0]]), serve()
     asked = {"hotwords": " Saa,\n", "hotword_weight": "50", "nbest": "3", "response_format": "verbose_json"}
     lists = {"timestamp_granularities[]": ["word", "segment"]}
