@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
-from serenanet_modules.lobes.level import ABOVE, FIRST, FLOOR, LEAST, MEMORY, running_level
+from serenanet_modules.lobes.level import ABOVE, FIRST, FLOOR, KNOCK, LEAST, MEMORY, running_level
 from serenanet_modules.ops.observers import unobserved
 
 UPRIGHT = 50.0  # Hz from which on the tilt is undone
@@ -75,7 +75,7 @@ class LogMel(nn.Module):
     def extra_repr(self):
         """What decides the features before they are normalised."""
         shape = f"n_mels={self.n_mels}, n_fft={self.n_fft}, hop={self.hop}, frame={self.frame_seconds}"
-        return f"{shape}, level={(ABOVE, FIRST, FLOOR, LEAST, MEMORY, STEADY)}"
+        return f"{shape}, level={(ABOVE, FIRST, FLOOR, KNOCK, LEAST, MEMORY, STEADY)}"
 
     def forward(self, wavs, lengths):
         """wavs (B, S), lengths (B,) int64 samples -> features (B, T, n_mels), lengths (B,) frames."""
@@ -110,7 +110,7 @@ class LogMel(nn.Module):
     def _changes(self, wavs, before):
         return differences(wavs, before)
 
-    def _relative(self, power, valid, state=(None, None)):
+    def _relative(self, power, valid, state=(None, None, None)):
         """power (B, T, n_mels), valid bool (B, T) -> dB over the level (B, T, n_mels), and the level's state."""
         with torch.autocast(power.device.type, enabled=False):
             level, state = running_level((power * self.power.shares).sum(-1), valid, state)
@@ -125,7 +125,7 @@ class LogMel(nn.Module):
 
     def init_state(self, batch):
         """The last sample, differences (B, ≥ n_fft / 2) from where the next frame begins, and the level's state."""
-        return None, self.mean.new_zeros(batch, self.n_fft // 2), (None, None)
+        return None, self.mean.new_zeros(batch, self.n_fft // 2), (None, None, None)
 
     def step(self, wavs, state):
         """Continue by wavs (B, S), any S: features (B, T, n_mels) of the frames that are whole now, and the next state.
@@ -186,7 +186,7 @@ class AbsoluteLogMel(LogMel):
     def _changes(self, wavs, before):
         return wavs
 
-    def _relative(self, power, valid, state=(None, None)):
+    def _relative(self, power, valid, state=(None, None, None)):
         return 10 * torch.log10(power.clamp(min=LEAST)), state
 
 

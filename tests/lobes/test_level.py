@@ -81,6 +81,22 @@ def test_steady_noise_before_speech_changes_it_little(speech):
     assert (behind[0, 3 * FIRST + FIRST :] - alone[0, FIRST:])[loud].abs().mean() < 1.0
 
 
+@pytest.mark.parametrize("decibel", [15, 40])
+@pytest.mark.parametrize("second", [0.0, 0.3, 1.5])
+def test_a_knock_takes_no_level_with_it(speech, second, decibel):
+    """10 ms of any loudness: features of all frames that it does not reach stay within a decibel in the mean."""
+    wavs, lengths = speech[0][:1].clone(), speech[1][:1]
+    alone = features_of(wavs, lengths)
+    at, size = int(second * SAMPLE_RATE), SAMPLE_RATE // 100
+    tone = torch.sin(2 * torch.pi * 1000 * torch.arange(size) / SAMPLE_RATE)
+    wavs[0, at : at + size] += wavs.abs().max() * 10 ** (decibel / 20) * tone
+    difference = (features_of(wavs, lengths) - alone).abs().mean(-1)[0]
+    knocked = slice(max(0, int(second * 100) - 3), int(second * 100) + 5)
+    difference[knocked] = 0.0
+    print(f"mean difference {difference.mean():.2f} dB")
+    assert difference.mean() < 1.0
+
+
 def test_the_level_follows():
     """Up at once, down by 20 dB in under half a minute; silence and padding take no part."""
     power = torch.full((1, 6000), 1e-2)
