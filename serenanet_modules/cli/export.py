@@ -18,7 +18,7 @@ def add(commands, name):
     command.add_argument(
         "--look-ahead", type=whole, metavar="MS", help="of a step: milliseconds, one that the model has"
     )
-    command.add_argument("--quantize", choices=QUANTISATIONS, help="a second ONNX file with weights of 8 bits too")
+    command.add_argument("--quantize", choices=QUANTISATIONS[:1], help="a second ONNX file with weights of 8 bits too")
     add_out(command, "PATH", "a file, or a folder (RESULT_DIR/export)")
     command.add_argument(
         "--check", type=place, metavar="MANIFEST", help="print the error rates of the model and of the file on it"

@@ -34,7 +34,10 @@ def add_device(command):
         command, "--emulate-precision", "round as a GPU with tf32, fp8 or mx would, on any machine; for study, slow"
     )
     command.add_argument(
-        "--quantize", choices=QUANTISATIONS, help="8-bit linear layers, on a CPU: faster, nearly as exact"
+        "--quantize",
+        choices=QUANTISATIONS,
+        help="int8: linear layers of 8 bits, on a CPU, faster, nearly as exact; nf4, or int4 on a GPU: a speech LLM's "
+        "language model in 4, smaller",
     )
     add_switch(command, "--reproducible", "bitwise the same output in every run; one thread, no batches")
 

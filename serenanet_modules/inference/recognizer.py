@@ -57,7 +57,7 @@ class Recognizer:
         self.computing = {"precision": precision, "emulated": emulated, "quantize": quantize, "alone": alone}
         model = run.modules["model"]
         if quantize is not None:
-            quantise(model, exact_parts(model))
+            quantise(model, exact_parts(model), quantize)
         self.lowered = Lowered(model, exact_parts(model), evaluation=precision, emulated=emulated)
         self.network = Network(run.modules, self.device, Context(precision, self.device.type), alone)
 
@@ -91,7 +91,7 @@ class Recognizer:
         precision = computing.get("precision", "fp32")
         check_precision(precision, str(device), computing.get("emulated", False), "--eval-precision")
         if computing.get("quantize"):
-            check_quantisation(str(device), precision)
+            check_quantisation(computing["quantize"], str(device), precision)
         run = open_run(folder, device).asked(**asked).overridden(overrides or {})
         if context is not None:
             if run.tokens is None:

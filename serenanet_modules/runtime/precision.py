@@ -46,7 +46,7 @@ KINDS = {
     "mxfp8": Kind("bf16", (10, 0), multiple=32, torchao=True, emulation=True),
     "mxfp4": Kind("bf16", (10, 0), multiple=32, torchao=True, emulation=True),
 }
-QUANTISATIONS = ("int8",)  # of a finished model, on a CPU: `runtime.quantised`
+QUANTISATIONS = ("int8", "nf4", "int4")  # of a finished model: `runtime.quantised`
 
 
 def check_precision(name, device, emulated, what):
@@ -70,11 +70,8 @@ def check_precision(name, device, emulated, what):
     kind = KINDS[name]
     if emulated and kind.capability is not None and not kind.emulation:
         raise UserError(f"{what} {name} cannot be emulated; use bf16")
-    if kind.torchao and (found := _torchao()) != TORCHAO:
-        here = f"torchao {found} is here" if found else "it is not here"
-        raise UserError(
-            f"{what} {name} needs torchao {TORCHAO}, and {here}; pip install 'serenanet[lowprecision]', or use bf16"
-        )
+    if kind.torchao:
+        torchao_or_refused(f"{what} {name}", "bf16")
     if kind.capability is None or emulated:
         return
     least, study = "{}.{}".format(*kind.capability), ", or --emulate_precision" * kind.emulation
@@ -91,11 +88,17 @@ def check_precision(name, device, emulated, what):
         )
 
 
-def _torchao():
+def torchao_or_refused(what, instead):
+    """Refuse ``what`` where the torchao that it is made for is not here, and say what to use ``instead``."""
     try:
-        return metadata.version("torchao")
+        found = metadata.version("torchao")
     except metadata.PackageNotFoundError:
-        return None
+        found = None
+    if found != TORCHAO:
+        here = f"torchao {found} is here" if found else "it is not here"
+        raise UserError(
+            f"{what} needs torchao {TORCHAO}, and {here}; pip install 'serenanet[lowprecision]', or use {instead}"
+        )
 
 
 class Context:
