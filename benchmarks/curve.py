@@ -10,13 +10,14 @@ from serenanet_modules.analysis.bootstrap import resample
 
 @dataclass(frozen=True)
 class Change:
-    """WER in percent of two models, and the difference with its 95 % interval."""
+    """WER in percent of two models, and the difference with its 95 % interval, of so many utterances."""
 
     before: float
     after: float
     difference: float
     low: float
     high: float
+    utterances: int
 
     @property
     def cells(self):
@@ -28,7 +29,7 @@ def change(before, after):
     """The `Change` between errors of utterances; a list of such stands for several seeds."""
     found = resample([before, after])
     told = found.compare(0, 1)
-    return Change(*(100 * x for x in (*found.observed, told.difference, told.low, told.high)))
+    return Change(*(100 * x for x in (*found.observed, told.difference, told.low, told.high)), len(before))
 
 
 def line(name, found):
@@ -55,12 +56,13 @@ def draw(panels, png):
     """
     figure = Figure(figsize=(4.5 * len(panels), 4), layout="constrained")
     for (title, curves), axes in zip(panels.items(), figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
-        for name, points in curves.items():
+        for aside, (name, points) in enumerate(curves.items()):  # intervals beside each other
             minutes, found = [0, *points], list(points.values())
+            places = [minute + 0.01 * aside * minutes[-1] for minute in minutes]
             reach = [[0, *(c.difference - c.low for c in found)], [0, *(c.high - c.difference for c in found)]]
             rates = [found[0].before, *(c.after for c in found)]
-            axes.errorbar(minutes, rates, yerr=reach, marker=".", capsize=3, label=name)
-        axes.set(xlabel="minutes", title=title, xticks=minutes)
+            axes.errorbar(places, rates, yerr=reach, marker=".", capsize=3, label=name)
+        axes.set(xlabel="minutes", title=f"{title}, {found[0].utterances} utterances", xticks=minutes)
         axes.grid(alpha=0.3)
         axes.legend()
     figure.axes[0].set_ylabel("WER, %")

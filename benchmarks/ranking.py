@@ -30,9 +30,9 @@ ROOT = Path(__file__).parents[1]
 WAYS = {  # what chooses: weights of doubt, novelty and distance
     "random": None,
     "rank": ranking.Weights(),
+    "all": ranking.Weights(1, 1, 1),
     "doubt": ranking.Weights(1, 0, 0),
     "novelty": ranking.Weights(0, 1, 0),
-    "distance": ranking.Weights(0, 0, 1),
     "doubt+distance": ranking.Weights(1, 0, 1),
 }
 

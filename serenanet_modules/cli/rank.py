@@ -13,12 +13,12 @@ def add(commands, name):
     add_out(command, "FILE", "the table, tab-separated (standard output)")
     command.add_argument("--seconds", type=positive, metavar="S", help="how much to choose (all is ranked)")
     add_switch(command, "--whole", "rank whole recordings, not pieces of up to 30 s")
-    helped = "weight of low confidence (1)"
-    command.add_argument("--doubt", type=not_negative, default=1.0, metavar="N", help=helped)
-    helped = "weight of character trigrams that no transcript has (1)"
-    command.add_argument("--novelty", type=not_negative, default=1.0, metavar="N", help=helped)
-    helped = "weight of sound unlike what was chosen before (1)"
-    command.add_argument("--distance", type=not_negative, default=1.0, metavar="N", help=helped)
+    for name, usual, what in (
+        ("--doubt", 0.0, "low confidence"),
+        ("--novelty", 0.0, "character trigrams that no transcript has"),
+        ("--distance", 1.0, "sound unlike what was chosen before"),
+    ):
+        command.add_argument(name, type=not_negative, default=usual, metavar="N", help=f"weight of {what} ({usual:g})")
     command.add_argument(
         "--batch-seconds", type=positive, default=120.0, metavar="S", help="audio read at a time (120)"
     )

@@ -3,7 +3,8 @@
 Each is judged by what the recogniser makes of it: how much of its text is probably wrong (`doubt`), how many of its
 trigrams of characters no transcript has had (`novelty`), and how unlike it sounds to what was chosen before it
 (`distance`). The last two change with every choice, so one is chosen after the other (greedily, as in Wei, Iyer and
-Bilmes, "Submodularity in data subset selection and active learning", ICML 2015).
+Bilmes, "Submodularity in data subset selection and active learning", ICML 2015; distance alone is the k-centre choice
+of Sener and Savarese, "Active learning for convolutional neural networks: a core-set approach", ICLR 2018).
 """
 
 import csv
@@ -23,8 +24,8 @@ COLUMNS = ("rank", "path", "start", "end", "seconds", "score", "doubt", "novelty
 class Weights:
     """What counts how much."""
 
-    doubt: float = 1.0
-    novelty: float = 1.0
+    doubt: float = 0.0
+    novelty: float = 0.0
     distance: float = 1.0
 
 

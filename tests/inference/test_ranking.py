@@ -60,7 +60,7 @@ def test_the_greedy_choice_is_the_best_each_time():
             return doubt[i] + len(found[i].grams - covered) / len(found[i].grams) + distance
 
         chosen.append(max((i for i in range(len(found)) if i not in chosen), key=score))
-    assert [c.item.path.name for c in rank(found, known)] == [str(i) for i in chosen]
+    assert [c.item.path.name for c in rank(found, known, Weights(1, 1, 1))] == [str(i) for i in chosen]
 
 
 def test_so_much_is_wanted():
@@ -81,7 +81,7 @@ def test_the_command(tiny, recognizer, clips, tmp_path, capsys):
     """It hears what `transcribe` hears, and what cannot be read is named."""
     (tmp_path / "none.mp3").write_bytes(b"no sound")
     out = tmp_path / "next.tsv"
-    line = ["rank", tiny[1], *clips[:3], tmp_path / "none.mp3", "--out", out, "--seconds", 1, "--novelty", 0]
+    line = ["rank", tiny[1], *clips[:3], tmp_path / "none.mp3", "--out", out, "--seconds", 1, "--doubt", 1]
     assert cli.main([*map(str, line)]) == 1
     told = capsys.readouterr()
     assert "none.mp3" in told.err and "1 of 3 pieces" in told.out
