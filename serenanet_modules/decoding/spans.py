@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torchaudio.functional import forced_align, merge_tokens
 
-from serenanet_modules.decoding import holes
 from serenanet_modules.decoding.greedy import collapse
+from serenanet_modules.decoding.holes import Path, path
 
 IMPOSSIBLE = -1e3  # stands for minus infinity, of which differences would be NaN
 
@@ -25,8 +25,8 @@ class Span(NamedTuple):
     confidence : float
         The label's mean posterior there.
     lost : float
-        Nats by which the best path is likelier than this one, from the end of the label before to ``end``: 0 where the
-        greedy decoding is the same.
+        Nats by which the best path is likelier than this one, from the end of the label before to ``end``, but where
+        something is passed over: 0 where the greedy decoding is the same.
     """
 
     start: int
@@ -53,7 +53,7 @@ def frames_needed(labels):
     return len(labels) + sum(one == other for one, other in zip(labels, labels[1:], strict=False))
 
 
-def align(log_probs, labels, blank_id=0, gaps=()):
+def align(log_probs, labels, blank_id=0, holes=None):
     """The best CTC path through labels.
 
     Parameters
@@ -62,15 +62,15 @@ def align(log_probs, labels, blank_id=0, gaps=()):
         (T, V).
     labels : list of int
         Without blanks. Where their path would need more frames than T, which an attention decoder may ask for, they are
-        spread evenly over the frames.
+        spread evenly over the frames, unless there are holes.
     blank_id : int
-    gaps : set of int
-        Where something else may be said, as of `holes.path`.
+    holes : Holes, optional
+        Where something else may be said, and what may be left out.
 
     Returns
     -------
     list of Span
-        One per label, in order.
+        One per label, in order; None for one that is left out.
 
     Examples
     --------
@@ -82,25 +82,29 @@ def align(log_probs, labels, blank_id=0, gaps=()):
         return []
     log_probs = log_probs.detach().float().cpu().clamp(min=IMPOSSIBLE)
     frames = len(log_probs)
-    if frames_needed(labels) > frames:
+    if frames_needed(labels) > frames and holes is None:
         return [_evenly(log_probs, label, i, len(labels)) for i, label in enumerate(labels)]
-    path = log_probs.argmax(1).int()
-    if collapse(path.tolist(), blank_id)[0] != list(labels):  # else it is the best, and needs no table of all others
-        path = _path(log_probs, list(labels), blank_id, gaps)
-    on_path = log_probs.gather(1, path.long().unsqueeze(1)).squeeze(1)  # (T,)
-    lost = torch.cat([torch.zeros(1), (log_probs.amax(1) - on_path).double().cumsum(0)]).tolist()  # (T + 1,)
-    found, before = [], 0
-    for span in merge_tokens(path, on_path.exp(), blank_id):
-        found.append(Span(span.start, span.end, _share(span.score), lost[span.end] - lost[before]))
+    way = _path(log_probs, list(labels), blank_id, holes)
+    on_path = log_probs.gather(1, way.labels.unsqueeze(1)).squeeze(1)  # (T,)
+    missed = torch.where(way.passed, 0.0, log_probs.amax(1) - on_path)
+    lost = torch.cat([torch.zeros(1), missed.double().cumsum(0)]).tolist()  # (T + 1,)
+    found, before = [None] * len(labels), 0
+    for i, span in zip(way.placed, merge_tokens(way.labels, on_path.exp(), blank_id), strict=True):
+        found[i] = Span(span.start, span.end, _share(span.score), lost[span.end] - lost[before])
         before = span.end
     return found
 
 
-def _path(log_probs, labels, blank_id, gaps):
-    """Each frame's label or blank (T,) on the best path."""
-    if gaps:
-        return holes.path(log_probs, labels, blank_id, gaps)
-    return forced_align(log_probs.unsqueeze(0), torch.tensor([labels], dtype=torch.int32), blank=blank_id)[0][0]
+def _path(log_probs, labels, blank_id, holes):
+    """The best `Path`; if that is what greedy decoding hears, without a table of all others."""
+    greedy = log_probs.argmax(1)
+    heard = collapse(greedy.tolist(), blank_id)[0] == labels
+    if holes is not None and not heard:
+        return path(log_probs, labels, blank_id, holes)
+    if not heard:
+        targets = torch.tensor([labels], dtype=torch.int32)
+        greedy = forced_align(log_probs.unsqueeze(0), targets, blank=blank_id)[0][0].long()
+    return Path(greedy, torch.zeros(len(greedy), dtype=torch.bool), range(len(labels)))
 
 
 def spans_of(hypothesis, log_probs, blank_id=0):

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 from functools import partial
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 
 from serenanet_modules.decoding.anchors import cuts, greedy
-from serenanet_modules.decoding.holes import gaps_of
-from serenanet_modules.decoding.spans import align, frames_needed, word_groups
+from serenanet_modules.decoding.holes import holes_of
+from serenanet_modules.decoding.spans import align, words_of
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.spelling import spelled
 from serenanet_modules.inference.timestamps import placed
@@ -21,14 +21,14 @@ BETWEEN = 4000**2  # labels of the text times labels that were heard, at most be
 
 
 def align_text(recognizer, source, text, batch_seconds=120.0, locale=None, unknown="error"):
-    """The best CTC path through a text, between whose words anything else may be said.
+    """The best CTC path through a text, between whose words anything else may be said, and any of which may not be.
 
     Confidences are those that the words would have if greedy decoding had heard them.
 
     The network reads the audio in pieces cut at pauses, as it does to transcribe. The path is one over all of it, up to
     some minutes; what is longer is cut at words where the text and greedy decoding have the same, rare runs of labels,
-    and each part has its path, so that time and memory grow with the length alone. Words between two cuts without the
-    frames to say them have no place: they are in no segment, and the transcript lists them as ``unplaced``.
+    and each part has its path, so that time and memory grow with the length alone. Words that are not said have no
+    place: they are in no segment, and the transcript lists them as ``unplaced``.
 
     Parameters
     ----------
@@ -52,61 +52,46 @@ def align_text(recognizer, source, text, batch_seconds=120.0, locale=None, unkno
     Raises
     ------
     UserError
-        For audio that cannot be read, and a text that is empty, has what is no unit of the model, or is too long for
-        the audio or for memory.
+        For audio that cannot be read, and a text that is empty, has what is no unit of the model, of which nothing is
+        said, or that is too long for memory.
     """
     if not recognizer.modules["model"].scorings:
         raise UserError(f"{recognizer.folder}: has no CTC head, which aligns texts; take another model")
     locale, style = locale or recognizer.settings["locale"], recognizer.run.style
     hypothesis = spelled(recognizer.units, locale, text, unknown, style)
     log_probs, edges = _posteriors(recognizer, source, batch_seconds)
-    parts = _parts(recognizer.units, hypothesis, log_probs)
-    placed_parts = [part for part in parts if frames_needed(part.labels) <= part.end - part.start]
-    if not placed_parts:
-        raise UserError(
-            f"the text has {len(hypothesis.labels)} units, which need {frames_needed(hypothesis.labels)} frames, but "
-            f"the audio has {len(log_probs)}; is it what is said there?"
-        )
-    labels, words = ([x for part in placed_parts for x in getattr(part, name)] for name in ("labels", "words"))
-    spans = [span for part in placed_parts for span in _aligned(part, log_probs, recognizer.units)]
+    spans = [
+        span
+        for part in _parts(recognizer.units, hypothesis.labels, log_probs)
+        for span in _aligned(part, log_probs, recognizer.units)
+    ]
+    words = words_of(hypothesis, recognizer.units)
+    said = [word for word in words if spans[word.group[0]]]
+    if not said:
+        raise UserError("no word of the text is heard in the audio; is it what is said there?")
+    labels = [label for label, span in zip(hypothesis.labels, spans, strict=True) if span]
+    known = replace(hypothesis, labels=labels, words=[w.text for w in said], text=" ".join(w.text for w in said))
     calibration = recognizer.run.calibration(recognizer.run.decoders.greedy())
-    known = replace(hypothesis, labels=labels, words=words, text=" ".join(words)) if parts[1:] else hypothesis
-    segment = placed(known, recognizer.units, spans, edges, calibration)
-    unplaced = _unplaced(parts, placed_parts)
+    segment = placed(known, recognizer.units, [span for span in spans if span], edges, calibration)
+    unplaced = tuple(Unplaced(word.text, i) for i, word in enumerate(words) if not spans[word.group[0]])
     return Transcript(segment.text, edges[-1], (segment,), calibration is not None, unplaced)
-
-
-def _unplaced(parts, placed_parts):
-    """The words of parts that are not among the placed ones."""
-    found, position = [], 0
-    for part in parts:
-        if part not in placed_parts:
-            found += [Unplaced(word, position + i) for i, word in enumerate(part.words)]
-        position += len(part.words)
-    return tuple(found)
 
 
 class _Part(NamedTuple):
     """Labels of whole words, and the frames in which they are said, ``end`` not included."""
 
     labels: list[int]
-    words: list[str]
     start: int
     end: int
 
 
-def _parts(units, hypothesis, log_probs):
+def _parts(units, labels, log_probs):
     """The text as one part, or if that is long cut where it and what was heard agree beyond doubt."""
-    labels, frames = hypothesis.labels, len(log_probs)
-    whole = _Part(labels, hypothesis.words or [], 0, frames)
+    frames = len(log_probs)
     if frames * (2 * len(labels) + 1) <= AT_ONCE:
-        return [whole]
+        return [_Part(labels, 0, frames)]
     bounds = [(0, 0), *_cuts(units, labels, log_probs), (len(labels), frames)]
-    parts, words = [], iter(hypothesis.words)
-    for (first, start), (last, end) in pairwise(bounds):
-        inside = labels[first:last]
-        parts.append(_Part(inside, [*islice(words, len(word_groups(units, inside)))], start, end))
-    return parts if parts[1:] else [whole]
+    return [_Part(labels[first:last], start, end) for (first, start), (last, end) in pairwise(bounds)]
 
 
 def _cuts(units, labels, log_probs):
@@ -133,9 +118,8 @@ def _aligned(part, log_probs, units):
             f"{frames} frames and {len(part.labels)} units are too many to align at once; cut the audio and the text "
             "into parts of some 10 minutes"
         )
-    gaps = gaps_of(units, part.labels)
-    spans = align(log_probs[part.start : part.end], part.labels, units.blank_id, gaps)
-    return [span._replace(start=part.start + span.start, end=part.start + span.end) for span in spans]
+    spans = align(log_probs[part.start : part.end], part.labels, units.blank_id, holes_of(units, part.labels))
+    return [span and span._replace(start=part.start + span.start, end=part.start + span.end) for span in spans]
 
 
 def _posteriors(recognizer, source, batch_seconds):
