@@ -2,8 +2,10 @@
 
 import difflib
 import logging
+import os
 from pathlib import Path
 
+from serenanet_modules.data.downloads import Download, listed
 from serenanet_modules.data.manifest import SPLITS, Candidate
 from serenanet_modules.errors import LayoutError, UserError
 
@@ -13,6 +15,40 @@ COLUMNS = ("id", "file_name", "raw_transcription", "transcription", "characters"
 _TABLE = Path(__file__).with_name("languages.tsv").read_text(encoding="utf-8")
 LANGUAGES = [line.split("\t")[0] for line in _TABLE.splitlines()[1:]]
 ALL = "all"
+HUB, NAME = "https://huggingface.co", "google/fleurs"
+
+
+def downloads(parts=None, mirror=None):
+    """Lists and archives of languages.
+
+    Parameters
+    ----------
+    parts : list of str
+        Languages, or ``all``.
+    mirror : str, optional
+        A server that answers as the Hugging Face hub does.
+
+    Yields
+    ------
+    Download
+
+    Raises
+    ------
+    UserError
+        Where no language is named, for an unknown one, and for one that the server lacks.
+    """
+    if not parts:
+        raise UserError("--parts: name languages, such as --parts sw_ke,en_us; all of them, 350 GB, are --parts all")
+    place = mirror or os.environ.get("HF_ENDPOINT") or HUB
+    for code in _asked(parts):
+        folder = f"data/{code}"
+        files = listed(place, NAME, "main", folder)
+        for split in SPLITS:
+            wanted = {f"{folder}/{split}.tsv": None, f"{folder}/audio/{split}.tar.gz": split}
+            for path, inside in wanted.items():
+                if path not in files:
+                    raise UserError(f"{place}: {NAME} has no {path}")
+                yield Download(files[path][0], path.removesuffix(".tar.gz"), files[path][1], inside)
 
 
 def candidates(data_folder, locale, language, roles=SPLITS):

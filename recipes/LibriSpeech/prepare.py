@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from serenanet_modules.data.downloads import Download
 from serenanet_modules.data.manifest import SPLITS, Candidate
 from serenanet_modules.errors import LayoutError, UserError
 
@@ -10,6 +11,46 @@ SUBSETS = {
     "dev": ("dev-clean", "dev-other"),
     "test": ("test-clean", "test-other"),
 }
+SUMS = {  # SHA-256 of <subset>.tar.gz
+    "train-clean-100": "d4ddd1d5a6ab303066f14971d768ee43278a5f2a0aa43dc716b0e64ecbbbf6e2",
+    "train-clean-360": "146a56496217e96c14334a160df97fffedd6e0a04e66b9c5af0d40be3c792ecf",
+    "train-other-500": "ddb22f27f96ec163645d53215559df6aa36515f26e01dd70798188350adcb6d2",
+    "dev-clean": "76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3",
+    "dev-other": "12661c48e8c3fe1de2c1caa4c3e135193bfb1811584f11f569dd12645aa84365",
+    "test-clean": "39fde525e59672dc6d1551919b1478f724438a95aa55f874b576be21967e6c23",
+    "test-other": "d09c181bba5cf717b3dee7d4d592af11a3ee3a09e08ae025c5506f6ebe961c29",
+}
+PLACE = "https://www.openslr.org/resources/12"
+USUAL = ("train-clean-100", *SUBSETS["dev"], *SUBSETS["test"])
+
+
+def downloads(parts=None, mirror=None):
+    """Archives of subsets.
+
+    Parameters
+    ----------
+    parts : list of str, optional
+        Subsets; by default those that the recipe trains and tests on.
+    mirror : str, optional
+        A URL below which they lie.
+
+    Returns
+    -------
+    list of Download
+
+    Raises
+    ------
+    UserError
+        For an unknown subset.
+    """
+    for name in parts or ():
+        if name not in SUMS:
+            raise UserError(f"--parts: there is no {name!r} in LibriSpeech; choose from {', '.join(SUMS)}")
+    place = (mirror or PLACE).rstrip("/")
+    return [
+        Download(f"{place}/{name}.tar.gz", f"LibriSpeech/{name}", f"sha256:{SUMS[name]}", f"LibriSpeech/{name}")
+        for name in parts or USUAL
+    ]
 
 
 def candidates(data_folder, locale, train_splits, dev_splits, test_splits, roles=SPLITS):

@@ -18,7 +18,7 @@ from serenanet_modules.runtime.ending import status_of
 COMMANDS = (
     *("train", "config", "validate", "tiers", "transcribe", "stream", "align", "evaluate", "export"),
     *("serve", "ablate", "report", "compare", "benchmark", "languages", "lm", "synthesise", "pseudo-label"),
-    *("adapt", "rank", "push", "recipe", "demo"),
+    *("adapt", "rank", "push", "recipe", "download", "demo"),
 )
 
 

@@ -21,8 +21,8 @@ class Recipe:
     ----------
     folder : str or Path
         Holds dataset.yaml: ``dataset``, ``locale``, ``prepare`` (the file whose function ``candidates`` reads a corpus
-        of speech, or ``texts`` finds files of text) and ``options`` (the former's further arguments, which become
-        hyper-parameters).
+        of speech, or ``texts`` finds files of text, and whose ``downloads`` says where it is published) and ``options``
+        (further arguments of ``candidates``, which become hyper-parameters).
 
     Raises
     ------
@@ -108,11 +108,32 @@ class Recipe:
         """
         return self._reader("texts")(data_folder)
 
+    def downloads(self, parts=None, mirror=None):
+        """What a corpus is fetched by.
+
+        Parameters
+        ----------
+        parts : list of str, optional
+            Of it, which the recipe knows.
+        mirror : str, optional
+            Where it lies, if not where it is published.
+
+        Returns
+        -------
+        iterable of Download
+
+        Raises
+        ------
+        UserError
+            For an unknown part, and where the corpus is not free to fetch.
+        """
+        return self._reader("downloads")(parts, mirror)
+
     def _reader(self, name):
         spec = importlib.util.spec_from_file_location("recipe_prepare", self._prepare)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         if name not in vars(module):
-            kind = "speech" if name == "candidates" else "text"
+            kind = {"candidates": "speech", "texts": "text", "downloads": "what can be fetched"}[name]
             raise UserError(f"{self.file.parent}: is no recipe of {kind}: {self._prepare.name} has no {name}()")
         return getattr(module, name)
