@@ -153,15 +153,16 @@ def limited(receive, service, headers, most):
     Some of the rest of a large one is read before the refusal: clients that find their connection closed while they
     still send report that and not the answer.
     """
-    announced, seen, ended = headers.get("content-length", ""), 0, False
+    announced, seen, early, ended = headers.get("content-length", ""), 0, 0, False
     too_large = announced.isascii() and announced.isdigit() and int(announced) > most
     message = f"the upload is larger than {size(most)}; send less at a time"
     refusal = APIError(413, message, "file", "upload_too_large", hang_up=True)
     until = anyio.current_time() + service.options.idle_seconds
 
     async def arriving():
-        nonlocal seen, ended
-        with service.patience(until + seen / SLOWEST):
+        nonlocal seen, ended, early
+        early = early if service.stopping else seen
+        with service.patience(until + seen / SLOWEST, seen - early):
             message = await receive()
             seen += len(message.get("body", b""))
             ended = not message.get("more_body")

@@ -11,7 +11,8 @@ from serenanet_modules.server.guard import Admission
 from serenanet_modules.server.metrics import Metrics
 from serenanet_modules.server.model import Model
 
-PAUSE, LAST_BYTES = 2.0, 10.0  # seconds that an upload may pause, and go on, when the server ends
+PAUSE, LAST_BYTES = 2.0, 10.0  # seconds that an upload has when the server ends, and at most
+HURRIED = 20_000  # bytes for which it has a second more
 ALIAS = "whisper-1"  # programs that were written for OpenAI's server ask for this one
 
 
@@ -80,17 +81,25 @@ class Service:
 
     def stop(self):
         """Refuse what is new, and let uploads that go on and live sessions come to their end."""
-        self.stopping, self._latest = True, time.monotonic() + LAST_BYTES  # the event loop's clock
+        self.stopping, self._stopped = True, time.monotonic()  # the event loop's clock
         for scope in self._arriving:
-            scope.deadline = min(scope.deadline, time.monotonic() + PAUSE)
+            scope.deadline = min(scope.deadline, self._stopped + PAUSE)
         for session in tuple(self.live):
             session.stop()
 
     @contextlib.contextmanager
-    def patience(self, deadline):
-        """A scope for the next bytes of an upload, which ends at the deadline; when the server ends, after a pause."""
+    def patience(self, deadline, late):
+        """A scope for the next bytes of an upload, which ends at the deadline; when the server ends, earlier.
+
+        Parameters
+        ----------
+        deadline : float
+            Seconds of the event loop's clock.
+        late : int
+            Bytes that have come since the server began to end.
+        """
         if self.stopping:
-            deadline = min(deadline, time.monotonic() + PAUSE, self._latest)
+            deadline = min(deadline, self._stopped + min(PAUSE + late / HURRIED, LAST_BYTES))
         with anyio.CancelScope(deadline=deadline) as scope:
             self._arriving.add(scope)
             try:

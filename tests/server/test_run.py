@@ -1,11 +1,14 @@
 """`serenanet serve` from its first line to its end."""
 
+import contextlib
 import json
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
@@ -13,7 +16,7 @@ import pytest
 
 from serenanet_modules import cli
 from serenanet_modules.errors import UserError
-from serenanet_modules.server import run
+from serenanet_modules.server import run, service
 from tests.support.serving import URL, until
 from tests.support.tiny import ROOT
 
@@ -42,17 +45,27 @@ def test_a_server_and_its_end(tiny, clips, transcripts, tmp_path):
             server.kill()
 
 
-def test_an_upload_that_stops_does_not_hold_the_end_up(live, clips):
-    """After the signal, half an upload gets a short while, and a reason."""
+@pytest.mark.parametrize("drips", [False, True])
+def test_an_upload_that_stops_does_not_hold_the_end_up(live, monkeypatch, drips):
+    """After the signal, half an upload gets a short while, and a reason; also one that goes on byte by byte."""
+    monkeypatch.setattr(service, "LAST_BYTES", 1e9)
     with live(idle_seconds=60.0) as address:
         host, port = urlsplit(address).netloc.split(":")
         connection = socket.create_connection((host, int(port)), timeout=30)
         head = f"POST {URL} HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=x\r\n"
-        connection.sendall(f"{head}Content-Length: 1000\r\n\r\n--x".encode())
+        connection.sendall(f"{head}Content-Length: 1000000\r\n\r\n--x".encode())
         until(lambda: _inside(port), "the request to be seen", 60)
+        threading.Thread(target=_drip, args=(connection,), daemon=True).start() if drips else None
     answer = connection.makefile("rb").read()  # the server has ended by then
     connection.close()
     assert answer.startswith(b"HTTP/1.1 503") and b"shutting_down" in answer
+
+
+def _drip(connection):
+    with contextlib.suppress(OSError):
+        while True:
+            connection.sendall(b"-")
+            time.sleep(0.2)
 
 
 def test_answers_are_not_held_back():
