@@ -76,7 +76,7 @@ def draw(points, png):
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.grid(alpha=0.3)
-    figure.axes[0].set_ylabel("WER on dev, %")
+    figure.axes[0].set_ylabel(f"WER on dev, % of {next(iter(points.values()))[1].length:,} words")
     figure.axes[0].legend()
     Path(png).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(png, dpi=110)

@@ -13,6 +13,7 @@ from serenanet_modules.data.manifest import role
 from serenanet_modules.runtime.files import replacing
 
 DPI = 110
+UNITS = {"WER": "words", "CER": "characters", "PER": "phones"}
 SHOWN_UNITS = 24  # rows of a posterior plot
 WORD_START = "▁"  # in the names of SentencePiece's units
 
@@ -79,7 +80,8 @@ def bars(rows, split, measures, reference):
         base = next((row for row in rows if row.system is reference and key in row.rates), None)
         if base is not None:
             panel.axvline(base.rates[key].mean, color=BLACK, linewidth=0.8, linestyle=":")
-        panel.set_xlabel(f"{split} {measure}, %")
+        counted = rows[0].system.counted(split, rows[0].kind, measure)
+        panel.set_xlabel(f"{split} {measure}, % of {counted:,} {UNITS[measure]}")
         panel.spines[["top", "right"]].set_visible(False)
         panel.grid(axis="x", linewidth=0.4, alpha=0.6)
         panel.set_axisbelow(True)

@@ -44,6 +44,10 @@ class System:
         found = [r.measures(split, self.decoder(kind)).get(measure) for r in self.results]
         return [] if None in found else [f["percent"] for f in found]
 
+    def counted(self, split, kind, measure):
+        """Of how many words, characters or phones the first seed's rate is."""
+        return sum(errors.length for errors in self.per_utterance(split, kind, measure)[0].values())
+
     def per_utterance(self, split, kind, measure):
         """For each seed, utterance id -> ErrorCounts."""
         return [r.per_utterance(split, self.decoder(kind), measure) for r in self.results]

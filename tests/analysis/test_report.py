@@ -174,6 +174,7 @@ def test_pictures_show_the_figures(results):
     widths = [bar.get_width() for bar in figure.axes[0].patches]
     assert widths == [row.rates["test", "WER"].mean for row in rows]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["full", "no_car"]
+    assert figure.axes[0].get_xlabel() == f"test WER, % of {10 * COUNT} words"
     panels = plots.curves([full, other], full, "WER").axes
     assert [list(line.get_ydata()) for line in panels[1].lines[3:]] == [[95, 70, 50]] * 3
     assert [list(line.get_ydata()) for line in panels[1].lines[:3]] == [[90, 60, 41], [90, 60, 42], [90, 60, 43]]
