@@ -82,7 +82,9 @@ def add_decoding(command, nbest=None):
     command.add_argument(
         "--batch-seconds", type=positive, default=120.0, metavar="S", help="audio in a batch, with padding (120)"
     )
-    command.add_argument("--beam-size", type=count, metavar="N", help="beam of an attention decoder")
+    command.add_argument(
+        "--beam-size", type=count, metavar="N", help="beam of an attention decoder, or of a speech LLM"
+    )
 
 
 def add_spoken(command):

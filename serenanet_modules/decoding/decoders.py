@@ -23,13 +23,14 @@ class Decoders:
     settings : mapping
         Hyper-parameters: ``scoring``, ``beam_size``, and of a model with a label decoder ``attention_beam_size`` and
         ``length_normalisation``; ``decoding``: the weights that dev chose, as result.json holds them; of a model with a
-        language model ``context`` too; of a Whisper perhaps ``prefix``, the labels that introduce a text.
+        language model ``context`` and ``decoding_ctc_weight`` too; of a Whisper perhaps ``prefix``, the labels that
+        introduce a text.
     lexicon : Lexicon, optional
         Words of which texts are made, for phoneme units.
     tokens : Tokens, optional
         Of a model with a language model.
     hotwords : dict of str to float, optional
-        Words that the CTC beam search expects, and what each scores more.
+        Words that the CTC beam search expects, and what each scores more; or that a prompt names.
     """
 
     model: Any
@@ -91,10 +92,18 @@ class Decoders:
         return search
 
     def prompted(self, beam_size=None):
-        """What the language model of a speech LLM writes, its answers weighed by CTC as dev chose."""
+        """What the language model of a speech LLM writes, its answers weighed by CTC as dev or the settings say.
+
+        Hotwords stand in its prompt, where their weights count for nothing.
+        """
         beam_size = beam_size or self.settings["attention_beam_size"] or 1
-        chosen = self._weights(self.settings["decoding"].get(Prompted.NAME, {}), "ctc_weight") if beam_size > 1 else {}
-        return Prompted(self.model, self.units, self.tokens, self.settings["context"] or "", beam_size, **chosen)
+        chosen = {}
+        if beam_size > 1 and self.model.scorings:
+            given = self.settings.get("decoding_ctc_weight")
+            chosen = {"ctc_weight": given} if isinstance(given, float | int) else {}
+            chosen |= self._weights(self.settings["decoding"].get(Prompted.NAME, {}), "ctc_weight")
+        told = [self.settings["context"] or "", *(word for word in self.hotwords or () if word[-1].isalnum())]
+        return Prompted(self.model, self.units, self.tokens, ", ".join(filter(None, told)), beam_size, **chosen)
 
     @staticmethod
     def _weights(chosen, *names):

@@ -69,14 +69,27 @@ class Prompted(Decoder):
 
     def decode(self, outputs, lengths):
         """As of `Decoder`."""
+        return [self._hypothesis(answers[0]) for answers in self._ranked(outputs, lengths)]
+
+    def listed(self, outputs, lengths, n):
+        """As of `Decoder`; as many answers are followed at once."""
+        found = []
+        for answers in replace(self, beam_size=max(self.beam_size, n))._ranked(outputs, lengths):
+            texts = {}
+            for hypothesis in map(self._hypothesis, answers):
+                texts.setdefault(hypothesis.text, hypothesis)
+            found.append(list(texts.values())[:n])
+        return found
+
+    def _ranked(self, outputs, lengths):
+        """The answers of each utterance, best first."""
         log_probs = outputs.log_probs("decoder")
-        chosen = [
-            max(answers, key=lambda answer: self._rank(answer, log_probs[i, :frames]))
+        return [
+            sorted(answers, key=lambda answer: self._rank(answer, log_probs[i, :frames]), reverse=True)
             for i, (answers, frames) in enumerate(
                 zip(self.nbest(outputs.hidden, log_probs, lengths), lengths.tolist(), strict=True)
             )
         ]
-        return [self._hypothesis(answer) for answer in chosen]
 
     def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None):
         """As of `Decoder`."""

@@ -45,7 +45,7 @@ PARTS = ("model",)
 SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
 ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
 STYLE = ("text_case", "punctuation", "marks")  # which a folder may have
-LLM_SETTINGS = ("attention_beam_size", "context")  # of models with a language model
+LLM_SETTINGS = ("attention_beam_size", "context", "decoding_ctc_weight")  # of models with a language model
 WEIGHTS = ("ctc_weight", "lm_weight", "word_score")
 CHOSEN = {"lm_weight": "lm_weight", "word_score": "word_score", "decoding_ctc_weight": "ctc_weight"}  # their keys
 
@@ -139,7 +139,7 @@ class OpenRun:
             As of `WhisperUnits.prefix`, or "auto": the language is to be heard. A Whisper that was not trained here
             hears it by default.
         beam_size : int, optional
-            Of the attention decoder's search; without CTC 1 is greedy.
+            Of the search of an attention decoder or a language model; without CTC, and of the latter, 1 is greedy.
         locale : str, optional
             Of the data; says the language where ``language`` does not.
 
@@ -148,10 +148,10 @@ class OpenRun:
         UserError
             Where the model has nothing of the kind.
         """
-        attention, settings = self.modules["model"].attention, dict(self.settings)
+        model, settings = self.modules["model"], dict(self.settings)
         if beam_size is not None:
-            if attention is None:
-                raise UserError(f"--beam-size: {self.folder} has no attention decoder, whose beam this is")
+            if model.attention is None and model.llm is None:
+                raise UserError(f"--beam-size: {self.folder} has no label decoder, whose beam this is")
             settings["attention_beam_size"] = beam_size
         told = language or (locale and re.split("[-_]", locale.lower())[0])
         if self.units.kind == "whisper" and (language or task or not self.units.normalised):
@@ -226,9 +226,7 @@ class OpenRun:
         UserError
             For a language model that cannot be used.
         """
-        if self.wishes.hotwords and (
-            self.modules["model"].llm is not None or self.modules["model"].attention is not None
-        ):
+        if self.wishes.hotwords and self.modules["model"].attention is not None:
             raise UserError(f"{self.folder}: hotwords need the CTC beam search, which this model does not have")
         if self.modules["model"].llm is not None:
             if lm is not None:

@@ -139,9 +139,9 @@ class Searches:
             return
         yield decoders.prompted(beam_size=1)
         if h.attention_beam_size > 1:
-            tried = JOINT_CTC_WEIGHTS if decoders.model.scorings else (0.0,)
+            weights = (h.decoding_ctc_weight, JOINT_CTC_WEIGHTS) if decoders.model.scorings else (0.0, ())
             part = heard.part(self._sample(dev, JOINT_UTTERANCES))
-            yield self._tuned_joint(decoders.prompted(), part, ctc_weight=(h.decoding_ctc_weight, tried))
+            yield self._tuned_joint(decoders.prompted(), part, ctc_weight=weights)
 
     # --- words and language models --------------------------------------------------------------------------------
 

@@ -121,6 +121,17 @@ def test_ctc_chooses_among_answers(tokens):
         assert not ranked or best[row].text == max(ranked, key=ranked.get)
 
 
+def test_lists_are_of_different_texts(tokens):
+    """The best is what is written; as many answers are followed as texts are wanted."""
+    model = speech_llm("llama")
+    output = heard(model)
+    search = Prompted(model, Letters(), tokens, beam_size=4)
+    lists, best = search.listed(output, output.lengths, 3), search.decode(output, output.lengths)
+    assert [found[0].text for found in lists] == [hypothesis.text for hypothesis in best]
+    assert all(1 <= len({h.text for h in found}) == len(found) <= 3 for found in lists)
+    assert any(len(found) > 1 for found in Prompted(model, Letters(), tokens).listed(output, output.lengths, 2))
+
+
 def test_ctc_score_is_the_log_probability():
     log_probs = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
     paths = torch.cartesian_prod(*[torch.arange(4)] * 6)

@@ -80,8 +80,16 @@ def test_it_is_used(run, corpus):
         Streamer(recognizer)
     with pytest.raises(UserError, match="own language model"):
         recognizer.decoder("auto")
-    told = Recognizer.from_folder(run.folder, context="Wanjiku")
-    assert "Wanjiku" in told.run.tokens.decode(told.decoder().tokens.around(told.settings["context"])[0])
+    told = Recognizer.from_folder(run.folder, context="Wanjiku", beam_size=3).wishing(
+        hotwords=(("kisu", 1.0),), nbest=2
+    )
+    search = told.decoder()
+    assert (search.context, search.beam_size, search.ctc_weight) == ("Wanjiku, kisu", 3, 0.3)
+    assert "Wanjiku, kisu" in told.run.tokens.decode(search.tokens.around(search.context)[0])
+    segment = told.transcribe([clips[name] for name in rows][0]).segments
+    assert all(1 <= len(part.alternatives) <= 2 for part in segment)
+    four = Recognizer.from_folder(run.folder, computing={"quantize": "nf4"})
+    assert isinstance(four.transcribe(next(iter(clips.values()))).text, str)
 
 
 @pytest.mark.parametrize("what", ["llama", "whisper"])
