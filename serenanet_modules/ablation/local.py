@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 
-from tqdm import tqdm
-
+from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.threads import CORES, available_cores
 
 QUIET = {"TQDM_MININTERVAL": "30"}  # progress bars into a file
@@ -63,7 +62,7 @@ class LocalJobs:
     def stop(self, again=False):
         """Ask every run to save and end; asked ``again``, end them at once. True: they will be seen to end."""
         if self._running and not again:
-            tqdm.write("stopping: runs save a checkpoint and end; once more ends them at once")
+            Bar.write("stopping: runs save a checkpoint and end; once more ends them at once")
         for process in self._running.values():
             if again:
                 os.killpg(process.pid, signal.SIGKILL)  # the data loaders' workers too

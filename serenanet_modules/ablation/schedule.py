@@ -8,10 +8,9 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from serenanet_modules.ablation.plan import Run
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.bars import Bar
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHOWN = 3  # runs behind the bar
@@ -56,7 +55,7 @@ class Schedule:
             Of every run, in the order of their ends. After a signal the last is missing those never begun.
         """
         states = {run: run.state() for run in self.waiting}  # refuses foreign folders before anything starts
-        with tqdm(total=len(self.waiting), unit="run", desc="ablation") as self.bar, self._listening():
+        with Bar(total=len(self.waiting), unit="run", desc="ablation") as self.bar, self._listening():
             for run in [run for run in self.waiting if states[run] == "finished"]:
                 self._close(run, "finished", "done before")
             while (self.waiting and not self.signals) or self.jobs.running():

@@ -5,9 +5,8 @@ import shutil
 import subprocess
 import sys
 
-from tqdm import tqdm
-
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.bars import Bar
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +72,7 @@ class SlurmJobs:
     def stop(self, again=False):
         """Leave the jobs to Slurm. False: nobody waits for their end."""
         jobs = " ".join(self._jobs.values())
-        tqdm.write(f"the jobs go on; the same command waits for them again, and this ends them: scancel {jobs}")
+        Bar.write(f"the jobs go on; the same command waits for them again, and this ends them: scancel {jobs}")
         return False
 
     def _queue(self):

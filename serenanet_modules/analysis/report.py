@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from serenanet_modules.analysis import plots, tables
 from serenanet_modules.analysis.folders import Result, find_results
 from serenanet_modules.analysis.summary import System, summarise
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import replacing, write_text
 
 NOTES = """\
@@ -111,7 +110,7 @@ def _write(systems, out, reference, notes, command=None):
     if reference is not None and reference not in by_name:
         notes.append(f"nothing is compared: {reference} has no finished run")
     base = by_name.get(reference, systems[0]) if reference in (None, *by_name) else None
-    table = summarise(systems, base, lambda work: tqdm(work, desc="bootstrap", leave=False))
+    table = summarise(systems, base, lambda work: Bar(work, desc="bootstrap", leave=False))
     out.mkdir(parents=True, exist_ok=True)
     images = plots.write_all(systems, table, base or systems[0], out)
     with replacing(out / "table.csv") as path:

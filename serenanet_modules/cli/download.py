@@ -1,6 +1,5 @@
 """``serenanet download``."""
 
-import sys
 from functools import partial
 
 from serenanet_modules.cli.values import names, written
@@ -22,11 +21,10 @@ def add(commands, name):
 
 
 def _download(arguments):
-    from tqdm import tqdm
-
     from serenanet_modules.config.carried import recipes
     from serenanet_modules.data.downloads import fetch
     from serenanet_modules.data.recipe import Recipe
+    from serenanet_modules.runtime import bars
 
     a = arguments
     if a.out.exists() and not a.out.is_dir():
@@ -35,7 +33,7 @@ def _download(arguments):
         raise UserError(f"--mirror {a.mirror}: give a URL that begins with https://")
     carried = {name.lower(): name for name in recipes()}
     recipe = Recipe(carried.get(a.corpus.lower(), a.corpus))
-    bar = partial(tqdm, unit="B", unit_scale=True) if sys.stderr.isatty() else None
+    bar = partial(bars.Bar, unit="B", unit_scale=True) if bars.shown() else None
     fetch(recipe.downloads(a.parts, a.mirror), a.out, print, bar and (lambda title: bar(desc=title)))
     print(f"{a.out}: give it as --data_folder to {recipe.file.parent}")
     return 0

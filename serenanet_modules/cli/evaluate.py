@@ -1,7 +1,6 @@
 """``serenanet evaluate``."""
 
 import contextlib
-import sys
 import tempfile
 from pathlib import Path
 
@@ -109,7 +108,7 @@ def _score(arguments, recognizer, asked, prepared):
     from serenanet_modules.inference import evaluate
 
     a, chosen = arguments, _chosen(arguments, recognizer, asked)
-    found = evaluate.evaluate(recognizer, chosen, prepared, a.batch_seconds, a.lm, sys.stderr.isatty())
+    found = evaluate.evaluate(recognizer, chosen, prepared, a.batch_seconds, a.lm, True)
     print(*evaluate.report(*found), sep="\n")
     if a.out:
         about = {
@@ -132,7 +131,7 @@ def _compare(arguments, recognizer, asked, prepared):
 
     a, seconds = arguments, (arguments.chunk_ms or CHUNK_MS) / 1000
     ways = streams(recognizer, a.look_ahead, seconds)
-    rows, summary = compare(recognizer, ways, _chosen(a, recognizer, asked), prepared, sys.stderr.isatty())
+    rows, summary = compare(recognizer, ways, _chosen(a, recognizer, asked), prepared, True)
     print(*left_out(summary), streaming.markdown(rows), sep="\n")
     if a.out:
         about = {"model": str(a.folder), "data": a.data, "split": a.split, "chunk_ms": 1000 * seconds}

@@ -41,7 +41,7 @@ def _label(arguments):
     recognizer = opened(a)
     locale = recognizer.run.locale
     candidates, held_out = pseudo_labels.recordings(a.audio, locale, sys.stdin.buffer), HeldOut.read(a.exclude, locale)
-    options = (a.lm, a.batch_seconds, sys.stderr.isatty())
+    options = (a.lm, a.batch_seconds, True)
     labels = pseudo_labels.label(recognizer, candidates, a.min_confidence, held_out, a.out, *options)
     for error in labels.errors:
         print(f"error: {error}", file=sys.stderr)

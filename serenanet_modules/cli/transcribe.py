@@ -64,9 +64,8 @@ def _channel(text):
 
 def _transcribe(arguments):
     """Write texts as they come; a file that cannot be read is reported, and the others go on."""
-    from tqdm import tqdm
-
     from serenanet_modules.inference import files, formats
+    from serenanet_modules.runtime.bars import Bar
     from serenanet_modules.runtime.outputs import Outputs
 
     found = files.find(arguments.files, sys.stdin.buffer)
@@ -84,16 +83,16 @@ def _transcribe(arguments):
     ):
         texts = _texts(arguments, transcript, file)
         if isinstance(texts, UserError):
-            tqdm.write(f"error: {texts}", file=sys.stderr)
+            Bar.write(f"error: {texts}", file=sys.stderr)
             status = 1
             continue
         if recognizer.run.hears_language:
-            tqdm.write(f"{file.name}: {transcript.language} is spoken", file=sys.stderr)
+            Bar.write(f"{file.name}: {transcript.language} is spoken", file=sys.stderr)
         for name, path, text in zip(arguments.format, places, texts, strict=True):
             if arguments.out:
                 outputs.write(path, text)
                 continue
-            tqdm.write(f"{file.name}\t{text}" if name == "txt" and len(found) > 1 else text, end="")
+            Bar.write(f"{file.name}\t{text}" if name == "txt" and len(found) > 1 else text, end="")
             sys.stdout.flush()
     return status
 
@@ -140,7 +139,7 @@ def _read(arguments, recognizer, found):
     from serenanet_modules.inference.channels import EACH, parts, transcribe_parts
     from serenanet_modules.inference.segments import annotations_of, spans_of, transcribe_segments
 
-    options = arguments.batch_seconds, arguments.lm, sys.stderr.isatty(), arguments.piece_seconds
+    options = arguments.batch_seconds, arguments.lm, True, arguments.piece_seconds
     chosen = arguments.channel, arguments.track
     if arguments.segment_at == "pause" and arguments.channel != EACH:
         yield from recognizer.transcripts((parts(file.path, *chosen)[""] for file in found), *options)

@@ -9,10 +9,10 @@ import math
 
 import torch
 from torchaudio.functional import compute_deltas, create_dct, forced_align
-from tqdm import tqdm
 
 from serenanet_modules.data.phonemes import WORD_BOUNDARY, g2p
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.bars import Bar
 
 SILENCE = "sil"
 CEPSTRA = 13
@@ -99,7 +99,7 @@ class PhoneAligner:
         frames = torch.cat([y for y, _ in coded])
         estimate = functools.partial(_estimate, frames, len(inventory))
         aligner = cls(inventory, *estimate(torch.cat([_flat(y, spoken) for y, spoken in coded])))
-        for _ in tqdm(range(rounds), desc="phones: alignment", disable=not progress):
+        for _ in Bar(range(rounds), desc="phones: alignment", disable=not progress):
             paths = [aligner._path(y, spoken) for y, spoken in coded]
             aligner = cls(inventory, *estimate(torch.cat(paths)))
         return aligner

@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.data.batching import loader_of
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.bars import Bar
 
 BATCH_FRAMES = 10_000  # of a k-means step, as in HuBERT
 PASSES = 100  # most of them over the sample
@@ -68,7 +68,7 @@ def sample_frames(rows, root, features, representation, count, seed, device="cpu
     chosen = {u.id: quota for u, quota in zip(rows, quotas, strict=True) if quota}
     rows = [u for u in rows if u.id in chosen]
     sample = []
-    with tqdm(total=len(rows), desc="clusters: frames", unit="clip", disable=not progress) as bar:
+    with Bar(total=len(rows), desc="clusters: frames", unit="clip", disable=not progress) as bar:
         for utterance, _, y in frames_of(loader_of(rows, root, num_workers), features, representation, device):
             places = rng.permutation(len(y))[: chosen[utterance.id]]
             sample.append(y[torch.from_numpy(np.sort(places)).to(y.device)].float().cpu().numpy())

@@ -12,10 +12,10 @@ from itertools import groupby
 from pathlib import Path
 
 import soundfile
-from tqdm import tqdm
 
 from serenanet_modules.data.audio import SAMPLE_RATE, AudioError, amplitude, cut, is_prepared, load, prepared, seconds
 from serenanet_modules.data.manifest import Candidate
+from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.native import without_noise
 
 BATCH = 16  # clips a thread takes at once
@@ -74,7 +74,7 @@ def _in_threads(work, clips, jobs, progress):
     done = list(clips)
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="prepare")
     try:
-        with tqdm(total=sum(not clip.reason for clip in clips), desc="audio", unit="clip", disable=not progress) as bar:
+        with Bar(total=sum(not clip.reason for clip in clips), desc="audio", unit="clip", disable=not progress) as bar:
             for heard in pool.map(lambda batch: [_each(work, clips, file) for file in batch], _batches(files)):
                 for i, clip in sum(heard, []):
                     done[i] = clip

@@ -26,8 +26,6 @@ from dataclasses import asdict, dataclass, replace
 from itertools import chain, groupby, pairwise
 from pathlib import Path
 
-from tqdm import tqdm
-
 from serenanet_modules.data.audio import SILENCE
 from serenanet_modules.data.frame_cache import ENCODED
 from serenanet_modules.data.held_out import HeldOut
@@ -39,6 +37,7 @@ from serenanet_modules.data.tars import member
 from serenanet_modules.data.text import PLAIN, Style, normaliser
 from serenanet_modules.data.text.marks import KEPT, marks, without_marks
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import locked, one_line, replacing, sweep, write_json
 from serenanet_modules.runtime.threads import available_cores
 
@@ -410,7 +409,7 @@ def _check_splits(clips, left, rejects):
 
 def _utterances(clips, target, settings, progress):
     spoken = _phonemiser() if settings.phonemes else None
-    for clip in tqdm(clips, desc="phonemes", unit="clip", disable=not (progress and spoken)):
+    for clip in Bar(clips, desc="phonemes", unit="clip", disable=not (progress and spoken)):
         c = clip.candidate
         phonemes = c.phonemes or (spoken(clip.text, c.locale) if spoken else "")
         path = clip.flac if clip.flac == c.path else os.path.relpath(clip.flac, target)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.cpp import search_of
@@ -18,6 +17,7 @@ from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.decoding.search import Limits
 from serenanet_modules.decoding.words import Words
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.bars import Bar
 
 THRESHOLD = 12.0  # `benchmarks/decoding.py --curve` measures it, and that of labels
 LOG_ZERO = -1e4  # stands for minus infinity, of which differences would be NaN
@@ -120,10 +120,10 @@ class BeamDecoder(Decoder):
 
     def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None) -> list[Hypothesis]:
         """As of `Decoder`."""
-        with tqdm(total=len(rows), desc=title, unit="utt", disable=title is None) as bar:
+        with Bar(total=len(rows), desc=title, unit="utt", disable=title is None) as bar:
             return self.decode_all([as_array(row.log_probs) for row in rows], jobs, bar)
 
-    def decode_all(self, utterances: Sequence[np.ndarray], jobs: int, bar: tqdm) -> list[Hypothesis]:
+    def decode_all(self, utterances: Sequence[np.ndarray], jobs: int, bar: Bar) -> list[Hypothesis]:
         """The best hypothesis of each utterance (T, V), in order, found by ``jobs`` threads."""
         if jobs < 1:
             raise UserError(f"Beam search: jobs {jobs} must be at least 1.")

@@ -7,11 +7,11 @@ import contextlib
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 
 from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.data.batching import BatchSampler
 from serenanet_modules.data.sources import Piece, windows
+from serenanet_modules.runtime.bars import Bar
 
 WINDOW = 8  # batches of audio held at a time: enough to batch by duration, and memory stays bounded
 
@@ -98,7 +98,7 @@ class Network:
 
 def seconds_bar(title=None):
     """A progress bar in seconds of audio; without a title it is not shown."""
-    return tqdm(total=0, desc=title, unit="s", unit_scale=True, disable=title is None)
+    return Bar(total=0, desc=title, unit="s", unit_scale=True, disable=title is None)
 
 
 def exact_parts(model):

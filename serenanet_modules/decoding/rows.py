@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 
 from serenanet_modules.data.batching import BatchSampler
+from serenanet_modules.runtime.bars import Bar
 
 
 class Row(NamedTuple):
@@ -75,7 +75,7 @@ def decode_in_batches(decode, rows, scoring, device, batch_seconds, title=None):
     """
     found = [None] * len(rows)
     plans = BatchSampler([row.seconds for row in rows], batch_seconds, shuffle=False)
-    for plan in tqdm(plans, desc=title, disable=title is None):
+    for plan in Bar(plans, desc=title, disable=title is None):
         chosen = [rows[i] for i in plan.indices]
         lengths = torch.tensor([row.frames for row in chosen], device=device)
         log_probs, hidden = (_together([row[k] for row in chosen], device) for k in (1, 2))

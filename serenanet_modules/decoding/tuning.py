@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import nan
 
-from tqdm import tqdm
-
 from serenanet_modules.decoding.beam import BeamDecoder, as_array
+from serenanet_modules.runtime.bars import Bar
 
 LM_WEIGHTS, WORD_SCORES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5), (0.0, 1.5, 3.0, 4.5)  # tried on dev, all pairs
 JOINT_LM_WEIGHTS, JOINT_WORD_SCORES = (0.1, 0.2, 0.4, 0.6, 0.9), (0.0, 1.0, 2.0, 3.0)  # tried in turn
@@ -57,7 +56,7 @@ def tune(
     """
     grid = list(itertools.product(lm_weights, word_scores))
     utterances, trials = [as_array(utterance) for utterance in log_probs], []
-    with tqdm(total=len(grid) * len(utterances), desc=title, unit="utt", disable=title is None) as bar:
+    with Bar(total=len(grid) * len(utterances), desc=title, unit="utt", disable=title is None) as bar:
         for weights in grid:
             found = decoder.with_weights(*weights).decode_all(utterances, jobs, bar)
             trials.append((*weights, score([hypothesis.text for hypothesis in found])))

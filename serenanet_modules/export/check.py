@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from serenanet_modules.analysis.scoring import score
 from serenanet_modules.data.asked import candidates
@@ -16,6 +15,7 @@ from serenanet_modules.data.preparation import prepare
 from serenanet_modules.data.segment import segment
 from serenanet_modules.decoding.greedy import Greedy, collapse
 from serenanet_modules.inference.evaluate import left_out
+from serenanet_modules.runtime.bars import Bar
 
 BATCHES = (  # seconds of the utterances of each batch, and of padding behind the longest
     ((1.0,), 0.0),
@@ -151,7 +151,7 @@ class Speech:
         """`ErrorCounts` of greedy decoding by a function as `Eager`; ``name`` stands beside the progress bar."""
         heard = [""] * len(self._pieces)
         plans = BatchSampler([len(piece) / SAMPLE_RATE for _, piece in self._pieces], BATCH_SECONDS, shuffle=False)
-        for plan in tqdm(list(plans), desc=name, unit="batch", leave=False, disable=None):
+        for plan in Bar(list(plans), desc=name, unit="batch", leave=False):
             for i, text in zip(plan.indices, self._decode(run, plan.indices), strict=True):
                 heard[i] = text
         texts, join = {key: [] for key in self.texts}, Greedy(self.units).join

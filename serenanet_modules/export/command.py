@@ -4,13 +4,13 @@ import importlib.util
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.export.check import BATCHES, Eager, Speech, change_beside, differences
 from serenanet_modules.export.network import Network, plain_operations
 from serenanet_modules.export.sidecars import metadata, sidecars, write_sidecars
 from serenanet_modules.runs.recogniser import open_run
+from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import replacing
 from serenanet_modules.runtime.outputs import Outputs
 
@@ -67,7 +67,7 @@ def export(folder, to, int8=False, out=None, check=None, say=print, outputs=None
     outputs.check(path, *sidecars(path), *((small, small.with_suffix(".json")) if int8 else ()))
     facts, eager = metadata(opened, folder), Eager(opened)
     runs = {}
-    with replacing(path) as written, tqdm(total=2, desc="writing", leave=False, disable=None) as bar:
+    with replacing(path) as written, Bar(total=2, desc="writing", leave=False) as bar:
         _write(opened, to, written, facts)
         bar.update()
         bar.set_description("comparing")

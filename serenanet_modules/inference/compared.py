@@ -6,7 +6,6 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from serenanet_modules.analysis.bootstrap import with_interval
 from serenanet_modules.analysis.scoring import LEVELS, score
@@ -16,6 +15,7 @@ from serenanet_modules.data.preparation import prepare
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.align import align_text
 from serenanet_modules.inference.streaming import Streamer
+from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.memory import forget_peak, peak
 
 
@@ -121,7 +121,7 @@ def compare(recognizer, ways, chosen, folder, progress=False):
     prepared = prepare(chosen, folder, recognizer.run.preparation, progress=False)
     rows, sets = [], by_set(read_manifest(prepared.manifest))
     count = sum(map(len, sets.values())) * len(ways)
-    with tqdm(total=count, desc="comparing", unit="utterance", disable=not progress) as bar:
+    with Bar(total=count, desc="comparing", unit="utterance", disable=not progress) as bar:
         for name, utterances in sets.items():
             sounds = {u.id: prepared.folder / u.path for u in utterances}
             ends = {u.id: _first_word_end(recognizer, _samples(sounds[u.id]), u.text) for u in utterances}

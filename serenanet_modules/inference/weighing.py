@@ -7,8 +7,6 @@ from dataclasses import replace
 from hashlib import sha256 as sha
 from pathlib import Path
 
-from tqdm import tqdm
-
 from serenanet_modules.decoding.beam import BeamDecoder
 from serenanet_modules.decoding.tuning import (
     JOINT_LM_WEIGHTS,
@@ -21,6 +19,7 @@ from serenanet_modules.decoding.tuning import (
 from serenanet_modules.runs.dev import FILE, read_dev
 from serenanet_modules.runs.recogniser import LM
 from serenanet_modules.runs.whole import WEIGHTS, check_files
+from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import sha256, write_json
 from serenanet_modules.runtime.threads import available_cores
 
@@ -117,7 +116,7 @@ def _tuned(decoder, dev, given, progress):
         return error([hypothesis.text for hypothesis in found])
 
     trials = 1 + sum(len(values) - 1 for values in grid.values())
-    with tqdm(total=trials, desc=title, disable=title is None) as bar:
+    with Bar(total=trials, desc=title, disable=title is None) as bar:
         return tune_in_turn(grid, error_of, bar.update)[0]
 
 

@@ -10,6 +10,7 @@ import math
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import serenanet_modules.runtime.light  # noqa: F401  before anything else imports SpeechBrain
@@ -26,7 +27,7 @@ from serenanet_modules.errors import Fault, UserError
 from serenanet_modules.runs.folder import claim, sole_owner
 from serenanet_modules.runs.results import parameter_table, parameters
 from serenanet_modules.runs.whole import WEIGHTS, renew, seal
-from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime import bars, distributed
 from serenanet_modules.runtime.ending import REFUSED, status_of
 from serenanet_modules.runtime.faults import in_a_sentence
 from serenanet_modules.runtime.files import write_json, write_tensors
@@ -106,7 +107,9 @@ class Experiment:
         dict
             The content of result.json on the main process, {} on the others.
         """
-        self.run_opts = distributed.start(self.run_opts)
+        if self.run_opts.noprogressbar:
+            bars.turn_off()
+        self.run_opts = distributed.start(replace(self.run_opts, noprogressbar=not bars.shown()))
         share_cores(distributed.local_world_size())
         with reproducible(self.plain.get("reproducible", False)):
             return self._run()

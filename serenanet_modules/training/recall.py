@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 
 from serenanet_modules.data.audio import SAMPLE_RATE, prepared
 from serenanet_modules.data.augment import at_speed
@@ -24,6 +23,7 @@ from serenanet_modules.data.summary import read_summary
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.blocks.parts import Frames
 from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import read_json, replacing
 
 SPARE = 1.05  # of the room that the frames are expected to need
@@ -191,7 +191,7 @@ def _filled(part, cache, sounds):
         if told.get("files") and set(told["files"]) <= cache.files:
             return told["seconds"], told["cpu_seconds"]
         start, cpu_start = time.monotonic(), time.process_time()
-        with tqdm(total=math.ceil(sounds.seconds), desc="encoder", unit="s", unit_scale=True) as bar:
+        with Bar(total=math.ceil(sounds.seconds), desc="encoder", unit="s", unit_scale=True) as bar:
             try:
                 cache.extend(_missing(part, cache, sounds, bar))
             except OverflowError as error:

@@ -5,8 +5,6 @@ import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from serenanet_modules.analysis.scoring import ErrorCounts, score
 from serenanet_modules.config.keys import TUNED
 from serenanet_modules.data.manifest import Utterance
@@ -25,6 +23,7 @@ from serenanet_modules.decoding.tuning import (
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.language_model import NeuralLMRun
 from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import write_text
 from serenanet_modules.runtime.threads import available_cores
 
@@ -202,7 +201,7 @@ class Searches:
             return self._error(search, part, [hypothesis.text for hypothesis in found])
 
         trials = 1 + sum(len(values) - 1 for values in grid.values())
-        with tqdm(total=trials, desc=f"tuning {search.name}", disable=trials == 1 or not distributed.is_main()) as bar:
+        with Bar(total=trials, desc=f"tuning {search.name}", disable=trials == 1 or not distributed.is_main()) as bar:
             chosen, _ = tune_in_turn(grid, error, bar.update)
         search = search.with_weights(**chosen)
         self.chosen[search.name] = {name: getattr(search, name) for name in dict.fromkeys(("ctc_weight", *grid))}

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from serenanet_modules.data import corpora
 from serenanet_modules.data.asked import candidates
@@ -21,6 +20,7 @@ from serenanet_modules.data.sentences import Sentences, fingerprint, read_senten
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.bars import Bar
 
 
 class Source:
@@ -216,7 +216,7 @@ class Text(Source):
 
     def _encode(self, name, rows, encode):
         kept, words = [], 0
-        for row in tqdm(rows, desc=f"{name}: units"):
+        for row in Bar(rows, desc=f"{name}: units"):
             labels = encode(row)
             if 0 < len(labels) <= self.plain["max_labels"]:
                 kept.append(np.array(labels, dtype=np.uint16))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from tqdm import tqdm
 
 from serenanet_modules.data.alignment import PhoneAligner, cepstra, spelling
 from serenanet_modules.data.batching import loader_of
@@ -16,6 +15,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.heads.clusters import Spectrum, middle
 from serenanet_modules.runs.clusters import CLUSTERS, encoder_layer, load_clusters
 from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import replacing, write_tensors
 
 logger = logging.getLogger(__name__)
@@ -144,4 +144,4 @@ class Targets:
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(self.plain["seed"]))
         rows = [rows[i] for i in order[:ALIGNED_UTTERANCES]]
         found = frames_of(loader_of(rows, self.root), self.features, representation, self.device)
-        return tqdm(found, desc=title, total=len(rows), unit="clip")
+        return Bar(found, desc=title, total=len(rows), unit="clip")

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
-from tqdm import tqdm
 
 from serenanet_modules.data.audio import SAMPLE_RATE, save_flac
 from serenanet_modules.data.espeak import Manner, Talker
@@ -26,6 +25,7 @@ from serenanet_modules.data.synthesis.release import row, write_list
 from serenanet_modules.data.synthesis.rooms import Room
 from serenanet_modules.data.synthesis.spoken import spoken
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import locked, read_json, sweep, write_json
 from serenanet_modules.runtime.threads import available_cores
 
@@ -111,7 +111,7 @@ class Corpus:
         with (
             _talkers(jobs) as talkers,
             ThreadPoolExecutor(jobs) as pool,
-            tqdm(total=count, desc="speech", unit="clip", disable=not progress) as bar,
+            Bar(total=count, desc="speech", unit="clip", disable=not progress) as bar,
         ):
             while wave := list(itertools.islice(waiting, WAVE)):
                 texts = [self._spoken(clip) for clip in wave]  # here, as the library is not for threads

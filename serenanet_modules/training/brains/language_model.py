@@ -5,7 +5,6 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from serenanet_modules.config.foreign import Document
 from serenanet_modules.data.batching import BatchSampler, make_loader
@@ -14,6 +13,7 @@ from serenanet_modules.data.units import load_units
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.decoders.attention_decoder import with_border
 from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.training.brains.units import UnitsBrain
 from serenanet_modules.training.label_loss import label_loss
 from serenanet_modules.training.sources import Text
@@ -104,7 +104,7 @@ class LanguageModelBrain(UnitsBrain):
         )
         self.modules.eval()
         with torch.no_grad(), self.evaluation_ctx:
-            for batch in tqdm(make_loader(sentences, sampler), desc="perplexity", disable=not distributed.is_main()):
+            for batch in Bar(make_loader(sentences, sampler), desc="perplexity", disable=not distributed.is_main()):
                 self.validate_batch(self.modules.model(with_border(batch.to(self.device).labels)), batch)
         nats, labels = distributed.sum_(self._sums).tolist()
         self._sums = torch.zeros_like(self._sums)

@@ -5,7 +5,6 @@ from functools import partial
 
 import torch
 from speechbrain.core import Stage
-from tqdm import tqdm
 
 from serenanet_modules.analysis.clusters import agreement, usage, write_clusters
 from serenanet_modules.data.alignment import cepstra, spelling
@@ -16,6 +15,7 @@ from serenanet_modules.lobes.acoustic import Conditions
 from serenanet_modules.lobes.heads.clusters import middle
 from serenanet_modules.runs.results import pretraining_table
 from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.training.brains.speech import HearsSpeech
 from serenanet_modules.training.loop import RecipeBrain
 
@@ -119,7 +119,7 @@ class PESSLBrain(HearsSpeech, RecipeBrain):
         }
         self.modules.eval()
         with torch.no_grad(), self.evaluation_ctx:
-            for batch in tqdm(loader, desc=f"{name}: clusters", disable=not distributed.is_main()):
+            for batch in Bar(loader, desc=f"{name}: clusters", disable=not distributed.is_main()):
                 if batch.plan.weight:
                     self._add(sums, batch.to(self.device), aligner, spell)
         return {name: distributed.sum_(tensor) for name, tensor in sums.items()}
