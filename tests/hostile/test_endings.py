@@ -147,7 +147,7 @@ def test_what_writes_by_itself(model, capsys, command):
 
 
 def test_every_command_that_writes_is_here(model):
-    """Those with ``--out`` have ``--force`` too; but a recipe's copy is new, and speech and corpora know their folders."""
+    """Those with ``--out`` have ``--force`` too; but a copy of a recipe is new, and speech and corpora go on."""
     (parsers,) = [action.choices for action in cli._parser()._actions if hasattr(action.choices, "values")]
     options = {name: set(parser._option_string_actions) for name, parser in parsers.items()}
     writing = {name for name, known in options.items() if known & {"--out", "--plot"}}
