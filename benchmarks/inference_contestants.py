@@ -15,7 +15,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.export.check import Eager
 from serenanet_modules.export.command import NAMES, export
 from serenanet_modules.runs.folder import for_use, write_hyperparams
-from serenanet_modules.runs.recogniser import PARTS, open_run
+from serenanet_modules.runs.opening import PARTS, open_run
 from serenanet_modules.runs.whole import seal
 
 FORMS = ("eager", "compiled", "onnx", "int8")

@@ -9,7 +9,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.export.check import BATCHES, Eager, Speech, change_beside, differences
 from serenanet_modules.export.network import Network, plain_operations
 from serenanet_modules.export.sidecars import metadata, sidecars, write_sidecars
-from serenanet_modules.runs.recogniser import open_run
+from serenanet_modules.runs.opening import open_run
 from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import replacing
 from serenanet_modules.runtime.outputs import Outputs

@@ -26,7 +26,7 @@ from serenanet_modules.inference.evaluate import evaluate
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runs import hub
 from serenanet_modules.runs.folder import for_training
-from serenanet_modules.runs.recogniser import HUB
+from serenanet_modules.runs.opening import HUB
 from serenanet_modules.runtime.files import write_json, write_text
 from serenanet_modules.training.experiment import Experiment
 from serenanet_modules.training.recall import recall_kept

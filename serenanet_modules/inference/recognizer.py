@@ -17,7 +17,7 @@ from serenanet_modules.inference.numerals import in_digits
 from serenanet_modules.inference.timestamps import timed
 from serenanet_modules.inference.transcript import Heard, Transcript
 from serenanet_modules.inference.weighing import weighed
-from serenanet_modules.runs.recogniser import open_run
+from serenanet_modules.runs.opening import open_run
 from serenanet_modules.runtime.lowered import Lowered
 from serenanet_modules.runtime.precision import Context, check_precision
 from serenanet_modules.runtime.quantised import check_quantisation, quantise

@@ -19,7 +19,7 @@ from serenanet_modules.data.units import load_units
 from serenanet_modules.decoding.greedy import greedy
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.blocks.lengths import valid_mask
-from serenanet_modules.runs.recogniser import load_weights
+from serenanet_modules.runs.opening import load_weights
 from serenanet_modules.runs.whole import WEIGHTS, check_files
 from serenanet_modules.runtime.files import read_json
 

@@ -12,7 +12,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.runs import hub
 from serenanet_modules.runs.dev import FILE as DEV
 from serenanet_modules.runs.model_card import CARD, UNKNOWN, card, is_ours
-from serenanet_modules.runs.recogniser import NEEDED
+from serenanet_modules.runs.opening import NEEDED
 from serenanet_modules.runs.whole import FILE as SUMS
 from serenanet_modules.runs.whole import MODEL, check_files
 

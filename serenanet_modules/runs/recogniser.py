@@ -1,6 +1,5 @@
-"""A result folder opened for use: network, units and decoding settings."""
+"""A result folder that was opened for use: network, units, decoding settings, and the decoders that they make."""
 
-import math
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -9,44 +8,25 @@ from pathlib import Path
 
 from torch import nn
 
-from serenanet_modules.config.foreign import Document
-from serenanet_modules.config.keys import DECODING, KEYS, MOST_BEAM, TUNED
-from serenanet_modules.data.segment import BOUNDS, piece_seconds
+from serenanet_modules.config.keys import DECODING, KEYS, TUNED
 from serenanet_modules.data.text import ANY, Style
 from serenanet_modules.data.tokens import FILE as TOKENIZER_FILE
 from serenanet_modules.data.tokens import Tokens
-from serenanet_modules.data.units import Units, load_units
+from serenanet_modules.data.units import Units
 from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.attention import AttentionBeam
-from serenanet_modules.decoding.confidence import Calibration
 from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.decoding.prompted import Prompted
 from serenanet_modules.decoding.spoken import AUTO
 from serenanet_modules.errors import UserError
-from serenanet_modules.runs import hub, whisper
 from serenanet_modules.runs.language_model import NeuralLMRun
-from serenanet_modules.runs.public_parts import referenced, referring, take_weights, weight_files
-from serenanet_modules.runs.whole import FILE as SUMS
-from serenanet_modules.runs.whole import check_files, read_weights
+from serenanet_modules.runs.whole import check_files
 from serenanet_modules.runs.wishes import Wishes
-from serenanet_modules.runs.words import FILE as WORDS
-from serenanet_modules.runs.words import read_words
-from serenanet_modules.runtime.backend import usable_device
-from serenanet_modules.runtime.files import read_json, sha256
+from serenanet_modules.runtime.files import sha256
 
-NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
 TOKENIZER = f"save/{TOKENIZER_FILE}"
-MORE = ("save/units/units.model", "save/units/tokenizer.json", "save/lexicon.tsv", WORDS)  # that a folder may have
-MORE += ("result.json", TOKENIZER)
 LM = "save/lm.arpa"
-HUB = [*NEEDED, *MORE, LM, SUMS, "encoder/*", "llm/*", *whisper.FILES]  # which files are fetched from the hub
-PARTS = ("model",)
-SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
-ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
-STYLE = ("text_case", "punctuation", "marks")  # which a folder may have
-LLM_SETTINGS = ("attention_beam_size", "context", "decoding_ctc_weight")  # of models with a language model
-WEIGHTS = ("ctc_weight", "lm_weight", "word_score")
 CHOSEN = {"lm_weight": "lm_weight", "word_score": "word_score", "decoding_ctc_weight": "ctc_weight"}  # their keys
 
 
@@ -61,9 +41,9 @@ class OpenRun:
         ``model`` with its weights, in evaluation mode.
     units : Units
     settings : dict
-        The hyper-parameters `SETTINGS`, `ATTENTION_SETTINGS` where the model has a label decoder, `LLM_SETTINGS` where
-        it has a language model; ``decoding``: the weights that dev chose; ``confidence``: a `Calibration` by the
-        name of each decoder that dev gave one;
+        Hyper-parameters: `opening.SETTINGS`, its `ATTENTION_SETTINGS` where the model has a label decoder,
+        `LLM_SETTINGS` where it has a language model; ``decoding``: the weights that dev chose; ``confidence``: a
+        `Calibration` by the name of each decoder that dev gave one;
         ``piece_seconds``: how long the audio may be that the model reads at once, which is what 99 % of its training
         utterances were; of a Whisper that was told how to write ``language``, ``task`` and ``prefix``.
     files : tuple of Path
@@ -311,128 +291,12 @@ class OpenRun:
             raise UserError(f"{self._spellings}: cannot be used: {error}") from None
 
 
-def open_run(folder, device):
-    """Open a finished result folder; parameters and errors as of `Recognizer.from_folder`."""
-    folder, device = hub.finished(folder, HUB), usable_device(device)
-    if whisper.is_one(folder):
-        return _of_whisper(folder, device)
-    _check_folder(folder)
-    document, weights = Document.of_run(folder), folder / "weights.safetensors"
-    check_files(folder, *NEEDED, *MORE)
-    _check_keys(document, (*PARTS, *SETTINGS), document.source)
-    # training, and all that it imports, is not needed here
-    asked = (*PARTS, *SETTINGS, *STYLE, *ATTENTION_SETTINGS, *LLM_SETTINGS)
-    built = document.only(asked).build(*weight_files(document, weights))
-    units = load_units(folder / "save" / "units")
-    if units.size != built["n_units"]:
-        raise UserError(f"{folder}: the model has {built['n_units']} units, but save/units holds {units.size}")
-    modules = nn.ModuleDict({name: built[name] for name in PARTS})
-    load_weights(modules, weights)
-    more = () if built["model"].attention is None else ATTENTION_SETTINGS
-    more = more if built["model"].llm is None else LLM_SETTINGS
-    _check_keys(built, more, document.source)
-    style = [name for name in STYLE if name in built]
-    settings = {name: built[name] for name in (*SETTINGS, *style, *more)} | _results(folder)
-    _check_beams(settings, document.source)
-    return OpenRun(folder, modules.to(device).eval(), units, settings, (weights,))
-
-
 def tokens_of(llm, file):
     """The `Tokens` of a `CausalLM` whose tokenizer lies in a file."""
     return Tokens(file, llm.prompt, llm.end, llm.network.config.vocab_size)
-
-
-def _of_whisper(folder, device):
-    """A Whisper as others have it: greedy, without anything that dev chose."""
-    source = whisper.WhisperSource(folder, "RESULT_DIR")
-    settings = {"scoring": "decoder", "locale": "en", "beam_size": 0, "lm": None, "n_units": source.units.size}
-    settings |= {"attention_beam_size": 1, "length_normalisation": True, "neural_lm": None}
-    settings |= {"decoding": {}, "confidence": {}, "piece_seconds": BOUNDS[1]}
-    modules = nn.ModuleDict({"model": source.model()}).to(device).eval()
-    return OpenRun(folder, modules, source.units, settings, tuple(source.files))
-
-
-def load_weights(modules, path):
-    """Load ``model`` from weights.safetensors, and from where the public parts are that the folder refers to."""
-    weights, model = read_weights(path), modules.state_dict()
-    if other := [name for name in weights if name in model and _kind(weights[name]) != _kind(model[name])]:
-        raise UserError(f"{path}: {other[0]} holds {_kind(weights[other[0]])}, and the model {_kind(model[other[0]])}")
-    try:
-        elsewhere = referenced(modules["model"])
-        for _, part in referring(modules["model"]):
-            take_weights(part, Path(path).parent)
-        missing, unexpected = modules.load_state_dict(weights, strict=False)
-        if unexpected or {name.removeprefix("model.") for name in missing} != elsewhere:
-            raise RuntimeError("other tensors")
-    except RuntimeError:
-        raise UserError(f"{path}: does not fit the model in hyperparams.yaml beside it") from None
-
-
-def _kind(tensor):
-    return "real numbers" if tensor.is_floating_point() else "whole numbers"
-
-
-def _check_folder(folder):
-    if not folder.is_dir():
-        raise UserError(f"{folder}: there is no such folder; give results/<dataset>/<experiment>/<seed> of a run")
-    if (folder / "save/clusters.safetensors").is_file() and not (folder / "save/units").is_dir():
-        raise UserError(
-            f"{folder}: is the result of a pre-training, which is no recogniser yet; train one from it with "
-            f"--pretrained {folder}"
-        )
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
-    if missing:
-        raise UserError(
-            f"{folder}: {missing[0]} is missing; give results/<dataset>/<experiment>/<seed> of a finished run"
-        )
-
-
-def _check_keys(found, names, where):
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise UserError(f"{where}: has no '{missing[0]}'; is this a result folder of SerenaNet, and of this version?")
-
-
-def _check_beams(settings, where):
-    """Refuse beams that no memory holds."""
-    for name in ("beam_size", "attention_beam_size"):
-        size = settings.get(name)
-        if size is not None and not (type(size) is int and 0 <= size <= MOST_BEAM):
-            raise UserError(f"{where}: '{name}' is {size!r}; give a whole number from 0 to {MOST_BEAM}")
-
-
-def _results(folder):
-    """What the training says of use: the last three of `OpenRun.settings`; numbers only."""
-    path, result = folder / "result.json", {}
-    if path.is_file():
-        try:
-            result = read_json(path)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}: is not valid JSON ({error})") from None
-    try:
-        decoding = result.get("decoding", {})
-        ways = {name: _numbers(found) for name, found in decoding.items() if name.startswith(("attention/", "llm/"))}
-        usual = result.get("data", {}).get("splits", {}).get("train", {}).get("p99_seconds", BOUNDS[1])
-        seconds = piece_seconds(usual if math.isfinite(usual) else BOUNDS[1])
-        maps = _maps(folder, result.get("confidence", {}))
-        return {"decoding": {**_numbers(decoding), **ways}, "confidence": maps, "piece_seconds": seconds}
-    except (AttributeError, TypeError, ValueError, LookupError, OverflowError):
-        raise UserError(f"{path}: is not what a training writes; without it the folder opens too") from None
-
-
-def _maps(folder, measured):
-    """The `Calibration` of each decoder that has one; one that weighs known words needs the file of them."""
-    words, entries = read_words(folder), {name: entry for name, entry in measured.items() if "map" in entry}
-    maps = {name: Calibration.from_plain(entry["map"], words or frozenset()) for name, entry in entries.items()}
-    return {name: found for name, found in maps.items() if words is not None or "known" not in found.weights}
 
 
 def _replaced(decoding, name, value):
     """What dev chose with another value, of all ways of decoding."""
     ways = {AttentionBeam.NAME: {}, Prompted.NAME: {}} | {k: v for k, v in decoding.items() if isinstance(v, dict)}
     return {**decoding, name: value, **{way: {**found, name: value} for way, found in ways.items()}}
-
-
-def _numbers(found):
-    numbers = {name: found[name] for name in WEIGHTS if type(found.get(name)) in (int, float)}
-    return {name: number for name, number in numbers.items() if math.isfinite(number)}

@@ -7,8 +7,8 @@ from torch import nn
 
 from serenanet_modules.config.foreign import FILE, Document, brain_named
 from serenanet_modules.errors import UserError
+from serenanet_modules.runs.opening import load_weights
 from serenanet_modules.runs.public_parts import weight_files
-from serenanet_modules.runs.recogniser import load_weights
 from serenanet_modules.runs.whole import WEIGHTS, check_files
 from serenanet_modules.runtime.backend import usable_device
 from serenanet_modules.runtime.files import write_json

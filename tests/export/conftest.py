@@ -7,7 +7,7 @@ import pytest
 
 from serenanet_modules.export.check import Eager
 from serenanet_modules.export.command import export
-from serenanet_modules.runs.recogniser import open_run
+from serenanet_modules.runs.opening import open_run
 from tests.support.families import FAMILIES, make_result, sounds
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from serenanet_modules.errors import UserError
-from serenanet_modules.runs import recogniser, whole
-from serenanet_modules.runs.recogniser import open_run
+from serenanet_modules.runs import opening, whole
+from serenanet_modules.runs.opening import open_run
 from serenanet_modules.runs.whole import FILE, WEIGHTS, seal
 from tests.support.battery import all_hold, is_found
 from tests.support.folders import make_random_result
@@ -104,8 +104,8 @@ def test_kinds_of_numbers():
     ("place", "name", "fault", "strategy", "check"),
     [
         (whole, "sha256", lambda path: len(path.read_bytes()), CHANGES, a_change_is_seen),
-        (recogniser, "check_files", lambda *_: None, CHANGES, a_change_is_seen),
-        (recogniser, "_kind", lambda tensor: "numbers", NUMBERS, of_another_kind),
+        (opening, "check_files", lambda *_: None, CHANGES, a_change_is_seen),
+        (opening, "_kind", lambda tensor: "numbers", NUMBERS, of_another_kind),
     ],
     ids=["sizes", "no sums", "kinds"],
 )

@@ -13,7 +13,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.runs import language_model, origin
 from serenanet_modules.runs.encoder_asr import FolderPretrainer
 from serenanet_modules.runs.folder import claim, write_hyperparams
-from serenanet_modules.runs.recogniser import open_run
+from serenanet_modules.runs.opening import open_run
 from tests.support.ablations import DATA, RECIPE, make_suite
 from tests.support.presets import preset
 

@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from serenanet_modules.data.units import train_units
 from serenanet_modules.errors import UserError
+from serenanet_modules.runs.opening import open_run
 from serenanet_modules.runs.origin import open_origin
-from serenanet_modules.runs.recogniser import open_run
 from serenanet_modules.runs.whole import FILE, MODEL, WEIGHTS, renew, seal
 from tests.support.folders import make_random_result
 from tests.support.presets import preset
