@@ -1,7 +1,6 @@
 """``serenanet tiers``."""
 
 import sys
-from dataclasses import replace
 
 from serenanet_modules.cli.values import add_out, place
 from serenanet_modules.errors import UserError
@@ -36,6 +35,7 @@ def _tiers(arguments):
 
 def _convert(found, media, out, outputs):
     from serenanet_modules.data.annotations import elan_writing, textgrid
+    from serenanet_modules.data.annotations.media import origin
 
     writers = {".eaf": elan_writing.write, ".textgrid": textgrid.write}
     if out.suffix.lower() not in writers:
@@ -43,6 +43,7 @@ def _convert(found, media, out, outputs):
     if len(found) != 1:
         raise UserError(f"--out {out}: holds one recording, and there are {len(found)}")
     (document,) = found
+    recording = media.find(document)
     outputs.check(out)
-    outputs.write(out, writers[out.suffix.lower()](replace(document, media=(str(media.find(document)),))))
+    outputs.write(out, writers[out.suffix.lower()](document.of(recording, origin(document, recording))))
     print(out)

@@ -149,7 +149,8 @@ def _read(arguments, recognizer, found):
             if arguments.segment_at == "pause":
                 yield transcribe_parts(recognizer, parts(file.path, *chosen), *options)
                 continue
-            spans = spans_of(annotations_of(file.path, arguments.annotations), arguments.segment_at)
+            path = annotations_of(file.path, arguments.annotations)
+            spans = spans_of(file.path, path, arguments.segment_at)
             yield transcribe_segments(recognizer, parts(file.path, *chosen)[""], spans, *options)
         except UserError as error:
             yield error
@@ -173,5 +174,5 @@ def _written(arguments, transcript, name, file):
     if name == "eaf" and arguments.annotations:
         path = annotations_of(file.path, arguments.annotations)
         if path.suffix.lower() == ".eaf":
-            return formats.added(transcript, path)
+            return formats.added(transcript, path, file.path)
     return formats.write(transcript, name, file.name)

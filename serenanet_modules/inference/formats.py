@@ -193,9 +193,9 @@ def _words(transcript, _):
     return "".join(f"{row}\n" for row in ("word\tstart\tend\tconfidence\tstatus", *rows))
 
 
-def added(transcript, path):
+def added(transcript, path, recording):
     """An ELAN file with the tiers of a transcript added, all else as it is; errors as of `elan_writing.add`."""
-    return elan_writing.add(path, document(transcript).tiers).decode("utf-8-sig")
+    return elan_writing.add(path, document(transcript).tiers, recording).decode("utf-8-sig")
 
 
 def document(transcript, name="audio"):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from serenanet_modules.data.annotations import formats
+from serenanet_modules.data.annotations.media import is_named, origin
 from serenanet_modules.data.annotations.tiers import chosen, names
 from serenanet_modules.data.audio import cut, seconds
 from serenanet_modules.errors import UserError
@@ -10,7 +11,7 @@ from serenanet_modules.inference.transcript import Segment, Transcript
 
 
 def annotations_of(recording, place):
-    """The annotation file of a recording: ``place`` itself, or in a folder the file with the recording's name.
+    """The annotation file of a recording: ``place`` itself; in a folder the file with its name, else one that names it.
 
     Parameters
     ----------
@@ -23,14 +24,18 @@ def annotations_of(recording, place):
     """
     if not place.is_dir():
         return place
-    found = [path for path in formats.within(place) if path.stem == recording.stem]
+    files = list(formats.within(place))
+    found = [path for path in files if path.stem == recording.stem]
+    found += [] if found else [path for path in files if any(is_named(d, recording) for d in formats.read(path))]
     if not found:
         raise UserError(f"{place}: holds no annotations of {recording.name}")
     return found[0]
 
 
-def spans_of(path, tier):
+def spans_of(recording, path, tier):
     """(start, end) of all annotations with a time in a tier (as of `tiers.chosen`), with a text or without, in order.
+
+    They are seconds of the recording, which the annotation file ``path`` may begin at another of.
 
     Raises
     ------
@@ -38,7 +43,7 @@ def spans_of(path, tier):
         Where the file has no such tier.
     """
     documents = formats.read(path)
-    found = [t for document in documents for t in chosen(document, tier, empty=True)]
+    found = [t.later(origin(document, recording)) for document in documents for t in chosen(document, tier, empty=True)]
     if not found:
         raise UserError(f"{path}: has no tier {tier}; its tiers are {names(documents[0].tiers)}.")
     return sorted({(a.start, a.end) for t in found for a in t.annotations if a.timed and a.end is not None})

@@ -205,6 +205,7 @@ def test_swahili_text_of_words_is_untouched():
     ("text", "left", "named"),
     [
         ("[kelele] Kisu <unk> hiki (anacheka).", "Kisu hiki .", ["[kelele]", "<unk>", "(anacheka)"]),
+        ("yako ((anacheka)) sana ((Juma)).", "yako sana ((Juma)).", ["((anacheka))"]),
         (
             "ndiyo %HESITATION ## xxx, !SIL &=laughs &-uh www",
             "ndiyo ,",

@@ -3,6 +3,7 @@
 Wittenburg et al. 2006, "ELAN: a professional framework for multimodality research".
 """
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -31,7 +32,7 @@ def read(path):
 
     Time slots without a time divide what lies between their tier's neighbours that have one into equal parts, as ELAN
     shows them. So do symbolic subdivisions the annotation that they belong to; symbolic associations have all its time.
-    A tier without a participant has that of the tier above it.
+    A tier without a participant has that of the tier above it. Times are the file's own.
 
     Returns
     -------
@@ -51,7 +52,6 @@ def read(path):
     if unit is None:
         raise UserError(f"{path}: its TIME_UNITS are {header.get('TIME_UNITS')!r:.40}, not {', '.join(UNITS)}.")
     media = [*header.iter("MEDIA_DESCRIPTOR")] if len(header) else []
-    origin = seconds(media[0].get("TIME_ORIGIN") or 0, f"{path}: TIME_ORIGIN", 1e-3) if media else 0.0
     elements = _tiers_by_name(root, path)
     raw = {name: [_raw(a, path) for a in element.iter("ANNOTATION")] for name, element in elements.items()}
     types = {t.get("LINGUISTIC_TYPE_ID"): t.get("CONSTRAINTS") or "" for t in root.iter("LINGUISTIC_TYPE")}
@@ -61,19 +61,18 @@ def read(path):
     tiers = tuple(
         Tier(
             name,
-            tuple(Annotation(a.text, *_later(times.of(a.id), origin), id=a.id) for a in raw[name]),
+            tuple(Annotation(a.text, *times.of(a.id), id=a.id) for a in raw[name]),
             _participant(name, elements),
             element.get("LINGUISTIC_TYPE_REF") or "",
             element.get("PARENT_REF") or "",
         )
         for name, element in elements.items()
     )
-    names = [m.get(key) for key in ("RELATIVE_MEDIA_URL", "MEDIA_URL") for m in media]
-    return [Document(path, tiers, tuple(dict.fromkeys(filter(None, names))))]
-
-
-def _later(span, seconds):
-    return tuple(None if time is None else time + seconds for time in span)
+    origins = {}
+    for kind, m in itertools.product(("RELATIVE_MEDIA_URL", "MEDIA_URL"), media):
+        if name := m.get(kind):
+            origins.setdefault(name, seconds(m.get("TIME_ORIGIN") or 0, f"{path}: TIME_ORIGIN", 1e-3))
+    return [Document(path, tiers, tuple(origins), origins=tuple(origins.values()))]
 
 
 def _tiers_by_name(root, path):

@@ -13,6 +13,7 @@ from xml.parsers.expat import ParserCreate
 from xml.sax.saxutils import escape, quoteattr
 
 from serenanet_modules.data.annotations import elan
+from serenanet_modules.data.annotations.media import origin
 from serenanet_modules.data.annotations.model import apart
 from serenanet_modules.data.annotations.opening import data_of
 from serenanet_modules.errors import UserError
@@ -63,7 +64,7 @@ def write(document):
     return f"{head}{parts.slots}    </TIME_ORDER>\n{parts.tiers}{parts.types}{parts.constraint}{end}"
 
 
-def add(path, tiers):
+def add(path, tiers, recording=None):
     """The bytes of an ELAN file with more tiers in it.
 
     Their names get a number where the file has them already. All other bytes stay as they are but the number of the
@@ -74,6 +75,8 @@ def add(path, tiers):
     path : Path
         In UTF-8.
     tiers : sequence of Tier
+    recording : Path, optional
+        Whose times these have, if not the file's own.
 
     Returns
     -------
@@ -91,7 +94,8 @@ def add(path, tiers):
         raise UserError(f"{path}: is not in UTF-8; save it in ELAN, which writes that, to add tiers to it.")
     if places.unit not in (None, "", "milliseconds"):
         raise UserError(f"{path}: its times are {places.unit!r:.40}; save it in ELAN, which writes milliseconds.")
-    tiers = [tier.later(-places.origin) for tier in tiers]
+    if recording is not None:
+        tiers = [tier.later(-origin(document, recording)) for tier in tiers]
     named = _renamed(tiers, {tier.name for tier in document.tiers})
     parts = _parts(named, _highest(data, "a"), _highest(data, "ts"), places.types)
     before, behind = places.around_slots
@@ -221,13 +225,11 @@ class _Places:
     def __init__(self, data):
         self.encoding = self.unit = self.slots = self.first_type = self.behind_types = None
         self.types, self.kinds, self.last_used, self.around_slots = {}, set(), (0, 0), ("", "")
-        self.origin = None  # seconds of the recording at which the file's times begin
         self._data, self._property, self._parser = data, False, ParserCreate()
         self._parser.XmlDeclHandler = self._declaration
         self._parser.StartElementHandler, self._parser.EndElementHandler = self._start, self._end
         self._parser.CharacterDataHandler = self._text
         self._parser.Parse(data, True)
-        self.origin = self.origin or 0.0
 
     def _declaration(self, version, encoding, standalone):
         self.encoding = encoding and encoding.lower()
@@ -241,8 +243,6 @@ class _Places:
     def _start(self, name, about):
         if name == "HEADER":
             self.unit = about.get("TIME_UNITS")
-        if name == "MEDIA_DESCRIPTOR" and self.origin is None:
-            self.origin = float(about.get("TIME_ORIGIN") or 0) / 1000
         self._property = name == "PROPERTY" and about.get("NAME") == LAST_USED
         if name == "LINGUISTIC_TYPE":
             self.types[about.get("LINGUISTIC_TYPE_ID")] = about.get("CONSTRAINTS") or ""

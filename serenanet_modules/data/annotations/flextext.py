@@ -1,9 +1,12 @@
 """FieldWorks' interlinear texts, ``.flextext`` (SIL), with the times that SayMore and ELAN put into them."""
 
+from unicodedata import category
+
 from serenanet_modules.data.annotations.model import Annotation, Document, Tier
 from serenanet_modules.data.annotations.opening import seconds, xml_of
 
 PHRASES = "txt"
+OPENING = ("Ps", "Pi")  # Unicode's categories of brackets and quotation marks that open
 START, END = "begin-time-offset", "end-time-offset"  # milliseconds
 
 
@@ -53,13 +56,15 @@ def _about(phrase, path):
 
 
 def _joined(words):
-    """Words with spaces before them; punctuation follows at once."""
-    text = ""
+    """Words with spaces before them; punctuation follows at once, but that which opens goes before the next word."""
+    text, opened = "", True
     for word in words:
         for item in word.findall("item"):
-            if item.get("type") in ("txt", "punct"):
-                text += (" " if item.get("type") == "txt" else "") + _text(item)
-    return text.strip()
+            if item.get("type") in ("txt", "punct") and (said := _text(item)):
+                opens = item.get("type") == "punct" and all(category(c) in OPENING or c in "¿¡" for c in said)
+                text += (" " if (opens or item.get("type") == "txt") and not opened else "") + said
+                opened = opens
+    return text
 
 
 def _text(item):

@@ -23,6 +23,25 @@ LANGUAGE = re.compile(r"\.[a-z]{2,3}(-\w+)?$")  # of subtitles: a.sw.srt
 logger = logging.getLogger(__name__)
 
 
+def origin(document, recording):
+    """The second of a recording at which the times of a `Document` begin.
+
+    Each of those that it names has its own; one that differs in its ending has that; any other has that of the first.
+    """
+    origins = {}
+    for name, second in zip(document.media, document.origins, strict=False):
+        for plain in _spellings(name):
+            origins.setdefault(key(plain.name), second)
+            origins.setdefault(key(plain.stem), second)
+    first = next(iter(document.origins), 0.0)
+    return origins.get(key(recording.name), origins.get(key(recording.stem), first))
+
+
+def is_named(document, recording):
+    """Whether a `Document` names a recording."""
+    return key(recording.name) in {key(plain.name) for name in document.media for plain in _spellings(name)}
+
+
 class Media:
     """Finds recordings.
 
@@ -50,16 +69,19 @@ class Media:
         UserError
             Where the file names one outside of its folder, none is inside, and no ``audio_folder`` was given.
         """
-        folder = document.path.absolute().parent
-        named = [_plain(name) for name in document.media]
-        named += [PurePosixPath(unquote(str(name))) for name in named if "%" in str(name)]
-        places = [_inside(root, name) for name in named for root in (folder, self._folder) if root]
+        place = document.path.absolute()
+        folder = place.parent
+        spellings = [_spellings(name) for name in document.media]
+        named = [same[0] for same in spellings] + [plain for same in spellings for plain in same[1:]]
+        roots = [place] * place.is_dir() + [folder] + [self._folder] * (self._folder is not None)
+        places = [_inside(root, name) for name in named for root in roots]
         if found := next(filter(None, (self._there(path) for path in places if path)), None):
             return found
         stems = [document.name, *(name.stem for name in named), document.path.stem]
         stems += [LANGUAGE.sub("", document.path.stem)]
         for wanted in [*(name.name for name in named), *(f"{stem}.{end}" for stem in stems for end in AUDIO)]:
-            if found := self._places.inside(folder).get(key(wanted)) or self._below.get(key(wanted)):
+            inside = (self._places.inside(root).get(key(wanted)) for root in roots)
+            if found := next(filter(None, inside), None) or self._below.get(key(wanted)):
                 if named and not {key(found.name), key(found.stem)} & {key(name.name) for name in named}:
                     logger.warning("%s: names %s, which is not there; %s is taken", document.path, named[0], found.name)
                 return found
@@ -85,6 +107,12 @@ def _plain(name):
     if name.lower().startswith("file:"):
         name = unquote(urlsplit(name).path) or name
     return PurePosixPath(name.replace("\\", "/").replace("\0", "") or "recording")
+
+
+def _spellings(name):
+    """The path out of a path or URL, and if it may be written as in a URL the one that it stands for."""
+    plain = _plain(name)
+    return [plain, PurePosixPath(unquote(str(plain)))] if "%" in str(plain) else [plain]
 
 
 def _inside(root, name):

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+SPEECH = "speech"  # the type of tiers of what speakers say, in formats that have nothing else
+
 
 @dataclass(frozen=True)
 class Annotation:
@@ -87,15 +89,23 @@ class Document:
         What the file names as its recording: paths or URLs as they stand there, the best first.
     name : str
         Of the recording, where a file speaks of several; else that of the file.
+    origins : tuple of float
+        Of each of ``media``, the second of it at which the file's times begin; () where they are its times.
     """
 
     path: Path
     tiers: tuple[Tier, ...]
     media: tuple[str, ...] = ()
     name: str = ""
+    origins: tuple[float, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "name", self.name or self.path.stem)
+
+    def of(self, recording, origin):
+        """The same with the times of a recording, in whose second ``origin`` they begin."""
+        tiers = tuple(tier.later(origin) for tier in self.tiers)
+        return replace(self, tiers=tiers, media=(str(recording),), origins=())
 
 
 def spread(times):
@@ -134,9 +144,11 @@ def apart(annotations):
 
 
 def by_speaker(annotations, name=""):
-    """A `Tier` for each speaker, in order of appearance; what has none is in the tier ``name``."""
+    """A `Tier` of the type `SPEECH` for each speaker, in order of appearance; what has none is in the tier ``name``."""
     speakers = dict.fromkeys(a.speaker for a in annotations)
     return tuple(
-        Tier(speaker or name, tuple(replace(a, speaker="") for a in annotations if a.speaker == speaker), speaker)
+        Tier(
+            speaker or name, tuple(replace(a, speaker="") for a in annotations if a.speaker == speaker), speaker, SPEECH
+        )
         for speaker in speakers
     )

@@ -5,7 +5,7 @@ import os
 from collections import Counter
 
 from serenanet_modules.data.annotations import formats
-from serenanet_modules.data.annotations.media import Media
+from serenanet_modules.data.annotations.media import Media, origin
 from serenanet_modules.data.annotations.tiers import chosen, names
 from serenanet_modules.data.splitting import split_of_name
 from serenanet_modules.data.tables import Row
@@ -101,6 +101,7 @@ def _rows(document, tiers, media, folder, split):
     if not usable:
         return
     path, numbers = media.find(document), Counter()
+    later = origin(document, path)
     stem = "-".join([*_above(document.path, folder), document.name])
     for tier, a in usable:
         numbers[tier.name] += 1
@@ -110,8 +111,8 @@ def _rows(document, tiers, media, folder, split):
             "id": name,
             "text": a.text.strip(),
             "speaker": a.speaker or tier.participant,
-            "start": repr(float(a.start)),
-            "end": "" if a.end is None else repr(float(a.end)),
+            "start": repr(a.start + later),
+            "end": "" if a.end is None else repr(a.end + later),
             "split": split,
         }
         where = f"{document.path}: tier {tier.name}: annotation {numbers[tier.name]}"

@@ -7,19 +7,20 @@ from serenanet_modules.data.annotations.model import Annotation, Document, by_sp
 from serenanet_modules.data.annotations.opening import lines_of, seconds
 from serenanet_modules.errors import UserError
 
-CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
+CLOCK = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,3}))?"
 TIMES = re.compile(rf"\s*{CLOCK}\s*-->\s*{CLOCK}(?:\s.*)?")
 TIMED = re.compile(r"\s*[\d:.,-]+\s*-->")  # a line that says times, rightly or wrongly
 VOICE = re.compile(r"<v(?:\.[^ \t>]*)?[ \t]([^>]*)>")
 WORD_TIME = re.compile(r"<\d[\d:]*\.\d+>")  # in a text, of the word behind it
-TAG = re.compile(r"<[^<>]*>|\{\\[^{}]*\}")
+TAG = re.compile(r"<rt>[^<]*</rt>|<[^<>]*>|\{\\[^{}]*\}")  # with what ruby has above a word
 TIER = "subtitles"
 
 
 def read(path):
     """The subtitles, a tier for each speaker that WebVTT names; tags that say how they look are left out.
 
-    Where words have times of their own, lines that roll up are shown in several cues and read once.
+    Where words have times of their own, lines that roll up are shown in several cues and read once. Before the number
+    of a cue an empty line may be missing.
 
     Returns
     -------
@@ -34,6 +35,8 @@ def read(path):
     found, cue = [], None
     for number, line in lines_of(path):
         if TIMED.match(line):
+            if cue and cue[2] and cue[2][-1].isdecimal():  # a number, before which an empty line is missing
+                cue[2].pop()
             cue = [*_times(line, f"{path}: line {number}"), []]
             found.append(cue)
         elif not line.strip():
@@ -66,7 +69,7 @@ def _times(line, where):
 
 def _seconds(parts, where):
     hours, minutes, whole, rest = parts
-    return seconds(int((hours or "0")[:9]) * 3600 + int(minutes) * 60 + int(whole) + float(f"0.{rest}"), where)
+    return seconds(int((hours or "0")[:9]) * 3600 + int(minutes) * 60 + int(whole) + float(f"0.{rest or 0}"), where)
 
 
 def _annotations(start, end, lines):

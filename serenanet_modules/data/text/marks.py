@@ -11,7 +11,7 @@ MARK = re.compile(
       \[[^][\n]{0,80}\]                    # [kelele], [background noise]
     | \{[^{}\n]{0,80}\}                    # {laugh}
     | </?[\w\#][\w.:-]{0,40}/?>           # <unk>, </en>
-    | \((?P<aside>[^\W\d_]+(?:['’-][^\W\d_]+)*)\)  # (anacheka), if `_is_mark`
+    | \(\(?(?P<aside>[^\W\d_]+(?:['’-][^\W\d_]+)*)\)?\)  # (anacheka), ((anacheka)), if `_is_mark`
     | (?<!\S)%[^\W\d_][\w-]*               # %HESITATION
     | \(\s*%[^\W\d_][\w-]*\s*\)            # (%HESITATION), which may be said or not
     | \(\(?\s*(?:\.+|\d*[.,]\d+\s*s?|\d+\s*s)\s*\)?\)    # (.), ((0.5)), (2 s): pauses

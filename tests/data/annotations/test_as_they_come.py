@@ -42,6 +42,37 @@ def test_subtitles_of_players_and_platforms(tmp_path):
     }
 
 
+def test_subtitles_that_people_typed(tmp_path):
+    """Without empty lines before numbers, without fractions of seconds, with readings above words."""
+    typed = (
+        "1\n00:00:01 --> 00:00:02\nhabari\n1985\n2\n0:00:02,5 --> 00:00:04\nnjema\n\n3\n00:00:05 --> 00:00:06\n1985\n"
+    )
+    said = [("habari 1985", 1.0, 2.0), ("njema", 2.5, 4.0), ("1985", 5.0, 6.0)]
+    assert read(tmp_path, "a.srt", typed)["subtitles"] == said
+    ruby = "WEBVTT\n\n00:00.000 --> 00:02.000\n<ruby>日本<rt>にほん</rt></ruby>です\n"
+    assert read(tmp_path, "a.vtt", ruby)["subtitles"] == [("日本です", 0.0, 2.0)]
+
+
+def test_all_that_speakers_say_is_a_transcript(tmp_path):
+    """Also what has no speaker, in formats that have nothing else; points in time are no transcript."""
+    voices = "WEBVTT\n\n00:00.000 --> 00:02.000\n<v Amina>habari\n\n00:02.000 --> 00:04.000\nnjema\n"
+    (tmp_path / "a.vtt").write_text(voices)
+    (document,) = formats.read(tmp_path / "a.vtt")
+    assert [t.participant for t in chosen(document)] == ["Amina", ""]
+    clicks, words = Tier("clicks", (Annotation("x", 1.0, 1.0),)), Tier("words", (Annotation("habari", 0.0, 1.0),))
+    assert chosen(Document(tmp_path / "a.TextGrid", (clicks, words))) == [words]
+    assert chosen(Document(tmp_path / "a.TextGrid", (clicks, words)), "clicks") == [clicks]
+
+
+def test_punctuation_of_interlinear_texts_stands_at_its_word(tmp_path):
+    pairs = [("punct", "¿"), ("txt", "habari"), ("punct", ","), ("punct", "«"), ("txt", "yako"), ("punct", "»?")]
+    words = "".join(f'<word><item type="{kind}" lang="sw">{said}</item></word>' for kind, said in pairs)
+    phrase = f'<phrase begin-time-offset="0" end-time-offset="900"><words>{words}</words></phrase>'
+    text = f"<interlinear-text><paragraphs><paragraph><phrases>{phrase}</phrases></paragraph></paragraphs>"
+    found = read(tmp_path, "a.flextext", f"<document>{text}</interlinear-text></document>")
+    assert found["txt"] == [("¿habari, «yako»?", 0.0, 0.9)]
+
+
 def test_texts_without_a_byte_order_mark_and_what_is_no_file(tmp_path):
     line = "0\t1.5\thabari za leo\n"
     for encoding in ("utf-16-le", "utf-16-be", "utf-16", "utf-8-sig"):
@@ -92,6 +123,16 @@ def test_recordings_are_found(tmp_path, named, there):
     path.touch()
     document = Document(tmp_path / ("x.eaf" if named else "talk.sw.srt"), (), (named,) if named else ())
     assert Media().find(document) == path
+
+
+def test_recordings_of_a_data_folder_lie_in_it_or_beside_it(tmp_path):
+    for folder, recording in (("inside", "inside/a.wav"), ("beside", "b.wav")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / recording).touch()
+        (tmp_path / folder / "text").write_text("u1 habari\n")
+        (tmp_path / folder / "wav.scp").write_text(f"u1 {recording.split('/')[-1]}\n")
+        (document,) = formats.read(tmp_path / folder)
+        assert Media().find(document) == tmp_path / recording
 
 
 def test_missing_and_doubled_recordings_are_said(tmp_path, caplog):

@@ -1,6 +1,7 @@
 """ELAN files that are written, or added to, say what they were given, and keep all that others wrote."""
 
 import random
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +9,8 @@ from serenanet_modules.cli import main
 from serenanet_modules.data import custom
 from serenanet_modules.data.annotations import elan, elan_writing, textgrid
 from serenanet_modules.data.annotations.model import Annotation, Document, Tier
+from serenanet_modules.data.annotations.rows import read_rows
+from serenanet_modules.inference.segments import annotations_of, spans_of
 from tests.support.eaf import check, eaf, tier
 from tests.support.refusals import refusal
 
@@ -132,12 +135,21 @@ def test_tiers_are_added_and_nothing_else_changes(tmp_path, slots):
     assert sum("<LINGUISTIC_TYPE " in line for line in more) == 2 and sum("<CONSTRAINT " in line for line in more) == 1
 
 
-def test_an_offset_of_the_recording_counts(tmp_path):
-    path = eaf(tmp_path / "a.eaf", tier("A", ("a1", "x", 1, 2)), slots=[0, 1000], media=[("", "./a.wav")])
-    path.write_text(path.read_text().replace("MIME_TYPE", 'TIME_ORIGIN="2000" MIME_TYPE'))
-    assert spans(elan.read(path)[0]) == {"A": [("x", 2.0, 3.0)]}
-    path.write_bytes(elan_writing.add(path, [Tier("B", (Annotation("y", 2.5, 3.0),))]))
-    assert spans(elan.read(path)[0])["B"] == [("y", 2.5, 3.0)] and 'TIME_VALUE="500"' in path.read_text()
+@pytest.mark.parametrize(("there", "begins"), [("./film.mp4", 0.0), ("./sound.wav", 2.0), ("./other.wav", 0.0)])
+def test_each_recording_has_the_offset_that_the_file_gives_it(tmp_path, there, begins):
+    """Where several are named, whichever is found; in rows of a corpus, segments to transcribe and tiers to add."""
+    path, recording = tmp_path / "a.eaf", tmp_path / there
+    eaf(path, tier("A", ("a1", "x", 1, 2)), slots=[0, 1000], media=[("", "./film.mp4"), ("", "./sound.wav")])
+    path.write_text(path.read_text().replace('sound.wav"', 'sound.wav" TIME_ORIGIN="2000"'))
+    recording.touch()
+    assert spans(elan.read(path)[0]) == {"A": [("x", 0.0, 1.0)]}
+    assert spans_of(recording, path, "A") == [(begins, begins + 1.0)]
+    if there != "./other.wav":
+        (row,) = read_rows([path], tmp_path)
+        assert (Path(row.values["path"]), float(row.values["start"])) == (recording, begins)
+        assert annotations_of(recording, tmp_path) == path
+    path.write_bytes(elan_writing.add(path, [Tier("B", (Annotation("y", begins + 0.25, begins + 1.0),))], recording))
+    assert spans(elan.read(path)[0])["B"] == [("y", 0.25, 1.0)] and 'TIME_VALUE="250"' in path.read_text()
 
 
 def test_files_that_cannot_be_added_to_are_refused(tmp_path):
