@@ -147,7 +147,8 @@ class _Search:
     """One search: the answers that are followed of all utterances, each a row of the language model's batch."""
 
     def __init__(self, options, x, valid, limits):
-        self.llm, self.beam, self.limits = options.model.llm, options.beam_size, limits
+        self.llm, self.beam = options.model.llm, options.beam_size
+        self.limits = [min(limit, self.llm.longest - x.shape[1]) for limit in limits]
         self.end = frozenset(options.tokens.end)
         self.cache, self.x, self.valid = self.llm.start(), x, valid
         self.running = [[Answer([], 0.0)] for _ in limits]  # by utterance; their rows are in this order

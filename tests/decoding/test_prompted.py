@@ -1,10 +1,13 @@
 """What a speech LLM writes: in a batch as alone, with a cache as without, never round and round, never without end."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
 
 from serenanet_modules.decoding.prompted import MORE, PER_SECOND, Prompted, ctc_score
+from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.speech_llm import Said
 from tests.support.language_models import PROMPT, VOCABULARY, speech_llm, tokenizer
 
@@ -119,6 +122,24 @@ def test_ctc_chooses_among_answers(tokens):
             if not answer.looped
         }
         assert not ranked or best[row].text == max(ranked, key=ranked.get)
+
+
+def test_an_answer_ends_with_the_positions_that_there_are(tokens):
+    """Also a short one beside a long prompt is written as far as that goes, and one that has no room is refused."""
+    model = speech_llm("doge")
+    output = heard(model, (9000, 3000))
+    search = Prompted(model, Letters(), tokens)
+    with pytest.raises(UserError, match="and the language model has 64"):
+        replace(search, context="mama " * 60).decode(output, output.lengths)
+    model.llm.longest = width = 2 + model.sequences(*_prefix(model, search, output))[0].shape[1]
+    answers = search.nbest(output.hidden, output.decoder, output.lengths)
+    assert width > 10 and all(len(answer.tokens) <= 2 for (answer,) in answers)
+
+
+def _prefix(model, search, output):
+    before, after = search.tokens.around()
+    said = Said([before] * 2, [after] * 2, [[], []])
+    return model.embeddings(output.hidden, output.decoder, output.lengths), said
 
 
 def test_lists_are_of_different_texts(tokens):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.adapter import ConvAdapter, QFormerAdapter, StackAdapter, by_labels
 from serenanet_modules.lobes.blocks.parts import Frames
 from serenanet_modules.lobes.pretrained import CausalLM
@@ -108,7 +109,7 @@ def test_too_long_is_refused():
     """Doge attends to what is to come beyond its window, so that its window is its length."""
     model = speech_llm("doge")
     x = torch.zeros(1, 65, SIZES["hidden_size"])
-    with pytest.raises(ValueError, match="65 positions, the model has 64"):
+    with pytest.raises(UserError, match="65 positions, and the language model has 64; give a shorter context"):
         model.llm(x, torch.ones(1, 65, dtype=torch.bool), 1)
 
 

@@ -5,6 +5,7 @@ import inspect
 import torch
 from torch import nn
 
+from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.pretrained.language_models import known_language_model
 
 BASE = ".base_layer."  # between the names of a layer with an adapter and of its own weights
@@ -123,11 +124,14 @@ class CausalLM(nn.Module):
 
         Raises
         ------
-        ValueError
+        UserError
             For sequences that are longer than the model has positions.
         """
         if valid.shape[1] > self.longest:
-            raise ValueError(f"prompt, sound and text take {valid.shape[1]} positions, the model has {self.longest}")
+            raise UserError(
+                f"prompt, sound and text take {valid.shape[1]} positions, and the language model has {self.longest}; "
+                "give a shorter context, shorter audio, or an adapter of fewer embeddings a second"
+            )
         positions = (valid.long().cumsum(1) - 1).clamp(min=0)[:, -x.shape[1] :]
         found = self.network(
             inputs_embeds=x,
