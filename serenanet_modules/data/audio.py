@@ -202,6 +202,15 @@ def cut(path, spans, channel=None, track=None):
         yield i, np.concatenate([np.empty(0, np.float32), *parts])
 
 
+def cut_parts(path, parts):
+    """`cut` for parts (start, end, channel), each of another channel or of all; a file of one channel has no others."""
+    for channel in dict.fromkeys(channel for *_, channel in parts):
+        own = [i for i, part in enumerate(parts) if part[2] == channel]
+        heard = None if channel is None or channels(path) == 1 else channel
+        for k, samples in cut(path, [parts[i][:2] for i in own], heard):
+            yield own[k], samples
+
+
 def seconds(path):
     """Length of a file by its header alone, without a look at its samples.
 

@@ -121,7 +121,7 @@ def _apart(corrected, measuring):
 def _held_out(candidates):
     """The same with their sets: a tenth chooses, a tenth measures, at least one recording or utterance each."""
     recordings = {c.path for c in candidates}
-    keys = [_sound(c.path) if len(recordings) >= FEW else _hash(_sound(c.path), c.start, c.end) for c in candidates]
+    keys = [_sound(c.path) if len(recordings) >= FEW else _hash(_sound(c.path), *c.part) for c in candidates]
     order = sorted(set(keys))
     number = {
         name: max(1, sum(_share(key) < bound for key in order)) for name, bound in (("test", SHARE), ("", 2 * SHARE))

@@ -187,6 +187,7 @@ def _candidates(rows, file, locale, root, shares, seed, needs_text):
             *span,
             1.0 if (weight := _number(row, "weight")) is None else weight,
             row.get("labelled_by"),
+            int(row.get("channel")) if row.get("channel") else None,
         )
         for name, path, row, split, span in zip(names, paths, rows, splits, spans, strict=True)
     ]

@@ -13,7 +13,16 @@ from pathlib import Path
 
 import soundfile
 
-from serenanet_modules.data.audio import SAMPLE_RATE, AudioError, amplitude, cut, is_prepared, load, prepared, seconds
+from serenanet_modules.data.audio import (
+    SAMPLE_RATE,
+    AudioError,
+    amplitude,
+    cut_parts,
+    is_prepared,
+    load,
+    prepared,
+    seconds,
+)
 from serenanet_modules.data.manifest import Candidate
 from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.native import without_noise
@@ -127,9 +136,9 @@ def _segments(clips, store):
     earlier = [_written(clip, store) for clip in clips]
     done = [None if samples is None else _measured(clip, samples) for clip, samples in zip(clips, earlier, strict=True)]
     missing = [i for i, clip in enumerate(done) if clip is None]
-    spans = [(clips[i].candidate.start, clips[i].candidate.end) for i in missing]
+    parts = [clips[i].candidate.part for i in missing]
     try:
-        for k, samples in cut(clips[0].candidate.path, spans) if spans else ():
+        for k, samples in cut_parts(clips[0].candidate.path, parts) if parts else ():
             done[missing[k]] = _segment(clips[missing[k]], samples, store)
     except AudioError as error:
         return [found or clip.rejected(error.reason, error.detail) for clip, found in zip(clips, done, strict=True)]

@@ -65,6 +65,7 @@ class Candidate:
     end: float | None = None  # seconds; None is the recording's end
     weight: float = 1.0  # of a training utterance's loss
     labelled_by: str = ""  # the model that wrote the text, "" for people
+    channel: int | None = None  # of the recording, from 0; None is all, mixed
 
     def __post_init__(self):
         check_split(self.split)
@@ -75,7 +76,12 @@ class Candidate:
     @property
     def is_segment(self):
         """Whether this is a part of a recording rather than a file of its own."""
-        return self.start > 0 or self.end is not None
+        return self.start > 0 or self.end is not None or self.channel is not None
+
+    @property
+    def part(self):
+        """Which part of the recording it is: start, end and channel."""
+        return self.start, self.end, self.channel
 
 
 @dataclass(frozen=True)

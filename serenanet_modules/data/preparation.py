@@ -251,7 +251,7 @@ def _fingerprints(candidates, settings, pack):
             clip = (PREPARATION_VERSION, c.id, c.path.name, *stat_of(c.path))
         except (OSError, ValueError):  # ValueError: a name that no file can have
             clip = (PREPARATION_VERSION, c.id, c.path.name, "missing")
-        clip += (c.start, c.end) if c.is_segment else ()
+        clip += c.part[: 2 + (c.channel is not None)] if c.is_segment else ()
         tags.append(hashlib.sha256(repr(clip).encode()).hexdigest()[:10])
         row = (tags[-1], c.text, c.speaker, c.locale, c.split, c.phonemes)
         row += (c.weight, c.labelled_by) if c.labelled_by or c.weight != 1 else ()

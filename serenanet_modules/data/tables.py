@@ -39,7 +39,10 @@ SURROGATE = re.compile("[\ud800-\udfff]")  # which JSON can write alone, and no 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a manifest: what stands in the columns of `COLUMNS`, and where it was found."""
+    """One line of a manifest: what stands in the columns of `COLUMNS`, and where it was found.
+
+    Annotated recordings may also say a ``channel``, which is from 0.
+    """
 
     where: str  # for error messages
     values: dict  # of str to str; what is empty is left out

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from serenanet_modules.data import custom
-from serenanet_modules.data.audio import AudioError, cut
+from serenanet_modules.data.audio import AudioError, cut_parts
 from serenanet_modules.data.manifest import Candidate, role
 from serenanet_modules.data.tables import SUFFIXES
 from serenanet_modules.errors import UserError
@@ -73,7 +73,7 @@ def recordings(arguments, locale, stdin):
             found += custom.candidates(argument, locale, shares={"train": 1}, needs_text=False)
         else:
             found += [_of_file(file, locale) for file in files.find([argument], stdin)]
-    found = list({(os.path.realpath(c.path), c.start, c.end): c for c in reversed(found)}.values())[::-1]
+    found = list({(os.path.realpath(c.path), c.part): c for c in reversed(found)}.values())[::-1]
     seen, named = Counter(), []
     for c in found:
         seen[c.id] += 1
@@ -164,7 +164,7 @@ def _about(recognizer, lm):
 def _key(candidate):
     told = os.stat(candidate.path) if os.path.exists(candidate.path) else None
     file = [os.path.realpath(candidate.path), told and told.st_size, told and told.st_mtime_ns]
-    return json.dumps([*file, candidate.start, candidate.end])
+    return json.dumps([*file, *candidate.part[: 2 + (candidate.channel is not None)]])
 
 
 def _heard(recognizer, candidates, batch_seconds, lm, progress):
@@ -187,7 +187,7 @@ def _opened(candidates, given):
                 yield path
         waiting = dict(enumerate(parts))
         try:
-            for i, samples in cut(path, [(c.start, c.end) for c in parts]) if parts else ():
+            for i, samples in cut_parts(path, [c.part for c in parts]) if parts else ():
                 given.append(waiting.pop(i))
                 yield samples
         except AudioError:

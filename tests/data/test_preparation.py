@@ -196,7 +196,7 @@ def test_segments_are_cut_in_one_pass(corpus, tmp_path, monkeypatch):
         corpus.candidates.append(Candidate(f"s{i}", long, "neno", "s", "sw", "train", "", start, end))
     opened = []
     monkeypatch.setattr(
-        listening, "cut", lambda path, spans, cut=listening.cut: opened.append(path) or cut(path, spans)
+        listening, "cut_parts", lambda path, parts, cut=listening.cut_parts: opened.append(path) or cut(path, parts)
     )
     prepared = corpus.prepare(tmp_path / "out")
     assert opened == [long]

@@ -35,7 +35,7 @@ def is_recordings(path):
 
 
 def read(path):
-    """A document a recording, in which a tier a speaker.
+    """A document a recording, or each file of one that has several, in which a tier a speaker.
 
     The recordings of ``x_supervisions_y.jsonl`` stand in ``x_recordings_y.jsonl`` beside it; cuts have theirs with
     them.
@@ -57,35 +57,46 @@ def read(path):
         beside = path.with_name(path.name.replace(SUPERVISIONS, RECORDINGS))
         if beside == path or not beside.is_file():
             raise UserError(f"{path}: the list of its recordings, {beside.name}, is not beside it.")
-        sources = {_of(r, "id", where): _source(r, where) for where, r in entries(beside)}
+        sources = {_of(r, "id", where): _sources(r, where) for where, r in entries(beside)}
     for where, entry in cuts:
         if SUPERVISIONS in entry:
             recording = _of(entry, "recording", where, dict)
-            sources[_of(recording, "id", where)] = _source(recording, where)
+            sources[_of(recording, "id", where)] = _sources(recording, where)
             offset, name = seconds(_of(entry, "start", where, float), where), recording["id"]
             inside = _of(entry, SUPERVISIONS, where, list)
         else:
             offset, name, inside = 0.0, _of(entry, "recording_id", where), [entry]
         if name not in sources:
             raise UserError(f"{where}: the recording {name!r:.60} is not in the list of recordings.")
-        found[name] += [_annotation(supervision, offset, where) for supervision in inside]
-    return [Document(path, by_speaker(inside), (sources[name],), name) for name, inside in found.items()]
+        for supervision in inside:
+            source, channel = _heard(sources[name], _of({"supervision": supervision}, "supervision", where, dict))
+            found[name, source].append(_annotation(supervision, offset, channel, where))
+    return [Document(path, by_speaker(inside), (source,), name) for (name, source), inside in found.items()]
 
 
-def _annotation(supervision, offset, where):
+def _annotation(supervision, offset, channel, where):
     start = offset + float(_of(supervision, "start", where, float))
     end = seconds(start + _of(supervision, "duration", where, float), where)
     name, text, speaker = (str(supervision.get(key) or "") for key in ("id", "text", "speaker"))
-    return Annotation(text, seconds(start, where), end, speaker, name)
+    return Annotation(text, seconds(start, where), end, speaker, name, channel)
 
 
-def _source(recording, where):
-    """The path of a recording's first file."""
+def _sources(recording, where):
+    """(path, channels) of each of a recording's files."""
     sources = _of(recording, "sources", where, list)
-    first = sources[0] if sources and isinstance(sources[0], dict) else {}
-    if first.get("type") != "file":
+    if not sources or any(not isinstance(source, dict) or source.get("type") != "file" for source in sources):
         raise UserError(f"{where}: the recording {recording['id']!r:.60} is no file.")
-    return _of(first, "source", where)
+    return [(_of(source, "source", where), source.get("channels")) for source in sources]
+
+
+def _heard(sources, supervision):
+    """The file in which something is said, and the channel of that from 0, None where it is said on all of them."""
+    asked = supervision.get("channel")
+    asked = asked[0] if isinstance(asked, list) and len(asked) == 1 else asked
+    for path, channels in sources:
+        if isinstance(channels, list) and type(asked) is int and asked in channels:
+            return path, channels.index(asked) if len(channels) > 1 else None
+    return sources[0][0], None
 
 
 def _of(entry, key, where, kind=str):

@@ -23,6 +23,8 @@ class Annotation:
         Where it is not the tier's.
     id : str
         The file's own name for it, "" if it has none.
+    channel : int or None
+        Of the recording, from 0, in which it is said; None where the file does not say.
     """
 
     text: str
@@ -30,6 +32,7 @@ class Annotation:
     end: float | None
     speaker: str = ""
     id: str = ""
+    channel: int | None = None
 
     @property
     def timed(self):

@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from dataclasses import replace
 
 from serenanet_modules.data.annotations.model import Annotation, Document, Tier, by_speaker
 from serenanet_modules.data.annotations.opening import lines_of, seconds
@@ -62,7 +63,8 @@ def _phrases(words):
 def read_stm(path):
     """A document a recording, in which a tier a speaker; what is not to be scored is left out.
 
-    Of alternatives, ``{ one / other }``, the first is read.
+    Of alternatives, ``{ one / other }``, the first is read. Where a recording has several channels, ``1`` and ``2`` or
+    ``A`` and ``B``, each annotation has its own.
 
     Returns
     -------
@@ -80,8 +82,21 @@ def read_stm(path):
             text = text.partition(">")[2].strip()
         text = ONE_OF.sub(r"\1", text)
         if fields[2] not in NOT_SCORED and text.lower() not in NOT_SCORED:
-            recordings[fields[0]].append(Annotation(text, start, end, fields[2]))
-    return [Document(path, by_speaker(found), (name,), name) for name, found in recordings.items()]
+            recordings[fields[0]].append(Annotation(text, start, end, fields[2], channel=_number(fields[1])))
+    return [Document(path, by_speaker(_on_channels(found)), (name,), name) for name, found in recordings.items()]
+
+
+def _number(channel):
+    """From 0, of ``1``, ``2``, … or ``A``, ``B``, …; None of anything else."""
+    if channel.isdecimal():
+        return int(channel[:9]) - 1 if int(channel[:9]) else None
+    return ord(channel.upper()) - ord("A") if re.fullmatch("[A-Za-z]", channel) else None
+
+
+def _on_channels(annotations):
+    """The same, on no channel where they are all on one."""
+    several = len({a.channel for a in annotations}) > 1
+    return annotations if several else [replace(a, channel=None) for a in annotations]
 
 
 def _lines(path, least, columns, most=-1):

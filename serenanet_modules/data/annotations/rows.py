@@ -114,6 +114,7 @@ def _rows(document, tiers, media, folder, split):
             "start": repr(a.start + later),
             "end": "" if a.end is None else repr(a.end + later),
             "split": split,
+            "channel": "" if a.channel is None else str(a.channel),
         }
         where = f"{document.path}: tier {tier.name}: annotation {numbers[tier.name]}"
         yield Row(where, {column: value for column, value in values.items() if value})

@@ -3,13 +3,17 @@
 import json
 import logging
 
+import numpy as np
 import pytest
+import soundfile
 
 from serenanet_modules.data import custom
 from serenanet_modules.data.annotations import elan, elan_writing, formats
 from serenanet_modules.data.annotations.media import Media
 from serenanet_modules.data.annotations.model import Annotation, Document, Tier
 from serenanet_modules.data.annotations.tiers import chosen
+from serenanet_modules.data.audio import SAMPLE_RATE
+from serenanet_modules.data.listening import Clip, hear
 from serenanet_modules.errors import UserError
 from tests.support.eaf import check, eaf, tier
 
@@ -178,3 +182,31 @@ def test_lists_of_other_toolkits(tmp_path):
     (tmp_path / "m/data-00000-of-00001.arrow").touch()
     with pytest.raises(UserError, match="data-00000-of-00001.arrow is not read; save its audio"):
         candidates(tmp_path / "m")
+
+
+@pytest.mark.parametrize("kind", ["stm", "one file", "two files", "mono"])
+def test_who_speaks_on_a_channel_is_heard_on_that(tmp_path, kind):
+    """NIST's and Lhotse's channels, of one file or of several; a file of one channel is heard as it is."""
+    left, right = (value * (-1) ** np.arange(3 * SAMPLE_RATE) for value in (0.5, 0.25))
+    both = np.stack([left, right], 1)
+    for name, samples in (("a", left if kind == "mono" else both), ("left", left), ("right", right)):
+        soundfile.write(tmp_path / f"{name}.wav", samples, SAMPLE_RATE)
+    if kind in ("stm", "mono"):
+        (tmp_path / "a.stm").write_text("a 1 amina 0.0 1.0 habari\na 2 juma 1.0 2.0 njema\na 2 juma 2.0 3.0 sana\n")
+    else:
+        files = [("a", [0, 1])] if kind == "one file" else [("left", [0]), ("right", [1])]
+        sources = [{"type": "file", "source": f"{name}.wav", "channels": channels} for name, channels in files]
+        said = [("habari", 0), ("njema", 1), ("sana", [1])]
+        entries = {
+            "recordings": [{"id": "r", "sources": sources, "sampling_rate": SAMPLE_RATE}],
+            "supervisions": [
+                {"id": f"s{i}", "recording_id": "r", "start": i, "duration": 1.0, "text": text, "channel": channel}
+                for i, (text, channel) in enumerate(said)
+            ],
+        }
+        for name, rows in entries.items():
+            (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    found = hear([Clip(c, c.text) for c in candidates(tmp_path)], jobs=1, progress=False)
+    heard = {clip.text: clip.amplitude for clip in found}
+    quiet = 0.5 if kind == "mono" else 0.25
+    assert heard == pytest.approx({"habari": 0.5, "njema": quiet, "sana": quiet}, abs=1e-3)
