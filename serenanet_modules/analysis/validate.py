@@ -1,11 +1,14 @@
 """``serenanet validate``: what a training would find in a corpus, without training."""
 
+import contextlib
+import logging
 import unicodedata
 from collections import Counter, defaultdict
 from pathlib import Path
 
 from serenanet_modules.analysis.corpus import characters, outliers, plot, speech_rate
 from serenanet_modules.analysis.spelling import asides, changed, left_out, numbers
+from serenanet_modules.config.carried import HOME
 from serenanet_modules.data.corpora import entries
 from serenanet_modules.data.custom import annotated
 from serenanet_modules.data.manifest import role
@@ -15,7 +18,7 @@ from serenanet_modules.data.splitting import SplitError
 from serenanet_modules.data.summary import crossing, in_words, summarise, table
 from serenanet_modules.errors import LayoutError, UserError
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPES = HOME / "recipes"
 MOST_CHANGED = 60  # characters
 MOST_RECORDINGS = 100  # shown
 EXAMPLES = 5  # shown of each kind
@@ -95,7 +98,8 @@ def guess(data, locale, unlabelled=False):
             return own  # whichever tier is meant
         if not recipe.asks:
             try:
-                recipe.candidates(recipe.values(folder, locale))
+                with _unheard():  # what it warns of is said when it is read
+                    recipe.candidates(recipe.values(folder, locale))
                 return recipe
             except LayoutError:
                 continue
@@ -106,6 +110,16 @@ def guess(data, locale, unlabelled=False):
     if first or (folder and not unlabelled):
         raise first or UserError(f"{folder}: is in no layout known here; if it is in one, name it by --recipe RECIPE")
     return own
+
+
+@contextlib.contextmanager
+def _unheard():
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def report(clips, decoded):

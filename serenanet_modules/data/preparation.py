@@ -20,6 +20,7 @@ import logging
 import os
 import re
 import signal
+import tempfile
 import threading
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -401,10 +402,15 @@ def _check_splits(clips, left, rejects):
     for split in sorted({clip.candidate.split for clip in clips} - left):
         reasons = in_words(rejected(clips, split))
         first = next(clip.candidate.path for clip in clips if clip.candidate.split == split)
-        sentence = f"No {split} utterance is usable ({reasons}; first {one_line(str(first))}); see {rejects}."
+        sentence = f"No {split} utterance is usable ({reasons}; first {one_line(str(first))}){_see(rejects)}."
         if role(split) not in map(role, left):
             raise UserError(sentence)
         logger.warning("%s The set is left out.", sentence)
+
+
+def _see(file):
+    """Where to read on, unless it is soon gone, as is what `evaluate` prepares without --out."""
+    return "" if Path(tempfile.gettempdir()).resolve() in file.resolve().parents else f"; see {file}"
 
 
 def _utterances(clips, target, settings, progress):
