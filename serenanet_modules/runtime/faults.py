@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import time
 
 from serenanet_modules.errors import Fault, UserError
@@ -68,6 +69,9 @@ def explain(error, folder=None):
     folder : Path, optional
         Where a training writes, for errors that do not say where; the sentence then says how it goes on.
     """
+    if isinstance(error, shutil.Error):  # of a folder that was copied, all files that could not be
+        place, reason = error.args[0][0][1:] if isinstance(error.args[0], list) else (None, error)
+        return f"{place or folder or 'the output'}: could not be written ({reason})"
     first = (str(error).strip().splitlines() or [""])[0]
     number = error.errno if isinstance(error, OSError) else None
     where, resumes = getattr(error, "filename", None) or folder or "the output", f", {RESUMES}" if folder else ""

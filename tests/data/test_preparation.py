@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 
@@ -317,8 +318,13 @@ def test_phonemes_are_made_or_taken_from_the_corpus(corpus, tmp_path):
     assert phonemes["given"] == "p a | p a"
 
 
-def test_a_split_without_one_usable_utterance_is_an_error(corpus, tmp_path):
+def test_a_split_without_one_usable_utterance_is_an_error(corpus, tmp_path, monkeypatch):
+    """It says where the list of rejects is, unless that is gone with the machine's temporary files."""
     corpus.add("gone", "dev", seconds=0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(UserError, match=r"No dev utterance is usable \(1 missing; first .*gone.mp3\)\.$"):
+        corpus.prepare(tmp_path / "passing")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "elsewhere"))
     with pytest.raises(UserError, match=r"No dev utterance is usable \(1 missing; first .*\); see .*rejects"):
         corpus.prepare(tmp_path / "out")
     assert not list((tmp_path / "out").glob("*/manifest.csv"))

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import shutil
 
 import numpy as np
 import pytest
@@ -57,3 +58,14 @@ def test_out_of_memory(tmp_path):
     for other in (RuntimeError("shapes differ"), OSError("of no number"), ValueError("memory")):
         assert not out_of_memory(other) and explain(other, tmp_path) is None
     assert explain(OSError(5, "Input/output error", "a.wav")) == "a.wav: Input/output error"
+
+
+def test_a_folder_that_could_not_be_copied(tmp_path):
+    """The first of its files, and why."""
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from" / "a").touch(mode=0o000)
+    (tmp_path / "to").mkdir()
+    (tmp_path / "to" / "a").mkdir()  # in the way
+    with pytest.raises(shutil.Error) as error:
+        shutil.copytree(tmp_path / "from", tmp_path / "to", dirs_exist_ok=True)
+    assert explain(error.value).startswith(f"{tmp_path / 'to' / 'a'}: could not be written (")
