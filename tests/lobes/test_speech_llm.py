@@ -9,7 +9,7 @@ from serenanet_modules.lobes.adapter import ConvAdapter, QFormerAdapter, StackAd
 from serenanet_modules.lobes.blocks.parts import Frames
 from serenanet_modules.lobes.pretrained import CausalLM
 from serenanet_modules.lobes.speech_llm import Said
-from serenanet_modules.training.brains.speech_llm import token_loss
+from serenanet_modules.training.brains.speech_llm import drawn_contexts, token_loss
 from tests.support.language_models import LORA, SIZES, TINY_LMS, speech_llm
 
 TEXTS = [[40, 41, 42, 43, 44], [50], []]
@@ -95,6 +95,17 @@ def test_what_is_frozen_stays_bit_for_bit(learns):
     changed = {name for name, tensor in model.llm.state_dict().items() if not torch.equal(tensor, before[name])}
     assert all(".lora_" in name for name in changed) and bool(changed) == (learns == "lora")
     assert all(p.grad is not None for p in model.adapter.parameters())
+
+
+def test_contexts_are_drawn():
+    """By torch's numbers alone, also their order: two processes, and a run that goes on, draw the same."""
+    texts = [["mama", "anakula", "ndizi", "baba"], ["kuku"], []] * 40
+    assert drawn_contexts(texts, 0) == [""] * 120
+    torch.manual_seed(0)
+    found = drawn_contexts(texts, 4)
+    words = [context.split(", ") for context in found if context]
+    assert 40 < len(words) < 80 and all(said == sorted(set(said)) and len(said) <= 4 for said in words)
+    assert {"kuku", "ndizi"} < {word for said in words for word in said}
 
 
 def test_the_sound_is_heard_at_the_size_of_embeddings():

@@ -74,30 +74,42 @@ class SpeechLLMBrain(CTCBrain):
 
     def _told(self, batch, stage):
         texts = [self.tokens.encode(utterance.text) for utterance in batch.utterances]
-        contexts = self._contexts(batch) if stage == Stage.TRAIN else [""] * len(texts)
+        most = self.hparams.context_words if stage == Stage.TRAIN else 0
+        contexts = drawn_contexts([utterance.text.split() for utterance in batch.utterances], most)
         default = self.hparams.context or ""
         around = [self.tokens.around(" ".join(filter(None, (default, context)))) for context in contexts]
         return Said(*map(list, zip(*around, strict=True)), texts)
-
-    def _contexts(self, batch):
-        """For half of the utterances some words of them and of their batch mates, so that a context is of use."""
-        most, words = self.hparams.context_words, [utterance.text.split() for utterance in batch.utterances]
-        if not most:
-            return [""] * len(words)
-        mates = sorted({word for said in words for word in said})
-        contexts = []
-        for said in words:
-            own = [said[i] for i in torch.randperm(len(said))[: most // 2].tolist()]
-            others = [mates[i] for i in torch.randperm(len(mates))[: most - len(own)].tolist()]
-            chosen = sorted(set(own + others), key=len) if torch.rand(()) < 0.5 else []
-            contexts.append(", ".join(chosen))
-        return contexts
 
     @cached_property
     def dev_decoders(self):
         """What the language model writes, and greedy decoding of the CTC head, where there is one."""
         ctc = {"ctc_": self.decoders.greedy()} if self.modules.model.scorings else {}
         return {"": self.decoders.prompted(beam_size=1), **ctc}
+
+
+def drawn_contexts(texts, most):
+    """For half of the utterances some words of them and of their batch mates, so that a context is of use.
+
+    Parameters
+    ----------
+    texts : list of list of str
+        The words of each utterance.
+    most : int
+        Words in a context; 0 for none. Half of them may be the utterance's own.
+
+    Returns
+    -------
+    list of str
+        In the order of the alphabet, which says nothing of what was said.
+    """
+    if not most:
+        return [""] * len(texts)
+    mates, contexts = sorted({word for said in texts for word in said}), []
+    for said in texts:
+        own = [said[i] for i in torch.randperm(len(said))[: most // 2].tolist()]
+        others = [mates[i] for i in torch.randperm(len(mates))[: most - len(own)].tolist()]
+        contexts.append(", ".join(sorted({*own, *others})) if torch.rand(()) < 0.5 else "")
+    return contexts
 
 
 def token_loss(logits, texts, end):
