@@ -324,6 +324,7 @@ def test_a_split_without_one_usable_utterance_is_an_error(corpus, tmp_path, monk
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(UserError, match=r"No dev utterance is usable \(1 missing; first .*gone.mp3\)\.$"):
         corpus.prepare(tmp_path / "passing")
+    (tmp_path / "elsewhere").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "elsewhere"))
     with pytest.raises(UserError, match=r"No dev utterance is usable \(1 missing; first .*\); see .*rejects"):
         corpus.prepare(tmp_path / "out")
