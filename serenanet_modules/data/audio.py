@@ -230,7 +230,7 @@ def seconds(path):
         info = soundfile.info(_source(path))
     except soundfile.LibsndfileError as error:
         with _bytes_of(path) as data:
-            if ffmpeg.needed(data[:16]):
+            if ffmpeg.needed(data[: ffmpeg.BEGINNING]):
                 return None
         raise AudioError("undecodable", path, _said(error)) from None
     if not info.frames:
@@ -462,7 +462,8 @@ def _checked_format(path):
 
 def _ends(path, data):
     """What a file lacks at its end, and what it has behind it; "" for nothing, or if its format cannot tell."""
-    is_wav, needs_ffmpeg = data[:4] == b"RIFF", ffmpeg.needed(data)
+    needs_ffmpeg = ffmpeg.needed(data)
+    is_wav = data[:4] == b"RIFF" and not needs_ffmpeg
     missing = wav.missing_part(data) if is_wav else containers.missing_part(data)
     if missing or not (path.suffix.lower() == ".mp3" or data[:3] == b"ID3" or data[:1] == b"\xff"):
         return missing, "" if missing else joined.extra_part(data)

@@ -30,6 +30,9 @@ def _promised(data):
     """Bytes that the header says the file has, 0 where it says nothing."""
     if data[:4] == b"FORM" and len(data) >= 8:
         return 8 + struct.unpack_from(">I", data, 4)[0]
+    if data[8:12] == b"AVI ":
+        size = struct.unpack_from("<I", data, 4)[0]
+        return 0 if size == UNKNOWN else 8 + size
     if data[:4] == b".snd" and len(data) >= 12:
         start, size = struct.unpack_from(">II", data, 4)
         return 0 if size == UNKNOWN else start + size

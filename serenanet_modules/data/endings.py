@@ -2,5 +2,5 @@
 
 AUDIO = (
     *("wav", "flac", "mp3", "mpga", "ogg", "opus", "oga", "m4a", "mp4", "mov", "3gp", "webm", "mkv", "mka"),
-    *("aac", "amr", "wma", "aif", "aiff", "caf"),
+    *("aac", "amr", "wma", "aif", "aiff", "caf", "m4v", "mpg", "mpeg", "mts", "m2ts", "avi"),
 )

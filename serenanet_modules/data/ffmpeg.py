@@ -1,4 +1,4 @@
-"""Audio that only the ffmpeg program reads: the containers of phones and browsers."""
+"""Audio that only the ffmpeg program reads: the containers of phones, browsers and cameras."""
 
 import contextlib
 import os
@@ -17,7 +17,11 @@ MAGIC = {  # how files begin that libsndfile does not know: offset, bytes
     "amr": (0, b"#!AMR"),
     "aac": (0, b"\xff\xf1"),
     "aac, MPEG-2": (0, b"\xff\xf9"),
+    "avi": (8, b"AVI "),
 }
+PROGRAM_STREAM = b"\0\0\1\xba"  # MPEG's, how it begins
+SYNC, PACKETS = b"G", ((0, 188), (4, 192))  # what packets of a transport stream begin with; offset and distance, bytes
+BEGINNING = 600  # bytes that tell
 
 
 NO_AUDIO = "matches no streams"  # what ffmpeg says where there are pictures only
@@ -28,14 +32,20 @@ class FFmpegError(Exception):
 
 
 def needed(data):
-    """Whether bytes (16 are enough) begin a file that ffmpeg has to read."""
-    return any(data[at : at + len(magic)] == magic for at, magic in MAGIC.values())
+    """Whether bytes (`BEGINNING` are enough) begin a file that ffmpeg has to read."""
+    return _in_packets(data) or any(data[at : at + len(magic)] == magic for at, magic in MAGIC.values())
+
+
+def _in_packets(data):
+    """Whether it is a stream of MPEG's, of programs or for transport."""
+    transport = any(all(data[i : i + 1] == SYNC for i in range(at, at + 3 * step, step)) for at, step in PACKETS)
+    return transport or data[: len(PROGRAM_STREAM)] == PROGRAM_STREAM
 
 
 AS_PLAYED = "aresample=async=1:first_pts=0"  # fills holes by silence, stretches nothing
 MOST_TRACKS = 1000
 LONG, LEAST = 6 * 3600, 20  # seconds of sound behind which a file must have so many bytes for each of them
-FORMATS = "mov,matroska,asf,amr,aac"  # those of `MAGIC` to ffmpeg; some that it knows read other files
+FORMATS = "mov,matroska,asf,amr,aac,avi,mpeg,mpegts"  # those of `MAGIC` to ffmpeg; some that it knows read other files
 GUARDS = ("-protocol_whitelist", "file", "-format_whitelist", FORMATS)
 DEFAULT = "default"
 
@@ -84,20 +94,36 @@ def _stream(path, track):
 
 def _default(path):
     """The number, from 0, of the sound track that a container says is to be played."""
-    asked = ["-select_streams", "a", "-show_entries", "stream_disposition=default", "-of", "csv=p=0"]
-    command = ["ffprobe", "-v", "error", *GUARDS, *asked, f"file:{path}"]
-    try:
-        said = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL).stdout.split()
-    except OSError:
-        raise FFmpegError(f"--track {DEFAULT} needs ffprobe, which comes with ffmpeg") from None
+    said = _asked(path, f"--track {DEFAULT}", "-select_streams", "a", "-show_entries", "stream_disposition=default")
     return said.index(b"1") if b"1" in said else 0
+
+
+def _late(path, stream):
+    """Seconds by which a sound track begins after its container, which ffmpeg drops in streams of MPEG's packets."""
+    with open(path, "rb") as file:
+        if not _in_packets(file.read(BEGINNING)):
+            return 0.0
+    shown = "stream=start_time:format=start_time"
+    said = _asked(path, "a recording of a camera", "-select_streams", stream[2:], "-show_entries", shown)
+    times = [float(time) for time in said if re.fullmatch(rb"-?\d+(\.\d+)?", time)]
+    return max(0.0, times[0] - times[-1]) if times else 0.0  # of the track, and last of the container
+
+
+def _asked(path, what, *options):
+    """What ffprobe says of a file, for ``what``."""
+    command = ["ffprobe", "-v", "error", *GUARDS, *options, "-of", "csv=p=0", f"file:{path}"]
+    try:
+        return subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL).stdout.split()
+    except OSError:
+        raise FFmpegError(f"{what} needs ffprobe, which comes with ffmpeg") from None
 
 
 def _decode(path, size, stream, what):
     """Yield the rate, then the pieces of a stream; ``what`` it is."""
     command = ["ffmpeg", "-nostdin", "-v", "error", "-xerror"]
     command += [*GUARDS, "-i", f"file:{path}"]
-    command += ["-map", stream, "-af", AS_PLAYED, "-c:a", "pcm_f32le", "-f", "wav", "-"]
+    filters = f"asetpts=PTS+{late}/TB,{AS_PLAYED}" if (late := _late(path, stream)) else AS_PLAYED
+    command += ["-map", stream, "-af", filters, "-c:a", "pcm_f32le", "-f", "wav", "-"]
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(tempfile.TemporaryFile())
         process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors))

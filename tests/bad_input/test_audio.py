@@ -190,14 +190,14 @@ def containers(tmp_path_factory):
     """A tone of three seconds as ffmpeg writes it: suffix -> bytes."""
     folder = tmp_path_factory.mktemp("containers")
     source = write(folder / "a.wav", tone(seconds=3.0))
-    for suffix in ("m4a", "webm", "mka"):
+    for suffix in ("m4a", "webm", "mka", "avi"):
         subprocess.run(["ffmpeg", "-v", "error", "-i", source, folder / f"a.{suffix}"], check=True)
-    return {suffix: (folder / f"a.{suffix}").read_bytes() for suffix in ("m4a", "webm", "mka")}
+    return {suffix: (folder / f"a.{suffix}").read_bytes() for suffix in ("m4a", "webm", "mka", "avi")}
 
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
-@pytest.mark.parametrize("suffix", ["m4a", "webm", "mka"])
+@pytest.mark.parametrize("suffix", ["m4a", "webm", "mka", "avi"])
 def test_cut_containers_of_phones(containers, tmp_path, suffix, share):
     """What ffmpeg reads: a cut file is refused."""
     path, data = tmp_path / f"a.{suffix}", containers[suffix]

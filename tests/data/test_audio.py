@@ -56,8 +56,8 @@ def test_resampling_removes_what_16_khz_cannot_hold(tmp_path):
 
 
 @needs_ffmpeg
-@pytest.mark.parametrize("suffix", ["m4a", "webm"])
-def test_containers_of_phones_and_browsers(tmp_path, suffix):
+@pytest.mark.parametrize("suffix", ["m4a", "webm", "avi", "mpg", "mts", "ts"])
+def test_containers_of_phones_browsers_and_cameras(tmp_path, suffix):
     soundfile.write(tmp_path / "a.wav", tone(48000), 48000)
     command = ["ffmpeg", "-v", "error", "-i", tmp_path / "a.wav", tmp_path / f"-a.{suffix}"]
     subprocess.run(command, check=True)
@@ -260,14 +260,20 @@ def timed(folder, name, *arguments):
 
 
 @needs_ffmpeg
-def test_a_sound_track_begins_when_its_container_says(tmp_path):
-    """2.5 s after the picture, and with a hole of 3 s in its time stamps, as a player plays it."""
-    picture = ("-f", "lavfi", "-i", "color=size=32x32:rate=5:duration=4")
-    late = timed(tmp_path, "late.mp4", *picture, "-itsoffset", "2.5", "-i", tmp_path / "tone.wav")
+@pytest.mark.parametrize("name", ["late.mp4", "late.mpg", "late.mts"])
+def test_a_sound_track_begins_when_its_container_says(tmp_path, name):
+    """2.5 s after the picture, as a player plays it."""
+    picture = ("-f", "lavfi", "-i", "color=size=32x32:rate=25:duration=4")
+    late = timed(tmp_path, name, *picture, "-itsoffset", "2.5", "-i", tmp_path / "tone.wav")
     (start,), seconds = onsets(late)
     with pytest.raises(UserError, match="it has no sound track 2"):
         list(audio.blocks(late, track="2"))
     assert start == pytest.approx(2.5, abs=0.05) and seconds == pytest.approx(3.5, abs=0.1)
+
+
+@needs_ffmpeg
+def test_holes_in_time_stamps_are_silence(tmp_path):
+    """Of 3 s, as a player plays it."""
     hole = "asetpts=if(gte(T\\,0.5)\\,PTS+3/TB\\,PTS)"
     path = timed(tmp_path, "hole.mka", "-i", tmp_path / "tone.wav", "-af", hole, "-c:a", "pcm_s16le")
     starts, seconds = onsets(path)
