@@ -423,7 +423,7 @@ def _choose_backend(run_opts: Options) -> Options:
     if run_opts.get("distributed_backend", "nccl") != "nccl":
         return run_opts
     if device.startswith("cpu") or not torch.cuda.is_available():
-        return _with_options(run_opts, distributed_backend="gloo")
+        return with_options(run_opts, distributed_backend="gloo")
     gpus, local_rank = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
     if gpus == 1 and "SLURM_STEP_NUM_TASKS" in os.environ:
         # srun --gpus-per-task=1 shows each task its own GPU only, as number 0.
@@ -435,10 +435,10 @@ def _choose_backend(run_opts: Options) -> Options:
             f"{gpus} processes per node, or use --device=cpu"
         )
     own = {"device": f"cuda:{local_rank}"} if device else {}
-    return _with_options(run_opts, distributed_backend="nccl", **own)
+    return with_options(run_opts, distributed_backend="nccl", **own)
 
 
-def _with_options(run_opts: Options, **options: str) -> Options:
+def with_options(run_opts: Options, **options: str | bool) -> Options:
     """Return SpeechBrain's run options with some set as if given on the command line."""
     if isinstance(run_opts, dict):
         return {**run_opts, **options}

@@ -10,7 +10,6 @@ import math
 import os
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import serenanet_modules.runtime.light  # noqa: F401  before anything else imports SpeechBrain
@@ -109,7 +108,7 @@ class Experiment:
         """
         if self.run_opts.noprogressbar:
             bars.turn_off()
-        self.run_opts = distributed.start(replace(self.run_opts, noprogressbar=not bars.shown()))
+        self.run_opts = distributed.start(distributed.with_options(self.run_opts, noprogressbar=not bars.shown()))
         share_cores(distributed.local_world_size())
         with reproducible(self.plain.get("reproducible", False)):
             return self._run()

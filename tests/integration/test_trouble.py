@@ -47,7 +47,7 @@ def test_infeasible_utterances_are_named(train, tmp_path):
 
 
 def test_rejected_clips_do_not_stop_the_job(train, tmp_path):
-    """A missing and a broken clip are listed, and the job goes on without them."""
+    """A missing and a broken clip are listed, and the job goes on without them; its output in a file has no bars."""
     release = make_corpus(tmp_path / "release")
     names = [row["path"] for row in read_tsv(release / "train.tsv")]
     (release / "clips" / names[1]).unlink()
@@ -56,3 +56,4 @@ def test_rejected_clips_do_not_stop_the_job(train, tmp_path):
     (rejects,) = (release / "prepared").glob("*/rejects.tsv")
     assert names[1] in rejects.read_text() and names[2] in rejects.read_text()
     assert run.result["data"]["splits"]["train"]["utterances"] == len(names) - 2
+    assert "%|" not in run.output and "it/s" not in run.output
