@@ -60,7 +60,8 @@ def commit():
     try:
         options = {"cwd": here, "capture_output": True, "text": True, "check": True, "timeout": 10}
         head = subprocess.run(["git", "rev-parse", "HEAD"], **options).stdout.strip()
-        changed = subprocess.run(["git", "--no-optional-locks", "status", "--porcelain", "-uno"], **options).stdout.strip()
+        status = ["git", "--no-optional-locks", "status", "--porcelain", "-uno"]  # writes nothing
+        changed = subprocess.run(status, **options).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
     return head + ("+" if changed else "")
