@@ -46,8 +46,8 @@ def asides(clips):
 
 def numbers(clips):
     """Numbers that can be said in several ways, and as an example how they are read: a list of `Found`."""
-    pairs = ((m[0], clip.text[:60]) for clip in clips for m in UNSURE.finditer(clip.candidate.text))
-    return _found(pairs)
+    texts = ((without_marks(clip.candidate.text), clip.text[:60]) for clip in clips)
+    return _found((m[0], read) for text, read in texts for m in UNSURE.finditer(text))
 
 
 def changed(clips):

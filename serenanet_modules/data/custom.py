@@ -84,7 +84,7 @@ def candidates(
     folder, cleaner = Path(data_folder).absolute(), Cleaner(clean) if clean else None
     found = []
     for file, root, rows in _lists(folder, data_root, tier, audio_folder):
-        found += _candidates(_cleaned(rows, cleaner), file, locale, root, shares, split_seed, needs_text)
+        found += _candidates(_cleaned(rows, cleaner, file), file, locale, root, shares, split_seed, needs_text)
     for line in cleaner.report() if cleaner else ():
         logger.warning("%s", line)
     return _said(found, letter_to_sound) if letter_to_sound else found
@@ -119,11 +119,13 @@ def _lists(folder, data_root, tier, audio_folder):
         yield file, Path(data_root or file.parent).absolute(), read_rows(file)
 
 
-def _cleaned(rows, cleaner):
+def _cleaned(rows, cleaner, file):
     """The rows with their texts cleaned, without those that are to be skipped."""
     if cleaner is None:
         return rows
     texts = [cleaner(row.get("text")) for row in rows]
+    if not any(texts) and any(row.get("text") for row in rows):
+        raise UserError(f"{file}: --clean {cleaner.path} leaves nothing of its {len(rows)} texts")
     pairs = zip(rows, texts, strict=True)
     return [replace(row, values={**row.values, "text": text.strip()}) for row, text in pairs if text is not None]
 

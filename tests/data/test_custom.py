@@ -140,6 +140,9 @@ def test_a_corpus_has_its_own_conventions(tmp_path, caplog):
     assert [(c.id, c.text) for c in candidates(file, "sw", clean=rules)] == [("a", "x mbili"), ("b", "x x (tatu)")]
     assert "line 2: drop /[<>]/: 4 ×, such as '<moja> mbili' -> 'moja mbili'" in caplog.text
     assert "line 6: skip ???: 1 ×, such as '??? nne'" in caplog.text
+    rules.write_text("skip\t/.*/\n")
+    with pytest.raises(UserError, match="test.tsv: --clean .*rules.tsv leaves nothing of its 3 texts"):
+        candidates(file, "sw", clean=rules)
     for wrong in ("drop", "drop\t", "lose\tx", "replace\tx", "drop\t/(/", "drop\tx\ty"):
         rules.write_text(f"# ours\n{wrong}\n")
         with pytest.raises(UserError, match="rules.tsv: line 2"):
