@@ -27,7 +27,7 @@ def add(commands, name):
         type=place,
         metavar="MODEL",
         nargs="+",
-        help="a result folder, or a folder of transformers: Whisper, wav2vec 2.0",
+        help="a result folder, or a folder of transformers: Whisper, or wav2vec 2.0, HuBERT, WavLM with CTC",
     )
     command.add_argument("data", metavar="MANIFEST|RECIPE", help="as `serenanet evaluate` takes it")
     command.add_argument("--split", metavar="NAME", help="a set, or all dev, test or train sets (test)")

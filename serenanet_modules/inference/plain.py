@@ -1,4 +1,4 @@
-"""A public wav2vec 2.0 with a CTC head as transformers run it, beside this project's models."""
+"""A public wav2vec 2.0, HuBERT or WavLM with a CTC head as transformers run it, beside this project's models."""
 
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from serenanet_modules.runs import whisper
 from serenanet_modules.runs.public_folder import CONFIG, PublicFolder
 from serenanet_modules.runtime.backend import usable_device
 
-KIND, RATE = "wav2vec2", 16000
+KINDS = {"wav2vec2": "Wav2Vec2ForCTC", "hubert": "HubertForCTC", "wavlm": "WavLMForCTC"}  # and their classes
+RATE = 16000
 
 
 class PlainFolder(PublicFolder):
@@ -38,15 +39,17 @@ class PlainModel:
     def __init__(self, folder, device):
         source = PlainFolder(str(folder))
         kind = source.json(CONFIG).get("model_type")
-        if kind != KIND:
-            raise UserError(f"{folder}: model_type {kind!r} is neither whisper nor {KIND}, and this no result folder")
-        from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
+        if kind not in KINDS:
+            known = ", ".join(["whisper", *KINDS])
+            raise UserError(f"{folder}: model_type {kind!r} is none of {known}, and this no result folder")
+        import transformers
 
         self.device = usable_device(device)
         options = {"local_files_only": True, "trust_remote_code": False}
         try:
-            self.processor = Wav2Vec2Processor.from_pretrained(source.path, **options)
-            model = Wav2Vec2ForCTC.from_pretrained(source.path, use_safetensors=True, dtype=torch.float32, **options)
+            self.processor = transformers.Wav2Vec2Processor.from_pretrained(source.path, **options)
+            network = getattr(transformers, KINDS[kind])
+            model = network.from_pretrained(source.path, use_safetensors=True, dtype=torch.float32, **options)
         except (OSError, ValueError) as error:
             raise UserError(f"{folder}: cannot be opened ({str(error).strip().partition(chr(10))[0]})") from None
         self.model = model.to(self.device).eval()

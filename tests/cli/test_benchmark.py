@@ -120,9 +120,9 @@ def test_rows_are_medians_and_counts():
 # --- models of others' making ---------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", name="plain")
-def _plain(tmp_path_factory):
-    """A tiny wav2vec 2.0 with a CTC head."""
+@pytest.fixture(scope="module", name="plain", params=["Wav2Vec2", "Hubert", "WavLM"])
+def _plain(request, tmp_path_factory):
+    """A tiny one of each kind, with a CTC head."""
     import transformers
 
     folder = tmp_path_factory.mktemp("plain")
@@ -141,8 +141,8 @@ def _plain(tmp_path_factory):
         "vocab_size": 6,
     }
     sizes |= {"conv_dim": [8, 8], "conv_stride": [10, 8], "conv_kernel": [20, 8], "num_conv_pos_embeddings": 8}
-    config = transformers.Wav2Vec2Config(**sizes, num_conv_pos_embedding_groups=2, pad_token_id=0)
-    transformers.Wav2Vec2ForCTC(config).save_pretrained(folder)
+    config = getattr(transformers, f"{request.param}Config")(**sizes, num_conv_pos_embedding_groups=2, pad_token_id=0)
+    getattr(transformers, f"{request.param}ForCTC")(config).save_pretrained(folder)
     return folder
 
 
