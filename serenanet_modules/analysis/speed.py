@@ -6,6 +6,7 @@ import statistics
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from serenanet_modules.analysis.bootstrap import compare, with_interval
 from serenanet_modules.analysis.palette import BLACK, BLUE, GREY
@@ -135,9 +136,13 @@ def draw(rows, file):
         axes.scatter(row["rtf_batched"], row["WER"], facecolors="white", edgecolors=BLUE, zorder=2)
         axes.annotate(row["model"], (row["rtf"], row["WER"]), xytext=(5, 5), textcoords="offset points", color=BLACK)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("real-time factor: alone (filled), batched (hollow)")
     axes.set_ylabel("word error rate, %")
-    axes.set_ylim(bottom=0)
+    most = max(row["WER"] for row in rows) or 1.0
+    axes.set_ylim(-0.03 * most, 1.12 * most)  # points at the edges and their names stand inside
     axes.margins(x=0.25)
     with replacing(file) as path:
         figure.savefig(path, dpi=DPI, format="png")
