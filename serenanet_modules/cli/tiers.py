@@ -1,6 +1,7 @@
 """``serenanet tiers``."""
 
 import sys
+from pathlib import Path
 
 from serenanet_modules.cli.values import add_out, place
 from serenanet_modules.errors import UserError
@@ -20,7 +21,8 @@ def _tiers(arguments):
     from serenanet_modules.data.annotations.media import Media
     from serenanet_modules.runtime.outputs import Outputs
 
-    media, found = Media(arguments.audio_folder), list(documents(arguments.files))
+    media = Media(arguments.audio_folder, filter(Path.is_dir, arguments.files))
+    found = list(documents(arguments.files))
     for document in found:
         if isinstance(document, UserError):
             print(f"error: {document}", file=sys.stderr)

@@ -26,6 +26,7 @@ from serenanet_modules.data.tables import SUFFIXES, read_rows
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.data.text.clean import Cleaner
 from serenanet_modules.errors import LayoutError, UserError
+from serenanet_modules.runtime.files import below
 
 logger = logging.getLogger(__name__)
 
@@ -150,9 +151,7 @@ def _manifests(folder):
         raise UserError(
             f"{folder}: {packed[0]} is not read; save its audio as files beside a metadata.csv that names them."
         )
-    files = _tables(folder) or [
-        file for inside in sorted(folder.iterdir()) if inside.is_dir() for file in _tables(inside) if file.stem == HF
-    ]
+    files = _tables(folder) or [file for file in below(folder) if file.stem == HF and file.suffix.lower() in SUFFIXES]
     named = [file for file in files if split_of_name(_named_after(file))]
     if named or len(files) == 1:
         return named or files

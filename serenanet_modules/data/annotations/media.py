@@ -1,9 +1,9 @@
 """Where the recording of an annotation file is.
 
-It is looked for below the file's own folder and below ``audio_folder``, nowhere else: a file comes from others, and
-what it names may be anything. A path that it gives counts where it stays inside; else the name alone; else the
-annotation file's own name, without the language that subtitles may have in it, with an ending of audio. Names that
-differ only in case or in their Unicode form are the same.
+It is looked for below the file's own folder, in the corpus that was given and below ``audio_folder``, nowhere else: a
+file comes from others, and what it names may be anything. A path that it gives counts where it stays inside; else the
+name alone; else the annotation file's own name, without the language that subtitles may have in it, with an ending of
+audio. Names that differ only in case or in their Unicode form are the same.
 """
 
 import logging
@@ -48,6 +48,9 @@ class Media:
     Parameters
     ----------
     audio_folder : str or Path, optional
+    corpora : iterable of Path
+        Folders that were given: a path in one of them may lead to another place in it, and what a folder is, such as
+        Kaldi's, may have paths from any that it is in.
 
     Raises
     ------
@@ -55,11 +58,11 @@ class Media:
         Where that is no folder.
     """
 
-    def __init__(self, audio_folder=None):
+    def __init__(self, audio_folder=None, corpora=()):
         self._folder = None if audio_folder is None else Path(audio_folder).absolute()
         if self._folder is not None and not self._folder.is_dir():
             raise UserError(f"--audio_folder {audio_folder}: there is no such folder")
-        self._places = Places()
+        self._places, self._corpora = Places(), [Path(corpus).absolute() for corpus in corpora]
 
     def find(self, document):
         """The recording of a `Document`; where there is none, the path at which one was expected.
@@ -74,7 +77,9 @@ class Media:
         spellings = [_spellings(name) for name in document.media]
         named = [same[0] for same in spellings] + [plain for same in spellings for plain in same[1:]]
         roots = [place] * place.is_dir() + [folder] + [self._folder] * (self._folder is not None)
-        places = [_inside(root, name) for name in named for root in roots]
+        within = [corpus for corpus in self._corpora if place.is_relative_to(corpus)]
+        above = [p for p in place.parents if place.is_dir() and any(p.is_relative_to(corpus) for corpus in within)]
+        places = [_inside(base, name, within) for name in named for base in roots + above]
         if found := next(filter(None, (self._there(path) for path in places if path)), None):
             return found
         stems = [document.name, *(name.stem for name in named), document.path.stem]
@@ -85,7 +90,9 @@ class Media:
                 if named and not {key(found.name), key(found.stem)} & {key(name.name) for name in named}:
                     logger.warning("%s: names %s, which is not there; %s is taken", document.path, named[0], found.name)
                 return found
-        outside = [name for name in named if not _inside(folder, name) and (".." in name.parts or _is_file(name))]
+        outside = [
+            name for name in named if not _inside(folder, name, within) and (".." in name.parts or _is_file(name))
+        ]
         if outside and self._folder is None:
             raise UserError(
                 f"{document.path}: its recording {outside[0]} lies outside of its folder; say with --audio_folder "
@@ -115,10 +122,10 @@ def _spellings(name):
     return [plain, PurePosixPath(unquote(str(plain)))] if "%" in str(plain) else [plain]
 
 
-def _inside(root, name):
-    """A path from ``root``, or an absolute one, None where it leads out of that folder."""
+def _inside(root, name, corpora=()):
+    """A path from ``root``, or an absolute one, None where it leads out of that folder, or of corpora that it is in."""
     path = Path(os.path.normpath(root / name))
-    return path if path.is_relative_to(root) else None
+    return path if any(path.is_relative_to(folder) for folder in (root, *corpora)) else None
 
 
 def _is_file(name):

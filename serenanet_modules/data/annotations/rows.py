@@ -39,7 +39,7 @@ def read_rows(paths, folder, tier=None, audio_folder=None):
     UserError
         For a file that cannot be read, and where no file has such a tier or any annotation in it.
     """
-    media, rows, without, annotated = Media(audio_folder), [], [], set()
+    media, rows, without, annotated = Media(audio_folder, [folder]), [], [], set()
     for path, split in zip(paths, _splits(paths, folder), strict=True):
         for document in formats.read(path):
             tiers = chosen(document, tier)

@@ -139,6 +139,31 @@ def test_recordings_of_a_data_folder_lie_in_it_or_beside_it(tmp_path):
         assert Media().find(document) == tmp_path / recording
 
 
+def test_recordings_anywhere_in_the_corpus_are_found(tmp_path):
+    """Which a path leads to out of a file's own folder, or Kaldi's from where its scripts run; none outside of it."""
+    corpus, folder = tmp_path / "corpus", tmp_path / "corpus/data/train"
+    folder.mkdir(parents=True)
+    for place in ("corpus/sound", "elsewhere"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "a.wav").touch()
+    (folder / "text").write_text("u1 habari\n")
+    (folder / "wav.scp").write_text("u1 sound/a.wav\n")
+    eaf(folder / "b.eaf", PHRASES, slots=SLOTS, media=[("", "../../sound/a.wav")])
+    assert {c.path for c in candidates(corpus)} == {corpus / "sound/a.wav"}
+    eaf(folder / "b.eaf", PHRASES, slots=SLOTS, media=[("", "../../../elsewhere/a.wav")])
+    with pytest.raises(UserError, match="elsewhere/a.wav lies outside of its folder"):
+        candidates(corpus)
+
+
+def test_lists_of_hugging_face_lie_at_any_depth(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / "data" / split).mkdir(parents=True)
+        entry = {"file_name": f"{split}.wav", "transcription": "habari"}
+        (tmp_path / "data" / split / "metadata.jsonl").write_text(json.dumps(entry) + "\n")
+    found = custom.candidates(tmp_path, "sw")
+    assert {(c.split, c.path) for c in found} == {(s, tmp_path / f"data/{s}/{s}.wav") for s in ("train", "test")}
+
+
 def test_missing_and_doubled_recordings_are_said(tmp_path, caplog):
     for name in ("a.eaf", "b.eaf"):
         eaf(tmp_path / name, PHRASES, slots=SLOTS, media=[("", "./rec.wav")])
