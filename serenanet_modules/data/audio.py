@@ -13,6 +13,7 @@ import contextlib
 import io
 import mmap
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ LOUDEST = (
 )
 NEARLY = 0.9  # of an mp3's samples, whose first and last frames count or do not
 MOST_CHANNELS = 64  # that are mixed into one
+HTML = re.compile(rb"\s*<(!doctype )?html", re.IGNORECASE)
 BAD_FILE = 7  # libsndfile's number for a file that is not there, and for an mp3 without a frame
 
 REASONS = {
@@ -345,6 +347,15 @@ def _check_rate(rate, path):
         raise AudioError("rate", path, f"{rate} Hz")
 
 
+def _instead(path):
+    """What a file holds that stands in the place of one that was not fetched, "" where it is none such."""
+    with _bytes_of(path) as data:
+        head = bytes(data[:64])
+    if head.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS; git lfs pull fetches the file"
+    return "a page of HTML, as servers send in the place of a file" if HTML.match(head) else ""
+
+
 def _said(error):
     """What libsndfile says of a file that is there."""
     return "no MPEG frame was found" if error.code == BAD_FILE else error.error_string
@@ -399,7 +410,7 @@ def _with_libsndfile(path):
     try:
         file = soundfile.SoundFile(_source(path))
     except soundfile.LibsndfileError as error:
-        raise AudioError("undecodable", path, _said(error)) from None
+        raise AudioError("undecodable", path, _instead(path) or _said(error)) from None
 
     def parts():
         with file:

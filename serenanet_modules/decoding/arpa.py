@@ -21,6 +21,7 @@ MOST_ORDER = 10
 LN10 = math.log(10.0)
 NO_PROBABILITY = -100.0  # log10, of an unknown word where a model has no <unk>
 LARGEST = 1e6  # of what is a logarithm
+LONGEST_WORD = 1000  # letters, each of which is a level of the tree that a search walks down
 ROUNDING = 1e-3  # by which tools write a probability above 1
 
 
@@ -241,6 +242,8 @@ def _section(numbered, order, count, words, last):
         if order == 1:
             if fields[1] in seen:
                 raise _BadArpa(f"line {number}: the word {fields[1][:40]} stands there twice")
+            if len(fields[1]) > LONGEST_WORD:
+                raise _BadArpa(f"line {number}: a word of {len(fields[1])} letters, of {LONGEST_WORD} at most")
             seen.add(fields[1])
             words.setdefault(fields[1], len(words))
         try:

@@ -73,6 +73,19 @@ def test_without_ffmpeg_its_formats_are_one_clear_sentence(tmp_path, monkeypatch
         load(tmp_path / "a.m4a")
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+        ("\n<!DOCTYPE html><html>", "a page of HTML"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_file(tmp_path, content, words):
+    (tmp_path / "a.wav").write_text(content)
+    with pytest.raises(AudioError, match=words):
+        load(tmp_path / "a.wav")
+
+
 @needs_ffmpeg
 def test_a_broken_foreign_container(tmp_path):
     (tmp_path / "a.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))

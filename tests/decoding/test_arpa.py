@@ -84,6 +84,7 @@ def test_words_without_unk_or_sentence_ends(tmp_path):
         ("-0.3 a b -0.25", "-0.3 a b 1e308", "between"),
         ("-0.3 a b", "0.7 a b", "between"),
         ("-0.3 a b -0.25", "-0.4 <s> a", "2-gram stands there twice"),
+        ("-0.5 b -0.2", f"-0.5 {'b' * 1001} -0.2", "line 11: a word of 1001 letters"),
         ("-0.5 b -0.2", "-0.5 a -0.2", "'?a'? stands there twice"),
         ("\\end\\\n", "", "ends before"),
         ("\\3-grams:", "", "ends before|line"),
