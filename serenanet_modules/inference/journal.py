@@ -1,5 +1,6 @@
 """What a long work has found so far, on disk line by line, so that a work that was stopped goes on there."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -20,6 +21,22 @@ class Journal:
 
     def __enter__(self):
         """Read what is there, and go on behind the last whole line."""
+        try:
+            return self._opened()
+        except OSError:
+            self._close()
+            raise
+
+    def __exit__(self, kind, error, trace):
+        """Keep the file where the work was stopped and has found something."""
+        self._close(done=kind is None)
+
+    def add(self, key, value):
+        """Note a plain value under a string."""
+        self._write([key, value])
+        self.found[key] = value
+
+    def _opened(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._file = open(self.path, "a+b")
         self._file.seek(0)
@@ -38,20 +55,21 @@ class Journal:
             self._write(self.about)
         return self
 
-    def __exit__(self, kind, error, trace):
-        """Keep the file where the work was stopped."""
-        self._file.close()
-        if kind is None:
+    def _close(self, done=False):
+        if self._file is None:
+            return
+        with contextlib.suppress(OSError):  # what could not be written is written no better now
+            self._file.close()
+        if done or not self.found:
             self.path.unlink()
 
-    def add(self, key, value):
-        """Note a plain value under a string."""
-        self.found[key] = value
-        self._write([key, value])
-
     def _write(self, content):
-        self._file.write(json.dumps(content).encode() + b"\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(content).encode() + b"\n")
+            self._file.flush()
+        except OSError as error:
+            error.filename = str(self.path)
+            raise
 
 
 def _read(line):
