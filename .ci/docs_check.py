@@ -88,10 +88,13 @@ class Place:
     def serve(self, command):
         """Start a server and leave it running; 0 once it answers."""
         self.end()
-        self.serving = subprocess.Popen(
-            ["bash", "-c", f"exec {command}"], cwd=self.folder, env=self.environment, stderr=subprocess.DEVNULL
-        )
+        log = self.folder / "serve.log"
+        with open(log, "w") as said:
+            command = command.replace("serenanet serve", "exec serenanet serve")
+            self.serving = subprocess.Popen(["bash", "-c", command], cwd=self.folder, env=self.environment, stderr=said)
         for _ in range(2 * self.rules["seconds"]):
+            if self.serving.poll() is not None:
+                return 1, log.read_text()
             try:
                 urllib.request.urlopen("http://localhost:8000/healthz", timeout=1)
                 return 0, ""
