@@ -1,7 +1,6 @@
 """What is asked of a request before its body is read, and while it is."""
 
 import contextlib
-import errno
 import hmac
 import ipaddress
 import shutil
@@ -13,6 +12,7 @@ import anyio
 from fastapi import Request
 from fastapi.routing import APIRoute
 
+from serenanet_modules.runtime.faults import ROOM
 from serenanet_modules.server.errors import APIError
 from serenanet_modules.server.fields import check_names
 
@@ -79,7 +79,7 @@ def on_disk():
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in ROOM:
             raise
         message = "the server's disk is full; send less at a time, or try again later"
         raise APIError(507, message, "file", "disk_full", hang_up=True) from None

@@ -1,9 +1,11 @@
 """Several models, a proxy in front, the log, and limits that follow the machine."""
 
 import asyncio
+import errno
 import http.client
 import json
 import logging
+import os
 import shutil
 import threading
 from collections import namedtuple
@@ -15,7 +17,7 @@ import pytest
 
 from serenanet_modules import cli
 from serenanet_modules.data.audio import SAMPLE_RATE
-from serenanet_modules.server import guard, observed, transcriptions
+from serenanet_modules.server import observed, transcriptions
 from serenanet_modules.server.batcher import Batcher
 from tests.support.serving import STREAM, URL, Held, post, refused, until
 from tests.support.tiny import ROOT
@@ -146,11 +148,13 @@ def test_the_limit_follows_the_disk(serve, clips, monkeypatch):
     assert post(client, content).status_code == 200
     refused(post(serve(max_upload_bytes=1000), content), 413, "upload_too_large")
 
-    def full(*_):
-        raise OSError(guard.errno.ENOSPC, "No space left on device")
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # a disk, a quota, a limit of the service
 
-    monkeypatch.setattr(transcriptions.uploads, "read", full)
-    refused(post(client, content), 507, "disk_full")
+        def full(*_, number=number):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(transcriptions.uploads, "read", full)
+        refused(post(client, content), 507, "disk_full")
 
 
 def events(lines):
