@@ -3,9 +3,10 @@
     python benchmarks/holes.py RESULT_DIR CORPUS [--locale sw] [--clips 50] [--prices 10+7,0+7] [--frames 2]
 
 Each clip of the corpus (whatever `recipes/Custom` reads) is aligned with its own text, with that and one to four words
-of other clips in one place, and with one word in five, at least one, replaced by one of another clip. Counted are the
-words that are left out: of the right text, which should be none, and of those that are not said, which should be all;
-and how many of the other words are where they are with the right text, of which none is left out, within some frames.
+of other clips in one place, with one word in five, at least one, replaced by one of another clip, and without one to
+four of its words. Counted are the words that are left out: of the right text, which should be none, and of those that
+are not said, which should be all; and how many of the other words are where they are with the right text, of which none
+is left out, within some frames.
 """
 
 import argparse
@@ -62,6 +63,9 @@ def texts(words, others, rng):
     gone = set(rng.sample(own, max(1, len(own) // 5)))
     text = [rng.choice(others) if i in gone else word for i, word in enumerate(words)]
     yield "other", text, [None if i in gone else i for i in own]
+    kept = own[:at] + own[at + count :]
+    if kept:
+        yield "fewer", [words[i] for i in kept], kept
 
 
 def measured(units, locale, clips, price, frames):
@@ -77,7 +81,8 @@ def measured(units, locale, clips, price, frames):
         others = [word for j, (text, _) in enumerate(clips) if j != k for word in text]
         for name, text, whose in texts(words, others, rng):
             pairs = list(zip(placed(units, locale, text, log_probs, price), whose, strict=True))
-            count(f"{name}: left out", [place is None for place, i in pairs if i is None])
+            if None in whose:
+                count(f"{name}: left out", [place is None for place, i in pairs if i is None])
             count(f"{name}: in place", [_near(place, right[i], frames) for place, i in pairs if i is not None])
     return {name: 100 * sum(values) / len(values) for name, values in counts.items()}
 
