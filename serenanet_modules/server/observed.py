@@ -100,6 +100,13 @@ class Lines(logging.Formatter):
         return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03}Z"
 
 
+def without_clients_faults(record):
+    """Leave out where uvicorn read a client's bytes that are no UTF-8: that is no failure of the server."""
+    if record.name.startswith("uvicorn") and record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
+        record.exc_info, record.levelno, record.levelname = None, logging.INFO, "INFO"
+    return True
+
+
 def log_to_stderr(kind):
     """Let all of this process's loggers write lines of one kind to the standard error output.
 
@@ -109,5 +116,6 @@ def log_to_stderr(kind):
         ``text`` or ``json``.
     """
     handler = logging.StreamHandler()
+    handler.addFilter(without_clients_faults)
     handler.setFormatter(Lines(kind))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)

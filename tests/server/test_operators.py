@@ -138,6 +138,24 @@ def test_the_log_is_json_with_numbers(serve, recognizer, clips, caplog):
 # --- room and time ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("name", "error", "told"),
+    [("uvicorn.error", UnicodeDecodeError, False)]
+    + [
+        (name, error, True)
+        for name, error in (("uvicorn.error", ValueError), ("serenanet_modules.x", UnicodeDecodeError))
+    ],
+)
+def test_a_clients_bytes_leave_no_traceback(name, error, told):
+    """Of a message of a live session that is no UTF-8, as uvicorn's logger says it; failures of our own have theirs."""
+    error = error("utf-8", b"\xff", 0, 1, "invalid") if error is UnicodeDecodeError else error("x")
+    record = logging.makeLogRecord(
+        {"name": name, "msg": "x", "levelname": "ERROR", "exc_info": (type(error), error, None)}
+    )
+    assert observed.without_clients_faults(record)
+    assert (type(error).__name__ in observed.Lines("text").format(record)) == told
+
+
 def test_the_limit_follows_the_disk(serve, clips, monkeypatch):
     """An eighth of what is free, or less where the operator says so; a disk that fills up is a refusal."""
     client, content = serve(), clips[0].read_bytes()
