@@ -110,9 +110,13 @@ def test_missing_empty_and_undecodable(tmp_path):
     assert reason(tmp_path / "zero.mp3") == "empty"
     soundfile.write(tmp_path / "silent.wav", np.zeros(0), 16000)
     assert reason(tmp_path / "silent.wav") == "empty"
-    (tmp_path / "text.mp3").write_text("<html>404 not found</html>" * 50)
-    for read in (load, seconds):
-        with pytest.raises(AudioError, match="text.mp3: this cannot be read as audio .no MPEG frame was found"):
+    for text, read, said in (
+        ("404 not found", load, "no MPEG frame was found"),
+        ("404 not found", seconds, "no MPEG frame was found"),
+        ("<html>404 not found</html>", load, "a page of HTML"),
+    ):
+        (tmp_path / "text.mp3").write_text(text * 50)
+        with pytest.raises(AudioError, match=f"text.mp3: this cannot be read as audio .{said}"):
             read(tmp_path / "text.mp3")
 
 
