@@ -24,7 +24,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from serenanet_modules.errors import UserError
 
 FILE = "hyperparams.yaml"  # of a result folder
-FORMAT = 2  # of a result folder, which its hyperparams.yaml says; raise it when other code cannot read what is written
+FORMAT = 3  # of a result folder, which its hyperparams.yaml says; raise it when other code cannot read what is written
 TRUST = "SERENANET_TRUST"  # environment variable: further modules whose classes may be built, parted by commas
 
 ROOMS = frozenset(  # what these export may be built, and nothing else of this package
