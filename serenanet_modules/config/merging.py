@@ -4,9 +4,11 @@ import difflib
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from serenanet_modules.config.keys import KEYS
+from serenanet_modules.config.keys import KEYS, NUMBER, SWITCH
 from serenanet_modules.config.nodes import tag_of
 from serenanet_modules.errors import UserError
+
+PLAIN = {NUMBER: 0.0, SWITCH: False}  # of the kind that a word such as auto stands for
 
 
 def merge(base, layer, where, unset=(), path=()):
@@ -25,7 +27,7 @@ def merge(base, layer, where, unset=(), path=()):
                 base[key] = new
         else:
             if isinstance(old, str) and old in _words(dotted):
-                old = None  # auto is of no kind
+                old = PLAIN[KEYS[dotted].kind]
             if isinstance(old, str) and isinstance(new, (int, float)) and not isinstance(new, bool):
                 new = str(new)  # a name such as 7 is a text too
             free = dotted in unset and (not path or new is None)

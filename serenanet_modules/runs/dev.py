@@ -89,13 +89,15 @@ def _chosen(utterances, seed):
 
 
 def _likely(frames):
-    """Arrays of the likely labels of frames (T, V)."""
-    tried = frames >= frames.max(1, keepdims=True) - WITHIN
+    """Arrays of the likely labels of frames (T, V): how far below the best they lie, so that near ones keep order."""
+    best = frames.max(1, keepdims=True)
+    tried = frames >= best - WITHIN
     return {
         "size": np.array(frames.shape[1]),
         "counts": tried.sum(1).astype(np.uint16),
         "labels": tried.nonzero()[1].astype(np.uint16),
-        "values": frames[tried].astype(np.float16),
+        "best": best[:, 0].astype(np.float16),
+        "values": (frames - best)[tried].astype(np.float16),
     }
 
 
@@ -103,7 +105,8 @@ def _frames(arrays):
     """The frames (T, V) of such arrays."""
     counts = arrays["counts"].astype(np.int64)
     frames = np.full((len(counts), int(arrays["size"])), NONE, np.float32)
-    frames[np.repeat(np.arange(len(counts)), counts), arrays["labels"]] = arrays["values"]
+    at = np.repeat(np.arange(len(counts)), counts)
+    frames[at, arrays["labels"]] = arrays["best"].astype(np.float32)[at] + arrays["values"]
     return frames
 
 

@@ -84,7 +84,7 @@ def test_too_long(serve, tmp_path):
     assert len(bomb) < 200_000
     refused(post(client, bomb), 413, "audio_too_long")
     header = bytearray(sound(tmp_path / "d.wav", 1))
-    struct.pack_into("<I", header, 24, 1000)  # samples per second: 16 s
+    struct.pack_into("<II", header, 24, 1000, 2000)  # samples and bytes per second: 16 s
     refused(post(client, bytes(header)), 413, "audio_too_long")
 
 
