@@ -21,6 +21,7 @@ SYNCHRONOUS, DONT_EXIT = 2, 1 << 15  # espeak_Initialize: sound comes to a callb
 IPA_PARTED = 0x02 | ord("_") << 8  # espeak_TextToPhonemes: IPA, "_" between phones
 UTF8, PHONEMES = 1, 0x0100  # espeak_Synth: encoding, and phonemes between [[ and ]]
 RATE, PITCH, RANGE = 1, 3, 4  # espeak_SetParameter
+SEED = 1  # of the breath in its voices, which it draws by the clock otherwise
 RELATED = {"zh-cn": "cmn", "zh-tw": "cmn", "zh-hk": "yue", "nn": "nb"}  # locales, and the language that espeak-ng knows
 NEAR = 6  # languages that an error names
 ODD = re.compile("whisper|robo|demonic|announcer|croak|fast|tweaky|UniRobot", re.I)  # variants that nobody sounds like
@@ -77,6 +78,7 @@ class Espeak:
         self.sample_rate = self._library.espeak_Initialize(SYNCHRONOUS, 0, self._data.encode(), DONT_EXIT)
         if self.sample_rate <= 0:
             raise UserError(f"espeak-ng finds no data in {self._data}; reinstall espeakng-loader")
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(SEED))
         self.version = self._library.espeak_Info(None).decode().split()[0]
 
     # --- what it knows --------------------------------------------------------------------------------------------
