@@ -90,13 +90,29 @@ def _kept(part, kind):
     return [module for name, module in part.named_modules() if name == "lm_head" or "lora_" in name.split(".")[-1]]
 
 
-class Int8Linear(nn.Linear):
-    """A linear layer whose weight is of eight bits.
+class _FewBits(nn.Linear):
+    """A linear layer that holds its weight in fewer bits.
 
     Parameters
     ----------
     layer : Linear
         That it computes nearly the same as.
+    """
+
+    def __init__(self, layer):
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = layer.in_features, layer.out_features
+        self._hold(layer.weight.detach())
+        self.register_parameter("bias", layer.bias)
+        self.train(layer.training)
+
+    def _hold(self, weight):
+        """Keep a weight (H, F)."""
+        raise NotImplementedError
+
+
+class Int8Linear(_FewBits):
+    """A linear layer whose weight is of eight bits.
 
     Attributes
     ----------
@@ -106,14 +122,10 @@ class Int8Linear(nn.Linear):
         (H,) what 1 stands for in a row.
     """
 
-    def __init__(self, layer):
-        nn.Module.__init__(self)
-        self.in_features, self.out_features = layer.in_features, layer.out_features
-        rows, scales = _whole(layer.weight.detach().float())
+    def _hold(self, weight):
+        rows, scales = _whole(weight.float())
         self.register_buffer("rows", rows)
         self.register_buffer("scales", scales.squeeze(1))
-        self.register_parameter("bias", layer.bias)
-        self.train(layer.training)
 
     @property
     def weight(self):
@@ -142,13 +154,8 @@ def _levels():
     return torch.tensor(sorted([*above, 0.0, *below])) / above[0]
 
 
-class NF4Linear(nn.Linear):
+class NF4Linear(_FewBits):
     """A linear layer whose weight has four bits a number and a scale for each `BLOCK` of them.
-
-    Parameters
-    ----------
-    layer : Linear
-        That it computes nearly the same as.
 
     Attributes
     ----------
@@ -158,10 +165,8 @@ class NF4Linear(nn.Linear):
         (H F / `BLOCK`,) what 1 stands for in a block.
     """
 
-    def __init__(self, layer):
-        nn.Module.__init__(self)
-        self.in_features, self.out_features = layer.in_features, layer.out_features
-        flat = layer.weight.detach().float().flatten()
+    def _hold(self, weight):
+        flat = weight.float().flatten()
         blocks = functional.pad(flat, (0, -len(flat) % BLOCK)).view(-1, BLOCK)
         scales = blocks.abs().amax(1).clamp_min(torch.finfo(torch.float32).tiny)
         levels = _levels().to(flat.device)
@@ -169,8 +174,6 @@ class NF4Linear(nn.Linear):
         self.register_buffer("pairs", codes[::2] * 16 + codes[1::2])
         self.register_buffer("scales", scales)
         self.register_buffer("table", torch.cartesian_prod(levels, levels), persistent=False)  # of each pair
-        self.register_parameter("bias", layer.bias)
-        self.train(layer.training)
 
     @property
     def weight(self):
@@ -183,26 +186,16 @@ class NF4Linear(nn.Linear):
         return functional.linear(x, self.weight.to(x.dtype), self.bias)
 
 
-class Int4Linear(nn.Linear):
-    """A linear layer of torchao's four bits, whose products are in bfloat16; on a GPU.
+class Int4Linear(_FewBits):
+    """A linear layer of torchao's four bits, whose products are in bfloat16; on a GPU."""
 
-    Parameters
-    ----------
-    layer : Linear
-        That it computes nearly the same as.
-    """
-
-    def __init__(self, layer):
+    def _hold(self, weight):
         from torchao.quantization import Int4WeightOnlyConfig, quantize_
 
-        nn.Module.__init__(self)
-        self.in_features, self.out_features = layer.in_features, layer.out_features
-        inner = nn.Linear(self.in_features, self.out_features, bias=False, device=layer.weight.device)
-        inner.weight.data = layer.weight.detach().bfloat16()
+        inner = nn.Linear(self.in_features, self.out_features, bias=False, device=weight.device)
+        inner.weight.data = weight.bfloat16()
         quantize_(inner, Int4WeightOnlyConfig(group_size=BLOCK, int4_packing_format="tile_packed_to_4d"))
         self.inner = inner
-        self.register_parameter("bias", layer.bias)
-        self.train(layer.training)
 
     @property
     def weight(self):
