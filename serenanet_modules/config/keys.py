@@ -372,6 +372,7 @@ SECTIONS = {
         Key("d_model", WHOLE, WEIGHTS, "width of the encoder", least=1, most=MOST_SIZE),
         Key("dropout", NUMBER, WEIGHTS, "dropout of all parts", least=0, most=1),
         Key("output_stride", WHOLE, WEIGHTS, "10 ms frames per encoder frame", least=1, most=MOST_SIZE),
+        Key("labels_per_frame", WHOLE, WEIGHTS, "labels that an encoder frame can say", least=1, most=8),
         Key("frontend", PART, WEIGHTS, "front end: a file of frontends/", null=True),
         Key("encoder", PART, WEIGHTS, "a file of encoders/, or of public/", null=True),
         Key("head", PART, WEIGHTS, "layers over a public encoder: a file of encoders/", null=True),

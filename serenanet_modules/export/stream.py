@@ -45,6 +45,7 @@ class Step(nn.Module):
         except ValueError as error:
             raise UserError(str(error)) from None
         self.frontend, self.encoder, self.decoder, self.chunk = frontend, encoder, model.decoder, ahead + 1
+        self.unfolding = model.acoustic.unfolding
         self._places = {}  # a cache's name -> the layers that have one, and where in their states it is
         for i, layer in enumerate(encoder.layers):
             for place, name in enumerate(layer.carries):
@@ -70,9 +71,10 @@ class Step(nn.Module):
         return {"features": features, "said": said, "count": count, **full}
 
     def forward(self, features, said, count, **caches):
-        """features (1, frames, n_mels), said and count (1,) -> log-probabilities (1, chunk, V), and the next caches.
+        """features (1, frames, n_mels), said and count (1,) -> log-probabilities (1, T, V), and the next caches.
 
-        ``said`` are the encoder frames of earlier steps, ``count`` those of this chunk, all but of an utterance's last.
+        ``said`` are the encoder frames of earlier steps, ``count`` those of this chunk, all but of an utterance's last;
+        T is the frames of a chunk times the labels that each says.
         """
         left = self.encoder.left_context
         place = torch.arange(left + self.chunk)  # the cache fills from its end
@@ -84,6 +86,7 @@ class Step(nn.Module):
         x = self._subsampled(features, said)
         plan = self.encoder.plan(self.encoder.scope(self.chunk - 1), x, left + self.chunk, heard)
         x, following = self.encoder.through(x, plan, [tuple(state) for state in carried])
+        x = x if self.unfolding is None else self.unfolding.step(x)
         return self.decoder(x).log_softmax(-1), *self._cached(following).values()
 
     def _cached(self, states):
@@ -120,7 +123,7 @@ class Steps:
         self._caches = [value.name.removeprefix("next_") for value in self._session.get_outputs()[1:]]
 
     def __call__(self, features):
-        """features (T, n_mels) -> log-probabilities (ceil(T / 8), V)."""
+        """features (T, n_mels) -> log-probabilities (ceil(T / 8) times the labels of a frame, V)."""
         frames, chunk = self._shapes["features"][1], (self._shapes["features"][1] - 1) // 8 - 1
         count = -(-len(features) // 8)
         end = 8 * (-(-count // chunk) * chunk)
@@ -133,7 +136,7 @@ class Steps:
             log_probs, *following = self._session.run(None, given | caches)
             caches = dict(zip(self._caches, following, strict=True))
             found.append(log_probs[0])
-        return np.concatenate(found)[:count]
+        return np.concatenate(found)[: count * len(found[0]) // chunk]
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from serenanet_modules.lobes.acoustic import AcousticModel, AcousticOutput, Conditions, regular_edges
 from serenanet_modules.lobes.blocks.chunkwise import ALL
 from serenanet_modules.lobes.blocks.parts import Extras, Picture
+from serenanet_modules.lobes.heads.unfolding import Unfolding
 
 
 class SpectralModel(AcousticModel):
@@ -14,21 +15,27 @@ class SpectralModel(AcousticModel):
     frontend : FrontEnd
     encoder : Encoder
     pessl : PESSL, optional
+    labels_per_frame : int
+        Frames that come of each of the encoder's, by `Unfolding`, so that heads can say as many labels.
 
     Raises
     ------
     ValueError
-        For a `PESSL` with an encoder that shortens, whose frames are not those that were hidden.
+        For an encoder that shortens with a `PESSL`, whose frames are not those that were hidden, or with several labels
+        a frame.
     """
 
     can_mask = has_features = True
 
-    def __init__(self, features, frontend, encoder, pessl=None):
+    def __init__(self, features, frontend, encoder, pessl=None, labels_per_frame=1):
         super().__init__()
         if pessl is not None and encoder.shortens:
             raise ValueError(f"pessl needs each frame again, but {type(encoder).__name__} shortens; set pessl: null")
+        if labels_per_frame > 1 and encoder.shortens:
+            raise ValueError(f"{type(encoder).__name__} finds its own frames; set labels_per_frame: 1")
         self.features, self.frontend, self.encoder, self.pessl = features, frontend, encoder, pessl
-        self.d_model = frontend.d_model
+        self.d_model, self.labels_per_frame = frontend.d_model, labels_per_frame
+        self.unfolding = Unfolding(self.d_model, labels_per_frame) if labels_per_frame > 1 else None
         if features is not None:
             self.most_seconds, self.least_seconds = features.most_seconds, features.least_seconds
 
@@ -38,9 +45,13 @@ class SpectralModel(AcousticModel):
         return self.frontend.output_stride * self.features.hop
 
     @property
+    def _encoder_seconds(self):
+        return self.frontend.output_stride * self.features.frame_seconds
+
+    @property
     def frame_seconds(self):
-        """Of an encoder frame; None of learned chunks."""
-        return None if self.encoder.shortens else self.frontend.output_stride * self.features.frame_seconds
+        """Of a frame that heads read; None of learned chunks."""
+        return None if self.encoder.shortens else self._encoder_seconds / self.labels_per_frame
 
     def forward(self, wavs, lengths, conditions=None):
         """wavs (B, S), lengths (B,) int64 samples -> `AcousticOutput`."""
@@ -52,14 +63,17 @@ class SpectralModel(AcousticModel):
         front = self.frontend(x, lengths)
         seen = front.x if masking is None else self.pessl.hide(front.x, masking.mask)
         encoded = self.encoder(seen, front.lengths, conditions.least)
-        edges = regular_edges(encoded.x, self.hop) if encoded.edges is None else self.hop * encoded.edges
         prediction = None if masking is None else self.pessl(encoded.x, masking)
         extras = Extras(pictures={"mel": Picture(x)}).joined(front.extras).joined(encoded.extras)
-        return AcousticOutput(encoded.x, encoded.lengths, edges, prediction, extras)
+        said = encoded if self.unfolding is None else self.unfolding(encoded.x, encoded.lengths)
+        regular = said.edges is None
+        edges = regular_edges(said.x, self.hop // self.labels_per_frame) if regular else self.hop * said.edges
+        return AcousticOutput(said.x, said.lengths, edges, prediction, extras)
 
     def levels(self):
         """Features with the front end, then the encoder's layers."""
-        return [[self.features, self.frontend], *self.encoder.levels()]
+        *below, last = self.encoder.levels()
+        return [[self.features, self.frontend], *below, last if self.unfolding is None else [*last, self.unfolding]]
 
     # --- statistics of the features ---------------------------------------------------------------------------------
 
@@ -82,7 +96,7 @@ class SpectralModel(AcousticModel):
     @property
     def _look_aheads(self):
         """Milliseconds to encoder frames."""
-        return {round(1000 * self.frame_seconds * n): n for n in self.encoder.look_aheads if n != ALL}
+        return {round(1000 * self._encoder_seconds * n): n for n in self.encoder.look_aheads if n != ALL}
 
     def delay(self, look_ahead=None):
         """See `AcousticModel`."""
@@ -103,9 +117,12 @@ class SpectralModel(AcousticModel):
         x, following["features"] = self.features.step(wavs, state["features"])
         x, following["frontend"] = self.frontend.step(x, state["frontend"])
         hidden, following["encoder"] = self.encoder.step(x, state["encoder"])
-        return hidden, following
+        return self._unfolded(hidden), following
 
     def finish(self, wavs, state):
         """Hidden (B, T, d_model) of all that is left after the last samples wavs (B, S), S ≥ 0."""
         x = self.frontend.finish(self.features.finish(wavs, state["features"]), state["frontend"])
-        return self.encoder.finish(x, state["encoder"])
+        return self._unfolded(self.encoder.finish(x, state["encoder"]))
+
+    def _unfolded(self, hidden):
+        return hidden if self.unfolding is None else self.unfolding.step(hidden)

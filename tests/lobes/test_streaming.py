@@ -179,9 +179,9 @@ def test_features(samples, n_fft, kind):
 @pytest.mark.parametrize("frontend", FRONTENDS)
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_models(frontend, encoder):
-    """Distributions of each source of a model with and without CAR."""
-    for car in (None, CARS["car"]()):
-        acoustic = SpectralModel(LogMel(20, 512), FRONTENDS[frontend](20), ENCODERS[encoder]())
+    """Distributions of each source of a model with CAR, and of one that says two labels a frame."""
+    for car, times in ((CARS["car"](), 1), (None, 1 if ENCODERS[encoder]().shortens else 2)):
+        acoustic = SpectralModel(LogMel(20, 512), FRONTENDS[frontend](20), ENCODERS[encoder](), labels_per_frame=times)
         model = CTCModel(acoustic, UNITS, car).eval()
         wavs = torch.randn(2, 42 * HOP + 1)
         whole = model(wavs, torch.full((2,), wavs.shape[1]))

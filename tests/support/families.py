@@ -25,7 +25,13 @@ FAST = (
     *(("encoder.kernel_size", "5"), ("frontend.filters", "8")),
 )
 SSM = (
-    *(("units", "char"), ("d_model", "32"), ("encoder.n_layers", "4"), ("encoder.n_heads", "2")),
+    *(
+        ("units", "char"),
+        ("labels_per_frame", "2"),
+        ("d_model", "32"),
+        ("encoder.n_layers", "4"),
+        ("encoder.n_heads", "2"),
+    ),
     *(("encoder.attention_every", "2"), ("encoder.headdim", "8"), ("encoder.d_state", "4"), ("frontend.filters", "8")),
     *(("encoder.look_aheads", "[all, 3, 0]"), ("encoder.left_context", "8")),
 )

@@ -8,6 +8,7 @@ from serenanet_modules.lobes.acoustic import AcousticModel, AcousticOutput, Cond
 from serenanet_modules.lobes.blocks.layers import Linear
 from serenanet_modules.lobes.blocks.lengths import zero_padding
 from serenanet_modules.lobes.blocks.parts import Extras
+from serenanet_modules.lobes.heads.unfolding import Unfolding
 
 
 class LayerMix(nn.Module):
@@ -40,7 +41,9 @@ class EncodedModel(AcousticModel):
     d_model : int, optional
         Size of the output, where there is a head.
     output_stride : int
-        10 ms frames for each frame of the output: the encoder's frames are read side by side, as fewer and wider ones.
+        10 ms frames for each frame of the head: the encoder's frames are read side by side, as fewer and wider ones.
+    labels_per_frame : int
+        Frames that come of each of these, by `Unfolding`.
 
     Raises
     ------
@@ -50,7 +53,7 @@ class EncodedModel(AcousticModel):
 
     can_mask = True
 
-    def __init__(self, encoder, head=None, d_model=None, output_stride=2):
+    def __init__(self, encoder, head=None, d_model=None, output_stride=2, labels_per_frame=1):
         super().__init__()
         self.stack, rest = divmod(round(160 * output_stride), encoder.hop)
         if rest or not self.stack:
@@ -65,7 +68,10 @@ class EncodedModel(AcousticModel):
         self.norm = nn.LayerNorm(size)
         self.project = None if head is None else Linear(wide, d_model)
         self.head, self.d_model = head, wide if head is None else d_model
-        self.frame_seconds, self.most_seconds = self.stack * encoder.frame_seconds, encoder.most_seconds
+        self.unfolding = Unfolding(self.d_model, labels_per_frame) if labels_per_frame > 1 else None
+        self.hop = self.stack * encoder.hop // labels_per_frame
+        self.frame_seconds = self.stack * encoder.frame_seconds / labels_per_frame
+        self.most_seconds = encoder.most_seconds
 
     @property
     def listener(self):
@@ -92,7 +98,9 @@ class EncodedModel(AcousticModel):
         x, lengths = self._side_by_side(zero_padding(x, lengths), lengths)
         if self.head is not None:
             x = self.head(self.project(x), lengths, conditions.least).x
-        return AcousticOutput(x, lengths, regular_edges(x, self.stack * self.encoder.hop), None, Extras())
+        if self.unfolding is not None:
+            x, lengths, *_ = self.unfolding(x, lengths)
+        return AcousticOutput(x, lengths, regular_edges(x, self.hop), None, Extras())
 
     def _side_by_side(self, x, lengths):
         """x (B, T, F), zero past the lengths -> (B, ceil(T / stack), stack * F)."""
