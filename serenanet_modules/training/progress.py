@@ -97,7 +97,7 @@ class Progress:
     @property
     def finished(self):
         """Whether the limit is reached or patience has run out."""
-        return self.stopped_early or (self.epoch >= self.limit and not self._inside_epoch)
+        return self.stopped_early or (self.epoch >= self.limit and not self._inside_epoch and not self.read)
 
     @property
     def ended_by(self):

@@ -117,7 +117,17 @@ def test_dev_is_read_within_an_epoch(tmp_path):
     progress.judge(9.0, loss=1.0, whole=False)
     assert not progress.finished
     new = resumed(progress, tmp_path, end_of_epoch=True, limit=1)  # as the checkpoint after a reading of dev says
-    assert (new.read, new.judged, list(new)) == (40, 40, [1])
+    assert (new.read, new.judged, next(iter(new))) == (40, 40, 1)
+
+
+def test_the_last_epoch_is_not_finished_within():
+    """So that a training whose hours are over ends inside of it, too, as inside any other."""
+    progress = Progress(limit=2)
+    for _ in progress:
+        progress.read = 40
+        assert not progress.finished
+        progress.judge(9.0, loss=1.0)
+    assert progress.finished
 
 
 def test_other_steps_are_said(tmp_path, caplog):
