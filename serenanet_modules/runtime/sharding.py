@@ -54,8 +54,15 @@ class Replicas:
         distributed.sum_gradients(parameters)
 
     def clip(self, parameters, most):
-        """Scale gradients down to a norm; returns the norm that they had."""
-        return nn.utils.clip_grad_norm_(parameters, most)
+        """Scale gradients down to a norm; returns the norm that they had.
+
+        It is summed in float64, so that how weights are spread over processes changes no bit of it.
+        """
+        parts, wholes = _gradients(parameters)
+        square = _square(wholes) if wholes else torch.zeros((), dtype=torch.float64, device=parameters[0].device)
+        norm = (square + distributed.sum_(_square(parts)) if parts else square).sqrt().float()
+        torch._foreach_mul_([*parts, *wholes], (most / (norm + 1e-6)).clamp(max=1.0))
+        return norm
 
     def gathered(self, modules):
         """A context in which every process has all weights, not to be trained; all enter and leave it together."""
@@ -99,19 +106,6 @@ class Shards(Replicas):
     def sum_gradients(self, parameters):
         """Those of shards are summed already, with each backward pass."""
         distributed.sum_gradients([p for p in parameters if not is_part(p)])
-
-    def clip(self, parameters, most):
-        parts, wholes = [], []
-        for gradient in (p.grad for p in parameters if p.grad is not None):
-            if is_part(gradient):
-                parts.append(gradient.to_local())
-            else:
-                wholes.append(gradient)
-        squares = [nn.utils.get_total_norm(gradients).to(parameters[0].device) ** 2 for gradients in (parts, wholes)]
-        norm = (distributed.sum_(squares[0].clone()) + squares[1]).sqrt()
-        for gradient in (*parts, *wholes):
-            gradient.mul_((most / (norm + 1e-6)).clamp(max=1.0))
-        return norm
 
     @contextlib.contextmanager
     def gathered(self, modules):
@@ -206,6 +200,22 @@ def entered(modules, candidates, attempt):
 def is_part(tensor):
     """Whether it is a `DTensor`, whose module trainings without shards do not import."""
     return hasattr(tensor, "full_tensor")
+
+
+def _gradients(parameters):
+    """Of this process: those of its parts of parameters, and those of whole ones."""
+    parts, wholes = [], []
+    for gradient in (p.grad for p in parameters if p.grad is not None):
+        if is_part(gradient):
+            parts.append(gradient.to_local())
+        else:
+            wholes.append(gradient)
+    return parts, wholes
+
+
+def _square(gradients):
+    """Sum of the squares of all their elements."""
+    return torch.stack([torch.linalg.vector_norm(g, dtype=torch.float64) for g in gradients]).square().sum()
 
 
 def whole(state):

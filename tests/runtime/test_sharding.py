@@ -124,4 +124,4 @@ def test_two_parts_are_one_whole(found, both):
     }
     name = max(far, key=far.get)
     print(f"{far[name]:.1e} {name}")
-    assert far[name] < 1e-5
+    assert far[name] < 1e-6
