@@ -9,14 +9,11 @@ with another learning rate, shows what is left of it. A run that is finished is 
 """
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from trainings import CORPUS, trained
+
 RATE = 0.003
 WAYS = {  # name -> precision, learning rate
     "fp32": ("fp32", RATE),
@@ -24,11 +21,6 @@ WAYS = {  # name -> precision, learning rate
     **{name: (name, RATE) for name in ("bf16", "fp8", "mxfp8", "mxfp4")},
 }
 BOUNDS = {"fp8": 1.10, "mxfp8": 1.10, "mxfp4": 1.25}
-SMALL = """
-    --d_model 96 --encoder.n_layers 2 --encoder.d_ffn 256 --encoder.n_heads 2 --car null --dropout 0.0
-    --spec_augment null --speed_perturb null --max_batch_seconds 24 --warmup_steps 60 --final_lr_share 0.0
-    --beam_size 0 --lm null --checkpoints_to_average 1 --noprogressbar --device=cpu
-""".split()
 
 
 def main(argv=None):
@@ -47,7 +39,7 @@ def parse(argv=None):
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--seeds", nargs="+", type=int, default=(1, 2, 3))
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--data", type=Path, default=ROOT / "tests/sample/CommonVoice/sw")
+    parser.add_argument("--data", type=Path, default=CORPUS)
     parser.add_argument("--more", nargs=argparse.REMAINDER, default=[], help="further hyper-parameters")
     return parser.parse_args(argv)
 
@@ -67,17 +59,9 @@ def corpus(data, folder):
 def train(options, data, name, seed):
     """The content of result.json of a run."""
     precision, rate = WAYS[name]
-    folder = options.work / f"{name.replace(' ', '_')}-{seed}"
-    if not (folder / "result.json").is_file():
-        line = [sys.executable, ROOT / "recipes/CommonVoice/sw/train.py", ROOT / "hparams/serenanet.yaml"]
-        line += [ROOT / "hparams/sizes/serenanet/small.yaml", "--data_folder", data, "--output_folder", folder]
-        line += ["--prepared_folder", options.work / "prepared", "--precision", precision, "--emulate_precision"]
-        line += ["--lr", rate, "--seed", seed, "--number_of_epochs", options.epochs]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        done = subprocess.run([*map(str, line), *SMALL, *options.more], env=environment, capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(done.stderr[-2000:] or done.stdout[-2000:])
-    return json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    words = ["--data_folder", data, "--prepared_folder", options.work / "prepared", "--emulate_precision"]
+    words += ["--precision", precision, "--lr", rate, "--seed", seed, "--number_of_epochs", options.epochs]
+    return trained(options.work / f"{name.replace(' ', '_')}-{seed}", *words, *options.more)
 
 
 def outcome(result):
