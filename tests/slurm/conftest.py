@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import command_lines
+
 SCRIPT = Path(__file__).with_name("local_slurm.sh")
 
 
@@ -80,8 +82,12 @@ class Job:
             time.sleep(0.05)
 
     def start_again(self):
-        """Wait until it is in the queue once more, and let it begin at once."""
+        """Wait until it is in the queue once more, and let it begin at once.
+
+        Not before Slurm's own processes of the start before are gone, or it takes their end for that of the new one.
+        """
         self.until(lambda: "BeginTime" in self.run("squeue", "--noheader", "--format=%r", f"--jobs={self.number}"))
+        self.until(lambda: not any(f"slurmstepd: [{self.number}." in line for line in command_lines()))
         self.run("scontrol", "update", f"jobid={self.number}", "StartTime=now")
 
     def ended(self):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processes import command_lines
+
 pytestmark = pytest.mark.slurm
 
 ROOT = Path(__file__).parents[2]
@@ -84,20 +86,7 @@ def test_a_broken_instance_is_replaced_and_down_leaves_nothing(local_slurm):
         for _ in range(2):
             subprocess.run([SCRIPT, "down", folder], check=True, timeout=120)
         assert not folder.exists()
-        assert not running_from(folder)
-
-
-def running_from(folder: Path) -> list[str]:
-    """Return the command lines of the processes that mention a folder."""
-    lines = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = path.read_bytes().replace(b"\0", b" ").decode()
-        except OSError:  # ended meanwhile
-            continue
-        if f"{folder}/" in line:
-            lines.append(line)
-    return lines
+        assert not [line for line in command_lines() if f"{folder}/" in line]
 
 
 def test_a_folder_of_someone_else_is_left_alone(local_slurm, tmp_path):

@@ -1,5 +1,6 @@
 """Trainings as jobs of the shipped batch scripts, which are told to stop, and go on."""
 
+import json
 import os
 import signal
 import sys
@@ -18,15 +19,17 @@ from serenanet_modules.training.loop import RecipeBrain
 
 fit_batch = RecipeBrain.fit_batch
 
+first = "SLURM_RESTART_COUNT" not in os.environ
+
 def wait(self, batch):
-    if self.step == 4 and "SLURM_RESTART_COUNT" not in os.environ:
+    if self.step == 4 and first:
         Path(self.hparams.output_folder, "training").touch()
         while self.signal is None:
             time.sleep(0.05)
     return fit_batch(self, batch)
 
 RecipeBrain.fit_batch = wait
-sys.argv = sys.argv[1:]
+sys.argv = sys.argv[1:] + ["--fsdp"] * first
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 TOGETHER = """
@@ -63,7 +66,10 @@ def _script(tmp_path):
 
 
 def test_two_nodes_make_room_and_go_on(sbatch, script, tmp_path):
-    """Another job takes their place: they save a checkpoint, wait, go on by themselves, and end as one process does."""
+    """Another job takes their place: they save a checkpoint, wait, go on by themselves, and end as one process does.
+
+    Before it each has a part of the weights (``--fsdp``), and after it all of them.
+    """
     corpus = make_corpus(tmp_path / "sw")
     folder = tmp_path / "nodes"
     words = [sys.executable, script(TOLD), *command(corpus, folder)]
@@ -75,9 +81,10 @@ def test_two_nodes_make_room_and_go_on(sbatch, script, tmp_path):
     job.start_again()
     assert job.ended() == "COMPLETED", job.printed
     assert "Resuming in epoch 1 after" in job.printed and "Traceback" not in job.printed
+    assert json.loads((folder / "result.json").read_text())["processes"] == 2
     one = tmp_path / "one"
     Run(command(corpus, one, *PAIRS), one).done()
-    assert distance(folder, one) < 1e-5
+    assert distance(folder, one) < 1e-6
     for split in ("dev", "test"):
         assert decoded(folder, split) == decoded(one, split)
 
