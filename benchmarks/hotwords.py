@@ -1,11 +1,12 @@
 """Hotwords: how many more of the rare words are found, and what they cost the others.
 
-    python benchmarks/hotwords.py RESULT_DIR RECIPE|MANIFEST [--data-folder DIR] [--kept FOLDER]
+    python benchmarks/hotwords.py RESULT_DIR RECIPE|MANIFEST [--data-folder DIR] [--kept FOLDER] [--draws N]
 
 Of the words that were said, 50 are drawn that the training transcripts have once at most, and of the words that the
-training has once and nobody said, another 50. Dev, with words of its own, chooses the weight: of those that leave the
-error rate of the other words within `MOST_LOST` points, the least that finds `NEARLY` as many as the best of them. Test
-is read once.
+training has once and nobody said, another 50; and so `--draws` times, since one draw depends on few words. Figures are
+those of all draws together, with paired bootstrap intervals over utterances. Dev, with words of its own, chooses the
+weight: of those that make no more errors in the other words than none, the least that finds `NEARLY` as many as the
+best of them. Test is read once.
 """
 
 import random
@@ -16,15 +17,15 @@ from functools import partial
 from decoding import Ours, chosen
 from heard import SPLITS, heard, parser
 
-from serenanet_modules.analysis.scoring import align
+from serenanet_modules.analysis.bootstrap import compare
+from serenanet_modules.analysis.scoring import ErrorCounts, align_all
 from serenanet_modules.data.asked import candidates
 from serenanet_modules.data.preparation import written
 from serenanet_modules.decoding.beam import BeamDecoder
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # nats a letter
-MOST_LOST = 0.2  # points of WER, of the words that are no hotwords
 NEARLY = 0.95
-SEED, WORDS, LETTERS = 0, 50, 4
+WORDS, LETTERS = 50, 4
 
 
 def main(argv=None):
@@ -32,17 +33,18 @@ def main(argv=None):
     with heard(o) as found:
         texts = written(candidates(o.data, o.locale, o.data_folder, "train"))
         train = Counter(word for text in texts for word in text.split())
-        print("| model | weight | recall of 50 rare words | WER of the others | WER | false among 50 absent words |")
+        print("| model | weight | rare words found, % | WER of the others | WER | false among absent words, a draw |")
         print("|---|---|---|---|---|---|")
         lm_weight, word_score = chosen(Ours(found), found.utterances["dev"])
         weighed = {"lm": found.arpa, "lm_weight": lm_weight, "word_score": word_score}
-        for name, options in {"none": {}, "n-grams": weighed}.items():
-            report(name, partial(make, found.units, options), found.utterances, train)
+        for name, options in {"none": {}, f"n-grams ({lm_weight:g}, {word_score:g})": weighed}.items():
+            report(name, partial(make, found.units, options), found.utterances, train, o.draws)
 
 
 def parse(argv):
     options = parser(__doc__.splitlines()[0])
     options.add_argument("--locale", default="sw")
+    options.add_argument("--draws", type=int, default=20)
     return options.parse_args(argv)
 
 
@@ -53,79 +55,103 @@ def make(units, options, hotwords):
 
 @dataclass(frozen=True)
 class Trial:
-    """What a weight does to some utterances."""
+    """What a weight does to utterances, the draws of words added up.
+
+    Attributes
+    ----------
+    weight : float
+    rare, others, words : dict of str to ErrorCounts
+        By utterance: of hotwords, of the words that are none (what is inserted, a hotword too, is an error of these),
+        and of both.
+    false : float
+        Absent words that are written in a draw.
+    """
 
     weight: float
-    found: int
-    said: int
-    others: float  # WER of the words that are no hotwords
-    total: float
-    false: int
+    rare: dict
+    others: dict
+    words: dict
+    false: float
 
-    def __str__(self):
-        rates = f"{100 * self.others:.2f} | {100 * self.total:.2f}"
-        return f"{self.weight:g} | {self.found} of {self.said} | {rates} | {self.false}"
+    @property
+    def found(self):
+        """Share of the hotwords."""
+        return 1.0 - total(self.rare).rate
+
+    def beside(self, none):
+        """A row of the table, with differences to the `Trial` without hotwords."""
+        cells = [f"{100 * self.found:.1f}", *(f"{100 * total(part).rate:.2f}" for part in (self.others, self.words))]
+        if self.weight:
+            more, lost = difference(none.rare, self.rare), difference(none.others, self.others)
+            cells[0] += f" (+{100 * (self.found / none.found - 1):.0f} %; {points(-more[0], -more[2], -more[1], 1)})"
+            cells[1] += f" ({points(*lost, 2)})"
+        return " | ".join([f"{self.weight:g}", *cells, f"{self.false:.1f}"])
 
 
-def report(name, make, utterances, train):
+def total(counts):
+    return sum(counts.values(), ErrorCounts())
+
+
+def difference(before, after):
+    """Of error rates, in points, with the ends of its interval."""
+    found = compare(before, after)
+    return [100 * value for value in (found.difference, found.low, found.high)]
+
+
+def points(value, low, high, digits):
+    return f"{value:+.{digits}f}, {low:+.{digits}f} to {high:+.{digits}f}"
+
+
+def report(name, make, utterances, train, draws):
     """Print the weights on dev, and the chosen one beside none on test."""
-    words = {split: (rare(utterances[split], train), absent(utterances[split], train)) for split in SPLITS}
-    dev = [tried(make, utterances["dev"], *words["dev"], weight) for weight in WEIGHTS]
-    allowed = [trial for trial in dev if trial.others <= dev[0].others + MOST_LOST / 100]
+    words = {split: drawn(utterances[split], train, draws) for split in SPLITS}
+    dev = [tried(make, utterances["dev"], words["dev"], weight) for weight in WEIGHTS]
+    most = total(dev[0].others).errors
+    allowed = [trial for trial in dev if total(trial.others).errors <= most]
     best = next(trial for trial in allowed if trial.found >= NEARLY * max(one.found for one in allowed))
-    for split, trials in {
-        "dev": dev,
-        "test": [tried(make, utterances["test"], *words["test"], weight) for weight in (0.0, best.weight)],
-    }.items():
+    test = [tried(make, utterances["test"], words["test"], weight) for weight in (0.0, best.weight)]
+    for split, trials in {"dev": dev, "test": test}.items():
         for trial in trials:
-            print(f"| {name}, {split} | {trial} |", flush=True)
+            print(f"| {name}, {split} | {trial.beside(trials[0])} |", flush=True)
 
 
-def said(utterances):
-    """How often each word stands in the references."""
-    return Counter(word for _, text, *_ in utterances for word in text.split())
+def drawn(utterances, train, draws):
+    """For each draw, words that were said and that the training has once at most, and words of it that nobody said."""
+    said = Counter(word for _, text, *_ in utterances for word in text.split())
+    rare = sorted(word for word in said if train[word] <= 1 and len(word) >= LETTERS)
+    absent = sorted(word for word in train if train[word] == 1 and word not in said and len(word) >= LETTERS)
+    seeds = range(draws)
+    return [[random.Random(n).sample(words, min(WORDS, len(words))) for words in (rare, absent)] for n in seeds]
 
 
-def rare(utterances, train):
-    """Words that were said and that the training has once at most."""
-    return drawn(word for word in said(utterances) if train[word] <= 1)
-
-
-def absent(utterances, train):
-    """Words that were not said and that the training has once."""
-    there = said(utterances)
-    return drawn(word for word in train if train[word] == 1 and word not in there)
-
-
-def drawn(words):
-    """A number of them, the same each time."""
-    words = sorted(word for word in words if len(word) >= LETTERS)
-    return random.Random(SEED).sample(words, min(WORDS, len(words)))
-
-
-def tried(make, utterances, hotwords, never, weight):
+def tried(make, utterances, draws, weight):
     """The `Trial` of a weight."""
-    pairs = aligned(make, utterances, hotwords, weight)
-    there, others, errors, found = 0, 0, 0, 0
-    hot = set(hotwords)
-    for operation, reference, _ in pairs:
-        there += reference in hot
-        found += reference in hot and operation == "="
-        others += bool(reference) and reference not in hot
-        errors += operation != "=" and reference not in hot  # what is inserted, a hotword too, is an error of these
-    wrong = sum(operation != "=" for operation, *_ in pairs)
-    false = sum(
-        operation != "=" and word in set(never) for operation, _, word in aligned(make, utterances, never, weight)
-    )
-    return Trial(weight, found, there, errors / others, wrong / (there + others), false)
+    kept = {kind: {u[0]: ErrorCounts() for u in utterances} for kind in ("rare", "others", "words")}
+    plain, false = aligned(make, utterances, (), 0.0), 0
+    for hotwords, never in draws:
+        found = aligned(make, utterances, hotwords, weight) if weight else plain
+        for key, columns in found.items():
+            hot = [column for column in columns if column[1] in set(hotwords)]
+            others = [column for column in columns if column[1] not in set(hotwords)]
+            for kind, part in {"rare": hot, "others": others, "words": columns}.items():
+                kept[kind][key] += counted(part)
+        misled = aligned(make, utterances, never, weight) if weight else plain
+        false += sum(op != "=" and word in set(never) for columns in misled.values() for op, _, word in columns)
+    return Trial(weight, *kept.values(), false / len(draws))
+
+
+def counted(columns):
+    """Columns of an alignment as counts."""
+    by = Counter(operation for operation, *_ in columns)
+    return ErrorCounts(by["="], by["S"], by["D"], by["I"])
 
 
 def aligned(make, utterances, hotwords, weight):
-    """The columns of all alignments."""
-    decoder, pairs = make({word: weight * len(word) for word in hotwords} if weight else None), []
-    for _, text, _, rows in utterances:
-        pairs += align(text.split(), " ".join(decoder.best(piece).text for piece in rows).split())
-    return pairs
+    """The columns of each utterance's alignment."""
+    decoder = make({word: weight * len(word) for word in hotwords} if weight else None)
+    texts = [" ".join(decoder.best(piece).text for piece in rows) for *_, rows in utterances]
+    pairs = [(u[1].split(), text.split()) for u, text in zip(utterances, texts, strict=True)]
+    return {u[0]: found.columns for u, found in zip(utterances, align_all(pairs), strict=True)}
 
 
 if __name__ == "__main__":

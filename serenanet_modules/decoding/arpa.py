@@ -118,6 +118,11 @@ class NGram:
         """Ln p(</s> | state); 0 where the model has no end of sentence."""
         return 0.0 if self.end < 0 else self.step(state, self.end)[1]
 
+    @property
+    def unigrams(self) -> np.ndarray:
+        """Ln p of each word without any context, by its number."""
+        return self.logprob[1 : 1 + len(self.words)]
+
     def unigram(self, word: str) -> float:
         """Ln p(word) without any context."""
         return self.step(0, self.words.get(word, 0))[1]

@@ -22,6 +22,7 @@ from serenanet_modules.decoding.guard import heard
 from serenanet_modules.decoding.label_lm import BORDER, NeuralLM, WordNGram
 from serenanet_modules.decoding.label_search import Unsaid, attention_greedy
 from serenanet_modules.decoding.rows import decode_in_batches
+from serenanet_modules.decoding.words import usual_weights
 from serenanet_modules.errors import UserError
 
 QUIET_LENGTHS, QUIET_MARGIN = 3, 10.0  # end detection of normalised scores: lengths in a row, nats
@@ -72,8 +73,8 @@ class AttentionBeam(Decoder):
         A word n-gram model (ARPA).
     label_lm : LabelLM, optional
         A neural model of the same units; one of the two.
-    lm_weight, word_score : float
-        Weights of the language model and of each word.
+    lm_weight, word_score : float, optional
+        Weights of the language model and of each word; of n-grams by default `words.usual_weights`.
     length_normalisation : bool
         Whether finished hypotheses compare by their score per label, the end included: a weak model leaves out words
         without it.
@@ -96,8 +97,8 @@ class AttentionBeam(Decoder):
     ctc_weight: float = 0.4
     ngram: Any = None
     label_lm: Any = None
-    lm_weight: float = 0.5
-    word_score: float = 0.0
+    lm_weight: float | None = None
+    word_score: float | None = None
     length_normalisation: bool = False
     scoring: str = "decoder"
     alone: bool = False
@@ -112,6 +113,9 @@ class AttentionBeam(Decoder):
             raise UserError("Attention beam search: takes one language model; leave out the n-grams or the neural one.")
         if self.ngram is not None and not isinstance(self.ngram, NGram):
             self.ngram = NGram(self.ngram)
+        self.usual = {"lm_weight": 0.5, "word_score": 0.0} if self.ngram is None else usual_weights(self.ngram, True)
+        for name, weight in self.usual.items():
+            setattr(self, name, weight if getattr(self, name) is None else getattr(self, name))
         weights = (self.lm_weight, self.word_score)
         if self.label_lm is not None:
             self._lm = NeuralLM(self.units, self.label_lm, *weights)

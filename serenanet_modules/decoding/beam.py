@@ -15,7 +15,7 @@ from serenanet_modules.decoding.cpp import search_of
 from serenanet_modules.decoding.decoder import Decoder, Hypothesis
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.decoding.search import Limits
-from serenanet_modules.decoding.words import Words
+from serenanet_modules.decoding.words import Words, usual_weights
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.bars import Bar
 
@@ -44,9 +44,9 @@ class BeamDecoder(Decoder):
     token_threshold : float
         Labels with a log-probability this much below the frame's best are not tried (open
         vocabulary only: a lexicon may need an unlikely label).
-    lm_weight : float
-        Weight of the model's natural-log probabilities.
-    word_score : float
+    lm_weight : float, optional
+        Weight of the model's natural-log probabilities; by default that and the next are `words.usual_weights`.
+    word_score : float, optional
         Added for every word that the model knows: positive values make for more, shorter words.
     scoring : str
         Which of a network's log-probabilities are searched.
@@ -66,8 +66,8 @@ class BeamDecoder(Decoder):
     beam_size_token: int = 16
     beam_threshold: float | None = None
     token_threshold: float = 10.0
-    lm_weight: float = 0.5
-    word_score: float = 0.0
+    lm_weight: float | None = None
+    word_score: float | None = None
     scoring: str = "decoder"
     hotwords: dict[str, float] | None = None
 
@@ -88,6 +88,9 @@ class BeamDecoder(Decoder):
             self.beam_threshold = THRESHOLD if self.lexicon is None else 25.0
         self._check()
         ngram = self.lm if self.lm is None or isinstance(self.lm, NGram) else NGram(self.lm)
+        self.usual = {"lm_weight": 0.0, "word_score": 0.0} if ngram is None else usual_weights(ngram)
+        for name, weight in self.usual.items():
+            setattr(self, name, weight if getattr(self, name) is None else getattr(self, name))
         self._words = Words(self.units, ngram, self.lexicon, self.lm_weight, self.word_score, self.hotwords)
 
     def _check(self) -> None:

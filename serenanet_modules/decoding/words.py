@@ -18,6 +18,7 @@ from serenanet_modules.errors import UserError
 NOVELTY = 4.0  # power of the share of new words that p(<unk>) is
 DOUBT = 80.0  # new words that every model is taken to have met beside its own
 SPELLING_ORDER = 4  # of the n-grams of letters
+USUAL, USUAL_JOINT = (1.0, 3.0), (0.1, 1.0)  # shares of `usual_weights` and word scores, without attention and with it
 OFF = -1  # the tree's node of what begins no word
 
 
@@ -134,7 +135,8 @@ class Words:
     lm_weight, word_score : float
     hotwords : mapping of str to float, optional
         Words that are expected, and what each scores more; while it is unfinished, its share of letters. Where the
-        n-grams lack one, it scores p(<unk>), and pays for no letters.
+        n-grams lack one, it is as likely as their rarest word: ``rarity`` more than ln p(<unk>), which is that of all
+        unknown words together. It pays for no letters.
 
     Raises
     ------
@@ -152,14 +154,17 @@ class Words:
         ]
         self.hotwords = dict(hotwords or {})
         self.has_ngram, self.ngram, self.letters = ngram is not None, NGram.empty(), NGram.empty()
-        self.known, new = {}, 1.0
+        self.known, new, self.rarity = {}, 1.0, 0.0
         if ngram is not None:
-            self.known, new = ngram.words, _new(ngram)
+            self.known, new = ngram.words, new_words(ngram)
             self.ngram = ngram.with_unknown(NOVELTY * np.log(new))
+            self.rarity = min(0.0, _ordinary(ngram, ngram.unigrams).min(initial=0.0) - self.ngram.unigrams[0])
         self.boundary = -1 if lexicon is None else units.pieces.index(units.boundary)
         self.tree = Tree(self._spell_as_written(1.0 - new) if lexicon is None else self._spell_as_listed())
-        self.bonus = np.array([self.hotwords.get(self.names[word], 0.0) for word in self.tree.ending_word])
-        self.ending_known = np.array([self.known.get(self.names[w], 0) for w in self.tree.ending_word], np.int32)
+        endings = [self.names[word] for word in self.tree.ending_word]
+        self.ending_known = np.array([self.known.get(name, 0) for name in endings], np.int32)
+        self._promised = np.array([self.hotwords.get(name, 0.0) for name in endings])
+        self._rarer = np.array([self.rarity * (name in self.hotwords and name not in self.known) for name in endings])
 
     def _spell_as_written(self, share):
         """Words are spelled by the strings of units; symbols are letters."""
@@ -195,19 +200,24 @@ class Words:
     def with_weights(self, lm_weight, word_score):
         """The same words, weighed in another way."""
         other = copy(self)
-        for name in ("ahead", "_ahead"):
+        for name in ("ahead", "_ahead", "_plain"):
             other.__dict__.pop(name, None)
         other.lm_weight, other.word_score = lm_weight, word_score
         return other
 
+    @property
+    def bonus(self):
+        """What each ending of the tree scores beside its n-grams and ``word_score`` (E,)."""
+        return self._promised + self.lm_weight * self._rarer
+
     @cached_property
     def ahead(self):
         """Of each node of the tree, what an unfinished word there is taken to score (nodes,)."""
-        scores = self.lm_weight * self.ngram.logprob[1 + self.ending_known] + self.word_score
+        scores = self.lm_weight * (self.ngram.unigrams[self.ending_known] + self._rarer) + self.word_score
         ahead = self.tree.best_ahead(scores)
-        for ending in np.flatnonzero(self.bonus):
+        for ending in np.flatnonzero(self._promised):
             path = self.tree.path(ending)
-            share = self.bonus[ending] * np.arange(len(path)) / (len(path) - 1)
+            share = self._promised[ending] * np.arange(len(path)) / (len(path) - 1)
             ahead[path] = np.maximum(ahead[path], scores[ending] + share)
         return ahead
 
@@ -295,16 +305,34 @@ class Words:
         return {name: array.tolist() for name, array in arrays.items()}
 
 
-def _new(ngram):
+def _ordinary(ngram, values):
+    """What of values, one a word, those of words that are no border and not unknown have."""
+    return np.delete(values, [ngram.words[name] for name in SPECIAL if name in ngram.words])
+
+
+def usual_weights(ngram, joint=False):
+    """Weights of n-grams for a recogniser whose dev data cannot be asked for them.
+
+    They count as much as the share of words that they know of text such as theirs, so that a model of few words changes
+    little; in a search joint with attention, which knows words itself, a tenth of that.
+
+    Returns
+    -------
+    dict of str to float
+        ``lm_weight`` and ``word_score``.
+    """
+    share, word_score = USUAL_JOINT if joint else USUAL
+    return {"lm_weight": share * (1.0 - new_words(ngram)), "word_score": word_score}
+
+
+def new_words(ngram):
     """The share of words in the text of n-grams that were new there, from 0 to 1."""
     size = len(ngram.words)
-    special = [ngram.words[name] for name in SPECIAL if name in ngram.words]
     if ngram.order > 1:  # after how many different words each word was met
-        met = np.bincount(ngram.word[ngram.begin[1] : ngram.begin[1 + size]], minlength=size)
+        met = _ordinary(ngram, np.bincount(ngram.word[ngram.begin[1] : ngram.begin[1 + size]], minlength=size))
     else:
-        likely = np.exp(ngram.logprob[1 : 1 + size])
-        met = np.round(likely / np.delete(likely, special).min(initial=1.0))
-    met = np.delete(met, special)
+        likely = _ordinary(ngram, np.exp(ngram.unigrams))
+        met = np.round(likely / likely.min(initial=1.0))
     return float((DOUBT + (met == 1).sum()) / (DOUBT + met.sum()))
 
 

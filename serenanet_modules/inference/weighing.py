@@ -35,6 +35,8 @@ BATCH_SECONDS = 60.0
 def weighed(run, decoder, lm, progress=False):
     """A decoder with the weights that `Wishes` names, or else those that are best on dev for its language model.
 
+    Where the run keeps no dev, they are the decoder's ``usual`` ones.
+
     Weights of a model that the training had are those that it chose. Others are looked up in the user's cache by hashes
     of the language model, of what this recogniser hears in dev and of the search.
 
@@ -78,11 +80,11 @@ def _on_dev(run, decoder, lm, given, progress):
     dev = read_dev(run.folder)
     if not dev:
         logger.warning(
-            "%s: holds no %s, so that weights for %s cannot be found; those of its own model are used (--lm-weight and "
+            "%s: holds no %s, so that weights for %s cannot be found; %s are guessed from it (--lm-weight and "
             "--word-score say others)",
-            *(run.folder, FILE, lm),
+            *(run.folder, FILE, lm, ", ".join(f"{name} {weight:.2g}" for name, weight in decoder.usual.items())),
         )
-        return {}
+        return decoder.usual
     plain = replace(run.wishes, hotwords=())  # the weights are the model's, whatever words are expected
     decoder = replace(run, wishes=plain).decoder(lm)
     told = [sha256(run.folder / FILE), sha256(lm / WEIGHTS if lm.is_dir() else lm), decoder.name, decoder.beam_size]

@@ -137,8 +137,8 @@ def test_a_weight_of_zero_is_no_model(model, request):
     net, arguments = decoder(), inputs([20, 7])
     given = {"ngram" if model == "word_lm" else model: request.getfixturevalue(model)}
     without = AttentionBeam(net, pieces(), 4)
-    assert without.nbest(*arguments, 3) == AttentionBeam(net, pieces(), 4, lm_weight=0.0, **given).nbest(*arguments, 3)
-    heavy = AttentionBeam(net, pieces(), 4, lm_weight=2.0, **given)
+    heavy = AttentionBeam(net, pieces(), 4, lm_weight=2.0, word_score=0.0, **given)
+    assert without.nbest(*arguments, 3) == heavy.with_weights(lm_weight=0.0).nbest(*arguments, 3)
     assert heavy.nbest(*arguments, 3) != without.nbest(*arguments, 3)
     assert heavy.with_weights(lm_weight=0.0).decode(*outputs(*arguments)) == without.decode(*outputs(*arguments))
 

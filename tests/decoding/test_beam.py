@@ -176,7 +176,7 @@ def test_the_last_phoneme_may_be_long(either):
 def test_a_weight_of_zero_is_no_model(lexicon, word_lm):
     log_probs = posteriors(30, seed=3, sharpness=3.0)
     options = {"lexicon": lexicon, "beam_size": 200, "beam_threshold": 100.0}
-    with_model = BeamDecoder(phonemes(), word_lm, lm_weight=0.0, **options).nbest(log_probs, 3)
+    with_model = BeamDecoder(phonemes(), word_lm, lm_weight=0.0, word_score=0.0, **options).nbest(log_probs, 3)
     without = BeamDecoder(phonemes(), lm_weight=0.0, **options).nbest(log_probs, 3)
     assert [h.text for h in with_model] == [h.text for h in without]
     assert [h.score for h in with_model] == pytest.approx([h.score for h in without], abs=1e-3)

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from serenanet_modules.analysis.scoring import score
 from serenanet_modules.decoding import ngram
 from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.beam import BeamDecoder
+from serenanet_modules.decoding.greedy import collapse
 from serenanet_modules.decoding.words import Tree, Words
 from tests.support.fake_units import FakeUnits
+from tests.support.tiny import SAMPLE, read_tsv
 
 COMMANDS = ["washa taa", "zima taa", "fungua mlango", "funga mlango"]
 UNITS = FakeUnits(["<blank>", "▁", *"abcdefghijklmnopqrstuvwxyz"], "▁")
@@ -66,3 +69,34 @@ def test_what_lies_ahead_is_the_best():
     tree = Tree([([1, 2], 0), ([1, 3], 1), ([2], 2), ([2], 3)])
     assert tree.ending_word.tolist() == [2, 3, 0, 1]
     assert tree.best_ahead(np.array([-4.0, -3.0, -2.0, -1.0])).tolist() == [-1.0, -1.0, -3.0, -2.0, -1.0]
+
+
+def test_usual_weights_do_no_harm(tmp_path):
+    """Weights guessed from a model of few sentences of the embedded corpus: never worse than greedy by their noise."""
+    train, dev = (
+        [row["sentence"].lower().strip(".?!").replace(",", "") for row in read_tsv(SAMPLE / f"{split}.tsv")]
+        for split in ("train", "dev")
+    )
+    units = FakeUnits(["<blank>", "▁", *sorted(set("".join(train + dev)) - {" "})], "▁")
+    frames = [noisy(units, text, seed) for seed, text in enumerate(dev)]
+    greedy = wrong(dev, [units.decode(collapse(row.argmax(1).tolist())[0]) for row in frames])
+    for size, most in {10: greedy + 2, 40: greedy, 120: greedy / 2}.items():
+        ngram.estimate(train[:size], 3, tmp_path / str(size), "own")
+        usual = BeamDecoder(units, tmp_path / str(size))
+        assert wrong(dev, [usual.best(row).text for row in frames]) <= most
+        if size < 120:
+            bold = usual.with_weights(0.5, 0.0)
+            assert wrong(dev, [bold.best(row).text for row in frames]) > most
+
+
+def noisy(units, text, seed):
+    """Log-probabilities (T, V) of a network that takes one letter in forty for another."""
+    labels = [units.pieces.index("▁" if letter == " " else letter) for letter in text]
+    scores = 1.4 * np.random.default_rng(seed).normal(size=(2 * len(labels) + 1, units.size))
+    scores[1::2][range(len(labels)), labels] += 6.0
+    scores[::2, 0] += 8.0
+    return (scores - np.log(np.exp(scores).sum(1, keepdims=True))).astype(np.float32)
+
+
+def wrong(references, texts):
+    return score(references, texts).total.errors

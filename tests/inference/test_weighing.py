@@ -92,11 +92,11 @@ def test_weights_are_sought_once_for_each_model(folder, tmp_path, tunings):
 
 
 def test_what_cannot_be_weighed(folder, tmp_path, tunings, caplog):
-    """Without what dev was, the weights are the training's; a broken file is an error."""
+    """Without what dev was, the weights are guessed from the model; a broken file is an error."""
     (folder / FILE).write_bytes(b"PK\x03\x04 no")
     with pytest.raises(UserError, match=f"{FILE}: is not what a training writes"):
         Recognizer.from_folder(folder).decoder(tmp_path / "one.arpa")
     (folder / FILE).unlink()
     decoder = Recognizer.from_folder(folder).decoder(tmp_path / "one.arpa")
-    assert (decoder.lm_weight, decoder.word_score) == (0.5, 0.0) and not tunings
+    assert {"lm_weight": decoder.lm_weight, "word_score": decoder.word_score} == decoder.usual and not tunings
     assert f"holds no {FILE}" in caplog.text

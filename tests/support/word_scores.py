@@ -8,7 +8,8 @@ def sentence_score(words, sentence):
         known = words.known.get(word, 0)
         state, logprob = words.ngram.step(state, known)
         if known or words.lexicon or word in words.hotwords or not words.has_ngram:
-            total += words.lm_weight * logprob + words.word_score + words.hotwords.get(word, 0.0)
+            rarity = words.rarity if word in words.hotwords and not known else 0.0
+            total += words.lm_weight * (logprob + rarity) + words.word_score + words.hotwords.get(word, 0.0)
         else:
             total += words.lm_weight * (logprob + spelling_score(words.letters, word))
     return total + words.lm_weight * words.ngram.finish(state)
