@@ -52,16 +52,19 @@ class DepthwiseStriding(Blockwise, FrontEnd):
         self._begin()
 
     def _begin(self):
-        """Weights that keep the signal's size (He et al. 2015, arXiv 1502.01852), and no biases.
+        """Weights that keep the signal's size (He et al. 2015, arXiv 1502.01852) up to frames of an embedding's,
+        ``d_model ** -0.5``, which Fast Conformer multiplies by its root; and no biases.
 
-        PyTorch's own let it fade from layer to layer behind their biases: frames come out alike to a seventh, and a
-        training from nothing stays at the frequencies of letters for thousands of steps.
+        PyTorch's own let the signal fade behind the biases: frames come out alike to a seventh. With those, and with
+        frames so large that a layer adds little, a training from nothing stays at the frequencies of letters.
         """
         kinds = {"relu": (self.first, *self.pointwise), "linear": (*self.depthwise, self.project)}  # what follows
         for kind, layers in kinds.items():
             for layer in layers:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity=kind)
                 nn.init.zeros_(layer.bias)
+        with torch.no_grad():
+            self.project.weight.mul_(self.d_model**-0.5)
 
     @property
     def lead(self):
