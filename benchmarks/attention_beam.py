@@ -5,6 +5,7 @@
 RESULT_DIR is a finished run with an attention decoder, FILEs are audio. The encoder runs once; what is timed is the
 search over its output. SpeechBrain's `S2STransformerBeamSearcher` reads the same decoder through the interface it
 wants, which runs the whole prefix at each step, with its `CTCScorer` on all units or on those that attention prefers.
+What the decoder's own steps take, those of our search played again without it, is the least that it could take.
 Medians of repeats taken in turns. Transcripts that differ are judged by their exact joint score, which both searches
 maximise.
 """
@@ -34,7 +35,7 @@ from serenanet_modules.inference.recognizer import Recognizer  # noqa: E402
 from serenanet_modules.lobes.decoders.attention_decoder import BORDER  # noqa: E402
 from serenanet_modules.runtime.provenance import device_name, provenance  # noqa: E402
 
-OURS = "ours"
+OURS, FLOOR = "ours", "the network's steps of ours alone"
 NEVER = -1e20  # SpeechBrain's minus infinity
 CANDIDATES = 1.5  # times the beam: what SpeechBrain's recipes preselect for CTC
 
@@ -52,7 +53,9 @@ def main(argv=None):
             "SpeechBrain, CTC on all units": theirs(decoder, log_probs, beam, options.ctc_weight, None),
             "SpeechBrain, CTC on candidates": theirs(decoder, log_probs, beam, options.ctc_weight, CANDIDATES),
         }
-        rows += compare(searches, decoder, (memory, log_probs, lengths), beam, options)
+        arguments = (memory, log_probs, lengths)
+        floor = recorded(decoder, recognizer.units, beam, options.ctc_weight, *arguments)
+        rows += compare(searches, floor, decoder, arguments, beam, options)
     found = {
         "options": vars(options)
         | {"out": str(options.out), "folder": str(options.folder), "files": len(options.files)},
@@ -100,6 +103,39 @@ def ours(recognizer, beam, ctc_weight):
         return [hypothesis.labels for hypothesis in search.decode(outputs, lengths)]
 
     return run
+
+
+class Recorded:
+    """A label decoder that notes what it is asked, to be asked again."""
+
+    def __init__(self, decoder):
+        self.decoder, self.calls = decoder, []
+
+    def __getattr__(self, name):
+        asked = getattr(self.decoder, name)
+        if name not in ("step", "reorder"):
+            return asked
+
+        def noted(*arguments):
+            kept = [value for value in arguments if isinstance(value, torch.Tensor)]  # all but the state
+            self.calls.append((name, kept))
+            return asked(*arguments)
+
+        return noted
+
+    @torch.no_grad()
+    def play(self, memory, lengths, beam):
+        """All of it once more."""
+        state = self.decoder.init_state(memory.float(), lengths, beam)
+        for name, kept in self.calls:
+            state = self.decoder.step(*kept, state)[1] if name == "step" else self.decoder.reorder(state, *kept)
+
+
+def recorded(decoder, units, beam, ctc_weight, memory, log_probs, lengths):
+    """A function that plays the network's steps of our search again."""
+    record = Recorded(decoder)
+    AttentionBeam(record, units, beam, ctc_weight).nbest(memory, log_probs, lengths, 1)
+    return lambda: record.play(memory, lengths, beam)
 
 
 class Interface(torch.nn.Module):
@@ -172,13 +208,13 @@ def theirs(decoder, log_probs, beam, ctc_weight, candidates):
 # ---- comparison ---------------------------------------------------------------------------------------------------
 
 
-def compare(searches, decoder, arguments, beam, options):
-    """One row per contestant."""
+def compare(searches, floor, decoder, arguments, beam, options):
+    """One row per contestant, and one of what a search cannot do without."""
     found = {name: search(*arguments) for name, search in searches.items()}
     scores = {name: exact_scores(decoder, *arguments, labels, options.ctc_weight) for name, labels in found.items()}
     calls = {name: (lambda search=search: search(*arguments)) for name, search in searches.items()}
-    times = alternate(calls, options.repeats, options.device.split(":")[0], {})
-    rows = []
+    times = alternate(calls | {FLOOR: floor}, options.repeats, options.device.split(":")[0], {})
+    rows = [{"name": FLOOR, "beam": beam, "seconds": times[FLOOR]["median"], "all": times[FLOOR]["all"]}]
     for name, labels in found.items():
         pairs = list(zip(scores[OURS], scores[name], found[OURS], labels, strict=True))
         rows.append(
@@ -227,8 +263,8 @@ def table(found):
     own = {row["beam"]: row["seconds"] for row in found["rows"] if row["name"] == OURS}
     for row in found["rows"]:
         lines.append(
-            f"| {row['beam']} | {row['name']} | {1e3 * row['seconds']:.0f} | {row['seconds'] / own[row['beam']]:.1f} | "
-            f"{row['equal']} | {row['better']} | {row['worse']} |"
+            f"| {row['beam']} | {row['name']} | {1e3 * row['seconds']:.0f} | {row['seconds'] / own[row['beam']]:.2f} | "
+            f"{' | '.join(str(row.get(name, '')) for name in ('equal', 'better', 'worse'))} |"
         )
     return "\n".join([*lines, ""])
 
