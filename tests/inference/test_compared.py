@@ -11,6 +11,7 @@ from serenanet_modules import cli
 from serenanet_modules.analysis.scoring import score
 from serenanet_modules.data.asked import candidates
 from serenanet_modules.data.audio import SAMPLE_RATE, load
+from serenanet_modules.data.text import normaliser
 from serenanet_modules.inference import compared
 from serenanet_modules.inference.align import align_text
 from serenanet_modules.inference.recognizer import Recognizer
@@ -39,7 +40,7 @@ def sounds():
 @pytest.fixture(scope="module")
 def texts(recognizer, sounds):
     """Of the first, what the model hears, so that its words have a place."""
-    return {HEARD: recognizer.transcribe(sounds[HEARD]).text, **OTHERS}
+    return {HEARD: normaliser("sw")(recognizer.transcribe(sounds[HEARD]).text), **OTHERS}
 
 
 @pytest.fixture(scope="module")
