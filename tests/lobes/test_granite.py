@@ -91,4 +91,4 @@ def test_the_plans_own_preset():
 def _needed(hparams):
     """What the model is made of."""
     named = ("acoustic_model", "encoder", "head", "llm", "adapter", "model", "d_model", "output_stride", "n_units")
-    return (*named, "compress", "ctc_head", "keep_encoder", "keep_llm")
+    return (*named, "labels_per_frame", "compress", "ctc_head", "keep_encoder", "keep_llm")

@@ -15,9 +15,6 @@ dir="${2:-${TMPDIR:-/tmp}/serenanet-slurm}"
 daemons=(slurmstepd slurmd slurmctld munged)  # in the order of stopping
 nodes=(127.0.0.1 127.0.0.2)  # their names resolve everywhere
 
-# Ports below the range that Linux hands out by itself, the same for the same folder.
-port=$((30000 + $(cksum <<< "$dir" | cut -d' ' -f1) % 900 * 3))
-
 die() {
     echo "local_slurm.sh: $*" >&2
     exit 1
@@ -57,9 +54,24 @@ down() {
     if [ -e "$dir/.serenanet-slurm" ]; then rm -rf "$dir"; fi
 }
 
+# Prints the first of three ports that nobody has, below the range that Linux hands out by itself.
+free_ports() {
+    local from try port
+    from=$(cksum <<< "$dir" | cut -d' ' -f1)
+    for try in $(seq 0 899); do
+        port=$((30000 + (from + try) % 900 * 3))
+        if ! grep -qE "$(printf ':%04X |:%04X |:%04X ' "$port" $((port + 1)) $((port + 2)))" /proc/net/tcp; then
+            echo "$port"
+            return
+        fi
+    done
+    die "no three free ports from 30000 to 32699"
+}
+
 configure() {
-    local host
+    local host port
     host="$(hostname -s)"
+    port=$(free_ports)
     cat > "$dir/slurm.conf" << EOF
 ClusterName=serenanet
 SlurmctldHost=$host(127.0.0.1)
