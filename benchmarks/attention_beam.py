@@ -45,6 +45,8 @@ def main(argv=None):
     torch.set_num_threads(options.threads)
     recognizer = Recognizer.from_folder(options.folder, options.device)
     decoder = recognizer.modules["model"].attention
+    if decoder is None:
+        sys.exit(f"error: {options.folder}: has no attention decoder; give a run of such a model")
     memory, log_probs, lengths = encode(recognizer, options.files)
     rows = []
     for beam in options.beams:

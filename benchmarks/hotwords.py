@@ -83,7 +83,8 @@ class Trial:
         cells = [f"{100 * self.found:.1f}", *(f"{100 * total(part).rate:.2f}" for part in (self.others, self.words))]
         if self.weight:
             more, lost = difference(none.rare, self.rare), difference(none.others, self.others)
-            cells[0] += f" (+{100 * (self.found / none.found - 1):.0f} %; {points(-more[0], -more[2], -more[1], 1)})"
+            risen = f"{100 * (self.found / none.found - 1):+.0f} %; " if none.found else ""
+            cells[0] += f" ({risen}{points(-more[0], -more[2], -more[1], 1)})"
             cells[1] += f" ({points(*lost, 2)})"
         return " | ".join([f"{self.weight:g}", *cells, f"{self.false:.1f}"])
 
