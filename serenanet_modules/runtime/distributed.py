@@ -231,18 +231,15 @@ def main_first(function: Callable[..., Item], work: Callable | None = None) -> I
         On the waiting processes when the function raises anything else, which the main process
         lets pass: none hangs, and one traceback is printed.
     """
-    if not is_distributed_initialized():
-        return function() if work is None else function(Share(work))
-    patient = dist.new_group(backend="gloo", timeout=PATIENCE)
-    share = work and Share(work, patient)
+    share = Share(work)
     try:
         if is_main():
-            return _run_and_tell(function, patient, share)
-        if share:
+            return _run_and_tell(function, share)
+        if work:
             share.help()
-        result, sentence, failed = _broadcast((None, None, True), patient)
+        result, sentence, failed = share.tell(None)
     finally:
-        dist.destroy_process_group(patient)
+        share.leave()
     if sentence is not None:
         raise UserError(sentence)
     if failed:
@@ -257,15 +254,24 @@ class Share:
 
     Parameters
     ----------
-    work : callable
+    work : callable, optional
         From a part to its result, both picklable.
-    group : ProcessGroup, optional
-        Whose processes help; without one the main process does all.
     """
 
-    def __init__(self, work, group=None):
-        self.work, self.group, self.processes = work, group, world_size()
+    def __init__(self, work):
+        self.work, self.processes = work, world_size()
+        self.group = dist.new_group(backend="gloo", timeout=PATIENCE) if is_distributed_initialized() else None
         self.busy = False
+
+    def leave(self):
+        """Give up the group, which nothing else holds: an error on its way would keep its threads to Python's end."""
+        if self.group is not None:
+            dist.destroy_process_group(self.group)
+            self.group = None
+
+    def tell(self, found):
+        """The main process's object, on every process."""
+        return found if self.group is None else _broadcast(found, self.group)
 
     def __call__(self, parts):
         """Results of the parts, in order; the first part is the main process's own.
@@ -295,7 +301,8 @@ class Share:
 
     def end(self):
         """Let the others go."""
-        _scatter([(False, None)] * self.processes, self.group)
+        if self.group is not None and self.work:
+            _scatter([(False, None)] * self.processes, self.group)
 
 
 def _tried(work, part):
@@ -318,21 +325,20 @@ def _gather(obj: Any, group: dist.ProcessGroup) -> list | None:
     return found
 
 
-def _run_and_tell(function: Callable[..., Item], group: dist.ProcessGroup, share: Share | None) -> Item:
+def _run_and_tell(function: Callable[..., Item], share: Share) -> Item:
     """Run the function and send what came of it: (result, UserError's sentence, failed)."""
 
     def tell(*found):
-        if share:
-            share.end()
-        _broadcast(found, group)
+        share.end()
+        share.tell(found)
 
     try:
-        result = function(share) if share else function()
+        result = function(share) if share.work else function()
     except UserError as error:
         tell(None, str(error), True)
         raise
     except BaseException:
-        if not (share and share.busy):
+        if not share.busy:
             tell(None, None, True)
         raise
     tell(result, None, False)

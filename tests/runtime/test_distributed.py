@@ -170,11 +170,38 @@ def test_others_help_the_main_process():
         distributed.main_first(lambda share: share(["a", "bad"]), work)
     except UserError as error:
         print(error)
-    distributed.main_first(lambda share: share([1, 2]) and 1 / 0, work)
+    try:
+        distributed.main_first(lambda share: share([1, 2]) and 1 / 0, work)
+    finally:
+        distributed.stop()
     """
     main, other = run_pair(code)
     assert main.out == other.out == "['a by 0', 'b by 1', 'c by 0', 'd by 1']\nno such part, 1\n", main.err + other.err
     assert (main.status, other.status) == (1, 1) and "ZeroDivisionError" in main.err and "Traceback" not in other.err
+
+
+def test_an_error_on_its_way_keeps_no_thread_of_the_group_it_came_through():
+    """Such a thread can outlive Python and abort the process: status -6 in the place of 1."""
+    code = """
+    def threads():
+        return len(os.listdir("/proc/self/task"))
+    def fail(share=None):
+        raise UserError("no such part")
+    before = threads()
+    for arguments in ((fail,), (fail, str), (lambda share: share(["a", "b"]) and fail(), str)):
+        try:
+            distributed.main_first(*arguments)
+        except UserError as error:
+            until = time.monotonic() + 20
+            while threads() > before and time.monotonic() < until:  # the kernel lists what was joined a little longer
+                time.sleep(0.01)
+            print(error, threads() - before)
+    distributed.stop()
+    """
+    if not Path("/proc/self/task").is_dir():
+        pytest.skip("this system does not list a process's threads")
+    for finished in run_pair(code, timeout=120):
+        assert (finished.status, finished.out) == (0, "no such part 0\n" * 3), finished.err
 
 
 @pytest.mark.parametrize("failure", ["1 / 0", "sys.exit(3)"])
