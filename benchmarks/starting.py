@@ -42,12 +42,16 @@ class Row:
     def do(self):
         """Run the steps that are not done, and measure the unseen speaker."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for number, step in enumerate(self.entry["steps"], start=1):
-            self._once(f"step{number}", shlex.split(self._filled(step)))
+        for number, command in enumerate(self.commands(), start=1):
+            self._once(f"step{number}", command)
         if self.options.unseen and self.entry.get("unseen", True):
             asked = ["recipes/CommonVoice", "--data-folder", self.options.unseen, "--lm", "auto"]
             out = ["--out", str(self.folder / "unseen")]
             self._once("unseen", [SERENANET, "evaluate", str(self.run), *asked, *out], counted=False)
+
+    def commands(self):
+        """The steps, a list of words each."""
+        return [shlex.split(self._filled(step)) for step in self.entry["steps"]]
 
     def _filled(self, step):
         runs = {name: Path(self.options.out) / name / "run" for name in self.options.rows}
@@ -96,6 +100,14 @@ class Row:
         return " / ".join(_percent({"/only": json.loads(found.read_text())["results"]["test"]}, "only"))
 
 
+def read_rows(options):
+    """The `Row` of each name in the file."""
+    entries = yaml.safe_load(Path(options.file).read_text(encoding="utf-8"))
+    options.words = entries.pop("words", {})
+    options.rows, options.values = list(entries), dict(pair.split("=", 1) for pair in options.set)
+    return {name: Row(name, entry, options) for name, entry in entries.items()}
+
+
 def _percent(measured, decoder):
     """WER and CER of a set under the decoder whose name ends so."""
     rates = next((value for name, value in measured.items() if name.endswith(f"/{decoder}")), None)
@@ -115,11 +127,7 @@ def main():
     parser.add_argument("--split", default="dev", help="set of the table; test is read once, when all is decided")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="what {NAME} stands for in steps")
     options = parser.parse_args()
-    with open(options.file, encoding="utf-8") as stream:
-        entries = yaml.safe_load(stream)
-    options.words = entries.pop("words", {})
-    options.rows, options.values = list(entries), dict(pair.split("=", 1) for pair in options.set)
-    rows = {name: Row(name, entry, options) for name, entry in entries.items()}
+    rows = read_rows(options)
     for name in options.only or rows:
         rows[name].do()
         lines = [line for row in rows.values() if (line := row.line(rows))]

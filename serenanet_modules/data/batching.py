@@ -22,7 +22,19 @@ from serenanet_modules.data import audio
 from serenanet_modules.data.manifest import Utterance
 
 CHUNK = 2**16  # numbers of an array that are Python's own at once
+READ, TIMES = 120.0, 4  # seconds read at once without gradients, but at most so many times the training's
 SHUFFLE_JITTER = 0.15  # relative noise on a duration before sorting: batches of near-equal length, never the same
+
+
+def read_seconds(trained):
+    """Seconds of padded audio in a batch that keeps no gradients, where a training's micro-batch has ``trained``.
+
+    Examples
+    --------
+    >>> [read_seconds(trained) for trained in (20.0, 60.0, 400.0)]
+    [80.0, 120.0, 400.0]
+    """
+    return max(trained, min(READ, TIMES * trained))
 
 
 @dataclass(frozen=True)

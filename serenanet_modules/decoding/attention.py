@@ -5,7 +5,8 @@ The beam search goes label by label over all hypotheses of all utterances at onc
     (1 - ctc_weight) ln p_attention(y) + ctc_weight ln p_CTC(y) + lm_weight ln p_LM(y) + word_score words(y)
 
 and that of a prefix the same with CTC's prefix probability, so that no hypothesis becomes likelier as it grows (but for
-a positive word score). Hence a search is over when the best running hypothesis is no better than the finished ones.
+a positive word score). Hence a search is over when the best running hypothesis is no better than the finished ones. A
+hypothesis that loops (`loops`) is not gone on with where CTC tells how much was said.
 """
 
 from dataclasses import dataclass, field, replace
@@ -21,10 +22,12 @@ from serenanet_modules.decoding.decoder import Decoder, Hypothesis
 from serenanet_modules.decoding.guard import heard
 from serenanet_modules.decoding.label_lm import BORDER, NeuralLM, WordNGram
 from serenanet_modules.decoding.label_search import Unsaid, attention_greedy
+from serenanet_modules.decoding.loops import loop
 from serenanet_modules.decoding.rows import decode_in_batches
 from serenanet_modules.decoding.words import usual_weights
 from serenanet_modules.errors import UserError
 
+LOOK = 8  # labels after which loops are looked for
 QUIET_LENGTHS, QUIET_MARGIN = 3, 10.0  # end detection of normalised scores: lengths in a row, nats
 
 
@@ -206,6 +209,8 @@ class _Search:
             self._finish(ending, length)
             extended[self.limits <= length] = -inf
             running = self._choose(extended, parts)
+            if self.ctc and length % LOOK == LOOK - 1:
+                running.masked_fill_(self._looping(), -inf)
             self._drop_done(running, length)
             if not len(self.utterances):
                 break
@@ -261,6 +266,13 @@ class _Search:
         self.labels = torch.cat([before, labels.unsqueeze(-1)], -1)
         self.last = labels.view(-1)
         return scores
+
+    def _looping(self):
+        """Which running hypotheses (B, K) loop; they run no longer."""
+        looping = [[bool(loop(labels)) for labels in beam] for beam in self.labels.tolist()]
+        looping = torch.tensor(looping, device=self.alive.device)
+        self.alive &= ~looping
+        return looping
 
     def _drop_done(self, running, length):
         """Drop utterances none of whose running hypotheses, of scores (B, K), can come to be among the n best."""

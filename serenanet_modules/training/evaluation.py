@@ -8,6 +8,7 @@ import torch
 
 from serenanet_modules.analysis.bootstrap import with_interval
 from serenanet_modules.analysis.scoring import LEVELS, NORMALISED, measures_of, score, write_alignments
+from serenanet_modules.data.batching import read_seconds
 from serenanet_modules.data.manifest import by_set
 from serenanet_modules.data.segment import piece_seconds
 from serenanet_modules.data.summary import read_summary
@@ -67,6 +68,7 @@ class Evaluation:
         self.greedy = [self.decoders.greedy(scoring) for scoring in brain.modules.model.scorings]
         self.scoring, self.decoding = self.decoders.scoring, self.decoders.settings["decoding"]
         self.searches = Searches(self.decoders, brain.hparams, splits["train"], self.folder)
+        self.batch_seconds = read_seconds(brain.hparams.max_batch_seconds)
         self.style = brain.style(vars(brain.hparams))
         self.piece_seconds = piece_seconds(read_summary(root)["splits"]["train"]["p99_seconds"])
         self.known, self.confidences = frozenset(known_words(splits["train"])), Confidences()
@@ -135,7 +137,7 @@ class Evaluation:
             (self.root / u.path for u in share),
             hear,
             self.piece_seconds,
-            self.brain.hparams.max_batch_seconds,
+            self.batch_seconds,
             seconds_bar(f"{title}: network" if distributed.is_main() else None),
         )
         for utterance, (end, heard) in zip(share, ended, strict=True):
@@ -158,8 +160,7 @@ class Evaluation:
     def _search(self, decoder, heard, title):
         """Hypotheses of this process's share of a split."""
         shown = f"{title}: {decoder.name}" if distributed.is_main() else None
-        batch_seconds = self.brain.hparams.max_batch_seconds
-        return decoder.decode_rows(heard.rows, batch_seconds, search_threads(), shown)
+        return decoder.decode_rows(heard.rows, self.batch_seconds, search_threads(), shown)
 
     def _keep_dev(self, heard):
         """Keep what was heard in dev, for language models that come later."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from serenanet_modules.analysis.scoring import ErrorCounts, score
 from serenanet_modules.config.keys import TUNED
+from serenanet_modules.data.batching import read_seconds
 from serenanet_modules.data.manifest import Utterance
 from serenanet_modules.data.phonemes import g2p
 from serenanet_modules.decoding import ngram
@@ -197,7 +198,7 @@ class Searches:
         grid = {name: tried if given == TUNED else (given,) for name, (given, tried) in weights.items()}
 
         def error(tried):
-            found = search.with_weights(**tried).decode_rows(part.rows, self.hparams.max_batch_seconds)
+            found = search.with_weights(**tried).decode_rows(part.rows, read_seconds(self.hparams.max_batch_seconds))
             return self._error(search, part, [hypothesis.text for hypothesis in found])
 
         trials = 1 + sum(len(values) - 1 for values in grid.values())

@@ -12,7 +12,7 @@ import numpy as np
 
 from serenanet_modules.data import corpora
 from serenanet_modules.data.asked import candidates
-from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader
+from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader, read_seconds
 from serenanet_modules.data.listed import Listed
 from serenanet_modules.data.manifest import SPLITS, read_manifest, role
 from serenanet_modules.data.preparation import Part, Settings, prepare, spoken, trainable, written
@@ -58,7 +58,11 @@ class Source:
         """The `BatchSampler` of this process."""
         processes = {"rank": distributed.rank(), "world_size": distributed.world_size()}
         options["max_utterances"] = self.plain.get("max_batch_utterances")
-        return BatchSampler(self.sizes(rows), self.plain[self.budget], **processes, **options)
+        return BatchSampler(self.sizes(rows), self.at_once(options.get("shuffle", True)), **processes, **options)
+
+    def at_once(self, trains):
+        """What ``budget`` bounds, in a batch that trains and in one that does not."""
+        return self.plain[self.budget]
 
     def loader(self, rows, sampler, encode=None):
         """Batches of rows as a sampler plans them."""
@@ -143,6 +147,11 @@ class Speech(Source):
     def sizes(rows):
         """Seconds of each utterance."""
         return rows.durations if isinstance(rows, Listed) else [u.duration for u in rows]
+
+    def at_once(self, trains):
+        """Seconds, more where no gradient is kept."""
+        seconds = super().at_once(trains)
+        return seconds if trains else read_seconds(seconds)
 
     def dataset(self, rows, encode=None):
         """Waveforms and labels."""

@@ -9,6 +9,7 @@ from serenanet_modules.decoding import ngram
 from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.attention import AttentionBeam, AttentionGreedy
 from serenanet_modules.decoding.label_search import attention_greedy
+from serenanet_modules.decoding.loops import LEAST
 from serenanet_modules.decoding.rows import Outputs, Row
 from serenanet_modules.decoding.words import Words
 from serenanet_modules.errors import UserError
@@ -175,6 +176,24 @@ def test_stopping_early_costs_nothing(monkeypatch):
     stopped, whole = len(steps), AttentionBeam(net, pieces(), 6).nbest(*arguments, 4)
     assert [[h.labels for h in n] for n in whole] == [[h.labels for h in n] for n in early]
     assert stopped < len(steps) - stopped == 41
+
+
+def test_a_loop_is_not_gone_on_with(monkeypatch):
+    """An untrained model says one label for ever; the search of 600 frames takes no more steps than a loop shows in."""
+    net, (memory, _, lengths) = decoder(), inputs([600, 500])
+    steps, step = [], net.step
+
+    def counted(labels, state):
+        steps.append(len(labels))
+        logits, state = step(labels, state)
+        logits = torch.full_like(logits, -9.0)
+        logits[:, 1] = 0.0
+        return logits, state
+
+    monkeypatch.setattr(net, "step", counted)
+    log_probs = torch.full((2, 600, SIZE), 1 / SIZE).log()
+    found = AttentionBeam(net, pieces(), 1, ctc_weight=0.1).decode(*outputs(memory, log_probs, lengths))
+    assert len(steps) <= 2 * LEAST and all(set(hypothesis.labels) <= {1} for hypothesis in found)
 
 
 def test_length_normalisation_compares_scores_per_label():

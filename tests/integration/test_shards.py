@@ -7,9 +7,10 @@ from tests.support.tiny import PAIRS, SIZES, checkpoints, decoded, distance, log
 
 
 def test_shards_come_and_go(train, train_both, reference):
-    """Two processes with a part of the weights each, then one with all, then two again end as one does.
+    """Two processes with a part of the weights each, then one with all, then twice two again end as one does.
 
     The first two end because one of them is stopped (SIGSTOP): the other one waits for it inside a block, and says so.
+    The next two have no time left, and measure what is there.
     """
     runs = train_both("--fsdp", "--ckpt_interval_minutes", 0.0005, hooks=[hasty, slow])
     runs[0].until(lambda: (runs[0].folder / "training").exists() and checkpoints(runs[0].folder))
@@ -21,10 +22,13 @@ def test_shards_come_and_go(train, train_both, reference):
     one = train(*PAIRS, hooks=[slow])
     one.until((one.folder / "validating").exists)
     one.kill()
+    for run in (hurried := train_both("--fsdp", "--max_hours", 1e-6, "--beam_size", 0)):
+        run.done()
+    assert (hurried[0].result["ended_by"], hurried[0].result["sharding"]) == ("max_hours", "fsdp")
     runs = train_both("--fsdp")
     for run in runs:
         run.done()
-    assert log(one.folder).count("Resuming in epoch 1 after") == 2
+    assert log(one.folder).count("Resuming in epoch 1 after") == 3
     result = runs[0].result
     assert (result["processes"], result["sharding"]) == (2, "fsdp")
     difference = distance(one.folder, reference.folder)

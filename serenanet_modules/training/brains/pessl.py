@@ -8,7 +8,7 @@ from speechbrain.core import Stage
 
 from serenanet_modules.analysis.clusters import agreement, usage, write_clusters
 from serenanet_modules.data.alignment import cepstra, spelling
-from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader
+from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader, read_seconds
 from serenanet_modules.data.manifest import by_set
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.acoustic import Conditions
@@ -105,7 +105,7 @@ class PESSLBrain(HearsSpeech, RecipeBrain):
         """Sums over all processes' utterances of a split, see `_summary`."""
         sampler = BatchSampler(
             [u.duration for u in rows],
-            self.hparams.max_batch_seconds,
+            read_seconds(self.hparams.max_batch_seconds),
             rank=distributed.rank(),
             world_size=distributed.world_size(),
             shuffle=False,
