@@ -6,7 +6,7 @@ The beam search goes label by label over all hypotheses of all utterances at onc
 
 and that of a prefix the same with CTC's prefix probability, so that no hypothesis becomes likelier as it grows (but for
 a positive word score). Hence a search is over when the best running hypothesis is no better than the finished ones. A
-hypothesis that loops (`loops`) is not gone on with where CTC tells how much was said.
+hypothesis that loops, and has far more labels than CTC heard, is not gone on with, and marked where it is the best.
 """
 
 from dataclasses import dataclass, field, replace
@@ -19,10 +19,10 @@ from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.cpp.prefixes import prefix_scorer
 from serenanet_modules.decoding.ctc_prefix import IMPOSSIBLE
 from serenanet_modules.decoding.decoder import Decoder, Hypothesis
-from serenanet_modules.decoding.guard import heard
+from serenanet_modules.decoding.guard import heard, loops
 from serenanet_modules.decoding.label_lm import BORDER, NeuralLM, WordNGram
 from serenanet_modules.decoding.label_search import Unsaid, attention_greedy
-from serenanet_modules.decoding.loops import loop
+from serenanet_modules.decoding.loops import LEAST, without_loop
 from serenanet_modules.decoding.rows import decode_in_batches
 from serenanet_modules.decoding.words import usual_weights
 from serenanet_modules.errors import UserError
@@ -170,12 +170,26 @@ class AttentionBeam(Decoder):
         -------
         list of list of Hypothesis
         """
-        found = _Search(self, memory, log_probs, lengths, n).run()
-        return [[Hypothesis(labels, self.units.decode(labels), score=score) for score, labels in f] for f in found]
+        search = _Search(self, memory, log_probs, lengths, n)
+        found = zip(search.run(), search.plenty, strict=True)
+        return [[self._hypothesis(*one, most) for one in own] for own, most in found]
+
+    def _hypothesis(self, score, labels, most):
+        looped = len(labels) > most and loops(labels, self.units)
+        labels = without_loop(labels) if looped else labels
+        return Hypothesis(labels, self.units.decode(labels), score=score, looped=looped)
 
 
 def _device(decoder):
     return next(decoder.parameters()).device
+
+
+def _plenty(log_probs, lengths):
+    """Labels of each utterance beyond which none can be meant: `LEAST`, and twice those of CTC's best path."""
+    best = log_probs.argmax(-1)
+    inside = torch.arange(best.shape[1], device=best.device) < lengths.to(best.device).unsqueeze(1)
+    changed = torch.cat([torch.ones_like(best[:, :1]), best.diff(dim=1)], 1) != 0
+    return (LEAST + 2 * ((best != BORDER) & changed & inside).sum(1)).tolist()
 
 
 class _Search:
@@ -187,6 +201,7 @@ class _Search:
         self.found = [[] for _ in range(batch)]  # of every utterance: its n best (score, labels)
         self.utterances = torch.arange(batch, device=device)  # which ones are still searched (B,)
         lengths = lengths.to(device)
+        self.plenty = [inf] * batch if options.alone else _plenty(log_probs, lengths)
         self.limits, self.unsaid = options.decoder.most_labels(lengths), Unsaid(options.units)
         self.decoder = options.decoder.init_state(memory.float(), lengths, beam)
         self.ctc = prefix_scorer(log_probs, lengths) if options.ctc_weight else None
@@ -209,7 +224,7 @@ class _Search:
             self._finish(ending, length)
             extended[self.limits <= length] = -inf
             running = self._choose(extended, parts)
-            if self.ctc and length % LOOK == LOOK - 1:
+            if length % LOOK == LOOK - 1:
                 running.masked_fill_(self._looping(), -inf)
             self._drop_done(running, length)
             if not len(self.utterances):
@@ -269,8 +284,11 @@ class _Search:
 
     def _looping(self):
         """Which running hypotheses (B, K) loop; they run no longer."""
-        looping = [[bool(loop(labels)) for labels in beam] for beam in self.labels.tolist()]
-        looping = torch.tensor(looping, device=self.alive.device)
+        length, looping = self.labels.shape[-1], torch.zeros_like(self.alive)
+        for row, at in enumerate(self.utterances.tolist()):
+            if length > self.plenty[at]:
+                own = [loops(labels, self.o.units) for labels in self.labels[row].tolist()]
+                looping[row] = torch.tensor(own, device=looping.device)
         self.alive &= ~looping
         return looping
 

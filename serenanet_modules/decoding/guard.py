@@ -36,12 +36,12 @@ def heard(decoder, units, memory, lengths, found, alone=False):
     -------
     list of Hypothesis
     """
-    looped = [i for i, labels in enumerate(found) if _loops(labels, units)]
+    looped = [i for i, labels in enumerate(found) if loops(labels, units)]
     if looped:
         again = attention_greedy(decoder, memory[looped], lengths[looped], Unsaid(units), ONCE)
         found = [*found]
         for i, labels in zip(looped, again, strict=True):
-            found[i] = without_loop(found[i]) if _loops(labels, units) else labels
+            found[i] = without_loop(found[i]) if loops(labels, units) else labels
     spans = [None] * len(found)
     if alone:
         told = attended(decoder, memory, lengths, found)
@@ -54,7 +54,8 @@ def heard(decoder, units, memory, lengths, found, alone=False):
     ]
 
 
-def _loops(labels, units):
+def loops(labels, units):
+    """Whether a hypothesis goes round: by its labels, or by how far its text can be packed."""
     return bool(loop(labels)) or dense(units.decode(labels))
 
 

@@ -196,6 +196,35 @@ def test_a_loop_is_not_gone_on_with(monkeypatch):
     assert len(steps) <= 2 * LEAST and all(set(hypothesis.labels) <= {1} for hypothesis in found)
 
 
+def test_a_loop_is_told_and_written_once(monkeypatch):
+    """Of a decoder that ends too late, where CTC has heard two labels."""
+    net, (memory, _, lengths) = decoder(), inputs([60])
+
+    def said(labels, state):
+        state = (state or 0) + 1
+        logits = torch.full((len(labels), SIZE), -99.0)
+        logits[:, 1 if state < 23 else 0] = 0.0
+        return logits, state
+
+    monkeypatch.setattr(net, "init_state", lambda *_: None)
+    monkeypatch.setattr(net, "step", said)
+    monkeypatch.setattr(net, "reorder", lambda state, *_: state)
+    log_probs = torch.tensor([[0.7, 0.2, 0.1, 0.0001]]).log().repeat(60, 1)[None]
+    (found,) = AttentionBeam(net, pieces(), 2, ctc_weight=0.0).decode(*outputs(memory, log_probs, lengths))
+    assert (found.labels, found.looped) == ([1], True)
+
+
+def test_what_is_said_again_and_again_is_no_loop_where_ctc_hears_it():
+    labels = [1, 2, 3] * 8
+    path = [label for pair in zip(labels, [0] * len(labels), strict=True) for label in pair]
+    log_probs = torch.full((1, len(path), SIZE), 1e-3)
+    log_probs[0, range(len(path)), path] = 1.0
+    memory, _, lengths = inputs([len(path)])
+    beam = AttentionBeam(decoder(), pieces(), 4, ctc_weight=1.0)
+    (found,) = beam.decode(*outputs(memory, log_probs.log().log_softmax(-1), lengths))
+    assert (found.labels, found.looped) == (labels, False)
+
+
 def test_length_normalisation_compares_scores_per_label():
     net, (memory, log_probs, lengths) = decoder(), inputs([4], seed=1)
     plain = exhaustive(net, memory[0], log_probs[0], 0.3)
