@@ -90,7 +90,9 @@ def add_decoding(command, nbest=None):
 def add_spoken(command):
     """``--language`` and ``--task``."""
     command.add_argument(
-        "--language", metavar="CODE|auto", help="Whisper only: the spoken language, such as sw (auto: it is heard)"
+        "--language",
+        metavar="CODE|auto",
+        help="the spoken language, such as sw, for a Whisper (auto: it is heard) or a model that has language tokens",
     )
     command.add_argument(
         "--task", choices=("transcribe", "translate"), help="Whisper only; translate writes English (transcribe)"

@@ -30,6 +30,20 @@ class LanguageTokens(Units):
         self.pieces = [*units.pieces, *(f"<{locale}>" for locale in self._tokens)]
         self.marks = frozenset(self._tokens.values())
 
+    def speaking(self, locale: str) -> "LanguageTokens":
+        """The same units, of which a search by an attention decoder says a language's token first.
+
+        Raises
+        ------
+        UserError
+            For a language without one.
+        """
+        if locale not in self._tokens:
+            raise UserError(f"--language: there is no {locale!r}; there are {', '.join(self._tokens)}")
+        told = LanguageTokens(self._units, self._tokens)
+        told.unsaid_first = tuple(label for label in range(self.size) if label != self._tokens[locale])
+        return told
+
     def encode(self, text: str, locale: str | None = None) -> list[int]:
         """As of `Units`; a language without a token, or none, gives the text's units alone."""
         token = [self._tokens[locale]] if locale in self._tokens else []

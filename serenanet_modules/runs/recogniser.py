@@ -117,7 +117,7 @@ class OpenRun:
         ----------
         language, task : str, optional
             As of `WhisperUnits.prefix`, or "auto": the language is to be heard. A Whisper that was not trained here
-            hears it by default.
+            hears it by default. A language alone, by its locale, for a model with `LanguageTokens` and a label decoder.
         beam_size : int, optional
             Of the search of an attention decoder or a language model; without CTC, and of the latter, 1 is greedy.
         locale : str, optional
@@ -137,8 +137,12 @@ class OpenRun:
         if self.units.kind == "whisper" and (language or task or not self.units.normalised):
             settings |= self._spoken(told, task or settings.get("task"))
             settings["locale"] = locale or settings["language"]
+        elif language and not task and self.units.languages == "token" and model.attention is not None:
+            settings |= {"language": language, "locale": locale or language}
+            return replace(self, settings=settings, units=self.units.speaking(language))
         elif language or task:
-            raise UserError(f"--language, --task: {self.folder} was trained for one language; leave them out")
+            told = "was trained for one language" if self.units.languages == "shared" else "tells its languages apart"
+            raise UserError(f"--language, --task: {self.folder} {told}; leave them out")
         return replace(self, settings=settings)
 
     def _spoken(self, language, task):
