@@ -71,6 +71,19 @@ def test_streaming_equals_offline_for_each_look_ahead(encoder, look_ahead):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("more", [0, 5])
+def test_a_chunk_of_the_whole_length_is_the_offline_pass(encoder, more):
+    """As a pass and as a stream; a chunk may be longer than the sound."""
+    x, lengths, look_ahead = torch.randn(2, 40, D), torch.tensor([40, 40]), 39 + more
+    long = made(look_aheads=[look_ahead], left_context=look_ahead + 1).eval()
+    long.load_state_dict(encoder.state_dict())
+    y, state = long.step(x, long.init_state(2))
+    streamed = torch.cat([y, long.finish(x[:, :0], state)], dim=1)
+    for found in (long(x, lengths).x, streamed):
+        torch.testing.assert_close(found, encoder(x, lengths, look_ahead=ALL).x, rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
 def test_what_a_stream_carries_does_not_grow(encoder):
     """Over 10,000 frames, whose last ones are as exact as the first."""
     x, state, sizes, found = torch.randn(1, 10_000, D), encoder.init_state(1, 1), [], []
