@@ -119,15 +119,19 @@ def test_training_draws_a_look_ahead_and_use_hears_all(encoder):
 # --- with other parts -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("encoder", ["ssm", "fast_conformer"])
+FRONTENDS = {"ssm": "striding", "fast_conformer": "striding", "sinusoidal": "stem"}  # of each encoder
+STREAMS = [("encoder.look_aheads", "[all, 1]"), ("encoder.left_context", "4")]
+
+
+@pytest.mark.parametrize("encoder", FRONTENDS)
 def test_it_learns_under_an_attention_decoder_and_car(encoder):
     """A model of all three losses falls step by step, and nothing in it stands still."""
-    hparams = Hparams.load(preset("conmamba_s2s"), dataset=GIVEN)
+    hparams, strided = Hparams.load(preset("conmamba_s2s"), dataset=GIVEN), FRONTENDS[encoder] == "striding"
     small = {"d_model": "16", "n_mels": "20", "features.n_fft": "512", "n_units": "7", "dropout": "0.0"}
-    parts = {"frontend": "frontends/striding", "encoder": f"encoders/{encoder}", "car": "refinement/car"}
+    parts = {"frontend": f"frontends/{FRONTENDS[encoder]}", "encoder": f"encoders/{encoder}", "car": "refinement/car"}
     hparams.override([(key, f"!include:{value}.yaml") for key, value in parts.items()])
-    hparams.override([*small.items(), ("encoder.n_layers", "5"), ("encoder.n_heads", "2"), ("frontend.filters", "6")])
-    hparams.override([("encoder.look_aheads", "[all, 1]"), ("encoder.left_context", "4"), ("car.d_model", "8")])
+    hparams.override([*small.items(), ("encoder.n_layers", "5"), ("encoder.n_heads", "2"), ("car.d_model", "8")])
+    hparams.override([("frontend.filters", "6"), *STREAMS] if strided else [("output_stride", "2")])
     hparams.override([("attention_decoder.n_layers", "1"), ("attention_decoder.n_heads", "2")])
     torch.manual_seed(0)
     model = Document(hparams.text, encoder).only(["model"]).build()["model"].train()
