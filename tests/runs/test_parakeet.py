@@ -4,6 +4,7 @@ import io
 import pickle
 import shutil
 import tarfile
+import tempfile
 
 import pytest
 import torch
@@ -198,15 +199,19 @@ def test_bad_files_are_refused(wrong, words, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["model.nemo"]
 
 
+@pytest.mark.parametrize("packed", ["", ":gz"])
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.9])
-def test_files_that_are_cut_short_are_refused(share, tmp_path):
-    for packed in ("", ":gz"):
-        file = nemo(tmp_path / "model.nemo", (), as_nemo(parakeet()), packed=packed)
-        content = file.read_bytes()
-        file.write_bytes(content[: int(share * len(content))])
-        with pytest.raises(UserError, match="cut short|there is no model_") as refusal:
-            ParakeetSource(file)
-        assert "\n" not in str(refusal.value)
+def test_files_that_are_cut_short_are_refused(share, packed, tmp_path, monkeypatch):
+    """In a sentence; nothing is written, nowhere that temporary files would be either."""
+    file = nemo(tmp_path / "model.nemo", (), as_nemo(parakeet()), packed=packed)
+    content = file.read_bytes()[: int(share * file.stat().st_size)]
+    file.write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(UserError, match="cut short|there is no model_") as refusal:
+        ParakeetSource(file)
+    assert "\n" not in str(refusal.value)
+    assert list(tmp_path.rglob("*")) == [file] and file.read_bytes() == content
 
 
 def test_a_file_that_unpacks_to_far_more_is_refused(tmp_path):
