@@ -59,7 +59,7 @@ def parakeet(**options):
 
 
 def shaken(model):
-    """Whose biases are not zero, nor its norms all one."""
+    """A model whose biases are not zero, nor its norms one."""
     for tensor in model.state_dict().values():
         if tensor.is_floating_point():
             tensor.add_(0.2 * torch.rand_like(tensor))
@@ -166,9 +166,8 @@ def test_contexts_of_nemo(tmp_path):
         "encoder.pre_encode.out.weight": bins
     }
     told = ParakeetSource(nemo(tmp_path / "b.nemo", STREAMING, tensors)).overrides
-    assert (
-        told["encoder.look_aheads"] == [13, 6, 1, 0] and told["encoder.left_context"] == 70 and told["frontend.causal"]
-    )
+    assert told["encoder.look_aheads"] == [13, 6, 1, 0] and told["encoder.left_context"] == 70
+    assert told["frontend.causal"]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -242,7 +241,7 @@ def test_bad_files_are_refused(wrong, words, tmp_path, monkeypatch):
 @pytest.mark.parametrize("packed", ["", ":gz"])
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.9])
 def test_files_that_are_cut_short_are_refused(share, packed, tmp_path, monkeypatch):
-    """In a sentence; nothing is written, nowhere that temporary files would be either."""
+    """In a sentence; nothing is written, not even a temporary file."""
     file = nemo(tmp_path / "model.nemo", (), as_nemo(parakeet()), packed=packed)
     content = file.read_bytes()[: int(share * file.stat().st_size)]
     file.write_bytes(content)
