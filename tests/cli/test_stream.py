@@ -18,7 +18,9 @@ from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import formats, live
 from serenanet_modules.inference.recognizer import Recognizer
+from serenanet_modules.inference.streaming import Streamer
 from serenanet_modules.runs.whole import seal
+from tests.support.families import FAMILIES, make_result
 from tests.support.folders import make_random_result
 from tests.support.presets import preset
 from tests.support.tiny import ROOT, SAMPLE
@@ -88,6 +90,26 @@ def test_formats(stream, causal, tmp_path, format):
     assert len(whole.segments) == 2
     expected = formats.write(whole, format, str(tmp_path / "two.wav"))
     assert out == ("".join(f"{segment.text}\n" for segment in whole.segments) if format == "txt" else expected)
+
+
+def test_a_look_ahead(stream, tmp_path):
+    """Open sentences are those of a stream of it, the latency counts it; one that the model lacks is refused."""
+    folder = make_result(tmp_path / "run", *FAMILIES["ssm"])
+    recognizer, samples, found = Recognizer.from_folder(folder), load(CLIP), {}
+    for look_ahead in (240, 0):
+        streamer, found[look_ahead] = Streamer(recognizer, look_ahead), [""]
+        for at in range(0, len(samples), SAMPLE_RATE // 5):
+            streamer.feed(samples[at : at + SAMPLE_RATE // 5])
+            if streamer.text != found[look_ahead][-1]:
+                found[look_ahead].append(streamer.text)
+        status, out, err = stream(folder, CLIP, "--look-ahead", look_ahead, "--format", "json")
+        said = [line["text"] for line in map(json.loads, out.splitlines()) if line["type"] == "partial"]
+        assert (status, ["", *said]) == (0, found[look_ahead])
+        assert f"(look-ahead {look_ahead + 12.5} + chunk 200)" in err
+    assert found[240][-1] != found[0][-1]
+    status, out, err = stream(folder, CLIP, "--look-ahead", 80)
+    assert (status, out) == (2, "") and err.startswith("error: ") and err.splitlines()[1:] == []
+    assert "80 ms is not one of the model's: it has only 240, 0" in err
 
 
 def test_hotwords_and_other_texts(stream, causal):
@@ -173,6 +195,7 @@ def test_what_cannot_be_streamed_is_one_sentence(stream, causal, tmp_path):
             (causal, CLIP, "--rule2-min-trailing-silence", "0.1"),
             "rule2_min_trailing_silence is 0.1; give 0.2 s or more",
         ),
+        ((causal, CLIP, "--look-ahead", "240"), "it has no choice"),
         ((causal, CLIP, "--lm", tmp_path / "no.arpa"), "no.arpa: no such language model"),
         ((tmp_path / "nowhere", CLIP), "nowhere: there is no such folder"),
     ):

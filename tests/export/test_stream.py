@@ -12,7 +12,7 @@ from serenanet_modules.export.command import export_step
 pytestmark = pytest.mark.slow  # an export is
 
 
-STEPS = [("fast-conformer-streaming", 240), ("fast-conformer-streaming", 0), ("ssm", 240)]
+STEPS = [(family, look_ahead) for family in ("fast-conformer-streaming", "ssm") for look_ahead in (240, 0)]
 
 
 @pytest.fixture(scope="module", params=STEPS, ids=lambda step: f"{step[0]}-{step[1]}")

@@ -16,7 +16,7 @@ from serenanet_modules.inference import compared
 from serenanet_modules.inference.align import align_text
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.streaming import Streamer
-from tests.support.families import FAMILIES, make_result
+from tests.support.families import CONMAMBA, FAMILIES, make_result
 from tests.support.tiny import SAMPLE
 
 HEARD = "common_voice_sw_00000601"  # and the others have letters that the model lacks, or more than there are frames
@@ -125,6 +125,22 @@ def test_files_of_the_command(recognizer, manifest, tmp_path, capsys):
     assert [line["way"] for line in lines] == [row["way"] for row in told["rows"]] == ["offline", "streaming"]
     assert [float(line["WER"]) for line in lines] == [row["WER"] for row in told["rows"]]
     assert (tmp_path / "streaming_test.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_causal_conmamba(manifest, tmp_path):
+    """It has one stream, which hears what the model hears offline."""
+    folder = make_result(tmp_path / "run", "conmamba_causal/small", *CONMAMBA)
+    arguments = ["evaluate", str(folder), str(manifest), "--compare-streaming", "--device", "cpu"]
+    assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    offline, streaming = json.loads((tmp_path / "out/streaming.json").read_text(encoding="utf-8"))["rows"]
+    assert (offline["way"], streaming["way"], streaming["look_ahead_ms"]) == ("offline", "streaming", None)
+    assert streaming["delay_ms"] == 42.5 and streaming["carried_kb"] > 1  # the front end's frames
+    for measure in ("WER", "CER"):
+        assert offline[measure] == streaming[measure] > 0
+    assert len((tmp_path / "out/streaming.md").read_text(encoding="utf-8").splitlines()) == 4
+    with open(tmp_path / "out/streaming.csv", encoding="utf-8", newline="") as file:
+        assert [line["way"] for line in csv.DictReader(file)] == ["offline", "streaming"]
+    assert (tmp_path / "out/streaming_test.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(

@@ -16,21 +16,27 @@ RECIPE = ROOT / "recipes/FLEURS"
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """(corpus, run) of a training on three languages and a broken one, with tokens."""
-    folder = tmp_path_factory.mktemp("fleurs")
+def corpus(tmp_path_factory):
+    """Three languages and a broken one."""
+    folder = tmp_path_factory.mktemp("fleurs") / "corpus"
     for language, sentences in {**SCRIPTS, "sw_ke": layouts.SENTENCES}.items():
-        layouts.fleurs(folder / "corpus", language, sentences)
-    (folder / "corpus/data/sw_ke/test.tsv").unlink()
+        layouts.fleurs(folder, language, sentences)
+    (folder / "data/sw_ke/test.tsv").unlink()
+    return folder
+
+
+@pytest.fixture(scope="module", params=["token", "own"])
+def run(request, corpus):
+    """A training on them, with a token of each language or units of its own."""
+    folder = corpus.parent
     arguments = [str(RECIPE / "train.py"), *map(str, preset("serenanet/small")), *MODEL, *TRAINING]
-    arguments += ["--language", "en_us,ru_ru,sw_ke,th_th", "--data_folder", str(folder / "corpus")]
-    arguments += ["--prepared_folder", str(folder / "prepared"), "--output_folder", str(folder / "run")]
-    arguments += ["--language_units", "token", "--number_of_epochs", "1", "--beam_size", "0", "--pessl", "null"]
-    return folder / "corpus", Run(arguments, folder / "run").done()
+    arguments += ["--language", "en_us,ru_ru,sw_ke,th_th", "--data_folder", str(corpus)]
+    arguments += ["--prepared_folder", str(folder / "prepared"), "--output_folder", str(folder / request.param)]
+    arguments += ["--language_units", request.param, "--number_of_epochs", "1", "--beam_size", "0", "--pessl", "null"]
+    return Run(arguments, folder / request.param).done()
 
 
-def test_a_pooled_training_is_scored_by_language(trained):
-    _, run = trained
+def test_a_pooled_training_is_scored_by_language(run):
     assert list(run.result["results"]) == [f"{role}-{code}" for role in ("dev", "test") for code in SCRIPTS]
     assert run.result["data"]["locales"] == list(SCRIPTS)
     rows = list(csv.DictReader((run.folder / "languages.csv").open(encoding="utf-8")))
@@ -43,16 +49,21 @@ def test_a_pooled_training_is_scored_by_language(trained):
     assert (run.folder / "languages.png").stat().st_size > 10_000
 
 
-def test_labels_begin_with_the_language(trained):
-    _, run = trained
+def test_labels_say_the_language(run):
+    """By a token before them, or by units that no other language has."""
     units = load_units(run.folder / "save/units")
-    assert [units.pieces[mark] for mark in sorted(units.marks)] == [f"<{code}>" for code in SCRIPTS]
+    labels = {code: units.encode(sentences[0], code) for code, sentences in SCRIPTS.items()}
+    if run.folder.name == "token":
+        assert [units.pieces[mark] for mark in sorted(units.marks)] == [f"<{code}>" for code in SCRIPTS]
+        assert [units.pieces[row[0]] for row in labels.values()] == [f"<{code}>" for code in SCRIPTS]
+    else:
+        english, russian, thai = map(set, labels.values())
+        assert not units.marks and not (english & russian or english & thai or russian & thai)
     assert run.result["parameters"]["total"] and run.result["units"]["size"] == units.size
 
 
-def test_the_run_is_measured_on_all_that_is_there(trained, tmp_path, capsys):
+def test_the_run_is_measured_on_all_that_is_there(run, corpus, tmp_path, capsys):
     """Error rates are those of the training; no language that is missing keeps the others from being measured."""
-    corpus, run = trained
     data = ("--data_folder", str(corpus), "--language", "all", "--out", str(tmp_path))
     assert cli.main(["evaluate", str(run.folder), str(RECIPE), *data, "--device", "cpu"]) == 0
     scores = json.loads((tmp_path / "scores.json").read_text())["results"]

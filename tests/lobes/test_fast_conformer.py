@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 
+from serenanet_modules.lobes.blocks.chunkwise import ALL
 from serenanet_modules.lobes.blocks.relative import Plan, RelativeAttention
 from serenanet_modules.lobes.blocks.scope import Scope
 from serenanet_modules.lobes.encoders.fast_conformer import FastConformerEncoder
@@ -19,6 +20,7 @@ from tests.support.tiny import ROOT
 
 transformers = pytest.importorskip("transformers")
 LAYERS, D, HEADS, MELS, FILTERS = 3, 32, 4, 80, 8
+LOOK_AHEADS = [13, 6, 1, 0, ALL]
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
@@ -68,14 +70,15 @@ def test_equals_parakeet():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("look_ahead", [13, 6, 1, 0])
+@pytest.mark.parametrize("look_ahead", LOOK_AHEADS)
 def test_equals_the_streaming_peer(look_ahead):
     """At 1 + 8k frames, where its lengths are ours too."""
     model = peer("NemotronAsrStreamingEncoder")
-    frontend, encoder = ours(model, causal=True, look_aheads=[13, 6, 1, 0])
+    frontend, encoder = ours(model, causal=True, look_aheads=LOOK_AHEADS)
     lengths = [1 + 8 * 99, 1 + 8 * 30, 1]
     x = torch.randn(len(lengths), max(lengths), MELS).masked_fill(~mask(lengths)[..., None], 0.0)
-    want = model(x, attention_mask=mask(lengths).long(), num_lookahead_tokens=look_ahead).last_hidden_state
+    tokens = max(lengths) // 8 if look_ahead == ALL else look_ahead
+    want = model(x, attention_mask=mask(lengths).long(), num_lookahead_tokens=tokens).last_hidden_state
     got = encoder(*frontend(x, torch.tensor(lengths))[:2], look_ahead=look_ahead)
     for row, n in enumerate(got.lengths):
         torch.testing.assert_close(got.x[row, :n], want[row, :n], **TOLERANCE)
@@ -199,11 +202,17 @@ def test_options_that_cannot_be(options, words):
 # --- look-aheads ------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module", name="encoder")
+def _encoder():
+    """One model for all look-aheads."""
+    torch.manual_seed(5)
+    return FastConformerEncoder(D, HEADS, 2, 4 * D, 5, look_aheads=LOOK_AHEADS, left_context=14).eval()
+
+
 @torch.no_grad()
-@pytest.mark.parametrize("look_ahead", [3, 1, 0])
-def test_streaming_equals_offline_for_each_look_ahead(look_ahead):
+@pytest.mark.parametrize("look_ahead", LOOK_AHEADS[:-1])
+def test_streaming_equals_offline_for_each_look_ahead(encoder, look_ahead):
     """In pieces of any size; what is carried has a bound."""
-    encoder = FastConformerEncoder(D, HEADS, 2, 4 * D, 5, look_aheads=[3, 1, 0], left_context=8).eval()
     x = torch.randn(2, 299, D)
     whole = encoder(x, torch.full((2,), 299), look_ahead=look_ahead).x
     for size in (1, 4, 7, 50, 299):
@@ -212,9 +221,20 @@ def test_streaming_equals_offline_for_each_look_ahead(look_ahead):
             y, state = encoder.step(piece, state)
             found.append(y)
         *_, waiting, carried = state
-        assert max(keys.shape[2] for keys, *_ in carried) == 8 and waiting.shape[1] <= look_ahead
+        assert max(keys.shape[2] for keys, *_ in carried) == 14 and waiting.shape[1] <= look_ahead
         found.append(encoder.finish(x[:, :0], state))
-        torch.testing.assert_close(torch.cat(found, dim=1), whole, rtol=1e-4, atol=2e-5)
+        torch.testing.assert_close(torch.cat(found, dim=1), whole, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_look_ahead_to_the_end_is_no_stream(encoder):
+    """Its pass is that of a chunk as long as the utterance."""
+    x, lengths = torch.randn(2, 140, D), torch.full((2,), 140)
+    whole = encoder(x, lengths, look_ahead=ALL).x
+    torch.testing.assert_close(whole, encoder(x, lengths, look_ahead=139).x, rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(whole, encoder(x, lengths, look_ahead=13).x, atol=1e-2)
+    with pytest.raises(ValueError, match="look_ahead is all frames, but the encoder has 13, 6, 1, 0"):
+        encoder.init_state(2, ALL)
 
 
 @torch.no_grad()

@@ -71,6 +71,19 @@ def test_streaming_equals_offline_for_each_look_ahead(encoder, look_ahead):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("more", [0, 5])
+def test_a_chunk_of_the_whole_length_is_the_offline_pass(encoder, more):
+    """As a pass and as a stream; a chunk may be longer than the sound."""
+    x, lengths, look_ahead = torch.randn(2, 40, D), torch.tensor([40, 40]), 39 + more
+    long = made(look_aheads=[look_ahead], left_context=look_ahead + 1).eval()
+    long.load_state_dict(encoder.state_dict())
+    y, state = long.step(x, long.init_state(2))
+    streamed = torch.cat([y, long.finish(x[:, :0], state)], dim=1)
+    for found in (long(x, lengths).x, streamed):
+        torch.testing.assert_close(found, encoder(x, lengths, look_ahead=ALL).x, rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
 def test_what_a_stream_carries_does_not_grow(encoder):
     """Over 10,000 frames, whose last ones are as exact as the first."""
     x, state, sizes, found = torch.randn(1, 10_000, D), encoder.init_state(1, 1), [], []
@@ -106,15 +119,19 @@ def test_training_draws_a_look_ahead_and_use_hears_all(encoder):
 # --- with other parts -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("encoder", ["ssm", "fast_conformer"])
+FRONTENDS = {"ssm": "striding", "fast_conformer": "striding", "sinusoidal": "stem"}  # of each encoder
+STREAMS = [("encoder.look_aheads", "[all, 1]"), ("encoder.left_context", "4")]
+
+
+@pytest.mark.parametrize("encoder", FRONTENDS)
 def test_it_learns_under_an_attention_decoder_and_car(encoder):
     """A model of all three losses falls step by step, and nothing in it stands still."""
-    hparams = Hparams.load(preset("conmamba_s2s"), dataset=GIVEN)
+    hparams, strided = Hparams.load(preset("conmamba_s2s"), dataset=GIVEN), FRONTENDS[encoder] == "striding"
     small = {"d_model": "16", "n_mels": "20", "features.n_fft": "512", "n_units": "7", "dropout": "0.0"}
-    parts = {"frontend": "frontends/striding", "encoder": f"encoders/{encoder}", "car": "refinement/car"}
+    parts = {"frontend": f"frontends/{FRONTENDS[encoder]}", "encoder": f"encoders/{encoder}", "car": "refinement/car"}
     hparams.override([(key, f"!include:{value}.yaml") for key, value in parts.items()])
-    hparams.override([*small.items(), ("encoder.n_layers", "5"), ("encoder.n_heads", "2"), ("frontend.filters", "6")])
-    hparams.override([("encoder.look_aheads", "[all, 1]"), ("encoder.left_context", "4"), ("car.d_model", "8")])
+    hparams.override([*small.items(), ("encoder.n_layers", "5"), ("encoder.n_heads", "2"), ("car.d_model", "8")])
+    hparams.override([("frontend.filters", "6"), *STREAMS] if strided else [("output_stride", "2")])
     hparams.override([("attention_decoder.n_layers", "1"), ("attention_decoder.n_heads", "2")])
     torch.manual_seed(0)
     model = Document(hparams.text, encoder).only(["model"]).build()["model"].train()

@@ -4,10 +4,12 @@ import io
 import pickle
 import shutil
 import tarfile
+import tempfile
 
 import pytest
 import torch
 from ruamel.yaml import YAML
+from torch import nn
 
 from serenanet_modules.config.foreign import Document
 from serenanet_modules.config.hparams import Hparams
@@ -27,6 +29,11 @@ NEMO = (  # a piece of transformers' name, and NeMo's
     *(("self_attn.bias_", "self_attn.pos_bias_"), (".conv.norm.", ".conv.batch_norm.")),
     ("ctc_head.", "decoder.decoder_layers.0."),
 )
+NEMO_CAUSAL = (  # pieces that transformers names in a way of their own in its streaming model
+    ("subsampling.conv_in.", "pre_encode.conv.0."),
+    *((f"subsampling.layers.{i}.depthwise_conv.", f"pre_encode.conv.{3 * i + 2}.") for i in (0, 1)),
+    *((f"subsampling.layers.{i}.pointwise_conv.", f"pre_encode.conv.{3 * i + 3}.") for i in (0, 1)),
+)
 ENCODER = {
     **{"feat_in": MELS, "d_model": D, "n_layers": LAYERS, "n_heads": HEADS, "ff_expansion_factor": 4},
     **{"subsampling": "dw_striding", "subsampling_factor": 8, "subsampling_conv_channels": FILTERS},
@@ -34,18 +41,29 @@ ENCODER = {
 }
 
 
+STREAMING = {
+    **{"att_context_style": "chunked_limited", "att_context_size": [[70, ahead] for ahead in (13, 6, 1, 0)]},
+    **{"causal_downsampling": True, "conv_context_size": "causal", "conv_norm_type": "layer_norm"},
+}
+SIZES = {
+    **{"hidden_size": D, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "intermediate_size": 4 * D},
+    **{"num_mel_bins": MELS, "subsampling_conv_channels": FILTERS, "conv_kernel_size": 5},
+}
+
+
 def parakeet(**options):
-    config = transformers.ParakeetEncoderConfig(
-        **{"hidden_size": D, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "intermediate_size": 4 * D},
-        **{"num_mel_bins": MELS, "subsampling_conv_channels": FILTERS, "conv_kernel_size": 5, **options},
-    )
     torch.manual_seed(0)
+    config = transformers.ParakeetEncoderConfig(**SIZES | options)
     whole = transformers.ParakeetCTCConfig(vocab_size=CLASSES, pad_token_id=0, encoder_config=config)
-    model = transformers.ParakeetForCTC(whole).eval()
+    return shaken(transformers.ParakeetForCTC(whole))
+
+
+def shaken(model):
+    """A model whose biases are not zero, nor its norms one."""
     for tensor in model.state_dict().values():
         if tensor.is_floating_point():
             tensor.add_(0.2 * torch.rand_like(tensor))
-    return model
+    return model.eval()
 
 
 def nemo(path, encoder=(), tensors=None, more=(), packed=""):
@@ -65,10 +83,10 @@ def nemo(path, encoder=(), tensors=None, more=(), packed=""):
     return path
 
 
-def as_nemo(model):
+def as_nemo(model, names=NEMO):
     found = {}
     for name, tensor in model.state_dict().items():
-        for theirs, nemos in NEMO:
+        for theirs, nemos in names:
             name = name.replace(theirs, nemos)
         found[name] = tensor
     return found
@@ -115,6 +133,29 @@ def test_a_file_of_nemo_gives_what_transformers_gives(packed, scaled, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model.nemo"]
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("scaled", [True, False])
+def test_a_streaming_file_of_nemo_gives_what_transformers_gives(scaled, tmp_path):
+    """For each look-ahead, at 1 + 8k frames, where its lengths are ours too."""
+    torch.manual_seed(0)
+    config = transformers.NemotronAsrStreamingEncoderConfig(**SIZES, scale_input=scaled)
+    model = nn.ModuleDict(
+        {"encoder": transformers.NemotronAsrStreamingEncoder(config), "ctc_head": nn.Linear(D, CLASSES)}
+    )
+    tensors = as_nemo(shaken(model), NEMO_CAUSAL + NEMO)
+    file = nemo(tmp_path / "model.nemo", STREAMING | {"xscaling": scaled}, tensors)
+    ours, lengths = built(ParakeetSource(file)), torch.tensor([1 + 8 * 120, 1 + 8 * 30])
+    mask = torch.arange(int(lengths[0])) < lengths[:, None]
+    x, logits = torch.randn(2, int(lengths[0]), MELS).masked_fill(~mask[..., None], 0), {}
+    for ahead in ours.acoustic.encoder.look_aheads:
+        hidden = model["encoder"](x, attention_mask=mask.long(), num_lookahead_tokens=ahead).last_hidden_state
+        logits[ahead] = model["ctc_head"](hidden)
+        frames, counts, *_ = ours.acoustic.encoder(*ours.acoustic.frontend(x, lengths)[:2], look_ahead=ahead)
+        for row, n in enumerate(counts):
+            torch.testing.assert_close(ours.decoder(frames)[row, :n], logits[ahead][row, :n], rtol=1e-5, atol=1e-5)
+    assert list(logits) == [13, 6, 1, 0] and not torch.allclose(logits[13], logits[0], atol=0.01)
+
+
 def test_contexts_of_nemo(tmp_path):
     tensors = as_nemo(parakeet())
     local = {"self_attention_model": "rel_pos_local_attn", "att_context_size": [128, 128], "global_tokens": 1}
@@ -124,10 +165,9 @@ def test_contexts_of_nemo(tmp_path):
     tensors = {name: t for name, t in tensors.items() if "running" not in name} | {
         "encoder.pre_encode.out.weight": bins
     }
-    streams = {"att_context_style": "chunked_limited", "att_context_size": [[70, 13], [70, 0]]}
-    streams |= {"causal_downsampling": True, "conv_context_size": "causal", "conv_norm_type": "layer_norm"}
-    told = ParakeetSource(nemo(tmp_path / "b.nemo", streams, tensors)).overrides
-    assert told["encoder.look_aheads"] == [13, 0] and told["encoder.left_context"] == 70 and told["frontend.causal"]
+    told = ParakeetSource(nemo(tmp_path / "b.nemo", STREAMING, tensors)).overrides
+    assert told["encoder.look_aheads"] == [13, 6, 1, 0] and told["encoder.left_context"] == 70
+    assert told["frontend.causal"]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -198,15 +238,19 @@ def test_bad_files_are_refused(wrong, words, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["model.nemo"]
 
 
+@pytest.mark.parametrize("packed", ["", ":gz"])
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.9])
-def test_files_that_are_cut_short_are_refused(share, tmp_path):
-    for packed in ("", ":gz"):
-        file = nemo(tmp_path / "model.nemo", (), as_nemo(parakeet()), packed=packed)
-        content = file.read_bytes()
-        file.write_bytes(content[: int(share * len(content))])
-        with pytest.raises(UserError, match="cut short|there is no model_") as refusal:
-            ParakeetSource(file)
-        assert "\n" not in str(refusal.value)
+def test_files_that_are_cut_short_are_refused(share, packed, tmp_path, monkeypatch):
+    """In a sentence; nothing is written, not even a temporary file."""
+    file = nemo(tmp_path / "model.nemo", (), as_nemo(parakeet()), packed=packed)
+    content = file.read_bytes()[: int(share * file.stat().st_size)]
+    file.write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(UserError, match="cut short|there is no model_") as refusal:
+        ParakeetSource(file)
+    assert "\n" not in str(refusal.value)
+    assert list(tmp_path.rglob("*")) == [file] and file.read_bytes() == content
 
 
 def test_a_file_that_unpacks_to_far_more_is_refused(tmp_path):
