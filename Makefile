@@ -1,7 +1,7 @@
 # SerenaNet: every target sets up what it needs, and a second run sets up nothing.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup test hostile quick lint notebook wheel demo docs-check gpu-check audit clean
+.PHONY: help setup test hostile quick lint notebook wheel demo docs-check gpu gpu-check audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -81,7 +81,11 @@ demo: setup  ## train, evaluate and transcribe on the embedded corpus
 docs-check: setup  ## run the commands of README, docs/ and recipes/, shortened, on a few clips; about an hour
 	$(CALM) $(BIN)/python .ci/docs_check.py
 
-gpu-check: setup  ## on a machine with a GPU: kernels, tests, precisions, trainings, speed, on one page
+gpu:
+	@nvidia-smi -L > /dev/null 2>&1 || { echo "this machine has no NVIDIA GPU (nvidia-smi lists none): run gpu-check where there \
+	is one, or rehearse with 'python benchmarks/gpu_check.py --device cpu'"; exit 1; }
+
+gpu-check: gpu setup  ## on a machine with a GPU: kernels, tests, precisions, trainings, speed, on one page
 	$(CALM) $(BIN)/python benchmarks/gpu_check.py
 
 audit: setup  ## licences of the dependencies into docs/licences.md; vulnerabilities, where pip-audit is installed

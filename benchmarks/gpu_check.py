@@ -53,8 +53,8 @@ def main(argv=None):
         began = time.monotonic()
         try:
             text = PARTS[name](options)
-        except Failed as error:
-            text, failures = f"**Failed.** {error}", failures + 1
+        except (Failed, OSError, LookupError, ValueError) as error:  # of a command, or of what it left
+            text, failures = f"**Failed.** {error or type(error).__name__}", failures + 1
         sections.append(f"## {name.capitalize()}\n\n{text}\n\n({time.monotonic() - began:.0f} s)")
         print(sections[-1], flush=True)
         (options.out / "gpu_check.md").write_text("\n\n".join(sections) + "\n", encoding="utf-8")

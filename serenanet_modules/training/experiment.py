@@ -287,7 +287,11 @@ class Experiment:
             **self.provenance,
             "device": device_name(brain.device),
             "reproducible": self.plain.get("reproducible", False),
-            "precision": {"training": self.plain["precision"], **brain.lowered.about()},
+            "precision": {
+                "training": self.plain["precision"],
+                "evaluation": self.plain["eval_precision"],
+                **brain.lowered.about(),
+            },
             "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         write_json(self.folder / "result.json", result)

@@ -1,6 +1,7 @@
 """Precisions: what a machine must have is said in one sentence, and what is rounded is rounded by known amounts."""
 
 from importlib import metadata
+from statistics import fmean
 
 import pytest
 import torch
@@ -90,15 +91,17 @@ def test_what_is_converted_is_told():
 
 
 def test_a_model_learns_in_any_numbers():
-    """CTC loss after 25 steps, beside fp32's: 10 % for eight bits, 25 % for four."""
-    found = {name: _trained(name) for name in ("fp32", "fp8", "mxfp4")}
+    """CTC loss after 25 steps, the mean of three paired seeds, beside fp32's: 10 % for eight bits, 25 % for four."""
+    found = {name: fmean(_trained(name, seed) for seed in (1, 2, 3)) for name in ("fp32", "fp8", "mxfp8", "mxfp4")}
     print(found)
-    assert found["fp32"] < 0.4 * _trained("fp32", steps=0)
-    assert found["fp8"] < 1.1 * found["fp32"] and found["mxfp4"] < 1.25 * found["fp32"]
+    assert found["fp32"] < 0.4 * _trained("fp32", 1, steps=0)
+    assert all(
+        abs(found[name] / found["fp32"] - 1) < most for name, most in (("fp8", 0.1), ("mxfp8", 0.1), ("mxfp4", 0.25))
+    )
 
 
-def _trained(name, steps=25):
-    model, generator = feed_forward(32), torch.Generator().manual_seed(1)
+def _trained(name, seed, steps=25):
+    model, generator = feed_forward(32), torch.Generator().manual_seed(seed)
     model.append(nn.Linear(32, 8))
     x, labels = torch.randn(4, 20, 32, generator=generator), torch.randint(1, 8, (4, 6), generator=generator)
     Lowered(model, exact=[model[-1]], training=name, emulated=True)

@@ -230,3 +230,8 @@ def in_small_files(folder):
         write(path, tensors)
 
     frame_cache.write_tensors = slowly
+
+
+def three_threads(folder):
+    """Let PyTorch have three threads, as on a machine with more cores."""
+    torch.set_num_threads(3)
