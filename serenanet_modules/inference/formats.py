@@ -28,7 +28,13 @@ WITHIN = {"phrases": "", "words": "phrases", "tokens": "words", "confidence": "w
 SUFFIXES = {name: name for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "eaf")}
 SUFFIXES |= {"textgrid": "TextGrid", "words": "words.tsv"}
 HEARD = 0.05  # confidence below which a word of a given text may well not be said
-WHERE_ASKED = ("speaker", "unplaced", "alternatives", "language")  # what json leaves out where it says nothing
+WHERE_ASKED = (
+    "speaker",
+    "unplaced",
+    "alternatives",
+    "insertions",
+    "language",
+)  # what json leaves out where it says nothing
 TIMES, CONFIDENCES = 3, 4  # digits
 
 
@@ -214,7 +220,7 @@ def document(transcript, name="audio"):
 def _tiers(transcript, speaker):
     """The tiers of what one speaker says, named after them where they have a name."""
     layers = {
-        "phrases": transcript.segments,
+        "phrases": [segment for segment in transcript.segments if segment.text],  # an n-best list may be all there is
         "words": transcript.words,
         "tokens": transcript.tokens,
         "confidence": [replace(word, text=f"{word.confidence:.2f}") for word in transcript.words],

@@ -34,7 +34,7 @@ class Said:
     def of(cls, transcript, join, n=1):
         """Of a `Transcript`, with ``n`` texts, which `texts_of` joins."""
         said = (" ".join(token.text for token in segment.tokens) for segment in transcript.segments)
-        phones = f" {WORD_BOUNDARY} ".join(said)  # where audio is cut, a word ends
+        phones = f" {WORD_BOUNDARY} ".join(filter(None, said))  # where audio is cut, a word ends
         words = [(word.text, word.confidence) for word in transcript.words]
         loops = sum(segment.looped for segment in transcript.segments)
         others = tuple(texts_of(transcript.segments, join, n)) if n > 1 else ()

@@ -1,6 +1,7 @@
 """Exactly the segments of a tier, transcribed."""
 
 from dataclasses import replace
+from itertools import accumulate
 
 from serenanet_modules.data.annotations import formats
 from serenanet_modules.data.annotations.media import is_named, origin
@@ -95,5 +96,11 @@ def _segment(heard, start, end):
         return tuple(replace(p, start=start + p.start, end=min(start + p.end, end)) for p in parts)
 
     words, tokens = moved(heard.words), moved(heard.tokens)
+    before = accumulate((len(segment.words) for segment in heard.segments), initial=0)
+    insertions = [
+        replace(found, position=count + found.position)
+        for count, segment in zip(before, heard.segments, strict=False)
+        for found in segment.insertions
+    ]
     confidence = sum(s.confidence for s in heard.segments) / len(heard.segments)
-    return Segment(heard.text, start, end, confidence, words, tokens)
+    return Segment(heard.text, start, end, confidence, words, tokens, insertions=moved(insertions))
