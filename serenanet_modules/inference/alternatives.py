@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from serenanet_modules.inference.transcript import Alternative, Insertion, Segment
+from serenanet_modules.inference.transcript import Alternative, Insertion, Listed, Segment
 
 
 def with_alternatives(segment, hypotheses):
@@ -48,7 +48,7 @@ def with_alternatives(segment, hypotheses):
             place[" ".join(more)] += share
     return replace(
         segment,
-        alternatives=tuple(map(Alternative, texts, shares)),
+        alternatives=tuple(map(Listed, texts, shares, scores.tolist())),
         words=tuple(
             replace(word, alternatives=_likeliest_first(place))
             for word, place in zip(segment.words, places, strict=True)
@@ -84,22 +84,22 @@ def texts_of(segments, join, n):
 
     Returns
     -------
-    list of str
+    list of Listed
+        Probabilities are products of the segments', scores are sums.
 
     Examples
     --------
-    >>> from serenanet_modules.inference.transcript import Segment
-    >>> one = Segment("a", 0.0, 1.0, 0.9, (), (), alternatives=(Alternative("a", 0.6), Alternative("b", 0.4)))
-    >>> two = Segment("c", 1.0, 2.0, 0.9, (), (), alternatives=(Alternative("c", 0.9), Alternative("d", 0.1)))
-    >>> texts_of([one, two], " ".join, 3)
-    ['a c', 'b c', 'a d']
+    >>> one = Segment("a", 0.0, 1.0, 0.9, (), (), alternatives=(Listed("a", 0.6, -1.0), Listed("b", 0.4, -1.4)))
+    >>> two = Segment("c", 1.0, 2.0, 0.9, (), (), alternatives=(Listed("c", 0.9, -2.0), Listed("d", 0.1, -4.2)))
+    >>> [(found.text, found.score) for found in texts_of([one, two], " ".join, 3)]
+    [('a c', -3.0), ('b c', -3.4), ('a d', -5.2)]
     """
-    found = [(1.0, ())]
+    found = [(1.0, 0.0, ())]
     for segment in segments:
-        own = segment.alternatives or (Alternative(segment.text, 1.0),)
-        longer = [(share * a.confidence, (*texts, a.text)) for share, texts in found for a in own]
-        found = sorted(longer, key=lambda pair: -pair[0])[:n]
-    return [join(texts) for _, texts in found]
+        own = segment.alternatives or (Listed(segment.text, 1.0, 0.0),)
+        longer = [(p * a.confidence, score + a.score, (*texts, a.text)) for p, score, texts in found for a in own]
+        found = sorted(longer, key=lambda told: -told[0])[:n]
+    return [Listed(join(texts), share, score) for share, score, texts in found]
 
 
 def _likeliest_first(place):

@@ -12,6 +12,13 @@ class Alternative:
 
 
 @dataclass(frozen=True)
+class Listed(Alternative):
+    """A text of an n-best list, and the search's score: a sum of logarithms, weights and bonuses, higher is better."""
+
+    score: float
+
+
+@dataclass(frozen=True)
 class Insertion:
     """What may have been said where the text has no word: between two words, before the first or behind the last.
 
@@ -82,7 +89,7 @@ class Segment:
         Who says it, "" where nobody asked.
     looped : bool
         As of `Hypothesis`.
-    alternatives : tuple of Alternative
+    alternatives : tuple of Listed
         The n-best list, this text first; none where nobody asked.
     insertions : tuple of Insertion
         Where texts of that list have words and this one has none, in order.
@@ -96,7 +103,7 @@ class Segment:
     tokens: tuple[Token, ...]
     speaker: str = ""
     looped: bool = False
-    alternatives: tuple[Alternative, ...] = ()
+    alternatives: tuple[Listed, ...] = ()
     insertions: tuple[Insertion, ...] = ()
 
 

@@ -19,6 +19,12 @@ class Alternative(BaseModel):
     confidence: float
 
 
+class Listed(Alternative):
+    """A text of an n-best list."""
+
+    score: float = Field(description="what the search maximises: logarithms, weights and bonuses, higher is better")
+
+
 class Insertion(BaseModel):
     """What may have been said between two words, before the first or behind the last, beyond OpenAI's API."""
 
@@ -53,7 +59,7 @@ class Segment(BaseModel):
     compression_ratio: float
     no_speech_prob: float = Field(description="0: what is silent is no segment")
     speaker: str | None = Field(None, description="where `speakers` asks who speaks")
-    alternatives: list[Alternative] | None = Field(None, description="where `nbest` asks for them, this text first")
+    alternatives: list[Listed] | None = Field(None, description="where `nbest` asks for them, this text first")
     insertions: list[Insertion] | None = Field(None, description="where `nbest` asks and the texts have words more")
 
 
@@ -196,7 +202,8 @@ def _segment(number, segment, ids):
         compression_ratio=len(text) / len(zlib.compress(text)),
         no_speech_prob=0.0,
         speaker=segment.speaker or None,
-        alternatives=_alternatives(segment),
+        alternatives=[Listed(text=a.text, confidence=a.confidence, score=a.score) for a in segment.alternatives]
+        or None,
         insertions=[_insertion(found) for found in segment.insertions] or None,
     )
 

@@ -19,7 +19,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.inference.alternatives import unsaid, with_alternatives
 from serenanet_modules.inference.formats import Growing, document, write
 from serenanet_modules.inference.numerals import in_digits
-from serenanet_modules.inference.transcript import Alternative, Segment, Transcript, Word
+from serenanet_modules.inference.transcript import Listed, Segment, Transcript, Word
 from tests.support.fake_units import pieces
 
 
@@ -35,7 +35,9 @@ def test_words_share_the_probabilities_of_the_texts():
     assert shares[0] == pytest.approx({"saa": 1.0}) and shares[2] == pytest.approx({"usiku": 1.0})
     assert list(shares[1]) == ["mbili", "tatu", ""]
     assert shares[1] == pytest.approx({"mbili": 0.55, "tatu": 0.3, "": 0.15})
+    assert [a.score for a in found.alternatives] == [math.log(p) - 7.0 for p in texts.values()]
     told = write(Transcript(found.text, 3.0, (found,)), "json", "a.wav")
+    assert '"alternatives": [{"text": "saa mbili usiku", "confidence": 0.5, "score": -7.6931}' in told
     assert '"alternatives": [{"text": "mbili", "confidence": 0.55}' in told
     assert "alternatives" not in write(Transcript(found.text, 3.0, (segment,)), "json", "a.wav")
 
@@ -101,13 +103,13 @@ def test_a_piece_whose_best_text_is_empty(recognizer):
 
 def test_a_table_has_them_in_columns(tmp_path):
     """Of a recording and sentence by sentence, with empty fields where there are fewer; it is read as segments."""
-    one = Segment("saa", 0.0, 1.0, 0.9, (), (), alternatives=(Alternative("saa", 0.75), Alternative("sasa", 0.25)))
-    two = replace(one, text="tatu", start=1.5, end=2.0, alternatives=(Alternative("tatu", 1.0),))
+    one = Segment("saa", 0.0, 1.0, 0.9, (), (), alternatives=(Listed("saa", 0.75, -1.0), Listed("sasa", 0.25, -2.1)))
+    two = replace(one, text="tatu", start=1.5, end=2.0, alternatives=(Listed("tatu", 1.0, 0.0),))
     told = write(Transcript("saa tatu", 2.0, (one, two)), "tsv")
     assert told.splitlines() == [
-        "start\tend\ttext\tprobability\ttext 2\tprobability 2",
-        "0\t1000\tsaa\t0.7500\tsasa\t0.2500",
-        "1500\t2000\ttatu\t1.0000\t\t",
+        "start\tend\ttext\tprobability\tscore\ttext 2\tprobability 2\tscore 2",
+        "0\t1000\tsaa\t0.7500\t-1.0000\tsasa\t0.2500\t-2.1000",
+        "1500\t2000\ttatu\t1.0000\t0.0000\t\t\t",
     ]
     growing = Growing("tsv", nbest=2)
     assert told == growing.head + "".join(growing.final(Transcript(s.text, 2.0, (s,))) for s in (one, two))

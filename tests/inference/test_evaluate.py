@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shutil
 from dataclasses import replace
 
@@ -92,6 +93,11 @@ def test_lists_of_texts(evaluate, tiny, tmp_path):
     }
     assert {row["id"]: row["text"] for row in rows if row["rank"] == "1"} == decoded
     assert {row["rank"] for row in rows} == {"1", "2", "3", "4"}
+    first = [row for row in rows if row["id"] == rows[0]["id"]]
+    scored = [float(row["score"]) for row in first]
+    assert scored == sorted(scored, reverse=True)
+    shares = [math.exp(score - scored[0]) / sum(math.exp(s - scored[0]) for s in scored) for score in scored]
+    assert [float(row["probability"]) for row in first] == pytest.approx(shares, abs=2e-4)
 
 
 def test_manifests(evaluate, tiny, tmp_path):
