@@ -129,5 +129,5 @@ def test_decoders_list_what_they_find():
     for found in lists:
         assert len(found) == 4 == len({tuple(h.labels) for h in found})
         assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
-    with pytest.raises(UserError, match="one hypothesis only"):
+    with pytest.raises(UserError, match="one text only"):
         Greedy(pieces(), "decoder").listed(outputs, lengths, 4)
