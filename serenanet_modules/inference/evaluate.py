@@ -83,6 +83,16 @@ def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=
     return sets, prepared.summary, seconds
 
 
+def asked(recognizer, lm):
+    """What was asked of the decoding, by name: hotwords with what each scores more, and the weights that it had.
+
+    Weights are None without a language model.
+    """
+    wishes, decoder = recognizer.run.wishes, recognizer.decoder(lm)
+    weights = {name: lm and getattr(decoder, name) for name in ("lm_weight", "word_score")}
+    return {"nbest": wishes.nbest, "digits": wishes.digits, "hotwords": dict(wishes.hotwords), **weights}
+
+
 def report(sets, summary, seconds):
     """Yield lines for people: error rates with their intervals, what the errors are, and how good confidences are."""
     duration = sum(u.duration for s in sets.values() for u in s.utterances)
