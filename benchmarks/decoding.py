@@ -36,6 +36,7 @@ from serenanet_modules.decoding.tuning import LM_WEIGHTS, WORD_SCORES  # noqa: E
 
 PACKAGES = ("numpy<2", "pyctcdecode==0.5.0", "kenlm==0.3.0", "flashlight-text==0.0.7")
 REFERENCE = "pyctcdecode"
+STAMP = "packages.txt"  # of a whole environment, which has them
 
 
 def main(argv=None):
@@ -65,12 +66,19 @@ def parse(argv):
 
 
 def environment(folder):
-    """The interpreter of the peers' environment, which also finds this one's torch and torchaudio."""
-    python = folder / "bin/python"
-    if not python.is_file():
-        venv.create(folder, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        (next(folder.glob("lib/python3*/site-packages")) / "project.pth").write_text(sysconfig.get_path("purelib"))
+    """The interpreter of the peers' environment, which also finds this one's torch and torchaudio.
+
+    It is made where there is none, or one that is not whole or has other packages.
+    """
+    python, stamp, packages = folder / "bin/python", folder / STAMP, "\n".join(PACKAGES)
+    if stamp.is_file() and stamp.read_text() == packages:
+        return python
+    if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").is_file():
+        raise SystemExit(f"--peers {folder}: is a folder of something else; name one that is not there")
+    venv.create(folder, with_pip=True, clear=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+    (next(folder.glob("lib/python3*/site-packages")) / "project.pth").write_text(sysconfig.get_path("purelib"))
+    stamp.write_text(packages)
     return python
 
 
