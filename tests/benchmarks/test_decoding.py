@@ -2,6 +2,7 @@
 
 import importlib
 import subprocess
+from argparse import Namespace
 from collections import Counter
 from functools import partial
 
@@ -40,6 +41,23 @@ def found(benchmark, tmp_path):
         for split, texts in TEXTS.items()
     }
     return benchmark("heard").Heard(units, tmp_path / "lm.arpa", tmp_path, utterances)
+
+
+def test_the_table(benchmark, found, monkeypatch):
+    """A row for each contestant, with its error rate and interval; one is wrong in one word of four."""
+    decoding = benchmark("decoding")
+    monkeypatch.setattr(decoding, "GRID", [(0.5, 0.0)])
+    peer = Namespace(grid=[(0.5, 0.0), (1.0, 0.0)], decode=lambda *_: (0.5, ["ab ba ab", "ab"]))
+    contestants = decoding.own(decoding.Ours(found), lexicon=True) | {"pyctcdecode": peer}
+    head, _, _, _, *rows = decoding.table(contestants, found, Namespace(beams=[4], repeats=1)).splitlines()
+    assert head == "2 utterances, 2 s; greedy WER 0.0"
+    cells = {row.split(" | ")[0].lstrip("| "): row.strip("| ").split(" | ") for row in rows}
+    assert list(cells) == list(contestants) and "ours, lexicon" in cells
+    for name in set(cells) - {"pyctcdecode"}:
+        assert cells[name][4] == "0.0 (0.0 to 0.0)" and cells[name][5].startswith("-25.0 (")
+    assert cells["pyctcdecode"][1:4] == ["0.5, 0", "4", "250.00 [250.00..250.00]"]
+    assert cells["pyctcdecode"][4].startswith("25.0 (0.0 to 100.0)")
+    assert cells["ours without a language model"][1] == ""
 
 
 def test_an_environment_that_is_not_whole_is_made_anew(benchmark, tmp_path, monkeypatch):
