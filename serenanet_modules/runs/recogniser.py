@@ -101,8 +101,8 @@ class OpenRun:
     @property
     def decoders(self):
         """`Decoders` of the model, without a lexicon."""
-        hotwords = dict(self.wishes.hotwords)
-        return Decoders(self.modules["model"], self.units, self.settings, tokens=self.tokens, hotwords=hotwords)
+        asked = {"hotwords": dict(self.wishes.hotwords), "jobs": self.wishes.jobs}
+        return Decoders(self.modules["model"], self.units, self.settings, tokens=self.tokens, **asked)
 
     @cached_property
     def tokens(self):

@@ -178,6 +178,11 @@ def test_wishes_are_in_the_output(serenanet, tiny, recognizer, clips, tmp_path, 
     assert plain["text"] != expecting.transcribe(clips[0]).text and "alternatives" not in plain["segments"][0]
     lists = told("--nbest", "3")["segments"][0]["alternatives"]
     assert len(lists) == 3 and lists[0]["score"] >= lists[1]["score"]
+    several = [
+        serenanet("transcribe", tiny[1], *clips[:4], *("--format", "json", "--lm", "auto", "--nbest", 3, "--jobs", n))
+        for n in (1, 2, 3)
+    ]
+    assert several[0] == several[1] == several[2] and several[0][0] == 0
     light, heavy = (told("--lm", "auto", "--lm-weight", weight)["text"] for weight in ("0", "30"))
     assert light != heavy
     tiers = eaf(tmp_path / f"{clips[0].stem}.eaf", tier("A", ("a1", "", 1, 2)), slots=[0, 900])
