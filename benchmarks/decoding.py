@@ -2,10 +2,11 @@
 
     python benchmarks/decoding.py RESULT_DIR MANIFEST|RECIPE [--data-folder DIR] [--kept FOLDER]
 
-All search the log-probabilities of the run on dev and test, with the n-gram model of the run. Each one's weights are
-chosen on dev, from the same grid; the table has its word error rate on test, the paired difference to pyctcdecode's,
-and the time of one core for a second of audio, medians of passes in turns. The peers live in an environment of their
-own, which the first call makes (`--peers`): pyctcdecode wants numpy 1.
+All search the log-probabilities of the run on dev and test, with the n-gram model of the run; ours also without it, and
+with what pyctcdecode leaves out by default. `--lexicon` adds ours with torchaudio's lexicon, which are the words of the
+model. Each one's weights are chosen on dev, from the same grid; the table has its word error rate on test with its 95 %
+interval, the paired difference to pyctcdecode's, and the time of one core for a second of audio, medians of passes in
+turns. The peers live in an environment of their own, which the first call makes (`--peers`): pyctcdecode wants numpy 1.
 """
 
 import itertools
@@ -27,15 +28,19 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 from heard import heard, parser  # noqa: E402
 
-from serenanet_modules.analysis.bootstrap import compare  # noqa: E402
+from serenanet_modules.analysis.bootstrap import compare, with_interval  # noqa: E402
 from serenanet_modules.analysis.scoring import score  # noqa: E402
 from serenanet_modules.decoding.arpa import NGram  # noqa: E402
 from serenanet_modules.decoding.beam import BeamDecoder  # noqa: E402
 from serenanet_modules.decoding.greedy import collapse  # noqa: E402
+from serenanet_modules.decoding.lexicon import Lexicon  # noqa: E402
 from serenanet_modules.decoding.tuning import LM_WEIGHTS, WORD_SCORES  # noqa: E402
 
+GRID = list(itertools.product(LM_WEIGHTS, WORD_SCORES))
 PACKAGES = ("numpy<2", "pyctcdecode==0.5.0", "kenlm==0.3.0", "flashlight-text==0.0.7")
 REFERENCE = "pyctcdecode"
+STAMP = "packages.txt"  # of a whole environment, which has them
+PRUNING = {"beam_threshold": 10.0, "token_threshold": 5.0}  # pyctcdecode's
 
 
 def main(argv=None):
@@ -50,13 +55,14 @@ def main(argv=None):
             print(hour(ours))
         else:
             peers = Peers(environment(Path(o.peers)), found)
-            print(table({"ours": ours, **{name: peers.named(name) for name in peers.names}}, found, o))
+            print(table(own(ours, o.lexicon) | {name: peers.named(name) for name in peers.names}, found, o))
 
 
 def parse(argv):
     options = parser(__doc__.splitlines()[0])
     options.add_argument("--peers", default="/tmp/serenanet-peers", help="environment of the peers")
     options.add_argument("--beams", type=int, nargs="+", default=[8, 32, 100])
+    options.add_argument("--lexicon", action="store_true", help="ours with a lexicon, too, as torchaudio's")
     options.add_argument("--repeats", type=int, default=5)
     options.add_argument("--models", nargs="+", metavar="ARPA", help="the errors with each of these alone, and stop")
     options.add_argument("--hour", action="store_true", help="decode an hour in one piece, and stop")
@@ -65,25 +71,52 @@ def parse(argv):
 
 
 def environment(folder):
-    """The interpreter of the peers' environment, which also finds this one's torch and torchaudio."""
-    python = folder / "bin/python"
-    if not python.is_file():
-        venv.create(folder, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        (next(folder.glob("lib/python3*/site-packages")) / "project.pth").write_text(sysconfig.get_path("purelib"))
+    """The interpreter of the peers' environment, which also finds this one's torch and torchaudio.
+
+    It is made where there is none, or one that is not whole or has other packages.
+    """
+    python, stamp, packages = folder / "bin/python", folder / STAMP, "\n".join(PACKAGES)
+    if stamp.is_file() and stamp.read_text() == packages:
+        return python
+    if folder.exists() and any(folder.iterdir()) and not (folder / "pyvenv.cfg").is_file():
+        raise SystemExit(f"--peers {folder}: is a folder of something else; name one that is not there")
+    venv.create(folder, with_pip=True, clear=True)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+    (next(folder.glob("lib/python3*/site-packages")) / "project.pth").write_text(sysconfig.get_path("purelib"))
+    stamp.write_text(packages)
     return python
 
 
-class Ours:
-    """The project's search of what was heard, with its n-gram model or another."""
+def own(ours, lexicon=False):
+    """Ours as they stand in the table, by name."""
+    found = {
+        "ours": ours,
+        f"ours, pruned as {REFERENCE}": Ours(ours.heard, **PRUNING),
+        "ours without a language model": Ours(ours.heard, lm=None),
+    }
+    return found | ({"ours, lexicon": Ours(ours.heard, lexicon=lexicon_of(ours))} if lexicon else {})
 
-    def __init__(self, found, arpa=None):
+
+def lexicon_of(ours):
+    """The words of the n-gram model that the units can spell, letter by letter."""
+    number = {piece: label for label, piece in enumerate(ours.units.pieces)}
+    words = [word for word in NGram(ours.arpa).words if word[0] != "<" and set(word) <= number.keys()]
+    return Lexicon({word: [[number[letter] for letter in word]] for word in words})
+
+
+class Ours:
+    """The project's search of what was heard, with its n-gram model or another, and other options of `BeamDecoder`."""
+
+    def __init__(self, found, arpa=None, **options):
         self.heard, self.units, self.utterances = found, found.units, found.utterances
         self.arpa = arpa or found.arpa
+        self.options = {"lm": self.arpa} | options
+        self.grid = GRID if self.options["lm"] else [(0.0, 0.0)]
 
     def decode(self, split, beam, lm_weight, word_score):
         """Seconds, and the text of each utterance."""
-        decoder = BeamDecoder(self.units, self.arpa, beam_size=beam, lm_weight=lm_weight, word_score=word_score)
+        weights = {"lm_weight": lm_weight, "word_score": word_score}
+        decoder = BeamDecoder(self.units, beam_size=beam, **self.options, **weights)
         decoder.best(self.utterances[split][0][3][0])
         began = time.process_time()
         texts = [" ".join(filter(None, (decoder.best(p).text for p in rows))) for *_, rows in self.utterances[split]]
@@ -116,6 +149,8 @@ class Peers:
 
 
 class _Peer:
+    grid = GRID
+
     def __init__(self, peers, name):
         self.peers, self.name = peers, name
 
@@ -130,8 +165,9 @@ def judged(utterances, texts):
 
 def chosen(contestant, utterances):
     """The weights that are best on dev."""
-    grid = itertools.product(LM_WEIGHTS, WORD_SCORES)
-    return min(grid, key=lambda weights: judged(utterances, contestant.decode("dev", 32, *weights)[1]).total.rate)
+    return min(
+        contestant.grid, key=lambda weights: judged(utterances, contestant.decode("dev", 32, *weights)[1]).total.rate
+    )
 
 
 def thresholds(ours, o):
@@ -195,7 +231,7 @@ def table(contestants, found, o):
     texts = greedy_texts(test, found.units)
     lines = [
         f"{len(test)} utterances, {seconds:.0f} s; greedy WER {100 * judged(test, texts).total.rate:.1f}", "",
-        "| decoder | weights | beam | ms per second | WER | difference (95 %) |", "|---|---|---|---|---|---|",
+        "| decoder | weights | beam | ms per second | WER (95 %) | difference (95 %) |", "|---|---|---|---|---|---|",
     ]  # fmt: skip
     weights = {name: chosen(contestant, found.utterances["dev"]) for name, contestant in contestants.items()}
     for beam in o.beams:
@@ -208,7 +244,8 @@ def table(contestants, found, o):
             d = compare(results[REFERENCE].per_utterance, result.per_utterance)
             bounds = (100 * value for value in (d.difference, d.low, d.high))
             times = f"{statistics.median(taken[name]):.2f} [{min(taken[name]):.2f}..{max(taken[name]):.2f}]"
-            cells = ["{:g}, {:g}".format(*weights[name]), beam, times, f"{100 * result.total.rate:.1f}"]
+            rate = "{:.1f} ({:.1f} to {:.1f})".format(100 * result.total.rate, *with_interval(result)["interval_95"])
+            cells = ["{:g}, {:g}".format(*weights[name]) if len(contestants[name].grid) > 1 else "", beam, times, rate]
             difference = "{:+.1f} ({:+.1f} to {:+.1f})".format(*bounds) if name != REFERENCE else ""
             lines.append(f"| {name} | {' | '.join(map(str, cells))} | {difference} |")
     return "\n".join(lines)

@@ -116,6 +116,7 @@ def _score(arguments, recognizer, asked, prepared):
             "data": a.data,
             "split": a.split,
             "lm": a.lm,
+            **evaluate.asked(recognizer, a.lm),
             "computing": recognizer.computing,
         }
         about["seconds"] = round(found[2], 1)

@@ -75,7 +75,7 @@ def add_wishes(command, nbest):
 
 
 def add_decoding(command, nbest=None):
-    """``--lm``, ``--context``, ``--batch-seconds``, ``--beam-size`` and what `add_wishes` adds."""
+    """``--lm``, ``--context``, ``--batch-seconds``, ``--beam-size``, ``--jobs`` and what `add_wishes` adds."""
     add_lm(command)
     add_context(command)
     add_wishes(command, nbest)
@@ -85,6 +85,7 @@ def add_decoding(command, nbest=None):
     command.add_argument(
         "--beam-size", type=count, metavar="N", help="beam of an attention decoder, or of a speech LLM"
     )
+    command.add_argument("--jobs", type=count, default=1, metavar="N", help="threads of a CTC beam search (1)")
 
 
 def add_spoken(command):
@@ -159,7 +160,7 @@ def opened(arguments):
 
 def _wishes(arguments, spelling):
     """The `Wishes` that `add_wishes` asked for, by name."""
-    wishes = {"nbest": getattr(arguments, "nbest", 1), "digits": getattr(arguments, "digits", False)}
+    wishes = {name: getattr(arguments, name, usual) for name, usual in {"nbest": 1, "digits": False, "jobs": 1}.items()}
     wishes |= {name: getattr(arguments, name, None) for name in ("lm_weight", "word_score")}
     if not getattr(arguments, "lm", None) and (wishes["lm_weight"], wishes["word_score"]) != (None, None):
         raise UserError("--lm-weight and --word-score weigh a language model; name one with --lm")

@@ -52,6 +52,8 @@ class BeamDecoder(Decoder):
         Which of a network's log-probabilities are searched.
     hotwords : dict of str to float, optional
         Words that are expected, and what each scores more.
+    jobs : int
+        Threads that search the utterances of a batch.
 
     Raises
     ------
@@ -70,6 +72,7 @@ class BeamDecoder(Decoder):
     word_score: float | None = None
     scoring: str = "decoder"
     hotwords: dict[str, float] | None = None
+    jobs: int = 1
 
     @property
     def name(self) -> str:
@@ -119,7 +122,8 @@ class BeamDecoder(Decoder):
     def listed(self, outputs, lengths, n) -> list[list[Hypothesis]]:
         """As of `Decoder`."""
         batch, lengths = as_array(outputs.log_probs(self.scoring)), [int(length) for length in lengths]
-        return [self.nbest(frames[:length], n) for frames, length in zip(batch, lengths, strict=True)]
+        rows = [frames[:length] for frames, length in zip(batch, lengths, strict=True)]
+        return list(self._searched(rows, n, self.jobs))
 
     def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None) -> list[Hypothesis]:
         """As of `Decoder`."""
@@ -128,14 +132,22 @@ class BeamDecoder(Decoder):
 
     def decode_all(self, utterances: Sequence[np.ndarray], jobs: int, bar: Bar) -> list[Hypothesis]:
         """The best hypothesis of each utterance (T, V), in order, found by ``jobs`` threads."""
+        found = []
+        for hypotheses in self._searched(utterances, 1, jobs):
+            found += hypotheses
+            bar.update()
+        return found
+
+    def _searched(self, utterances, n, jobs):
+        """Yield the n-best list of each utterance, in order."""
         if jobs < 1:
             raise UserError(f"Beam search: jobs {jobs} must be at least 1.")
-        search, found = self._search, []  # made here, not by several threads
+        search = self._search  # made here, not by several threads
+        if jobs == 1:
+            yield from (self._nbest(search, log_probs, n) for log_probs in utterances)
+            return
         with ThreadPoolExecutor(jobs) as pool:
-            for hypothesis in pool.map(lambda log_probs: self._nbest(search, log_probs, 1)[0], utterances):
-                found.append(hypothesis)
-                bar.update()
-        return found
+            yield from pool.map(lambda log_probs: self._nbest(search, log_probs, n), utterances)
 
     def best(self, log_probs) -> Hypothesis:
         """The best hypothesis for one utterance, `log_probs` (T, V)."""

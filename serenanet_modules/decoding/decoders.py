@@ -31,6 +31,8 @@ class Decoders:
         Of a model with a language model.
     hotwords : dict of str to float, optional
         Words that the CTC beam search expects, and what each scores more; or that a prompt names.
+    jobs : int
+        Threads of the CTC beam search.
     """
 
     model: Any
@@ -39,6 +41,7 @@ class Decoders:
     lexicon: Lexicon | None = None
     tokens: Any = None
     hotwords: Mapping[str, float] | None = None
+    jobs: int = 1
 
     @property
     def scoring(self):
@@ -59,8 +62,8 @@ class Decoders:
         """CTC beam search: of words where there is a lexicon, else of prefixes; ``lm``: n-grams, or their path."""
         tuned = {} if lm is None else self._weights(self.settings["decoding"], "lm_weight", "word_score")
         size = self.settings["beam_size"] or BeamDecoder.beam_size
-        options = {"lexicon": self.lexicon, "beam_size": size, "scoring": self.scoring, "hotwords": self.hotwords}
-        return BeamDecoder(self.units, lm, **options, **tuned)
+        options = {"lexicon": self.lexicon, "beam_size": size, "scoring": self.scoring}
+        return BeamDecoder(self.units, lm, **options, **tuned, hotwords=self.hotwords, jobs=self.jobs)
 
     def attention_greedy(self):
         """The label decoder's best label after each other."""

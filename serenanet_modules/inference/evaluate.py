@@ -24,7 +24,8 @@ class SetScore:
     ``scores`` holds the `Score` of each measure; ``confidence`` says what the confidences are, ``raw`` or
     ``calibrated``, ``decoder`` whose they are, and ``reliability`` how well they say the share of words that are right.
     ``loops`` are the pieces of audio that an attention decoder said the same in again and again, and had to say anew.
-    ``others`` are n-best lists by id, where they were wanted, and ``oracle`` the score of the best text of each.
+    ``others`` are n-best lists by id, as of `hearing.Said`, where they were wanted, and ``oracle`` is the score of the
+    best text of each.
     """
 
     utterances: list[Utterance]
@@ -36,7 +37,7 @@ class SetScore:
     reliability: dict
     loops: int = 0
     oracle: Score | None = None
-    others: dict[str, list[str]] | None = None
+    others: dict[str, list[tuple[str, float, float]]] | None = None
 
 
 def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=False):
@@ -80,6 +81,16 @@ def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=
             heard = {u.id: heard[u.id].written_by(normaliser(u.locale, style)) for u in inside}
         sets[name], seconds = _score(inside, heard, decoder, measured), seconds + took
     return sets, prepared.summary, seconds
+
+
+def asked(recognizer, lm):
+    """What was asked of the decoding, by name: hotwords with what each scores more, and the weights that it had.
+
+    Weights are None without a language model.
+    """
+    wishes, decoder = recognizer.run.wishes, recognizer.decoder(lm)
+    weights = {name: lm and getattr(decoder, name) for name in ("lm_weight", "word_score")}
+    return {"nbest": wishes.nbest, "digits": wishes.digits, "hotwords": dict(wishes.hotwords), **weights}
 
 
 def report(sets, summary, seconds):
@@ -151,8 +162,10 @@ def _write_lists(file, lists):
     """A line for each text of each utterance's n-best list."""
     with replacing(file) as path, open(path, "w", encoding="utf-8", newline="") as opened:
         rows = csv.writer(opened)
-        rows.writerow(["id", "rank", "text"])
-        rows.writerows([key, rank, text] for key, texts in lists.items() for rank, text in enumerate(texts, start=1))
+        rows.writerow(["id", "rank", "text", "probability", "score"])
+        for key, found in lists.items():
+            for rank, (text, probability, score) in enumerate(found, start=1):
+                rows.writerow([key, rank, text, f"{probability:.4f}", f"{score:.4f}"])
 
 
 def _score(rows, heard, decoder, measures):
@@ -165,8 +178,8 @@ def _score(rows, heard, decoder, measures):
     scores = {m: score(*pairs[m], LEVELS[m]) for m in measures}
     loops, lists = sum(heard[u.id].loops for u in rows), None
     if decoder.writes_words and any(heard[u.id].others for u in rows):
-        lists = {u.id: [rewrite[u.locale](text) for text in heard[u.id].others] for u in rows}
-    oracle = lists and _oracle(rows, lists)
+        lists = {u.id: [(rewrite[u.locale](text), *told) for text, *told in heard[u.id].others] for u in rows}
+    oracle = lists and _oracle(rows, {key: [text for text, *_ in found] for key, found in lists.items()})
     sure = _reliability(rows, heard, decoder)
     return SetScore(rows, texts, phones, scores, decoder.name, *sure, loops, oracle, lists)
 

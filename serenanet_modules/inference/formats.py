@@ -4,7 +4,7 @@ txt        the text
 json       one line: text, duration, segments with words and tokens, times in seconds, confidences
 srt, vtt   subtitles, see `inference.subtitles`
 tsv        a segment a line: start and end in milliseconds, text (Whisper's), and the speaker where there is one; with
-           an n-best list the probability of the text, then further texts, each with its own
+           an n-best list the probability of the text and its score, then further texts, each with its own
 ctm        a word a line: recording, channel, start and duration in seconds, word, confidence (NIST's); the channel is
            that of the speaker, in the order of their names
 textgrid   for Praat: interval tiers of phrases, words, tokens and words' confidences
@@ -15,6 +15,7 @@ words      a line for each word of a text that was aligned: word, start and end 
 
 import json
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 
 from serenanet_modules.data.annotations import elan_writing, textgrid
@@ -28,8 +29,8 @@ WITHIN = {"phrases": "", "words": "phrases", "tokens": "words", "confidence": "w
 SUFFIXES = {name: name for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "eaf")}
 SUFFIXES |= {"textgrid": "TextGrid", "words": "words.tsv"}
 HEARD = 0.05  # confidence below which a word of a given text may well not be said
-WHERE_ASKED = ("speaker", "unplaced", "alternatives", "language")  # what json leaves out where it says nothing
-TIMES, CONFIDENCES = 3, 4  # digits
+WHERE_ASKED = ("speaker", "unplaced", "alternatives", "insertions", "language")  # json leaves them out when empty
+TIMES, CONFIDENCES = 3, 4  # digits; scores have those of confidences
 
 
 def write(transcript, format, name="audio"):
@@ -122,7 +123,7 @@ def _rounded(value, key=""):
         return {k: _rounded(v, k) for k, v in value.items() if k not in WHERE_ASKED or v}
     if isinstance(value, (list, tuple)):
         return [_rounded(v) for v in value]
-    return round(value, CONFIDENCES if key == "confidence" else TIMES) if isinstance(value, float) else value
+    return round(value, CONFIDENCES if key in ("confidence", "score") else TIMES) if isinstance(value, float) else value
 
 
 def _srt(transcript, _):
@@ -141,8 +142,8 @@ def _tsv(transcript, _):
 
 def _table_head(named, nbest):
     """The first line of tsv."""
-    others = [name for k in range(2, nbest + 1) for name in (f"text {k}", f"probability {k}")]
-    columns = [SPEAKING if named else SEGMENTS, *(["probability", *others] if nbest > 1 else ())]
+    others = [name for k in range(2, nbest + 1) for name in (f"text {k}", f"probability {k}", f"score {k}")]
+    columns = [SPEAKING if named else SEGMENTS, *(["probability", "score", *others] if nbest > 1 else ())]
     return "\t".join(columns) + "\n"
 
 
@@ -152,8 +153,9 @@ def _table(transcript, named, nbest):
     for s in transcript.segments:
         fields = [round(1000 * s.start), round(1000 * s.end), s.text, *([s.speaker] if named else ())]
         if nbest > 1:
-            told = [field for a in s.alternatives for field in (a.text, f"{a.confidence:.{CONFIDENCES}f}")]
-            fields += [*told[1:], *[""] * (2 * nbest - len(told))]
+            lists = ((a.text, *(f"{x:.{CONFIDENCES}f}" for x in (a.confidence, a.score))) for a in s.alternatives)
+            told = list(chain.from_iterable(lists))
+            fields += [*told[1:], *[""] * (3 * nbest - len(told))]
         rows.append("\t".join(map(str, fields)) + "\n")
     return "".join(rows)
 
@@ -214,7 +216,7 @@ def document(transcript, name="audio"):
 def _tiers(transcript, speaker):
     """The tiers of what one speaker says, named after them where they have a name."""
     layers = {
-        "phrases": transcript.segments,
+        "phrases": [segment for segment in transcript.segments if segment.text],  # an n-best list may be all there is
         "words": transcript.words,
         "tokens": transcript.tokens,
         "confidence": [replace(word, text=f"{word.confidence:.2f}") for word in transcript.words],

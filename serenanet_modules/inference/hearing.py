@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 
 from serenanet_modules.data.phonemes import WORD_BOUNDARY
@@ -14,7 +14,7 @@ from serenanet_modules.runtime.files import fingerprint, read_json, write_json
 class Said:
     """Of one utterance: its text, its units with a mark between words, (word, confidence) pairs, pieces that looped.
 
-    ``others`` are the n-best list, the text first, where one was wanted.
+    ``others`` are (text, probability, score) of the n-best list, the text first, where one was wanted.
     """
 
     text: str
@@ -22,22 +22,22 @@ class Said:
     words: list[tuple[str, float]]
     calibrated: bool
     loops: int = 0
-    others: tuple[str, ...] = ()
+    others: tuple[tuple[str, float, float], ...] = ()
 
     def written_by(self, rule):
         """The same by a rule that writes text as references are written."""
         words = [(rule(word), confidence) for word, confidence in self.words]
-        others = tuple(map(rule, self.others))
+        others = tuple((rule(text), *told) for text, *told in self.others)
         return replace(self, text=rule(self.text), words=[pair for pair in words if pair[0]], others=others)
 
     @classmethod
     def of(cls, transcript, join, n=1):
         """Of a `Transcript`, with ``n`` texts, which `texts_of` joins."""
         said = (" ".join(token.text for token in segment.tokens) for segment in transcript.segments)
-        phones = f" {WORD_BOUNDARY} ".join(said)  # where audio is cut, a word ends
+        phones = f" {WORD_BOUNDARY} ".join(filter(None, said))  # where audio is cut, a word ends
         words = [(word.text, word.confidence) for word in transcript.words]
         loops = sum(segment.looped for segment in transcript.segments)
-        others = tuple(texts_of(transcript.segments, join, n)) if n > 1 else ()
+        others = tuple(map(astuple, texts_of(transcript.segments, join, n))) if n > 1 else ()
         return cls(transcript.text, phones, words, transcript.calibrated, loops, others)
 
 
@@ -57,7 +57,8 @@ class Hearing:
     def __init__(self, recognizer, lm, root):
         self.recognizer, self.lm, self.root = recognizer, lm, Path(root)
         decoder = recognizer.decoder(lm)
-        told = [fingerprint(recognizer.modules.state_dict()), decoder.name, _model(lm)]
+        told = [{field.name: field.type for field in fields(Said)}]
+        told += [fingerprint(recognizer.modules.state_dict()), decoder.name, _model(lm)]
         told += [getattr(decoder, name, None) for name in ("lm_weight", "word_score")]
         told += [recognizer.run.wishes, sorted(recognizer.computing.items())]
         told += [f"{key}={value}" for key, value in sorted(recognizer.settings.items())]

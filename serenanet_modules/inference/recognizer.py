@@ -12,7 +12,7 @@ from serenanet_modules.data.text.digits import digits
 from serenanet_modules.decoding.network import Network, exact_parts, seconds_bar
 from serenanet_modules.decoding.spoken import spoken
 from serenanet_modules.errors import UserError
-from serenanet_modules.inference.alternatives import with_alternatives
+from serenanet_modules.inference.alternatives import unsaid, with_alternatives
 from serenanet_modules.inference.numerals import in_digits
 from serenanet_modules.inference.timestamps import timed
 from serenanet_modules.inference.transcript import Heard, Transcript
@@ -274,7 +274,10 @@ class Recognizer:
         return self.segments(decoder, *self.posteriors(pieces))
 
     def segments(self, decoder, output, log_probs, edges):
-        """The `Segment` of each piece by a decoder and what `posteriors` gives, None where nothing is said."""
+        """The `Segment` of each piece by a decoder and what `posteriors` gives, None where nothing is said.
+
+        With n-best lists, one of no words where any but the best text has some.
+        """
         n = self.run.wishes.nbest
         lists = decoder.listed(output, output.lengths, n) if n > 1 else None
         hypotheses = [found[0] for found in lists] if lists else decoder.decode(output, output.lengths)
@@ -282,7 +285,8 @@ class Recognizer:
         found = [timed(best, self.units, *row, calibration) if best.text else None for best, *row in rows]
         if lists:
             found = [
-                segment and with_alternatives(segment, others) for segment, others in zip(found, lists, strict=True)
+                with_alternatives(segment or unsaid(at), others) if any(other.text for other in others) else None
+                for segment, others, at in zip(found, lists, edges, strict=True)
             ]
         if self.run.wishes.digits:
             rule = digits(self.settings["locale"])

@@ -1,12 +1,14 @@
 """Exactly the segments of a tier, transcribed."""
 
 from dataclasses import replace
+from itertools import accumulate
 
 from serenanet_modules.data.annotations import formats
 from serenanet_modules.data.annotations.media import is_named, origin
 from serenanet_modules.data.annotations.tiers import chosen, names
 from serenanet_modules.data.audio import cut, seconds
 from serenanet_modules.errors import UserError
+from serenanet_modules.inference.alternatives import texts_of
 from serenanet_modules.inference.transcript import Segment, Transcript
 
 
@@ -76,24 +78,31 @@ def transcribe_segments(recognizer, recording, spans, *options):
         )
     samples = (parts.pop(i) for i in range(len(spans)))
     recognizer = recognizer.hearing_language_of(recording)
-    found, calibrated = [], False
+    found, calibrated, join = [], False, recognizer.decoder(*options[1:2]).join
     for span, heard in zip(spans, recognizer.transcripts(samples, *options), strict=True):
         if isinstance(heard, UserError):
             return heard
         calibrated = heard.calibrated
         if heard.segments:
-            found.append(_segment(heard, *span))
-    text = recognizer.decoder(*options[1:2]).join(segment.text for segment in found)
+            found.append(_segment(heard, *span, join, recognizer.run.wishes.nbest))
+    text = join(segment.text for segment in found)
     duration = seconds(recording.path) or max((end for _, end in spans), default=0.0)
     return Transcript(text, duration, tuple(found), calibrated, language=recognizer.language)
 
 
-def _segment(heard, start, end):
-    """All that was heard in a part as one segment, in the recording's time."""
+def _segment(heard, start, end, join, n):
+    """All that was heard in a part as one segment, in the recording's time, with up to ``n`` texts."""
 
     def moved(parts):
         return tuple(replace(p, start=start + p.start, end=min(start + p.end, end)) for p in parts)
 
     words, tokens = moved(heard.words), moved(heard.tokens)
+    before = accumulate((len(segment.words) for segment in heard.segments), initial=0)
+    insertions = [
+        replace(found, position=count + found.position)
+        for count, segment in zip(before, heard.segments, strict=False)
+        for found in segment.insertions
+    ]
     confidence = sum(s.confidence for s in heard.segments) / len(heard.segments)
-    return Segment(heard.text, start, end, confidence, words, tokens)
+    texts = tuple(texts_of(heard.segments, join, n)) if n > 1 else ()
+    return Segment(heard.text, start, end, confidence, words, tokens, alternatives=texts, insertions=moved(insertions))

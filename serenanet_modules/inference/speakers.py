@@ -73,7 +73,8 @@ def named(transcript, source, count, encoder, whole=False):
     segments = [part for segment in transcript.segments for part in _cut(segment, voices, whole)]
     order = list(dict.fromkeys(segment.speaker for segment in segments))
     segments = [replace(s, speaker=f"speaker {1 + order.index(s.speaker)}") for s in segments]
-    turns = [(speaker, [*inside]) for speaker, inside in groupby(segments, lambda segment: segment.speaker)]
+    said = [segment for segment in segments if segment.text]
+    turns = [(speaker, [*inside]) for speaker, inside in groupby(said, lambda segment: segment.speaker)]
     text = "\n".join(f"{speaker}: {' '.join(s.text for s in inside)}" for speaker, inside in turns)
     return replace(transcript, text=text, segments=tuple(segments))
 
@@ -97,7 +98,7 @@ def _part(segment, run, space, who):
     return replace(
         segment,
         text=text, start=start, end=end, confidence=confidence, words=tuple(words), tokens=tuple(tokens), speaker=who,
-        alternatives=(),
+        alternatives=(), insertions=(),
     )  # fmt: skip
 
 

@@ -12,6 +12,33 @@ class Alternative:
 
 
 @dataclass(frozen=True)
+class Listed(Alternative):
+    """A text of an n-best list, and the search's score: a sum of logarithms, weights and bonuses, higher is better."""
+
+    score: float
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """What may have been said where the text has no word: between two words, before the first or behind the last.
+
+    Attributes
+    ----------
+    position : int
+        How many words of the segment come before it.
+    start, end : float
+        Seconds: where the word before it ends and the next one begins; at its ends, where the segment does.
+    alternatives : tuple of Alternative
+        One or several words each, and "" for none, the likeliest first.
+    """
+
+    position: int
+    start: float
+    end: float
+    alternatives: tuple[Alternative, ...]
+
+
+@dataclass(frozen=True)
 class Token:
     """A unit of the model as text, such as a character or a word piece.
 
@@ -62,8 +89,10 @@ class Segment:
         Who says it, "" where nobody asked.
     looped : bool
         As of `Hypothesis`.
-    alternatives : tuple of Alternative
+    alternatives : tuple of Listed
         The n-best list, this text first; none where nobody asked.
+    insertions : tuple of Insertion
+        Where texts of that list have words and this one has none, in order.
     """
 
     text: str
@@ -74,7 +103,8 @@ class Segment:
     tokens: tuple[Token, ...]
     speaker: str = ""
     looped: bool = False
-    alternatives: tuple[Alternative, ...] = ()
+    alternatives: tuple[Listed, ...] = ()
+    insertions: tuple[Insertion, ...] = ()
 
 
 @dataclass(frozen=True)

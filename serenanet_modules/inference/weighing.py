@@ -85,8 +85,8 @@ def _on_dev(run, decoder, lm, given, progress):
             *(run.folder, FILE, lm, ", ".join(f"{name} {weight:.2g}" for name, weight in decoder.usual.items())),
         )
         return decoder.usual
-    plain = replace(run.wishes, hotwords=())  # the weights are the model's, whatever words are expected
-    decoder = replace(run, wishes=plain).decoder(lm)
+    if isinstance(decoder, BeamDecoder):
+        decoder = replace(decoder, hotwords=None)  # the weights are the model's, whatever words are expected
     told = [sha256(run.folder / FILE), sha256(lm / WEIGHTS if lm.is_dir() else lm), decoder.name, decoder.beam_size]
     key = sha(repr([*told, given]).encode()).hexdigest()
     if key not in run.kept:

@@ -101,8 +101,8 @@ class OpenRun:
     @property
     def decoders(self):
         """`Decoders` of the model, without a lexicon."""
-        hotwords = dict(self.wishes.hotwords)
-        return Decoders(self.modules["model"], self.units, self.settings, tokens=self.tokens, hotwords=hotwords)
+        asked = {"hotwords": dict(self.wishes.hotwords), "jobs": self.wishes.jobs}
+        return Decoders(self.modules["model"], self.units, self.settings, tokens=self.tokens, **asked)
 
     @cached_property
     def tokens(self):
@@ -193,7 +193,8 @@ class OpenRun:
 
         Greedy; with phoneme units a search over the training words, where the folder holds their spellings; with
         hotwords, n-best lists or a language model a beam search. A model with a label decoder always searches, jointly
-        with CTC where it has that, and its phones stay phones; a speech LLM writes.
+        with CTC where it has that, and its phones stay phones; with hotwords it searches CTC alone. A speech LLM
+        writes.
 
         Parameters
         ----------
@@ -208,15 +209,16 @@ class OpenRun:
         Raises
         ------
         UserError
-            For a language model that cannot be used.
+            For a language model that cannot be used, and hotwords of a model without CTC.
         """
-        if self.wishes.hotwords and self.modules["model"].attention is not None:
-            raise UserError(f"{self.folder}: hotwords need the CTC beam search, which this model does not have")
-        if self.modules["model"].llm is not None:
+        model = self.modules["model"]
+        if model.llm is not None:
             if lm is not None:
                 raise UserError(f"{self.folder}: a speech LLM writes by its own language model; leave out --lm")
             return self.decoders.prompted()
-        if self.modules["model"].attention is not None:
+        if self.wishes.hotwords and not model.scorings:
+            raise UserError(f"{self.folder}: has no CTC head, which is searched for hotwords; leave them out")
+        if model.attention is not None and not self.wishes.hotwords:
             return self._joint(lm)
         lexicon = self._lexicon() if self.phonemic else None
         decoders = replace(self.decoders, lexicon=lexicon)
@@ -224,7 +226,7 @@ class OpenRun:
             searched = lexicon is not None or self.wishes.hotwords or self.wishes.nbest > 1
             return decoders.beam() if searched else decoders.greedy()
         if Path(lm).is_dir():
-            raise UserError(f"{lm}: is a folder; a model without an attention decoder takes a word n-gram model (ARPA)")
+            raise UserError(f"{lm}: is a folder; the CTC beam search takes a word n-gram model (ARPA)")
         if self.phonemic and lexicon is None:
             raise UserError(f"{self.folder}: save/lexicon.tsv is missing, which a language model of words needs")
         return decoders.beam(self._ngram(self._lm_path(lm)))

@@ -1,6 +1,6 @@
 """What the user of a finished recogniser asks of its texts, beyond what its training chose."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,8 @@ class Wishes:
         Of a language model; by default those that are best on dev.
     digits : bool
         Whether numbers are written as digits.
+    jobs : int
+        Threads of a CTC beam search, whose texts are the same with any number.
     """
 
     hotwords: tuple[tuple[str, float], ...] = ()
@@ -24,3 +26,4 @@ class Wishes:
     lm_weight: float | None = None
     word_score: float | None = None
     digits: bool = False
+    jobs: int = field(default=1, compare=False, repr=False)

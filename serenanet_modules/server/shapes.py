@@ -19,6 +19,21 @@ class Alternative(BaseModel):
     confidence: float
 
 
+class Listed(Alternative):
+    """A text of an n-best list."""
+
+    score: float = Field(description="what the search maximises: logarithms, weights and bonuses, higher is better")
+
+
+class Insertion(BaseModel):
+    """What may have been said between two words, before the first or behind the last, beyond OpenAI's API."""
+
+    position: int = Field(description="how many words of the segment come before it")
+    start: float
+    end: float
+    alternatives: list[Alternative] = Field(description="one or several words each, and an empty text for none")
+
+
 class Word(BaseModel):
     """A word, its times in seconds, and, beyond OpenAI's API, its confidence and what may stand in its place."""
 
@@ -44,7 +59,8 @@ class Segment(BaseModel):
     compression_ratio: float
     no_speech_prob: float = Field(description="0: what is silent is no segment")
     speaker: str | None = Field(None, description="where `speakers` asks who speaks")
-    alternatives: list[Alternative] | None = Field(None, description="where `nbest` asks for them, this text first")
+    alternatives: list[Listed] | None = Field(None, description="where `nbest` asks for them, this text first")
+    insertions: list[Insertion] | None = Field(None, description="where `nbest` asks and the texts have words more")
 
 
 class Usage(BaseModel):
@@ -167,6 +183,10 @@ def _alternatives(part):
     return [Alternative(text=a.text, confidence=a.confidence) for a in part.alternatives] or None
 
 
+def _insertion(found):
+    return Insertion(position=found.position, start=found.start, end=found.end, alternatives=_alternatives(found))
+
+
 def _segment(number, segment, ids):
     text = segment.text.encode()
     confidences = [token.confidence for token in segment.tokens] or [segment.confidence]
@@ -182,7 +202,9 @@ def _segment(number, segment, ids):
         compression_ratio=len(text) / len(zlib.compress(text)),
         no_speech_prob=0.0,
         speaker=segment.speaker or None,
-        alternatives=_alternatives(segment),
+        alternatives=[Listed(text=a.text, confidence=a.confidence, score=a.score) for a in segment.alternatives]
+        or None,
+        insertions=[_insertion(found) for found in segment.insertions] or None,
     )
 
 

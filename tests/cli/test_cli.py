@@ -1,6 +1,7 @@
 """The command line: what it prints where, and its exit statuses."""
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from serenanet_modules.cli import demo
 from serenanet_modules.data.annotations import elan
 from serenanet_modules.data.audio import load
 from serenanet_modules.errors import UserError
+from serenanet_modules.inference.transcript import Segment, Word
 from serenanet_modules.runtime.ending import BROKEN_PIPE
 from tests.support.eaf import eaf, tier
 from tests.support.folders import copy_without
@@ -161,6 +163,35 @@ def test_formats(serenanet, tiny, clips):
         _, out, _ = serenanet("transcribe", tiny[1], *clips, "--format", format)
         assert out == "".join(serenanet("transcribe", tiny[1], clip, "--format", format)[1] for clip in clips)
     one_sentence(serenanet("transcribe", tiny[1], clips[0], "--format", "doc"), "'doc'", "textgrid")
+
+
+def test_wishes_are_in_the_output(serenanet, tiny, recognizer, clips, tmp_path, monkeypatch):
+    """Hotwords, lists of texts, numbers as digits, a language model's weight; lists of a tier's segments, too."""
+
+    def told(*more):
+        status, out, err = serenanet("transcribe", tiny[1], clips[0], "--format", "json", *more)
+        assert status == 0, err
+        return json.loads(out)
+
+    plain, expecting = told(), recognizer.wishing(hotwords=(("saa", 150.0),))
+    assert told("--hotwords", "saa", "--hotword-weight", "50")["text"] == expecting.transcribe(clips[0]).text
+    assert plain["text"] != expecting.transcribe(clips[0]).text and "alternatives" not in plain["segments"][0]
+    lists = told("--nbest", "3")["segments"][0]["alternatives"]
+    assert len(lists) == 3 and lists[0]["score"] >= lists[1]["score"]
+    several = [
+        serenanet("transcribe", tiny[1], *clips[:4], *("--format", "json", "--lm", "auto", "--nbest", 3, "--jobs", n))
+        for n in (1, 2, 3)
+    ]
+    assert several[0] == several[1] == several[2] and several[0][0] == 0
+    light, heavy = (told("--lm", "auto", "--lm-weight", weight)["text"] for weight in ("0", "30"))
+    assert light != heavy
+    tiers = eaf(tmp_path / f"{clips[0].stem}.eaf", tier("A", ("a1", "", 1, 2)), slots=[0, 900])
+    (segment,) = told("--nbest", "3", "--annotations", tiers, "--segment-at", "A")["segments"]
+    assert [a["text"] for a in segment["alternatives"]][0] == segment["text"] and len(segment["alternatives"]) == 3
+    words = tuple(Word(text, at, at + 1.0, 0.9) for at, text in enumerate("saa kumi na moja".split()))
+    heard = Segment("saa kumi na moja", 0.0, 4.0, 0.9, words, ())
+    monkeypatch.setattr("serenanet_modules.inference.recognizer.timed", lambda *_: heard)
+    assert (told()["text"], told("--digits")["text"]) == (heard.text, "saa 11")
 
 
 def test_several_formats_and_tiers(serenanet, tiny, clips, tmp_path):

@@ -1,6 +1,7 @@
 import itertools
 import math
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -248,9 +249,13 @@ def test_batch_equals_single_and_ignores_padding(word_lm):
 @pytest.mark.parametrize("lexicon", [None, Lexicon(SPELLINGS)])
 def test_threads_keep_the_order(lexicon, word_lm):
     decoder = BeamDecoder(phonemes(), word_lm, lexicon=lexicon)
-    utterances = [posteriors(20 + i, seed=i, sharpness=2.0) for i in range(9)]
-    rows = rows_of(utterances)
-    assert decoder.decode_rows(rows, jobs=2) == decoder.decode_rows(rows) == [decoder.best(u) for u in utterances]
+    utterances = [posteriors(20, seed=i, sharpness=2.0) for i in range(9)]
+    batch, lengths = Outputs({"decoder": torch.from_numpy(np.stack(utterances))}), [20 - i for i in range(9)]
+    utterances = [utterance[:length] for utterance, length in zip(utterances, lengths, strict=True)]
+    rows, lists = rows_of(utterances), [decoder.nbest(utterance, 3) for utterance in utterances]
+    for jobs in (1, 2, 3):
+        assert decoder.decode_rows(rows, jobs=jobs) == [found[0] for found in lists]
+        assert replace(decoder, jobs=jobs).listed(batch, lengths, 3) == lists
 
 
 @pytest.mark.skipif(cpp.why_not() is not None, reason="needs a C++ compiler")

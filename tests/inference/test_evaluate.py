@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import shutil
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from tests.support.folders import copy_without
 from tests.support.tiny import ROOT, prepared_manifest
 
 RECIPE = ROOT / "recipes/CommonVoice/sw"
+WEIGHTS = ("lm_weight", "word_score")
 
 
 @pytest.fixture
@@ -61,6 +63,12 @@ def test_a_recipes_corpus(evaluate, tiny, tmp_path, split, more, decoder):
     (line,) = [line.split() for line in printed.splitlines() if f"decoder/{decoder} " in line]
     assert line[:4] == [name, f"decoder/{decoder}", "raw", str(found["raw"]["words"])]
     assert float(line[6]) == pytest.approx(found["raw"]["ece"], abs=0.0006)
+    chosen, used = (
+        json.loads((folder / "result.json").read_text())["decoding"],
+        json.loads((out / "scores.json").read_text()),
+    )
+    assert {name: used[name] for name in WEIGHTS} == {name: chosen[name] if more else None for name in WEIGHTS}
+    assert (used["nbest"], used["digits"], used["hotwords"]) == (1, False, {})
     with open(out / f"decoded_{name}.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 and all(row["reference"] for row in rows)
@@ -84,6 +92,8 @@ def test_lists_of_texts(evaluate, tiny, tmp_path):
     corpus, folder = tiny
     out, asked = tmp_path / "out", ("--nbest", "4", "--hotwords", "saa")
     status, printed, _ = evaluate(folder, RECIPE, "--data_folder", corpus, "--out", out, *asked)
+    used = json.loads((out / "scores.json").read_text())
+    assert (used["nbest"], used["hotwords"], used["lm_weight"]) == (4, {"saa": 1.5}, None)
     found, rows = scores(out)["test"], list(csv.DictReader((out / "nbest_test.csv").open(encoding="utf-8")))
     assert status == 0 and found["oracle"]["percent"] <= found["WER"]["percent"]
     assert f"WER {found['oracle']['percent']:.2f} of the best text of each list" in printed
@@ -92,6 +102,11 @@ def test_lists_of_texts(evaluate, tiny, tmp_path):
     }
     assert {row["id"]: row["text"] for row in rows if row["rank"] == "1"} == decoded
     assert {row["rank"] for row in rows} == {"1", "2", "3", "4"}
+    first = [row for row in rows if row["id"] == rows[0]["id"]]
+    scored = [float(row["score"]) for row in first]
+    assert scored == sorted(scored, reverse=True)
+    shares = [math.exp(score - scored[0]) / sum(math.exp(s - scored[0]) for s in scored) for score in scored]
+    assert [float(row["probability"]) for row in first] == pytest.approx(shares, abs=2e-4)
 
 
 def test_manifests(evaluate, tiny, tmp_path):

@@ -5,7 +5,11 @@ import pytest
 from serenanet_modules.data.text import PLAIN
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.hotwords import read_hotwords
+from serenanet_modules.inference.recognizer import Recognizer
+from tests.support.folders import make_random_result
+from tests.support.presets import preset
 
+HYBRID = {"d_model": 24, "n_mels": 40, "features.n_fft": 512, "encoder.n_layers": 1, "attention_decoder.n_layers": 1}
 SPELLING = ("sw", PLAIN, frozenset())
 
 
@@ -36,6 +40,21 @@ def test_no_word_is_longer_than_one_can_be():
 def test_a_file_that_is_not_there_is_no_word(given):
     with pytest.raises(UserError, match="there is no such file"):
         read_hotwords(given, SPELLING)
+
+
+def test_a_model_with_a_label_decoder_searches_its_ctc_head(tmp_path, clips):
+    """For hotwords, which are found; without them it searches jointly."""
+    folder = make_random_result(
+        tmp_path / "run", preset("conmamba_s2s"), *((name, str(value)) for name, value in HYBRID.items())
+    )
+    recognizer = Recognizer.from_folder(folder)
+    expecting = recognizer.wishing(hotwords=(("baba", 120.0),))
+    assert recognizer.decoder().name == "attention/beam"
+    assert expecting.decoder().name == "decoder/prefix-beam+hotwords"
+    assert "baba" not in recognizer.transcribe(clips[0]).text
+    assert "baba" in expecting.transcribe(clips[0]).text.split()
+    with pytest.raises(UserError, match="CTC beam search takes a word n-gram model"):
+        expecting.decoder(tmp_path)
 
 
 def test_a_file_that_is_not_text(tmp_path):

@@ -1,5 +1,7 @@
 """Weights of a language model that was given: those that are best on what the folder keeps of dev, found once."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,8 @@ from tests.support.presets import preset
 
 TEXTS = ("saa mbili", "saa tatu", "mbili saa", "tatu")
 SMALL = [("d_model", "24"), ("n_mels", "40"), ("features.n_fft", "512"), ("encoder.n_layers", "1")]
+
+HYBRID = [*SMALL, ("units", "char"), ("attention_decoder.n_layers", "1")]
 
 
 def said(units, text, doubt):
@@ -89,6 +93,17 @@ def test_weights_are_sought_once_for_each_model(folder, tmp_path, tunings):
     assert wrong(chosen) == min(tried.values()) < max(tried.values())
     write_dev(folder, [Known("tatu", [said(again.units, "tatu", 1.0)])], seed=1)
     assert Recognizer.from_folder(folder).decoder(one) and tunings == ["one", "other", "one"]
+
+
+def test_hotwords_of_a_hybrid_model(folder, tmp_path, tunings):
+    """It searches CTC for them, and the weights are sought in that search, without them."""
+    hybrid = make_random_result(tmp_path / "hybrid", preset("conmamba_s2s"), *HYBRID, texts=TEXTS)
+    shutil.copy(folder / FILE, hybrid / FILE)
+    found = Recognizer.from_folder(hybrid).wishing(hotwords=(("tatu", 2.0),)).decoder(tmp_path / "one.arpa")
+    assert found.name == "decoder/prefix-beam+lm+hotwords" and tunings == ["one"]
+    plain = Recognizer.from_folder(folder).decoder(tmp_path / "one.arpa")
+    assert (found.lm_weight, found.word_score) == (plain.lm_weight, plain.word_score)
+    assert tunings == ["one"]  # the same search of the same dev, whoever asks
 
 
 def test_what_cannot_be_weighed(folder, tmp_path, tunings, caplog):

@@ -98,6 +98,14 @@ def test_a_beam_is_searched(whisper, recognizer):
     assert wide.transcribe([noise(0.9)])[0].segments
 
 
+def test_without_ctc_there_are_no_hotwords_and_no_lists(recognizer):
+    """The sentences say why, and what to do."""
+    with pytest.raises(UserError, match="has no CTC head, .*; leave them out"):
+        recognizer.wishing(hotwords=(("saa", 9.0),)).decoder()
+    with pytest.raises(UserError, match="lists take a search with a CTC head; leave --nbest out"):
+        recognizer.listing(2).transcribe(noise(0.5))
+
+
 def test_silence_has_no_text(recognizer):
     assert recognizer.transcribe([np.zeros(8000, np.float32)])[0].text == ""
 

@@ -2,6 +2,7 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from urllib.request import urlopen
 
 import numpy as np
@@ -11,9 +12,12 @@ import torch
 
 from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.inference import formats
+from serenanet_modules.inference.alternatives import unsaid
 from serenanet_modules.inference.speakers import naming
+from serenanet_modules.inference.transcript import Alternative, Insertion, Transcript
 from serenanet_modules.lobes.speaker_encoder import SpeakerEncoder
 from serenanet_modules.runs.speaker_weights import STATE, VARIABLE
+from serenanet_modules.server.shapes import verbose
 from tests.support.serving import URL, Held, post, refused, until
 
 openai = pytest.importorskip("openai", reason="OpenAI's client is not installed")
@@ -215,10 +219,22 @@ def test_hotwords_and_other_texts(serve, recognizer, clips):
     found = post(client, clips[0].read_bytes(), data=asked | lists).json()
     assert found["text"] == expected.text != recognizer.transcribe([clips[0]])[0].text
     for told, parts in ((found["segments"], expected.segments), (found["words"], expected.words)):
-        assert [part["alternatives"] for part in told] == [
-            [{"text": a.text, "confidence": a.confidence} for a in part.alternatives] for part in parts
-        ]
+        assert [part["alternatives"] for part in told] == [[asdict(a) for a in part.alternatives] for part in parts]
+    assert {"score"} == found["segments"][0]["alternatives"][0].keys() - found["words"][0]["alternatives"][0].keys()
     assert "alternatives" not in post(client, clips[0].read_bytes(), data={"response_format": "verbose_json"}).text
+
+
+def test_words_that_other_texts_have_between(recognizer):
+    """Of a segment whose best text is empty."""
+    place = Insertion(0, 0.0, 3.0, (Alternative("", 0.6), Alternative("saa", 0.4)))
+    segment = replace(unsaid([0.0, 3.0]), insertions=(place,))
+    told = verbose(Transcript("", 3.0, (segment,)), "sw", recognizer.units).model_dump(exclude_none=True)
+    assert told["segments"][0]["text"] == "" and told["segments"][0]["insertions"] == [
+        {
+            "position": 0, "start": 0.0, "end": 3.0,
+            "alternatives": [{"text": "", "confidence": 0.6}, {"text": "saa", "confidence": 0.4}],
+        }
+    ]  # fmt: skip
 
 
 def test_speakers(serve, recognizer, clips, transcripts, tmp_path, monkeypatch):
