@@ -92,7 +92,7 @@ def main():
     save_encoder(_made(place / "ENCODER"), "whisper-30s")
     save_language_model(_made(place / "LLM"))
     torch.save({STATE: SpeakerEncoder().state_dict()}, place / SPEAKER_ENCODER)
-    os.symlink("ENCODER", place / "whisper-base")
+    os.symlink("../ENCODER", _made(place / "openai") / "whisper-base")
 
 
 def _made(folder):
