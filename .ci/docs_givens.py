@@ -13,7 +13,7 @@ from serenanet_modules.runs.speaker_weights import STATE
 from tests.support.eaf import eaf
 from tests.support.encoders import save_encoder
 from tests.support.language_models import save_language_model
-from tests.support.tiny import SAMPLE, make_corpus, read_tsv
+from tests.support.tiny import SAMPLE, make_corpus, read_tsv, write_tsv
 from tests.support.whispers import make_whisper
 
 SIZES = {"train": 16, "dev": 4, "test": 4}
@@ -63,6 +63,8 @@ def main():
         (place / name).mkdir(parents=True)
         make_corpus(place / name, sizes=SIZES, locale=Path(name).name.partition("_")[0] if "/" in name else "sw")
     train = read_tsv(SAMPLE / "train.tsv")
+    rows = [{"path": f"DIR/clips/{r['path']}", "text": r["sentence"], "speaker": r["client_id"]} for r in train[:16]]
+    write_tsv(place / "corpus.tsv", rows)
     recordings(place / "recordings", train[:20])
     recordings(place / "new", train[20:22])
     recordings(place / "corpus/transcribed", train[:12], tier="Phrase")
@@ -92,7 +94,7 @@ def main():
     save_encoder(_made(place / "ENCODER"), "whisper-30s")
     save_language_model(_made(place / "LLM"))
     torch.save({STATE: SpeakerEncoder().state_dict()}, place / SPEAKER_ENCODER)
-    os.symlink("ENCODER", place / "whisper-base")
+    os.symlink("../ENCODER", _made(place / "openai") / "whisper-base")
 
 
 def _made(folder):

@@ -67,9 +67,9 @@ def run(data, recipe=None, overrides=(), unlabelled=False, decode=False, figure=
     except SplitError as error:  # what is in it is said all the same
         values, wrong = values | {"shares": {"train": 1}}, [str(error)]
         candidates = found.candidates(values, needs_text=not unlabelled)
-    print(f"{len(candidates)} utterances, read as {found.file.parent.name} (locale {values['locale']})")
+    print(f"{len(candidates)} utterances, read as {found.file.parent.name} (language: {values['locale']})")
     if values["locale"] == ANY_LOCALE:
-        print("note: without --locale, rows that do not say theirs follow the default text rule")
+        print("note: no --locale: rows without a locale use the default text rules")
     settings = Settings(needs_text=not unlabelled)
     clips = inspect(candidates, settings, decode, jobs)
     for line in report(clips, decode):
@@ -228,8 +228,8 @@ def _spelling(written):
             yield f"\n{title} ({sum(item.count for item in items)})"
             yield from _some([f"{item.what}  {item.count} ×  {item.example}" for item in items])
     if characters := changed(written):
-        title = "characters that the text rule leaves out or writes otherwise"
-        yield f"\n{title} ({len(characters)}); write letters otherwise by --clean"
+        title = "characters the text rules remove or replace"
+        yield f"\n{title} ({len(characters)}); to keep a letter, see --clean FILE"
         for c in characters[:MOST_CHANGED]:
             yield f"  {_described(c.what)}  {c.count} ×  {c.example}"
         if len(characters) > MOST_CHANGED:

@@ -94,7 +94,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser():
-    parser = _Parser(prog="serenanet", description="Train and use speech recognisers with state-space parts.")
+    parser = _Parser(prog="serenanet", description="Train and use speech recognisers for languages with little data.")
     parser.add_argument("--version", action="version", version=f"serenanet {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{" + ",".join(COMMANDS) + "}")
     for name in COMMANDS:

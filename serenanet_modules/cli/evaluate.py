@@ -100,7 +100,7 @@ def _chosen(arguments, recognizer, asked):
 
     chosen = candidates(**asked | {"locale": arguments.locale or recognizer.run.locale})
     if any(c.locale == ANY for c in chosen):
-        print("note: nobody says the texts' language, so that rules for any are used; --locale names it")
+        print("note: no language given: default text rules are used; give --locale")
     return chosen
 
 

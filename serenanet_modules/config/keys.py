@@ -76,8 +76,8 @@ class Key:
         """What it may be, in words: ``a number from 0 to 1, or null``."""
         words = f"one of {', '.join(self.choices)}" if self.choices else self.kind
         words += "" if self.least is None else f" from {self.least}"
-        words += "" if self.most is None else f" to {self.most}"
         words += "" if self.above is None else f" above {self.above}"
+        words += "" if self.most is None else f" to {self.most}"
         words += "".join(f", or {word}" for word in self.also)
         words += ", or a list of them" if self.several else ""
         return words + (", or null" if self.null else "")
@@ -457,11 +457,11 @@ ARGUMENTS = {  # of parts, whichever part has one of this name; null, which some
         ),
         Key("expand", NUMBER, WEIGHTS, "times the width, inside a scan", above=0, most=1024),
         Key("dropout", NUMBER, WEIGHTS, "share that is left out", least=0, most=1),
-        Key("target", NUMBER, WEIGHTS, "frames in a chunk, in the mean", least=1, most=MOST_SIZE),
+        Key("target", NUMBER, WEIGHTS, "mean frames per chunk", least=1, most=MOST_SIZE),
         Key("betas", NUMBER, WEIGHTS, "of the optimizer", least=0, most=1, several=True),
         Key("speeds", WHOLE, WEIGHTS, "percent", least=10, most=1000, several=True),
         Key("channels", WHOLE, WEIGHTS, "of convolutions", least=1, most=MOST_SIZE, several=True),
-        Key("alpha", NUMBER, WEIGHTS, "over r the factor of what an adapter adds", above=0),
+        Key("alpha", NUMBER, WEIGHTS, "LoRA scale: alpha / r", above=0),
         Key("resolutions", WHOLE, WEIGHTS, "10 ms frames", least=1, most=MOST_SIZE, several=True),
     )
 }

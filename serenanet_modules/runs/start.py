@@ -76,7 +76,9 @@ class Start:
                 f"iteration {origin.iteration + 1} first"
             )
         if iteration == origin.iteration + 1 and origin.hparams is None:
-            raise UserError(f"iteration is {iteration}, but {origin.name} is no result folder that could teach")
+            raise UserError(
+                f"iteration is {iteration}, but {origin.name} is no result folder, so it cannot give targets"
+            )
         return iteration == origin.iteration + 1
 
     def _check_rates(self, acoustic, where):

@@ -67,7 +67,7 @@ class LowRank:
     model : Module
         With its weights.
     asked : dict or None
-        ``r``, the rank, 0 for none; ``alpha``, over r the factor of what an adapter adds; ``dropout`` of what it reads;
+        ``r``, the rank, 0 for none; ``alpha``: the scale of an adapter is alpha / r; ``dropout`` of what it reads;
         ``targets``, the last parts of the names of layers that get one.
     frozen : Frozen
         Gets what is around the adapters.

@@ -6,6 +6,7 @@ nothing else of a training or an evaluation knows where the frames are from.
 
 import hashlib
 import json
+import logging
 import math
 import shutil
 import time
@@ -25,6 +26,8 @@ from serenanet_modules.lobes.blocks.parts import Frames
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import read_json, replacing
+
+logger = logging.getLogger(__name__)
 
 SPARE = 1.05  # of the room that the frames are expected to need
 
@@ -191,6 +194,7 @@ def _filled(part, cache, sounds):
         if told.get("files") and set(told["files"]) <= cache.files:
             return told["seconds"], told["cpu_seconds"]
         start, cpu_start = time.monotonic(), time.process_time()
+        logger.info("encoding %.1f minutes of audio in %s", sounds.seconds / 60, cache.folder)
         with Bar(total=math.ceil(sounds.seconds), desc="encoder", unit="s", unit_scale=True) as bar:
             try:
                 cache.extend(_missing(part, cache, sounds, bar))

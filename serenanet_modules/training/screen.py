@@ -43,8 +43,8 @@ class EpochTable:
     --------
     >>> table = EpochTable(3)
     >>> print(table.lines(1, {"loss": 2.94}, {"loss": 2.6, "WER": 100.0}, rate=0.00179, seconds=60.0))
-       epoch    loss dev loss dev WER    rate minutes    left
-         1/3    2.94     2.60   100.0 1.8e-03     1.0     2.0
+       epoch    loss dev loss dev WER    rate s/epoch minutes    left
+         1/3    2.94     2.60   100.0 1.8e-03      60     1.0     2.0
     """
 
     def __init__(self, number_of_epochs):
@@ -69,7 +69,7 @@ class EpochTable:
             **{name: _short(value) for name, value in train.items()},
         }
         cells |= {f"dev {name}": _short(value) if name == "loss" else f"{value:.1f}" for name, value in dev.items()}
-        cells |= {"rate": f"{rate:.1e}", "minutes": f"{seconds / 60:.1f}"}
+        cells |= {"rate": f"{rate:.1e}", "s/epoch": f"{seconds / epoch:.0f}", "minutes": f"{seconds / 60:.1f}"}
         cells |= {"left": f"{seconds * (1 / done - 1) / 60:.1f}"}
         widths = [max(WIDTH, len(name) + 1) for name in cells]
         line = _row(cells.values(), widths)
@@ -94,5 +94,6 @@ def next_steps(folder, recognises):
     if recognises:
         told.append(f"  serenanet transcribe {place} FILE           # write what is said in a recording")
     told.append(f"  serenanet report {place} --out report       # tables and plots")
-    told.append(f"  tensorboard --logdir {shlex.quote(str(folder / 'tensorboard'))}")
+    if not recognises:
+        told.append(f"  tensorboard --logdir {shlex.quote(str(folder / 'tensorboard'))}")
     return "\n".join(told)

@@ -29,7 +29,7 @@ def test_a_corpus_that_can_train(validate, release, tmp_path):
     """The layout is guessed; hours, characters and a figure are there, and nothing is written into the corpus."""
     before = sorted(release.rglob("*"))
     status, out, _ = validate(release, "--locale", "sw", "--plot", tmp_path / "figure.png")
-    assert status == 0 and out.startswith("36 utterances, read as CommonVoice (locale sw)")
+    assert status == 0 and out.startswith("36 utterances, read as CommonVoice (language: sw)")
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(("train ", "dev ", "test "))}
     assert [rows[split][2] for split in ("train", "dev", "test")] == ["24", "6", "6"]
     assert "characters of train" in out and "A training can start." in out and "--decode also finds" in out
@@ -76,9 +76,9 @@ def test_what_the_text_rule_changes_is_named(validate, tmp_path):
     assert "in round brackets, taken as said (1)\n  (ya jana)  1 ×" in out
     told = out.partition("numbers that may be said in another way")[2]
     assert all(f"  {number}  1 ×" in told for number in ("0712 345 678", "12/5/2019", "3.50")) and "4.5" not in told
-    changed = out.partition(
-        "characters that the text rule leaves out or writes otherwise (6); write letters otherwise by --clean\n"
-    )[2].splitlines()[:6]
+    changed = out.partition("characters the text rules remove or replace (6); to keep a letter, see --clean FILE\n")[
+        2
+    ].splitlines()[:6]
     assert changed[0] == "  ~ U+007E tilde  2 ×  sawa ~!" and "A789" not in "".join(changed)
     assert [line.split()[0] for line in changed] == ["~", "/", "!", "(", ")", "."]
 
@@ -95,7 +95,7 @@ def test_nothing_to_train_on(validate, tmp_path):
 def test_options_of_a_recipe(validate, tmp_path):
     layouts.fleurs(tmp_path)
     status, out, _ = validate(tmp_path, "--recipe", "recipes/FLEURS", "--language", "sw_ke")
-    assert status == 0 and "6 utterances, read as FLEURS (locale sw_ke)" in out
+    assert status == 0 and "6 utterances, read as FLEURS (language: sw_ke)" in out
     status, _, err = validate(tmp_path, "--recipe", "recipes/FLEURS", "--language", "swke")
     assert status == 2 and "did you mean sw_ke" in err
     status, _, err = validate(tmp_path, "--recipe", "recipes/FLEURS", "--langage", "sw_ke")

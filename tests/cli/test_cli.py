@@ -361,7 +361,7 @@ def test_demo(checkout, monkeypatch, capfd):
     )
     for words in ("$ serenanet transcribe results/", "reference: ", "with the language model", "M parameters"):
         assert words in out
-    assert "tensorboard --logdir results/CommonVoice/sw/serenanet_demo/1986/tensorboard" in out
+    assert "serenanet report results/CommonVoice/sw/serenanet_demo/1986 --out report" in out
 
     demo.run(checkout)
     assert "holds a finished run" in capfd.readouterr().out

@@ -362,7 +362,7 @@ def test_usual_pruning_loses_little(word_lm):
         ({"lexicon": Lexicon({"a": [[9]]})}, "not among the 4 units"),
         ({"lm": "missing.arpa"}, "missing.arpa: no such"),
         ({"hotwords": {"ax": 1.0}}, "Hotword 'ax': .* lack 'x'"),
-        ({"lexicon": Lexicon({"a": [[1]]}), "hotwords": {"b": 1.0}}, "Hotword 'b': is none of"),
+        ({"lexicon": Lexicon({"a": [[1]]}), "hotwords": {"b": 1.0}}, "Hotword 'b': is not in"),
         ({"beam_size": 0}, "beam_size 0"),
     ],
 )

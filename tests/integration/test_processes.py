@@ -37,7 +37,7 @@ def test_torchrun_equals_accumulation(corpus, reference, tmp_path):
         timeout=120,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    assert finished.stdout.count("tensorboard --logdir") == 1, "the result was printed by more than one process"
+    assert finished.stdout.count("serenanet report") == 1, "the result was printed by more than one process"
     assert same(folder, reference)
 
 

@@ -86,13 +86,15 @@ def test_a_name_tells_parts_apart():
     assert name_of(Part().eval(), "float16") == names[0]
 
 
-def test_the_work_is_done_once(tmp_path):
+def test_the_work_is_done_once(tmp_path, caplog):
     """A second run asks nothing, unless a file is missing, then only for what that held; it says what that took."""
+    caplog.set_level("INFO")
     heard = sounds()
     _, *first = recalled(Part(), tmp_path, "float16", heard)
     part = Part()
     _, *second = recalled(part, tmp_path, "float16", heard)
     assert part.calls == 0 and second == first and first[0] > 0
+    assert [record.message.partition(" in ")[0] for record in caplog.records] == ["encoding 0.0 minutes of audio"]
     more = sounds(8)
     more.name = "more"
     recalled(part, tmp_path, "float16", more)

@@ -42,8 +42,8 @@ def read(path):
     Raises
     ------
     UserError
-        For what is no ELAN file; a time slot, annotation or tier that is named and not there; tiers or annotations that
-        lie inside themselves.
+        For what is no ELAN file; a time slot, annotation or tier that is referred to but does not exist; tiers or
+        annotations that lie inside themselves.
     """
     root = xml_of(path, ROOT)
     header = root.find("HEADER")
@@ -153,7 +153,7 @@ class _Times:
         line = []  # from the annotation up to one whose times are known
         while name not in self._spans:
             if name not in self._raw:
-                raise UserError(f"{self.path}: the annotation {name!r:.40} is named and not there.")
+                raise UserError(f"{self.path}: the annotation {name!r:.40} is referred to but does not exist.")
             if len(line) > len(self._raw):
                 raise UserError(f"{self.path}: the annotation {name!r:.40} lies inside itself.")
             line.append(name)
@@ -171,7 +171,7 @@ class _Times:
         """Times of a tier's slots by name; those without lie evenly between their neighbours in the tier."""
         names = {slot for a in annotations for slot in a.slots}
         if missing := sorted(names - self._slots.keys()):
-            raise UserError(f"{self.path}: the time slot {missing[0]!r:.40} is named and not there.")
+            raise UserError(f"{self.path}: the time slot {missing[0]!r:.40} is referred to but does not exist.")
         names = sorted(names, key=self._places.get)
         return dict(zip(names, spread([self._slots[name] for name in names]), strict=True))
 

@@ -46,5 +46,5 @@ def read(path):
 def _annotation(event, times, path):
     for name in (event.get("start"), event.get("end")):
         if name not in times:
-            raise UserError(f"{path}: the point in time {name!r:.40} is named and not there.")
+            raise UserError(f"{path}: the point in time {name!r:.40} is referred to but does not exist.")
     return Annotation("".join(event.itertext()), times[event.get("start")], times[event.get("end")])
