@@ -70,7 +70,8 @@ def figure(rows):
         ends = zip(*(row["intervals_95"][measure] for row in streams), strict=True)
         rates.vlines(waits, *ends, color=colour, linewidth=1)
         rates.axhline(offline[measure], color=colour, linestyle="--", linewidth=1, label=f"{measure}, offline")
-    rates.set(xlabel="sound that the stream waits for, ms", ylabel=f"% on {offline['set']}", ylim=(0, None))
+    read = f"% on {offline['set']}, n = {offline['utterances']}"
+    rates.set(xlabel="sound that the stream waits for, ms", ylabel=read, ylim=(0, None))
     rates.set_xlim(left=0)
     rates.legend(frameon=False, fontsize="small")
     _latencies(delays, [*streams, offline])

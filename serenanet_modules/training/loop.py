@@ -15,6 +15,7 @@ import time
 import speechbrain as sb
 import torch
 from speechbrain.core import Stage
+from speechbrain.utils.checkpoints import ckpt_recency
 
 from serenanet_modules.data.augment import change_speed
 from serenanet_modules.data.batching import MicroBatch
@@ -131,6 +132,8 @@ class RecipeBrain(Task, sb.Brain):
         self._cpu_clock = time.process_time()
         if distributed.is_main():
             self.writer = Writers(_plain(vars(self.hparams)), self.optimizer_step)
+        if self.progress.finished:  # and killed, perhaps, before it had deleted
+            self._keep_few()
         if self.progress.epoch:
             logger.info("Resuming in epoch %d after %d utterances", self.progress.epoch, self.progress.read)
         self.progress.count_micro_batches(self.train_sampler.accumulation, distributed.world_size())
@@ -337,15 +340,20 @@ class RecipeBrain(Task, sb.Brain):
         self._tick()
         self._remember(epoch, dev_loss, errors)
         self._log_epoch(epoch, dev_loss, errors)
-        self.checkpointer.save_and_keep_only(
-            meta={"epoch": epoch, "error": self.progress.dev_errors[-1]},
-            num_to_keep=self.hparams.checkpoints_to_average,
-            min_keys=["error"],
-            keep_recent=True,
-            verbosity=logging.DEBUG,
-        )
+        meta = {"epoch": epoch, "error": self.progress.dev_errors[-1]}
+        self.checkpointer.save_checkpoint(meta, verbosity=logging.DEBUG)
+        self._keep_few()
         self._last_checkpoint = time.monotonic()
         self._leave_if_asked()
+
+    def _keep_few(self):
+        """Delete checkpoints but the best ones and the latest."""
+        self.checkpointer.delete_checkpoints(
+            num_to_keep=self.hparams.checkpoints_to_average,
+            min_keys=["error"],
+            importance_keys=[ckpt_recency],
+            verbosity=logging.DEBUG,
+        )
 
     def _remember(self, epoch, dev_loss, errors):
         """Add the epoch, or what is done of it, to the history, which checkpoints and result.json hold."""

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.support.hooks import slow
+from tests.support.hooks import killed_before_deleting, slow
 from tests.support.tiny import PAIRS, checkpoints, log, same
 
 EVERY_STEP = ("--ckpt_interval_minutes", 0.0005)
@@ -22,6 +22,15 @@ def test_killed_again_and_again(train, reference):
     run = train(*PAIRS, *EVERY_STEP).done()
     assert "Resuming in epoch" in log(run.folder)
     assert same(run, reference)
+
+
+def test_killed_between_saving_and_deleting(train, reference):
+    """SIGKILL when the last epoch is saved and what it makes superfluous is there still: no checkpoint too many."""
+    run = train(*PAIRS, hooks=[killed_before_deleting])
+    assert run.wait() == -signal.SIGKILL
+    assert len(checkpoints(run.folder)) > len(checkpoints(reference.folder))
+    run = train(*PAIRS).done()
+    assert same(run, reference) and len(checkpoints(run.folder)) == len(checkpoints(reference.folder))
 
 
 def test_killed_in_validation(train, reference):

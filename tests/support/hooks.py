@@ -1,7 +1,9 @@
 """Eyes and hands inside a run: each is called in the child process before train.py starts."""
 
 import json
+import os
 import resource
+import signal
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from serenanet_modules.runtime import lifeline
 from serenanet_modules.training.brains import speech
 from serenanet_modules.training.brains.ctc import CTCBrain
 from serenanet_modules.training.brains.recogniser import RecogniserBrain
+from serenanet_modules.training.checkpoints import AtomicCheckpointer
 from serenanet_modules.training.loop import RecipeBrain
 from serenanet_modules.training.sources import Speech
 
@@ -235,3 +238,15 @@ def in_small_files(folder):
 def three_threads(folder):
     """Let PyTorch have three threads, as on a machine with more cores."""
     torch.set_num_threads(3)
+
+
+def killed_before_deleting(folder):
+    """End the process when the third epoch is saved, before older checkpoints are deleted."""
+    delete = AtomicCheckpointer.delete_checkpoints
+
+    def killed(self, min_keys=None, **options):
+        if len(self.list_checkpoints()) > 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return delete(self, min_keys=min_keys, **options)
+
+    AtomicCheckpointer.delete_checkpoints = killed
