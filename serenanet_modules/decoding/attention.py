@@ -18,7 +18,7 @@ import torch
 from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.cpp.prefixes import prefix_scorer
 from serenanet_modules.decoding.ctc_prefix import IMPOSSIBLE
-from serenanet_modules.decoding.decoder import Decoder, Hypothesis
+from serenanet_modules.decoding.decoder import SPARE, Decoder, Hypothesis, different
 from serenanet_modules.decoding.guard import heard, loops
 from serenanet_modules.decoding.label_lm import BORDER, NeuralLM, WordNGram
 from serenanet_modules.decoding.label_search import Unsaid, attention_greedy
@@ -146,7 +146,8 @@ class AttentionBeam(Decoder):
         """As of `Decoder`; a model that writes without CTC has no such list."""
         if self.alone:
             return super().listed(outputs, lengths, n)
-        return self.nbest(outputs.hidden, outputs.log_probs(self.scoring), lengths, n)
+        found = self.nbest(outputs.hidden, outputs.log_probs(self.scoring), lengths, SPARE * n)
+        return [different(hypotheses, n) for hypotheses in found]
 
     def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None):
         """As of `Decoder`."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.cpp import search_of
-from serenanet_modules.decoding.decoder import Decoder, Hypothesis
+from serenanet_modules.decoding.decoder import SPARE, Decoder, Hypothesis, different
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.decoding.search import Limits
 from serenanet_modules.decoding.words import Words, usual_weights
@@ -123,7 +123,7 @@ class BeamDecoder(Decoder):
         """As of `Decoder`."""
         batch, lengths = as_array(outputs.log_probs(self.scoring)), [int(length) for length in lengths]
         rows = [frames[:length] for frames, length in zip(batch, lengths, strict=True)]
-        return list(self._searched(rows, n, self.jobs))
+        return [different(found, n) for found in self._searched(rows, SPARE * n, self.jobs)]
 
     def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None) -> list[Hypothesis]:
         """As of `Decoder`."""

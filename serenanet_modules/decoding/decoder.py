@@ -35,6 +35,23 @@ class Hypothesis:
     spans: list | None = None
 
 
+SPARE = 2  # hypotheses that are looked at for each text of a list: several labels may be one text
+
+
+def different(hypotheses, n):
+    """The first ``n`` hypotheses of different texts.
+
+    Examples
+    --------
+    >>> [h.labels for h in different([Hypothesis([1], "a"), Hypothesis([1, 3], "a"), Hypothesis([2], "b")], 2)]
+    [[1], [2]]
+    """
+    texts = {}
+    for hypothesis in hypotheses:
+        texts.setdefault(hypothesis.text, hypothesis)
+    return list(texts.values())[:n]
+
+
 class Decoder(ABC):
     """Whatever makes text of a network's outputs; `decoding.decoders` makes them all.
 
@@ -67,7 +84,7 @@ class Decoder(ABC):
         """
 
     def listed(self, outputs, lengths, n):
-        """Up to ``n`` different hypotheses of each utterance of a batch, best first.
+        """Up to ``n`` hypotheses of different texts of each utterance of a batch, best first.
 
         Parameters are those of `decode`.
 

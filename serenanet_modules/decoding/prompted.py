@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch.nn import functional
 
-from serenanet_modules.decoding.decoder import Decoder, Hypothesis
+from serenanet_modules.decoding.decoder import Decoder, Hypothesis, different
 from serenanet_modules.decoding.loops import loop, without_loop
 from serenanet_modules.decoding.rows import decode_in_batches
 from serenanet_modules.lobes.speech_llm import Said
@@ -73,13 +73,8 @@ class Prompted(Decoder):
 
     def listed(self, outputs, lengths, n):
         """As of `Decoder`; as many answers are followed at once."""
-        found = []
-        for answers in replace(self, beam_size=max(self.beam_size, n))._ranked(outputs, lengths):
-            texts = {}
-            for hypothesis in map(self._hypothesis, answers):
-                texts.setdefault(hypothesis.text, hypothesis)
-            found.append(list(texts.values())[:n])
-        return found
+        ranked = replace(self, beam_size=max(self.beam_size, n))._ranked(outputs, lengths)
+        return [different(map(self._hypothesis, answers), n) for answers in ranked]
 
     def _ranked(self, outputs, lengths):
         """The answers of each utterance, best first."""

@@ -10,6 +10,7 @@ import torch
 from serenanet_modules.decoding import cpp, ngram
 from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.beam import BeamDecoder
+from serenanet_modules.decoding.decoder import different
 from serenanet_modules.decoding.greedy import collapse
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.decoding.rows import Outputs, Row
@@ -252,7 +253,7 @@ def test_threads_keep_the_order(lexicon, word_lm):
     utterances = [posteriors(20, seed=i, sharpness=2.0) for i in range(9)]
     batch, lengths = Outputs({"decoder": torch.from_numpy(np.stack(utterances))}), [20 - i for i in range(9)]
     utterances = [utterance[:length] for utterance, length in zip(utterances, lengths, strict=True)]
-    rows, lists = rows_of(utterances), [decoder.nbest(utterance, 3) for utterance in utterances]
+    rows, lists = rows_of(utterances), [different(decoder.nbest(utterance, 6), 3) for utterance in utterances]
     for jobs in (1, 2, 3):
         assert decoder.decode_rows(rows, jobs=jobs) == [found[0] for found in lists]
         assert replace(decoder, jobs=jobs).listed(batch, lengths, 3) == lists

@@ -127,7 +127,7 @@ def test_decoders_list_what_they_find():
     lists = beam.listed(outputs, lengths, 4)
     assert [found[0] for found in lists] == beam.decode(outputs, lengths)
     for found in lists:
-        assert len(found) == 4 == len({tuple(h.labels) for h in found})
+        assert len(found) == 4 == len({h.text for h in found})
         assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
     with pytest.raises(UserError, match="one text only"):
         Greedy(pieces(), "decoder").listed(outputs, lengths, 4)
