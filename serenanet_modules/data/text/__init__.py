@@ -11,7 +11,7 @@ import importlib.util
 import re
 from collections.abc import Callable
 
-from serenanet_modules.data.text.marks import kept, without_marks
+from serenanet_modules.data.text.marks import SIGNS, kept, without_marks
 from serenanet_modules.data.text.written import PLAIN, Style, styled
 from serenanet_modules.errors import UserError
 
@@ -54,8 +54,18 @@ def normaliser(locale: str, style: Style = PLAIN) -> Callable[[str], str]:
 def _rule(module, style):
     rule = styled(module.normalise, style)
     if style.marks == "keep":
-        return lambda text: kept(text, rule)
-    return lambda text: rule(without_marks(text))
+        return _once_and_for_all(lambda text: kept(text, rule))
+    return _once_and_for_all(lambda text: rule(without_marks(text)))
+
+
+def _once_and_for_all(rule):
+    """The rule, and the rule again where its text has a sign of marks: ``SIL!`` is one once it is ``sil``."""
+
+    def normalise(text):
+        found = rule(text)
+        return rule(found) if SIGNS.search(found) else found
+
+    return normalise
 
 
 def rewriter(locale: str) -> Callable[[str], str]:

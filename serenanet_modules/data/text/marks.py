@@ -16,18 +16,18 @@ MARK = re.compile(
     | \(\s*%[^\W\d_][\w-]*\s*\)            # (%HESITATION), which may be said or not
     | \(\(?\s*(?:\.+|\d*[.,]\d+\s*s?|\d+\s*s)\s*\)?\)    # (.), ((0.5)), (2 s): pauses
     | \(\d{1,2}(?::\d\d){1,2}(?:[.,]\d+)?\)  # (00:05)
-    | \A\s*(?:sil|spn?|SIL|SPN?)\s*\Z      # all that an aligner says of silence and noise
+    | \A\s*(?:sil|spn?|SIL|SPN?|www)(?=[\s.]*\Z)  # all that aligners say of silence, CHAT of what it leaves out
     | (?<!\S)&[=+-]\S+                     # &=laughs, &-uh: CHAT's noises, fillers and beginnings of words
     | (?<!\S)![A-Z]+(?!\S)                 # !SIL
     | (?<!\w)(?:xxx|yyy)(?!\w)             # CHAT's unintelligible speech
-    | (?<!\S)(?:www|\#+)(?!\S)             # CHAT's untranscribed speech; pauses
+    | (?<!\S)\#+(?!\S)                     # pauses
     """,
     re.VERBOSE,
 )
 INSIDE_WORD = re.compile(
     r"\(([^\W\d_]{1,20})\)(?=[^\W\d_])"
 )  # m(w)aka: letters of the word that follows, not always said
-SIGNS = re.compile(r"[][{}<(%&!#]|xxx|yyy|www|\A\s*(?:sil|sp|SIL|SP)")  # one of which every mark has
+SIGNS = re.compile(r"[][{}<(%&!#]|xxx|yyy|\A\s*(?:sil|sp|SIL|SP|www)")  # one of which every mark has
 
 
 def without_marks(text: str) -> str:
@@ -37,8 +37,8 @@ def without_marks(text: str) -> str:
     - A single word without capitals in round brackets: ``(anacheka)``. More words, names and abbreviations are read,
       and so is a part of a word: ``(m)twana``.
     - Pauses and times in round brackets: ``(.)``, ``(0.5)``, ``(00:05)``.
-    - ``%HESITATION``, ``!SIL``, ``#``, and CHAT's ``xxx``, ``yyy``, ``www``, ``&=laughs``.
-    - ``sil``, ``sp`` and ``spn`` where they are all of a text, as of aligners.
+    - ``%HESITATION``, ``!SIL``, ``#``, and CHAT's ``xxx``, ``yyy``, ``&=laughs``.
+    - ``sil``, ``sp`` and ``spn`` where they are all of a text, as of aligners, and CHAT's ``www``.
 
     Examples
     --------
