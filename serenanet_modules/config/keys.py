@@ -227,7 +227,7 @@ SECTIONS = {
             null=True,
         ),
         Key("max_batch_labels", WHOLE, WEIGHTS, "labels in a micro-batch, with padding", least=1),
-        Key("num_workers", WHOLE, RUN, "processes that read audio", least=0, most=1024),
+        Key("num_workers", WHOLE, RUN, "processes that read audio; with 0 a thread reads ahead", least=0, most=1024),
         Key("precision", TEXT, WEIGHTS, "precision of the training", choices=tuple(KINDS)),
         Key("eval_precision", TEXT, DECODING, "precision of validation and evaluation", choices=tuple(KINDS)),
         Key("emulate_precision", SWITCH, WEIGHTS, "round as a GPU with tf32, fp8 or mx would, on any machine"),
