@@ -21,6 +21,17 @@ def feed_forward(d_model, d_ffn, dropout):
     )
 
 
+def check_centred(kernel_size):
+    """Refuse a convolution that cannot read as many frames before a frame as behind it.
+
+    Raises
+    ------
+    ValueError
+    """
+    if kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size is {kernel_size}; it must be odd where convolutions are not causal")
+
+
 class ConvolutionModule(nn.Module):
     """The Conformer's convolution (Gulati et al. 2020): pointwise, GLU, depthwise, norm, swish, pointwise.
 
@@ -40,13 +51,15 @@ class ConvolutionModule(nn.Module):
     Raises
     ------
     ValueError
-        For another norm.
+        For another norm, and for an even ``kernel_size`` unless causal.
     """
 
     def __init__(self, d_model, kernel_size, dropout, causal, right_context=0, norm="layer"):
         super().__init__()
         if norm not in NORMS:
             raise ValueError(f"norm is {norm!r}; it must be one of {', '.join(NORMS)}")
+        if not causal:
+            check_centred(kernel_size)
         self.causal, self.right_context = causal, right_context
         self.inward = nn.Sequential(nn.LayerNorm(d_model), Linear(d_model, 2 * d_model), nn.GLU())
         self.depthwise = nn.Conv1d(d_model, d_model, kernel_size, groups=d_model)
