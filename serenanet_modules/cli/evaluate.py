@@ -9,6 +9,10 @@ from serenanet_modules.cli.values import add_out, add_switch, pairs, positive, w
 from serenanet_modules.errors import UserError
 
 CHUNK_MS = 100.0
+SEARCHING = (  # what greedy decoding of one utterance at a time has no use for
+    *("lm", "lm_weight", "word_score", "hotwords", "hotword_weight", "digits", "nbest"),
+    *("beam_size", "context", "jobs", "batch_seconds"),
+)
 
 
 def add(commands, name):
@@ -41,7 +45,8 @@ def add(commands, name):
     command.add_argument(
         "--chunk-ms", type=positive, metavar="N", help="with --compare-streaming: milliseconds fed at a time (100)"
     )
-    command.set_defaults(run=_evaluate, takes_more=True)
+    usual = {name: command.get_default(name) for name in SEARCHING}
+    command.set_defaults(run=_evaluate, takes_more=True, usual=usual)
 
 
 def _evaluate(arguments):
@@ -52,8 +57,9 @@ def _evaluate(arguments):
     a = arguments
     if not a.compare_streaming and (a.look_ahead or a.chunk_ms):
         raise UserError("--look-ahead and --chunk-ms go with --compare-streaming; add it, or leave them out")
-    if a.compare_streaming and a.lm:
-        raise UserError("--compare-streaming decodes greedily, as streams do; leave --lm out")
+    if a.compare_streaming and (unused := [name for name, usual in a.usual.items() if getattr(a, name) != usual]):
+        told = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+        raise UserError(f"--compare-streaming decodes each utterance greedily, as streams do; leave {told} out")
     outputs = Outputs("evaluate", [a.folder, a.data, *(a.data_folder or ()), a.lm], a.force)
     if a.out:
         outputs.check_folder(a.out)

@@ -86,7 +86,7 @@ def streams(recognizer, look_aheads=None, chunk_seconds=0.1):
     UserError
         If the model cannot stream, or has no such look-ahead.
     """
-    chosen = look_aheads or recognizer.modules["model"].acoustic.look_aheads or [None]
+    chosen = set(look_aheads or ()) or recognizer.modules["model"].acoustic.look_aheads or [None]
     ways = [Way("offline", None, None, partial(_offline, recognizer))]
     for look_ahead in sorted(chosen, key=lambda ahead: -(ahead or 0)):
         delay = round(1000 * Streamer(recognizer, look_ahead).look_ahead, 1)

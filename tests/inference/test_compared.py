@@ -115,7 +115,7 @@ def test_a_slow_machine_falls_behind(recognizer, sounds, monkeypatch):
 
 
 def test_files_of_the_command(recognizer, manifest, tmp_path, capsys):
-    arguments = ["evaluate", str(recognizer.folder), str(manifest), "--compare-streaming", "--look_ahead", "0"]
+    arguments = ["evaluate", str(recognizer.folder), str(manifest), "--compare-streaming", "--look_ahead", "0,0"]
     assert cli.main([*arguments, "--device", "cpu", "--out", str(tmp_path)]) == 0
     table = (tmp_path / "streaming.md").read_text(encoding="utf-8")
     assert table.strip() in capsys.readouterr().out and len(table.splitlines()) == 4
@@ -159,3 +159,11 @@ def test_refusals(recognizer, family, more, words, tmp_path, capsys):
     assert cli.main(["evaluate", str(folder), str(tmp_path / "none.csv"), *more, "--device", "cpu"]) == 2
     printed = capsys.readouterr()
     assert words in printed.err and printed.err.count("\n") == 1 and not printed.out
+        ("ssm", ("--compare-streaming", "--lm", "auto", "--lm-weight", "1"), "leave --lm, --lm-weight out"),
+        ("ssm", ("--compare-streaming", "--word-score", "1"), "leave --word-score out"),
+        ("ssm", ("--compare-streaming", "--hotwords", "saa"), "leave --hotwords out"),
+        ("ssm", ("--compare-streaming", "--hotword-weight", "2", "--digits"), "leave --hotword-weight, --digits out"),
+        ("ssm", ("--compare-streaming", "--nbest", "2", "--jobs", "2"), "leave --nbest, --jobs out"),
+        ("ssm", ("--compare-streaming", "--beam-size", "4"), "leave --beam-size out"),
+        ("ssm", ("--compare-streaming", "--context", "saa"), "leave --context out"),
+        ("ssm", ("--compare-streaming", "--batch-seconds", "60"), "leave --batch-seconds out"),
