@@ -128,7 +128,7 @@ def _score(arguments, recognizer, asked, prepared):
         about["seconds"] = round(found[2], 1)
         evaluate.write(found[0], a.out, about)
         print(f"\nhypotheses, alignments and scores: {a.out}")
-        _by_language(a, dict(asked["options"]).get("language"))
+    _by_language(a, found[0], dict(asked["options"]).get("language"))
 
 
 def _compare(arguments, recognizer, asked, prepared):
@@ -146,10 +146,16 @@ def _compare(arguments, recognizer, asked, prepared):
         print(f"\ntables and pictures: {a.out}")
 
 
-def _by_language(arguments, language):
-    """Say and write error rates by language, of a recipe of many."""
-    from serenanet_modules.analysis.languages import write
+def _by_language(arguments, sets, language):
+    """Say and, where there is a folder, write error rates by language, of a recipe of many."""
+    from serenanet_modules.analysis.languages import told, write
+    from serenanet_modules.data.manifest import role
+    from serenanet_modules.inference.evaluate import rates
 
-    recipe = _recipe(arguments.data)
-    if recipe and recipe.languages:
-        print(write(arguments.out, recipe.languages, arguments.out, asked=language) or "")
+    a, recipe = arguments, _recipe(arguments.data)
+    if recipe is None or recipe.languages is None:
+        return
+    asked = {"role": role(a.split or "test"), "asked": language}
+    by_name = write(a.out, recipe.languages, a.out, **asked) if a.out else told(rates(sets), recipe.languages, **asked)
+    if by_name:
+        print(f"\n{by_name}")
