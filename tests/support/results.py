@@ -63,14 +63,15 @@ def measured(heard, measure):
     return {"percent": round(100 * total.rate, 3)}
 
 
-def write_texts(path, texts, phones):
+def write_texts(path, texts, phones, speakers=1):
     count = len(next(iter(texts.values())))
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "duration", "reference", *(["phonemes"] if phones else []), *texts])
+        about = ["id", "duration", "speaker", "recording", "reference"]
+        writer.writerow([*about, *(["phonemes"] if phones else []), *texts])
         for i in range(count):
             reference = " ".join(WORDS)
-            row = [f"u{i:03d}", 3.0, reference, *([reference] if phones else [])]
+            row = [f"u{i:03d}", 3.0, f"s{i % speakers}", f"u{i:03d}", reference, *([reference] if phones else [])]
             writer.writerow([*row, *(heard[i] for heard in texts.values())])
 
 
