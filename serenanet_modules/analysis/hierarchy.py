@@ -10,12 +10,14 @@ seeds that both have, and has two sources of chance:
 - **Test set.** ``U`` is the variance of D over test sets that are drawn anew from its speakers, recordings or
   utterances (`Drawn`). What is drawn comes with all of its utterances: the spread of the drawn already holds that of
   the utterances within them, and drawing these too would count it twice (A. C. Davison and D. V. Hinkley, "Bootstrap
-  Methods and their Application", 1997, section 3.8).
+  Methods and their Application", 1997, section 3.8). ``I`` is the part of U that is of single seeds: it is what their
+  differences do not have in common, and S holds it already.
 
-``t = D / sqrt(U + S)`` has the degrees of freedom of F. E. Satterthwaite, "An approximate distribution of estimates of
-variance components", Biometrics Bulletin 2, 1946. What a seed does to single utterances is in both U and S, so that t
-is rather too small than too large. S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
-Journal of Statistics 6, 1979, corrects p for the number of variants.
+``t = D / sqrt(S + U - I)``, or ``D / sqrt(S)`` where I is the larger: as radiologists' methods are compared that all
+read the same pictures (N. A. Obuchowski and H. E. Rockette, Communications in Statistics 24, 1995; S. L. Hillis,
+Statistics in Medicine 26, 2007). Its degrees of freedom are those of F. E. Satterthwaite, "An approximate distribution
+of estimates of variance components", Biometrics Bulletin 2, 1946. S. Holm, "A simple sequentially rejective multiple
+test procedure", Scandinavian Journal of Statistics 6, 1979, corrects p for the number of variants.
 """
 
 import math
@@ -197,6 +199,8 @@ def holm(p_values):
 def satterthwaite(parts):
     """Degrees of freedom of a sum of (variance, degrees of freedom); those of the first where all are zero.
 
+    A variance that is taken off is below zero; the sum has no fewer than the part that has fewest.
+
     Examples
     --------
     >>> satterthwaite([(3.0, 10), (1.0, 2)])
@@ -204,7 +208,7 @@ def satterthwaite(parts):
     """
     total = sum(variance for variance, _ in parts)
     below = sum(variance**2 / freedom for variance, freedom in parts)
-    return total**2 / below if below else float(parts[0][1])
+    return max(total**2 / below, min(freedom for _, freedom in parts)) if below else float(parts[0][1])
 
 
 def _corrected(contrasts, alpha):
@@ -240,17 +244,30 @@ def _contrast(variant, base, drawn, count, noise, level):
     )
     difference = float(drawn.observed[ours].mean() - drawn.observed[theirs].mean())
     by_seed = {s: float(drawn.observed[variant.systems[s]] - drawn.observed[base.systems[s]]) for s in shared}
-    over_sets = drawn.rates[ours].mean(0) - drawn.rates[theirs].mean(0)
-    # The spread of what is drawn from C is (C - 1) / C of that of where these C come from.
-    parts = [(float(over_sets.var()) * count / (count - 1), count - 1)] if count > 1 else [(0.0, math.inf)]
     tested = noise is not None and bool(shared)
     if tested:
-        parts.append((2 * noise.variance / len(shared), noise.freedom))
+        seeds = 2 * noise.variance / len(shared), noise.freedom
+        parts = [seeds, *_of_sets(drawn.rates[ours] - drawn.rates[theirs], count)]
+    else:
+        parts = _of_sets((drawn.rates[ours].mean(0) - drawn.rates[theirs].mean(0))[None], count)
     difference, freedom = round(difference, DIGITS), satterthwaite(parts)
     error = round(math.sqrt(sum(variance for variance, _ in parts)), DIGITS)
     half = float(stdtrit(freedom, (1 + level) / 2)) * error
     p_value = _two_sided(difference, error, freedom) if tested else None
     return Contrast(difference, difference - half, difference + half, by_seed, error, freedom, p_value)
+
+
+def _of_sets(differences, count):
+    """U and -I, each with its degrees of freedom, of differences (seeds, sets) over sets drawn of ``count``."""
+    if count == 1:
+        return [(0.0, math.inf)]
+    # The spread of what is drawn from C is (C - 1) / C of that of where these C come from.
+    covariance = np.atleast_2d(np.cov(differences, ddof=0)) * count / (count - 1)
+    seeds, whole = len(covariance), float(covariance.mean())
+    if seeds == 1:
+        return [(whole, count - 1)]
+    own = (float(np.trace(covariance)) / seeds - whole) / (seeds - 1)
+    return [(whole, count - 1), (-own, (count - 1) * (seeds - 1))] if whole > own else []
 
 
 def _two_sided(difference, error, freedom):

@@ -11,6 +11,7 @@ from serenanet_modules.analysis.hierarchy import Contrast, Family, Variant, comp
 from serenanet_modules.errors import UserError
 
 MEASURES = ("WER", "CER", "PER")
+UNITS = {"WER": "words", "CER": "characters", "PER": "phones"}  # that errors are counted of
 
 
 @dataclass(frozen=True, eq=False)

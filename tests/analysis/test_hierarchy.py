@@ -65,6 +65,21 @@ def test_the_test_set_by_hand():
     assert satterthwaite([(0.0, 3), (0.0, 9)]) == 3.0
 
 
+def test_what_a_seed_does_to_utterances_is_counted_once():
+    """Its variance over drawn sets is in that of the seeds; what all seeds have in common is added to it."""
+    alone = compared(TABLE).contrasts[1]
+    sets = np.zeros((9, 8))
+    sets[3:6] = 0.03 * np.array([[1, 1, 1, 1, -1, -1, -1, -1], [1, 1, -1, -1, 1, 1, -1, -1], [1, -1] * 4])
+    assert compared(TABLE, sets).contrasts[1].error == pytest.approx(alone.error)
+    both = compared(TABLE, sets + np.array([0.02, -0.02, -0.02, 0.02, -0.02, 0.02, 0.02, -0.02]) * (sets != 0))
+    of_sets = 4e-4 * 10 / 9
+    assert both.contrasts[1].error == pytest.approx(math.sqrt(alone.error**2 + of_sets))
+    # Of drawn sets alone the mean of three seeds would have 4 + 9 / 3 points² · 10 / 9.
+    whole, own = 7e-4 * 10 / 9, 3e-4 * 10 / 9
+    below = alone.error**4 / 4 + whole**2 / 9 + own**2 / (9 * 2)
+    assert both.contrasts[1].freedom == pytest.approx(max(4, (alone.error**2 + of_sets) ** 2 / below))
+
+
 def test_holm_by_hand():
     """Holm's own rule: 0.01 · 4, then 0.02 · 3, 0.03 · 2, 0.04 · 1, none below the one before, none above 1."""
     assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
