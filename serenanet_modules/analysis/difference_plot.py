@@ -88,5 +88,5 @@ def _legend():
         Line2D([], [], **ring, label="mean over seeds, 95 % interval; found (p < 0.05 after Holm)"),
         Line2D([], [], **ring, markerfacecolor="white", label="the same, not found"),
         Line2D([], [], linestyle="", marker="|", color=VERMILION, label="a seed"),
-        Patch(color=PALE, label="smaller than what is found with 80 %"),
+        Patch(color=PALE, label="less than is found in 4 of 5 cases (Holm's first step)"),
     ]

@@ -162,6 +162,7 @@ def test_false_alarms(speakers):
     rng = np.random.default_rng(19)
     families = [simulated(rng, [0.0] * 6, speakers) for _ in range(200)]
     alarms = sum(any(c.p_holm < 0.05 for c in family.contrasts[1:]) for family in families)
+    print(f"{alarms} false alarms in 200 ablations, {speakers} drawn")
     assert 1 <= alarms <= 17
 
 
@@ -174,4 +175,5 @@ def test_power():
         size = np.mean([getattr(c, visible) for c in contrasts])
         families = [simulated(rng, [0.0, size, 0, 0, 0, 0]) for _ in range(200)]
         found = np.mean([getattr(family.contrasts[1], name) < 0.05 for family in families])
+        print(f"{found:.0%} of the differences of {100 * size:.1f} points by {name}")
         assert 0.72 <= found <= 0.88, name
