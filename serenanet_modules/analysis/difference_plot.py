@@ -24,7 +24,7 @@ def differences(rows, split, measures, reference):
     reference : System
     """
     shown = [row for row in rows if any((split, m) in row.differences for m in measures)]
-    figure = Figure(figsize=(2.2 + 3.7 * len(measures), 1.9 + 0.34 * len(shown)), layout="constrained")
+    figure = Figure(figsize=(2.2 + 3.7 * len(measures), 2.2 + 0.34 * len(shown)), layout="constrained")
     panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
     for panel, measure in zip(panels, measures, strict=True):
         for place, row in enumerate(shown):
@@ -41,7 +41,9 @@ def differences(rows, split, measures, reference):
         _symmetric(panel)
     panels[0].set_yticks(range(len(shown)), [row.system.name for row in shown])
     panels[0].set_ylim(len(shown) - 0.4, -0.6)
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+    contrasts = [row.differences[split, m] for row in shown for m in measures if (split, m) in row.differences]
+    handles, columns = list(_legend(contrasts)), min(2, len(measures))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")
     return figure
 
 
@@ -50,14 +52,17 @@ def _difference(panel, place, contrast):
     if contrast.visible_holm is not None:
         panel.barh(place, 200 * contrast.visible_holm, left=-100 * contrast.visible_holm, height=0.72, color=PALE)
     ends = [[100 * (contrast.difference - contrast.low)], [100 * (contrast.high - contrast.difference)]]
-    found = contrast.p_holm is not None and contrast.p_holm < FOUND
-    panel.errorbar(
-        *(100 * contrast.difference, place, None, ends),
-        **{"fmt": "o", "color": BLUE, "markerfacecolor": BLUE if found else "white", "markersize": 6, "capsize": 3},
-    )
+    colour = BLUE if _found(contrast) else "white"
+    look = {"fmt": "o", "color": BLUE, "markerfacecolor": colour, "markersize": 6, "capsize": 3}
+    _, _, (line,) = panel.errorbar(100 * contrast.difference, place, None, ends, **look)
+    line.set_linestyle("-" if contrast.p_holm is not None else ":")
     seeds = 100 * np.array(list(contrast.by_seed.values()))
     if len(seeds) > 1:
         panel.plot(seeds, np.full(len(seeds), place + 0.24), "|", color=VERMILION, markersize=6, zorder=3)
+
+
+def _found(contrast):
+    return contrast.p_holm is not None and contrast.p_holm < FOUND
 
 
 def _label(rows, split, measure, reference):
@@ -82,11 +87,18 @@ def _symmetric(panel):
     panel.set_xlim(-most, most)
 
 
-def _legend():
+def _legend(contrasts):
+    """What there is of it in the picture."""
+    tested = [c for c in contrasts if c.p_holm is not None]
     ring = {"marker": "o", "color": BLUE, "markersize": 6}
-    return [
-        Line2D([], [], **ring, label="mean over seeds, 95 % interval; found (p < 0.05 after Holm)"),
-        Line2D([], [], **ring, markerfacecolor="white", label="the same, not found"),
-        Line2D([], [], linestyle="", marker="|", color=VERMILION, label="a seed"),
-        Patch(color=PALE, label="less than is found in 4 of 5 cases (Holm's first step)"),
-    ]
+    hollow = {**ring, "markerfacecolor": "white"}
+    if any(_found(c) for c in tested):
+        yield Line2D([], [], **ring, label="mean over seeds, 95 % interval: found (p < 0.05 after Holm)")
+    if not all(_found(c) for c in tested):
+        yield Line2D([], [], **hollow, label="mean over seeds, 95 % interval: not found")
+    if len(tested) < len(contrasts):
+        yield Line2D([], [], **hollow, linestyle=":", label="not tested, interval of the test set alone")
+    if any(len(c.by_seed) > 1 for c in contrasts):
+        yield Line2D([], [], linestyle="", marker="|", color=VERMILION, label="a seed")
+    if tested:
+        yield Patch(color=PALE, label="less than is found in 4 of 5 cases (Holm's first step)")
