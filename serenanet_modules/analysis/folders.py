@@ -108,7 +108,7 @@ class Result:
         return network / audio if network and audio else None
 
     def texts(self, split):
-        """Rows of decoded_<split>.csv by utterance id: id, duration, reference, and a column per decoder."""
+        """Rows of decoded_<split>.csv by utterance id: what `runs.decoded` writes; older ones lack whose they are."""
         if split not in self._texts:
             file = self.folder / f"decoded_{split}.csv"
             try:

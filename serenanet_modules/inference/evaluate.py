@@ -13,6 +13,7 @@ from serenanet_modules.data.text import normaliser, rewriter
 from serenanet_modules.data.text.digits import digits
 from serenanet_modules.inference.hearing import Hearing
 from serenanet_modules.inference.numerals import written
+from serenanet_modules.runs.decoded import write_decoded
 from serenanet_modules.runs.results import confidence_table
 from serenanet_modules.runtime.files import replacing, write_json
 
@@ -145,15 +146,7 @@ def write(sets, folder, about):
         for measure, result in found.scores.items():
             if not measure.startswith("CER"):
                 write_alignments(folder / f"{measure.lower().replace(' ', '_')}_{name}.txt", result)
-        with (
-            replacing(folder / f"decoded_{name}.csv") as path,
-            open(path, "w", encoding="utf-8", newline="") as file,
-        ):
-            phonemic = "PER" in found.scores
-            rows = csv.writer(file)
-            rows.writerow(["id", "duration", "reference", *(["phonemes"] * phonemic), "hypothesis"])
-            for u in found.utterances:
-                rows.writerow([u.id, u.duration, u.text, *([u.phonemes] * phonemic), found.texts[u.id]])
+        write_decoded(folder, name, found.utterances, {"hypothesis": found.texts}, phonemic="PER" in found.scores)
         if found.others:
             _write_lists(folder / f"nbest_{name}.csv", found.others)
     sure = {name: {"decoder": s.decoder, s.confidence: s.reliability} for name, s in sets.items()}
