@@ -162,7 +162,7 @@ class Planner:
         write_layer(self.base, suite.base, overrides)
         self._owners = {}  # what a training comes to -> its Run
         self._names = {}  # Run -> the variant that owns it
-        self._shared = {}  # variant -> pre-training with its front end
+        self._shared = {}  # variant and seed -> pre-training with its front end
 
     def plan(self, seeds, only=None):
         """Rows of the variants asked for and the runs they need.
@@ -183,26 +183,29 @@ class Planner:
         return Plan(tuple(rows), tuple(runs), every[0])
 
     def _row(self, variant, seeds):
-        needs = self._pretraining(variant, seeds[0])
-        start = ["--pretrained", str(needs.folder)] if needs else []
-        runs = tuple(self._run(variant.name, variant.name, variant.files, seed, start, needs) for seed in seeds)
+        runs = tuple(self._fine_tuning(variant, seed) for seed in seeds)
         owner = self._names[runs[0]]
         if owner == variant.name:
             return Row(variant.name, runs)
-        scoring = self._hparams(variant.files, start).plain()["scoring"]
+        scoring = self._hparams(variant.files, _start(runs[0].needs)).plain()["scoring"]
         if runs[0].hparams.plain()["scoring"] == scoring:
             return Row(variant.name, runs, same_as=owner)
         return Row(variant.name, runs, scoring)
 
+    def _fine_tuning(self, variant, seed):
+        needs = self._pretraining(variant, seed)
+        return self._run(variant.name, variant.name, variant.files, seed, _start(needs), needs)
+
     def _pretraining(self, variant, seed):
-        """The pre-training that a variant starts from, or None; one for all seeds."""
+        """The pre-training that a variant's run of a seed starts from, or None."""
         if variant.pretraining == "none":
             return None
         shaped = variant if variant.pretraining == "own" else self.suite.variants[0]
-        if shaped not in self._shared:
+        if (shaped, seed) not in self._shared:
             files, arguments = [*shaped.files, self.suite.pretraining], list(self.suite.pretraining_arguments)
-            self._shared[shaped] = self._run(shaped.name, f"pretraining/{shaped.name}", files, seed, arguments, None)
-        return self._shared[shaped]
+            run = self._run(shaped.name, f"pretraining/{shaped.name}", files, seed, arguments, None)
+            self._shared[shaped, seed] = run
+        return self._shared[shaped, seed]
 
     def _run(self, owner, place, files, seed, arguments, needs):
         """The run that does this, which may be another variant's."""
@@ -219,3 +222,7 @@ class Planner:
 
     def _hparams(self, files, arguments):
         return read_command_line(self.recipe, [str(self.base), *map(str, files), *arguments])[0]
+
+
+def _start(needs):
+    return ["--pretrained", str(needs.folder)] if needs else []
