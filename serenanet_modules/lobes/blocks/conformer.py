@@ -21,6 +21,12 @@ def feed_forward(d_model, d_ffn, dropout):
     )
 
 
+def check_kernel(size):
+    """Refuse null as the width of a convolution that must be there, with a ValueError."""
+    if size is None:
+        raise ValueError("kernel_size is null; this part cannot do without its convolution")
+
+
 class ConvolutionModule(nn.Module):
     """The Conformer's convolution (Gulati et al. 2020): pointwise, GLU, depthwise, norm, swish, pointwise.
 
@@ -40,11 +46,12 @@ class ConvolutionModule(nn.Module):
     Raises
     ------
     ValueError
-        For another norm.
+        For another norm, or no kernel_size.
     """
 
     def __init__(self, d_model, kernel_size, dropout, causal, right_context=0, norm="layer"):
         super().__init__()
+        check_kernel(kernel_size)
         if norm not in NORMS:
             raise ValueError(f"norm is {norm!r}; it must be one of {', '.join(NORMS)}")
         self.causal, self.right_context = causal, right_context

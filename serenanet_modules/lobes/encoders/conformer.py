@@ -7,6 +7,7 @@ a convolution reads.
 from speechbrain.lobes.models.transformer.TransformerASR import TransformerASR
 from torch import nn
 
+from serenanet_modules.lobes.blocks.conformer import check_kernel
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
 from serenanet_modules.lobes.blocks.parts import Encoder, Frames
 
@@ -31,6 +32,7 @@ class ConformerEncoder(Encoder):
 
     def __init__(self, d_model, n_heads, n_layers, d_ffn, kernel_size=31, dropout=0.1):
         super().__init__()
+        check_kernel(kernel_size)
         self.transformer = TransformerASR(
             tgt_vocab=1,
             input_size=d_model,
