@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serenanet_modules.analysis import plots, tables
+from serenanet_modules.analysis.cost import spent
 from serenanet_modules.analysis.folders import Result, find_results
 from serenanet_modules.analysis.summary import System, summarise
 from serenanet_modules.errors import UserError
@@ -14,9 +15,9 @@ NOTES = """\
 Means ± standard deviations over seeds, in percent. Δ is the difference to {reference} in points with its 95 % interval,
 p its two-sided significance: a paired bootstrap over utterances with the seeds pooled. It tells whether other
 utterances would have shown the same; what other seeds would have given only the ± tells. p is not corrected for the
-number of rows. Training time is that of the run alone, without its pre-training; RTF: seconds of features, network and
-greedy decoding for a second of audio. Both are by the clock, with whatever else ran
-beside; CPU is what the processor spent on training. All figures:
+number of rows. Training time is that of the run alone, without its pre-training; hours: training and evaluation of all
+seeds, times processes; RTF: seconds of features, network and greedy decoding for a second of audio. All three are by
+the clock, with whatever else ran beside; CPU is what the processor spent on training. All figures:
 [table.csv](table.csv), [table.tex](table.tex)."""
 
 
@@ -41,7 +42,7 @@ class Group:
     same_as: str | None = None
 
 
-def report(places, out, reference=None):
+def report(places, out, reference=None, price=None):
     """Report on all results in or below some folders, grouped by experiment.
 
     Parameters
@@ -51,6 +52,8 @@ def report(places, out, reference=None):
         Folder for the report.
     reference : str, optional
         Experiment that the others are compared with; the first one found by default.
+    price : float, optional
+        Of an hour of a GPU, or of the machine.
 
     Returns
     -------
@@ -73,7 +76,8 @@ def report(places, out, reference=None):
     if reference not in (None, *found):
         raise UserError(f"--reference: there is no experiment {reference!r}; there are {', '.join(found)}")
     systems = [System(name, list(seeds.values()), _scoring(name, seeds.values())) for name, seeds in found.items()]
-    return _write(systems, Path(out), reference, [f"left out: {sentence}" for sentence in left_out])
+    notes = [*(f"left out: {sentence}" for sentence in left_out), spent([r.content for r in results], price)]
+    return _write(systems, Path(out), reference, notes)
 
 
 def write_report(groups, out, reference=None, missing=(), command=None):

@@ -117,7 +117,7 @@ def pretend(run, finished):
     run.hparams.set("n_units", 30)
     write_hyperparams(run.folder, run.hparams)
     if finished:
-        (run.folder / "result.json").write_text("{}")
+        (run.folder / "result.json").write_text('{"seconds": {"training": 1800.0}, "epochs": 60}')
 
 
 def test_states(planned, folder):
@@ -164,7 +164,11 @@ def test_the_listing_says_what_is_done(planned, tmp_path):
     assert any(line.startswith("finished  no_pessl/1986") for line in lines)
     assert "car_state_16 is full: the same hyper-parameters" in lines
     assert "scoring_car is read from the runs of full" in lines
-    assert lines[-1] == "3 runs, 1 of them finished"
+    assert lines[-3:] == [
+        "spent: 1 training, 0.50 hours",
+        "left: 1 training, at most about 0.50 hours, by the epochs measured in 1",
+        "3 runs, 1 of them finished",
+    ]
 
 
 @pytest.mark.parametrize("key", ["seed", "output_folder", "experiment", "pretrained"])

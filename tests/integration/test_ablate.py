@@ -104,3 +104,23 @@ def table(out):
     """Rows of table.csv."""
     with open(out / "report/table.csv", encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_search(command, capfd, monkeypatch):
+    """Two values, each a training from the full model's pre-training, ranked by dev, with what they cost."""
+    monkeypatch.setattr("serenanet_modules.ablation.local.subprocess.Popen", Forked)
+    words, out = command
+    words = [*words[: words.index("--seeds")], "--seeds", "1", "--out", str(out.parent / "search"), "--price", "2"] + [
+        *("--values", "lr=0.001,0.002"),
+        *words[words.index("--") :],
+    ]
+    assert cli.main(words) == 0
+    printed = capfd.readouterr().out
+    assert "3 finished" in printed and "spent: 3 trainings, " in printed and " at 2.00 an hour)" in printed
+    page = (out.parent / "search/report/report.md").read_text(encoding="utf-8")
+    assert "Ranked by dev WER" in page and "| lr=0.001 |" in page and "| lr=0.002 |" in page
+    assert "test WER" not in page and "spent: 3 trainings, " in page
+    content = json.loads((out.parent / "search/lr=0.002/1986/result.json").read_text())
+    assert content["experiment"] == "lr=0.002"
+    assert content["pretrained"]["folder"] == str(out.parent / "search/pretraining/full/1986")
