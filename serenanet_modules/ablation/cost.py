@@ -55,7 +55,7 @@ def _content(run):
     file = run.folder / "result.json"
     try:
         content = read_json(file)
-        float(content["seconds"]["training"])
+        float(seconds_of(content))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(
             f"{file}: is not the result of a training ({error!r}); delete it to have it made again"

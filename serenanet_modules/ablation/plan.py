@@ -184,7 +184,8 @@ class Planner:
         first = int(self._hparams(full, ["--pretrained", "null"]).plain()["seed"])
         seeds = range(first, first + seeds)
         every, misfits = {full.name: self._row(full, seeds)}, {}
-        for variant in others:
+        wanted = [number for number, variant in enumerate(others, 1) if only is None or variant.name in only]
+        for variant in others[: max(wanted, default=0)]:  # none after these owns what they share
             try:
                 check_fit(variant, every[full.name].runs[0].hparams.tree)
                 every[variant.name] = self._row(variant, seeds)
@@ -192,8 +193,8 @@ class Planner:
                 misfits[variant.name] = str(error)
         self._refuse({name: told for name, told in misfits.items() if only is None or name in only}, every, only)
         rows = [row for row in every.values() if only is None or row.name in only]
-        wanted = itertools.chain.from_iterable(row.runs for row in rows)
-        runs = dict.fromkeys(itertools.chain.from_iterable((run.needs, run) if run.needs else (run,) for run in wanted))
+        runs = itertools.chain.from_iterable(row.runs for row in rows)
+        runs = dict.fromkeys(itertools.chain.from_iterable((run.needs, run) if run.needs else (run,) for run in runs))
         runs = sorted(runs, key=lambda run: not run.name.startswith("pretraining/"))  # pre-trainings first
         return Plan(tuple(rows), tuple(runs), every[full.name])
 

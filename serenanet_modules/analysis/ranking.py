@@ -64,7 +64,8 @@ def _read(group):
         for measure in MEASURES:
             if all(measure in measures for measures in measured):
                 rates[split, measure] = [measures[measure]["percent"] for measures in measured]
-    return Ranked(group.name, results, rates)
+    name = f"{group.name} (= {group.same_as})" if group.same_as else group.name
+    return Ranked(name, results, rates)
 
 
 def _line(number, row, keys):

@@ -171,7 +171,7 @@ class ConMambaLayer(Streaming, nn.Module):
     def init_state(self, batch):
         """States of the mixer and of the convolution, and frames that wait for the latter (B, ≤ right_context, d)."""
         waiting = self.norm.weight.new_zeros(batch, 0, len(self.norm.weight))
-        window = waiting if self.convolution is None else self.convolution.init_state(batch)
+        window = waiting.clone() if self.convolution is None else self.convolution.init_state(batch)
         return self.mixer.init_state(batch), window, waiting
 
     def step(self, x, state):
