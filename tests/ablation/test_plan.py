@@ -164,9 +164,10 @@ def test_the_listing_says_what_is_done(planned, tmp_path):
     assert any(line.startswith("finished  no_pessl/1986") for line in lines)
     assert "car_state_16 is full: the same hyper-parameters" in lines
     assert "scoring_car is read from the runs of full" in lines
-    assert lines[-3:] == [
+    assert lines[-4:] == [
         "spent: 1 training, 0.50 hours",
         "left: 1 training, at most about 0.50 hours, by the epochs measured in 1",
+        "left: 1 training of unknown cost: none of the kind has ended an epoch here",
         "3 runs, 1 of them finished",
     ]
 
