@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serenanet_modules.analysis import plots, tables
-from serenanet_modules.analysis.cost import spent
+from serenanet_modules.analysis.cost import HOURS, spent
 from serenanet_modules.analysis.folders import Result, find_results
 from serenanet_modules.analysis.summary import System, summarise
 from serenanet_modules.errors import UserError
@@ -15,9 +15,9 @@ NOTES = """\
 Means ± standard deviations over seeds, in percent. Δ is the difference to {reference} in points with its 95 % interval,
 p its two-sided significance: a paired bootstrap over utterances with the seeds pooled. It tells whether other
 utterances would have shown the same; what other seeds would have given only the ± tells. p is not corrected for the
-number of rows. Training time is that of the run alone, without its pre-training; hours: training and evaluation of all
-seeds, times processes; RTF: seconds of features, network and greedy decoding for a second of audio. All three are by
-the clock, with whatever else ran beside; CPU is what the processor spent on training. All figures:
+number of rows. Training time is that of the run alone, without its pre-training; RTF: seconds of features, network and
+greedy decoding for a second of audio. Both are by the clock, with whatever else ran
+beside; CPU is what the processor spent on training. All figures:
 [table.csv](table.csv), [table.tex](table.tex)."""
 
 
@@ -131,6 +131,7 @@ def _page(systems, table, base, images, notes, command):
     parts = [f"# {', '.join(dict.fromkeys(s.results[0].dataset for s in systems))}", tables.markdown(table)]
     parts.append(NOTES.format(reference=base.name if base else "the full model"))
     parts += ["\n".join(f"- {note}" for note in notes)] if notes else []
+    parts.append(HOURS)
     parts += [f"![{caption}]({name})\n\n{caption}" for name, caption in images]
     parts.append("\n".join(["## How it was made", "", *_origin(systems, command)]))
     return "\n\n".join(parts) + "\n"
