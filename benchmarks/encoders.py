@@ -23,8 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
-from measure import alternate, in_process_of_its_own, matrix_rate, peak_on_cuda, report_peak  # noqa: E402
-from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+from measure import alternate, in_process_of_its_own, matrix_rate, operations, peak_on_cuda, report_peak  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
 from serenanet_modules.config.hparams import Hparams  # noqa: E402
@@ -200,13 +199,6 @@ def measure(models, seconds, options):
             rows.append(row)
             print(f"{seconds:>4} s {part:<14} {name:<14} {1e3 * row['time']:>9.1f} ms", flush=True)
     return rows
-
-
-def operations(call):
-    """Floating point operations of one call, as torch counts them."""
-    with FlopCounterMode(display=False) as counter:
-        call()
-    return counter.get_total_flops()
 
 
 def peak(model, row, options):

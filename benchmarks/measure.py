@@ -10,6 +10,7 @@ import sys
 import time
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from serenanet_modules.ops import linear
 from serenanet_modules.runtime.memory import forget_peak, peak, resident, status
@@ -74,6 +75,13 @@ def alternate(calls, repeats, device, expected, budget=20.0):
             if turn < wanted[name]:
                 taken[name].append(seconds(call, device))
     return {name: {"median": statistics.median(all_), "all": all_} for name, all_ in taken.items()}
+
+
+def operations(call):
+    """Floating point operations of one call, as torch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops()
 
 
 def matrix_rate(device, size=1024):

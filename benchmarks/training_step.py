@@ -3,14 +3,17 @@
     SMALL=hparams/serenanet.yaml+hparams/sizes/serenanet/small.yaml
     python benchmarks/training_step.py $SMALL --data_folder DIR --against COMMIT
     python benchmarks/training_step.py $SMALL --data_folder DIR --compile none default
-    python benchmarks/training_step.py hparams/serenanet.yaml hparams/conmamba_ctc.yaml hparams/hmamba_early.yaml \\
-        --data_folder DIR --max_batch_seconds 60
+    python benchmarks/training_step.py hparams/serenanet.yaml hparams/conmamba_ctc.yaml hparams/conformer_ctc.yaml \\
+        benchmarks/torchaudio_conformer.yaml --data_folder DIR --max_batch_seconds 60
 
 The other commit is checked out into a temporary work tree. All contestants take turns, a fresh process each; every
 process trains on the same micro-batches, over and over, timed after each was seen once. Medians over steps, then over
 rounds. A model's files are joined by +. Models share micro-batches if they agree on ``max_batch_seconds``, or it is
 given here. ``--compile blocks`` is what trainings do with that option; the others compile the whole model, by
 ``reduce-overhead`` with CUDA graphs.
+
+Operations are those of matrix products, convolutions and attention as torch counts them, on plain PyTorch's path, where
+scans are few of them; the peak is the fastest large matrix product of the same process.
 """
 
 import argparse
@@ -32,6 +35,7 @@ PARTS = (
     *("loading", "speed perturbation", "features", "SpecAugment", "front end", "encoder", "CAR", "compiled model"),
     *("losses", "backward", "optimizer", "other"),
 )
+COUNTED = ("operations", "peak")  # of a step, and in a second
 MODES = ("none", "blocks", "default", "reduce-overhead", "max-autotune")
 
 
@@ -47,7 +51,7 @@ def main():
                 rounds[name].append(in_process(*run, options))
                 print(f"round {i + 1}/{options.rounds}, {name}: {rounds[name][-1]['step'] * 1e3:.0f} ms per step")
     medians = {
-        name: {part: statistics.median(run.get(part, 0.0) for run in runs) for part in (*PARTS, "step")}
+        name: {part: statistics.median(run.get(part, 0.0) for run in runs) for part in (*PARTS, "step", *COUNTED)}
         for name, runs in rounds.items()
     }
     report(medians, options)
@@ -127,8 +131,9 @@ def in_process(folder, hparams, mode, options):
 
 
 def measure(options):
-    """Median seconds per step and part."""
+    """Median seconds per step and part; its operations, and how many the machine does in a second."""
     import torch
+    from measure import matrix_rate, operations
 
     from serenanet_modules.training import loop
 
@@ -150,14 +155,18 @@ def measure(options):
     clock.watch(brain, "compute_objectives", "losses")
     clock.watch(brain, "optimizers_step", "optimizer")
     clock.watch(torch.Tensor, "backward", "backward")
-    batches, warm_up = iter(loader), max(WARM_UP, options.batches)
-    for step in range(1, warm_up + options.steps + 1):
+    batches, warm_up, counted = iter(loader), max(WARM_UP, options.batches), []
+    for step in range(1, warm_up + WARM_UP + options.steps + 1):
         clock.start()
         batch = clock.timed("loading", lambda: next(batches))
         brain.step = step
-        brain.fit_batch(batch)
+        if step <= warm_up and mode == "none":
+            counted.append(operations(lambda batch=batch: brain.fit_batch(batch)))
+        else:
+            brain.fit_batch(batch)
         clock.stop()
-    return clock.medians(warm_up)
+    told = {"operations": statistics.median(counted), "peak": matrix_rate(options.device)} if counted else {}
+    return clock.medians(warm_up + WARM_UP) | told
 
 
 def trainer(options):
@@ -183,7 +192,7 @@ def trainer(options):
     finally:
         sys.stdout = stdout
     plans = list(islice(brain.train_sampler, options.batches))
-    order = islice(cycle(plans), 1 + max(WARM_UP, options.batches) + options.steps)
+    order = islice(cycle(plans), max(WARM_UP, options.batches) + WARM_UP + options.steps)
     return brain, source.loader(source.splits["train"], list(order), brain.encode)
 
 
@@ -232,7 +241,12 @@ def report(medians, options):
     lines = [f"| ms per step | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
     for part in (*PARTS, "step"):
         if any(medians[name][part] for name in names):
-            lines.append(f"| {part} | " + " | ".join(f"{1e3 * medians[name][part]:.1f}" for name in names) + " |")
+            lines.append(row(part, names, {name: f"{1e3 * medians[name][part]:.1f}" for name in names}))
+    told = {name: run for name, run in medians.items() if run.get("operations")}
+    if told:
+        lines.append(row("GFLOP", names, {name: f"{run['operations'] / 1e9:.1f}" for name, run in told.items()}))
+        shares = {name: f"{run['operations'] / run['step'] / run['peak']:.0%}" for name, run in told.items()}
+        lines.append(row("share of the peak", names, shares))
     if len(names) > 1:
         ratios = (f"{name} {medians[names[0]]['step'] / medians[name]['step']:.2f}" for name in names[1:])
         lines.append(f"\nTimes as fast as {names[0]}: {', '.join(ratios)}.")
@@ -244,6 +258,11 @@ def report(medians, options):
         (folder / "training_step.md").write_text(table + "\n", encoding="utf-8")
         (folder / "training_step.json").write_text(json.dumps(medians, indent=1), encoding="utf-8")
         plot(medians, folder / "training_step.png")
+
+
+def row(name, contestants, cells):
+    """A line of the table, empty where a contestant has no cell."""
+    return f"| {name} | " + " | ".join(cells.get(contestant, "") for contestant in contestants) + " |"
 
 
 def plot(medians, path):

@@ -1,7 +1,8 @@
 """Error rates of a run on many languages: a line each, means by region, a table to sort and a plot.
 
 A recipe's ``languages.tsv`` names the languages: code, name, region and measure, which is CER where words have no
-spaces between them. The sets of a run are named after the codes: ``test-sw_ke``.
+spaces between them. The sets of a run are named after the codes: ``test-sw_ke``, ``dev-sw_ke``; ``serenanet evaluate``
+calls the latter ``test-dev-sw_ke``.
 """
 
 import csv
@@ -61,6 +62,26 @@ class Line:
         return self.rates.get(self.measure)
 
 
+def told(scores, languages, role="test", asked=None):
+    """What to print of error rates by language.
+
+    Parameters
+    ----------
+    scores : dict of str to dict
+        Of each set, by measure, what `bootstrap.with_interval` says.
+    languages, role, asked
+        As of `write`.
+
+    Returns
+    -------
+    str or None
+        None where no set is of one of the languages.
+    """
+    lines = sorted(_lines(languages, scores, role), key=SORTS["region"])
+    measured, missing = _split(lines, asked or ALL)
+    return "\n".join(_told(measured, missing)) if measured else None
+
+
 def write(folder, languages, out, decoder=None, sort="region", role="test", asked=None):
     """Write languages.md, languages.csv and languages.png of a run, or of what ``serenanet evaluate --out`` wrote.
 
@@ -93,20 +114,29 @@ def write(folder, languages, out, decoder=None, sort="region", role="test", aske
     """
     scores, decoder = _scores(Path(folder), decoder)
     lines = sorted(_lines(languages, scores, role), key=SORTS[sort])
-    measured = [line for line in lines if line.rates]
+    measured, missing = _split(lines, asked or _asked(Path(folder)))
     if not measured:
         return None
-    wanted = _codes(asked or _asked(Path(folder)))
-    missing = [line for line in lines if not line.rates and (wanted is None or line.code in wanted)]
     out = Path(out)
     with replacing(out / "languages.png") as path:
         plot(measured).savefig(path, dpi=110, format="png")
     with replacing(out / "languages.csv") as path, open(path, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows(_csv(lines))
     write_text(out / "languages.md", _page(measured, missing, decoder, role))
-    told = [*in_columns(_regions(measured), left=1), "", *in_columns(_table(measured), left=4)]
-    told += [f"not measured: {', '.join(line.code for line in missing)}"] if missing else []
-    return "\n".join([*told, f"by language: {out / 'languages.md'}"])
+    return "\n".join([*_told(measured, missing), f"by language: {out / 'languages.md'}"])
+
+
+def _split(lines, asked):
+    """Lines of what was measured, and of what was asked for and was not."""
+    wanted = _codes(asked)
+    missing = [line for line in lines if not line.rates and (wanted is None or line.code in wanted)]
+    return [line for line in lines if line.rates], missing
+
+
+def _told(measured, missing):
+    yield from (*in_columns(_regions(measured), left=1), "", *in_columns(_table(measured), left=4))
+    if missing:
+        yield f"not measured: {', '.join(line.code for line in missing)}"
 
 
 def _scores(folder, decoder):
@@ -141,7 +171,7 @@ def _codes(asked):
 def _lines(languages, scores, role):
     with open(languages, encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file, delimiter="\t"):
-            found = scores.get(f"{role}-{row['code']}", {})
+            found = scores.get(f"{role}-{row['code']}") or scores.get(f"test-{role}-{row['code']}", {})
             rates = {m: found[m]["percent"] for m in MEASURES if m in found}
             interval = tuple(found[row["measure"]]["interval_95"]) if row["measure"] in found else ()
             yield Line(**row, rates=rates, interval=interval)

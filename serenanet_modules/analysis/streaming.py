@@ -4,13 +4,14 @@ import csv
 
 from matplotlib.figure import Figure
 
-from serenanet_modules.analysis.palette import BLACK, BLUE, GREY, ORANGE
+from serenanet_modules.analysis.palette import BLACK, BLUE, GREEN, GREY, ORANGE
 from serenanet_modules.runtime.files import replacing, write_json
 
 COLUMNS = {  # of a row, and how a table for people calls them
     **{"set": "set", "way": "way", "look_ahead_ms": "look-ahead, ms", "delay_ms": "waits, ms"},
     **{"WER": "WER", "CER": "CER", "PER": "PER", "rtf": "RTF"},
-    **{"first_word_p50_ms": "first word p50, ms", "first_word_p95_ms": "p95"},
+    **{"first_text_p50_ms": "first text p50, ms", "first_text_p95_ms": "p95"},
+    **{"first_word_p50_ms": "first word p50, ms", "first_word_p95_ms": "p95", "timed": "timed"},
     **{"final_p50_ms": "final p50, ms", "final_p95_ms": "p95", "peak_mb": "peak, MB", "carried_kb": "carried, kB"},
 }
 MEASURES = {"WER": BLUE, "CER": ORANGE, "PER": BLUE}
@@ -84,9 +85,12 @@ def figure(rows):
 
 def _latencies(panel, rows):
     """For each way a dot at the median and a line to the 95th percentile, seconds on a logarithmic scale."""
+    timed = sorted({row["timed"] for row in rows})
+    behind = f"n = {'–'.join(str(n) for n in (timed[0], timed[-1])[: len(timed)])}"
     for name, colour, shift, label in (
-        ("first_word", BLACK, 0.12, "first word, after its end"),
-        ("final", GREY, -0.12, "all, after the sound's end"),
+        ("first_text", GREEN, 0.2, f"first text, after the first word's end, {behind}"),
+        ("first_word", BLACK, 0.0, f"first word complete, after its end, {behind}"),
+        ("final", GREY, -0.2, f"all, after the sound's end, n = {rows[0]['utterances']}"),
     ):
         told = [(place, row) for place, row in enumerate(rows) if row[f"{name}_p50_ms"] is not None]
         middle, most = ([row[f"{name}_p{p}_ms"] / 1000 for _, row in told] for p in (50, 95))
@@ -95,7 +99,7 @@ def _latencies(panel, rows):
         panel.plot(middle, places, "o", color=colour, markersize=5, label=label)
     names = [row["way"] if row["delay_ms"] is None else f"{row['delay_ms']:g} ms" for row in rows]
     panel.set_yticks(range(len(rows)), names)
-    panel.set(xlabel="seconds, median to 95th percentile", ylim=(-0.6, len(rows) - 0.1))
+    panel.set(xlabel="seconds, median to 95th percentile", ylim=(-0.6, len(rows) + 0.3))
     panel.set_xscale("symlog", linthresh=0.1)
     panel.xaxis.set_major_formatter("{x:g}")
     panel.legend(frameon=False, fontsize="small", loc="upper left")

@@ -9,6 +9,10 @@ from serenanet_modules.cli.values import add_out, add_switch, pairs, positive, w
 from serenanet_modules.errors import UserError
 
 CHUNK_MS = 100.0
+SEARCHING = (  # what greedy decoding of one utterance at a time has no use for
+    *("lm", "lm_weight", "word_score", "hotwords", "hotword_weight", "digits", "nbest"),
+    *("beam_size", "context", "jobs", "batch_seconds"),
+)
 
 
 def add(commands, name):
@@ -41,7 +45,8 @@ def add(commands, name):
     command.add_argument(
         "--chunk-ms", type=positive, metavar="N", help="with --compare-streaming: milliseconds fed at a time (100)"
     )
-    command.set_defaults(run=_evaluate, takes_more=True)
+    usual = {name: command.get_default(name) for name in SEARCHING}
+    command.set_defaults(run=_evaluate, takes_more=True, usual=usual)
 
 
 def _evaluate(arguments):
@@ -52,8 +57,9 @@ def _evaluate(arguments):
     a = arguments
     if not a.compare_streaming and (a.look_ahead or a.chunk_ms):
         raise UserError("--look-ahead and --chunk-ms go with --compare-streaming; add it, or leave them out")
-    if a.compare_streaming and a.lm:
-        raise UserError("--compare-streaming decodes greedily, as streams do; leave --lm out")
+    if a.compare_streaming and (unused := [name for name, usual in a.usual.items() if getattr(a, name) != usual]):
+        told = ", ".join(f"--{name.replace('_', '-')}" for name in unused)
+        raise UserError(f"--compare-streaming decodes each utterance greedily, as streams do; leave {told} out")
     outputs = Outputs("evaluate", [a.folder, a.data, *(a.data_folder or ()), a.lm], a.force)
     if a.out:
         outputs.check_folder(a.out)
@@ -122,7 +128,7 @@ def _score(arguments, recognizer, asked, prepared):
         about["seconds"] = round(found[2], 1)
         evaluate.write(found[0], a.out, about)
         print(f"\nhypotheses, alignments and scores: {a.out}")
-        _by_language(a, dict(asked["options"]).get("language"))
+    _by_language(a, found[0], dict(asked["options"]).get("language"))
 
 
 def _compare(arguments, recognizer, asked, prepared):
@@ -140,10 +146,16 @@ def _compare(arguments, recognizer, asked, prepared):
         print(f"\ntables and pictures: {a.out}")
 
 
-def _by_language(arguments, language):
-    """Say and write error rates by language, of a recipe of many."""
-    from serenanet_modules.analysis.languages import write
+def _by_language(arguments, sets, language):
+    """Say and, where there is a folder, write error rates by language, of a recipe of many."""
+    from serenanet_modules.analysis.languages import told, write
+    from serenanet_modules.data.manifest import role
+    from serenanet_modules.inference.evaluate import rates
 
-    recipe = _recipe(arguments.data)
-    if recipe and recipe.languages:
-        print(write(arguments.out, recipe.languages, arguments.out, asked=language) or "")
+    a, recipe = arguments, _recipe(arguments.data)
+    if recipe is None or recipe.languages is None:
+        return
+    asked = {"role": role(a.split or "test"), "asked": language}
+    by_name = write(a.out, recipe.languages, a.out, **asked) if a.out else told(rates(sets), recipe.languages, **asked)
+    if by_name:
+        print(f"\n{by_name}")

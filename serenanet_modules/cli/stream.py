@@ -63,6 +63,7 @@ def _stream(arguments):
     finally:  # whatever has ended the sound, what was heard is said
         for sentence in live.finish():
             screen.end(sentence)
+        screen.show(live.text)  # the last sentence may have no text once it is read whole
     print(live.latency, file=sys.stderr)
     return 0
 
@@ -88,12 +89,38 @@ class _Lines:
 class _Line:
     """The open sentence in one line of a terminal, written anew; of one too long for it, the end."""
 
+    def __init__(self):
+        self._shown = ""
+
     def show(self, text):
         import shutil
 
-        width = shutil.get_terminal_size().columns - 1
-        shown = text if len(text) <= width else "…" + text[1 - width :]
-        print(f"\r\033[K{shown}", end="", flush=True)
+        shown = _tail(text, shutil.get_terminal_size().columns - 1)
+        if shown != self._shown:
+            print(f"\r\033[K{shown}", end="", flush=True)
+        self._shown = shown
 
     def end(self, sentence):
         print(f"\r\033[K{sentence.text}", flush=True)
+        self._shown = ""
+
+
+def _tail(text, width):
+    """A text, or as much of its end as so many columns hold, behind an ellipsis.
+
+    Examples
+    --------
+    >>> _tail("habari", 6), _tail("habari", 5), _tail("語語語", 5)
+    ('habari', '…bari', '…語語')
+    """
+    from itertools import accumulate
+
+    from serenanet_modules.analysis.scoring import display_width
+
+    if display_width(text) <= width:
+        return text
+    taken = sum(used < width for used in accumulate(display_width(letter) for letter in reversed(text)))
+    end = text[len(text) - taken :]
+    while end and not display_width(end[0]):  # a mark whose letter is cut off
+        end = end[1:]
+    return f"…{end}"

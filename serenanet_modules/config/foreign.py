@@ -21,6 +21,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
+from serenanet_modules.config.keys import check_arguments
 from serenanet_modules.errors import UserError
 
 FILE = "hyperparams.yaml"  # of a result folder
@@ -207,7 +208,7 @@ class _Loader(ruamel.yaml.SafeLoader):
 
 
 def _new(loader, name, node):
-    args, kwargs = _arguments(loader, node)
+    args, kwargs = _arguments(loader, name, node)
     found = _located(name)
     if not inspect.isclass(found):
         raise ValueError(f"{NEW}{name} is no class")
@@ -219,7 +220,7 @@ def _new(loader, name, node):
 
 
 def _name(loader, name, node):
-    args, kwargs = _arguments(loader, node)
+    args, kwargs = _arguments(loader, name, node)
     found = _located(name)
     return functools.partial(found, *args, **kwargs) if args or kwargs else found
 
@@ -238,11 +239,15 @@ _Loader.add_constructor(TUPLE, _tuple)
 _Loader.add_implicit_resolver(TUPLE, PARENTHESES, first="(")
 
 
-def _arguments(loader, node):
+def _arguments(loader, name, node):
+    """Of a class of this name, by place and by name; refuses those that cannot be."""
     if isinstance(node, ScalarNode):
         return (), {}
     if isinstance(node, MappingNode):
-        return (), loader.construct_mapping(node, deep=True)
+        given = loader.construct_mapping(node, deep=True)
+        plain = {key_node.value for key_node, value in node.value if _untagged(value)}
+        check_arguments(((key, value) for key, value in given.items() if key in plain), name.rpartition(".")[2])
+        return (), given
     return loader.construct_sequence(node, deep=True), {}
 
 

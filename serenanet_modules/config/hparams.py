@@ -23,6 +23,7 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml.comments import CommentedMap
 
 from serenanet_modules.config.foreign import one_line
+from serenanet_modules.config.keys import check_arguments
 from serenanet_modules.config.merging import lay, merge
 from serenanet_modules.config.nodes import (
     NAME,
@@ -228,7 +229,14 @@ class Hparams:
         return plain(self.text)
 
     def build(self):
-        """Construct every object of the document; the result maps keys to objects and values."""
+        """Construct every object of the document; the result maps keys to objects and values.
+
+        Raises
+        ------
+        UserError
+            For arguments that cannot be, as of `check_arguments`, and for what a class refuses.
+        """
+        check_arguments(self.arguments(), self.source)
         try:
             return load_hyperpyyaml(self.text)
         except MemoryError:

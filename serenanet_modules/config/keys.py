@@ -230,7 +230,7 @@ SECTIONS = {
             null=True,
         ),
         Key("max_batch_labels", WHOLE, WEIGHTS, "labels in a micro-batch, with padding", least=1),
-        Key("num_workers", WHOLE, RUN, "processes that read audio", least=0, most=1024),
+        Key("num_workers", WHOLE, RUN, "processes that read audio; with 0 a thread reads ahead", least=0, most=1024),
         Key("precision", TEXT, WEIGHTS, "precision of the training", choices=tuple(KINDS)),
         Key("eval_precision", TEXT, DECODING, "precision of validation and evaluation", choices=tuple(KINDS)),
         Key("emulate_precision", SWITCH, WEIGHTS, "round as a GPU with tf32, fp8 or mx would, on any machine"),
@@ -444,6 +444,7 @@ ARGUMENTS = {  # of parts, whichever part has one of this name; null, which some
             d_input="width of what is read",
             d_hidden="width between",
             stack="frames that become one",
+            n_queries="embeddings of a window",
             attention_every="layers, of which one is attention",
             mask_length="frames of a span of masked prediction",
             positions="labels of an utterance, at most",
@@ -464,6 +465,20 @@ ARGUMENTS = {  # of parts, whichever part has one of this name; null, which some
             most=MOST_SIZE,
             null=True,
         ),
+        KEYS["labels_per_frame"],
+        Key(
+            *("look_aheads", WHOLE, WEIGHTS, "frames that are waited for; all is to the end"),
+            least=0,
+            most=MOST_SIZE,
+            several=True,
+            also=("all",),
+        ),
+        Key(
+            *("window", WHOLE, WEIGHTS, "frames that are seen at once or on either side; of Whisper's encoder a word"),
+            least=1,
+            most=MOST_SIZE,
+            also=("padded", "cut"),
+        ),
         Key("expand", NUMBER, WEIGHTS, "times the width, inside a scan", above=0, most=1024),
         Key("dropout", NUMBER, WEIGHTS, "share that is left out", least=0, most=1),
         Key("target", NUMBER, WEIGHTS, "mean frames per chunk", least=1, most=MOST_SIZE),
@@ -474,6 +489,28 @@ ARGUMENTS = {  # of parts, whichever part has one of this name; null, which some
         Key("resolutions", WHOLE, WEIGHTS, "10 ms frames", least=1, most=MOST_SIZE, several=True),
     )
 }
+
+
+def check_arguments(arguments, where):
+    """Refuse arguments of parts that cannot be: those of `ARGUMENTS`, and other numbers.
+
+    Parameters
+    ----------
+    arguments : iterable of (str, value)
+        By their names, with dots or without.
+    where : str or Path
+        What errors name.
+
+    Raises
+    ------
+    UserError
+    """
+    for name, value in arguments:
+        key = ARGUMENTS.get(name.rpartition(".")[2])
+        if key is None and type(value) in (int, float):
+            key = Key(name, NUMBER, WEIGHTS, "an argument of a part")
+        if key is not None:
+            key.check_argument(value, name, where)
 
 
 def free_to_change(effect=None):

@@ -9,7 +9,7 @@ from speechbrain.utils.run_opts import RunOptions
 
 from serenanet_modules.config.carried import there
 from serenanet_modules.config.hparams import Hparams
-from serenanet_modules.config.keys import ARGUMENTS, KEYS, NUMBER, SECTIONS, WEIGHTS, Key, truth
+from serenanet_modules.config.keys import KEYS, SECTIONS, check_arguments, truth
 from serenanet_modules.config.nodes import shown
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.backend import check_backend, usable_device
@@ -52,7 +52,7 @@ def check_values(plain, where):
     ------
     UserError
     """
-    for name, key in KEYS.items():
+    for name, key in sorted(KEYS.items(), key=lambda item: "." in item[0]):  # what is inside may be made of others
         holder, _, inner = name.rpartition(".")
         values = plain.get(holder, {}) if holder else plain
         if inner in values:
@@ -60,7 +60,7 @@ def check_values(plain, where):
 
 
 def check_parts(hparams, where):
-    """Refuse arguments of parts that cannot be, before any part is built: those of `ARGUMENTS`, and other numbers.
+    """Refuse arguments of parts that cannot be, before any part is built; see `check_arguments`.
 
     Parameters
     ----------
@@ -72,12 +72,7 @@ def check_parts(hparams, where):
     ------
     UserError
     """
-    for name, value in hparams.arguments():
-        key = ARGUMENTS.get(name.rpartition(".")[2])
-        if key is None and type(value) in (int, float):
-            key = Key(name, NUMBER, WEIGHTS, "an argument of a part")
-        if key is not None:
-            key.check_argument(value, name, where)
+    check_arguments(hparams.arguments(), where)
 
 
 def check_machine(plain, device, where):

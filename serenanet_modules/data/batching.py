@@ -11,6 +11,7 @@ import random
 import signal
 from array import array
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -280,9 +281,26 @@ def _pad(sequences):
     return torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True), lengths
 
 
+class ReadAhead(DataLoader):
+    """A DataLoader that, where no processes read for it, reads the next item in a thread while one is used."""
+
+    def __iter__(self):
+        items = super().__iter__()
+        return items if self.num_workers else _ahead(items)
+
+
+def _ahead(items):
+    """The items of an iterator, each made while the one before it is used."""
+    with ThreadPoolExecutor(1, thread_name_prefix="reader") as reader:
+        following = reader.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = reader.submit(next, items, None)
+            yield item
+
+
 def make_loader(dataset, sampler, num_workers=0):
-    """DataLoader over a sampler of `MicroBatch` plans."""
-    return DataLoader(
+    """`ReadAhead` over a sampler of `MicroBatch` plans."""
+    return ReadAhead(
         dataset,
         batch_size=None,
         sampler=sampler,

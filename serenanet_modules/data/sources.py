@@ -149,7 +149,9 @@ def _checked(samples, rate, with_rate):
     """One channel (N,) float32 of samples that can be transcribed."""
     samples = np.asarray(samples)
     shapes = (1, 2) if with_rate else (1,)
-    if samples.ndim not in shapes or not len(samples) or not np.issubdtype(samples.dtype, np.floating):
+    if samples.ndim in shapes and not len(samples):
+        raise UserError(f"an array of shape {samples.shape}: there is no sound in it (0 samples); leave it out")
+    if samples.ndim not in shapes or not np.issubdtype(samples.dtype, np.floating):
         raise UserError(
             f"an array of {samples.dtype} of shape {samples.shape}: give one channel (N,) of float samples between -1 "
             "and 1 at 16 kHz, or a pair of samples (N,) or (N, channels) and their rate"

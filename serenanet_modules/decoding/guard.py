@@ -1,7 +1,8 @@
 """What an attention decoder wrote is judged: loops are decoded again, and silence has no text.
 
 Whisper decodes what loops again at a higher temperature, which draws at random. Here the second search is greedy too,
-but may say a few labels in a row once only. What loops even then ends where the loop began.
+but may say a few labels in a row once only. What loops even then ends where the loop began; where only its packing
+says so, it stays.
 """
 
 from serenanet_modules.decoding.attended import attended
@@ -9,7 +10,8 @@ from serenanet_modules.decoding.decoder import Hypothesis
 from serenanet_modules.decoding.label_search import Unsaid, attention_greedy
 from serenanet_modules.decoding.loops import dense, loop, without_loop
 
-ONCE = 4  # labels in a row that the second search says once
+ONCE, ONCE_OF_LETTERS = 4, 16  # labels in a row that the second search says once
+LETTERS = ("char", "phoneme")  # kinds of units of which a few in a row stand in any sentence twice
 NOTHING, DOUBT = (
     0.6,
     -1.0,
@@ -38,7 +40,8 @@ def heard(decoder, units, memory, lengths, found, alone=False):
     """
     looped = [i for i, labels in enumerate(found) if loops(labels, units)]
     if looped:
-        again = attention_greedy(decoder, memory[looped], lengths[looped], Unsaid(units), ONCE)
+        once = ONCE_OF_LETTERS if units.kind in LETTERS else ONCE
+        again = attention_greedy(decoder, memory[looped], lengths[looped], Unsaid(units), once)
         found = [*found]
         for i, labels in zip(looped, again, strict=True):
             found[i] = without_loop(found[i]) if loops(labels, units) else labels

@@ -5,7 +5,7 @@ import zlib
 LONGEST = 16  # labels of a phrase that is looked for
 TIMES = 4  # that it must have been said in a row
 LEAST = 16  # labels that this must take
-DENSE = 2.4  # times that ordinary text is never made smaller by zlib (Radford et al. 2022)
+DENSE = 2.4  # times that zlib never makes ordinary text smaller (Radford et al. 2022), each character being one byte
 
 
 def loop(labels):
@@ -33,12 +33,16 @@ def loop(labels):
 def dense(text):
     """Whether a text says so much again that it can be packed far smaller.
 
+    A character is a byte here whatever its script: in UTF-8 those of Tamil or Georgian are three alike bytes in part,
+    which pack well in any text.
+
     Examples
     --------
     >>> dense("na kwa hiyo " * 10), dense("kisu hiki alikitengeneza mwaka jana")
     (True, False)
     """
-    plain = text.encode()
+    numbers = {}
+    plain = bytes(numbers.setdefault(character, len(numbers)) % 256 for character in text)
     return len(plain) > DENSE * len(zlib.compress(plain))
 
 

@@ -23,7 +23,8 @@ class Heard(NamedTuple):
     """What was heard of an utterance, and when, in seconds after the beginning of its sound."""
 
     text: str
-    first: float | None  # when the first text was there
+    first: float | None  # when the first text was there, be it a letter
+    word: float | None  # when the first word was complete: a second one had begun, or all was there
     done: float  # when all was
     computed: float  # seconds that the machine took
     carried: int  # most bytes of a stream's state
@@ -86,7 +87,7 @@ def streams(recognizer, look_aheads=None, chunk_seconds=0.1):
     UserError
         If the model cannot stream, or has no such look-ahead.
     """
-    chosen = look_aheads or recognizer.modules["model"].acoustic.look_aheads or [None]
+    chosen = set(look_aheads or ()) or recognizer.modules["model"].acoustic.look_aheads or [None]
     ways = [Way("offline", None, None, partial(_offline, recognizer))]
     for look_ahead in sorted(chosen, key=lambda ahead: -(ahead or 0)):
         delay = round(1000 * Streamer(recognizer, look_ahead).look_ahead, 1)
@@ -124,7 +125,7 @@ def compare(recognizer, ways, chosen, folder, progress=False):
     with Bar(total=count, desc="comparing", unit="utterance", disable=not progress) as bar:
         for name, utterances in sets.items():
             sounds = {u.id: prepared.folder / u.path for u in utterances}
-            ends = {u.id: _first_word_end(recognizer, _samples(sounds[u.id]), u.text) for u in utterances}
+            ends = {u.id: _first_word_end(recognizer, _samples(sounds[u.id]), u) for u in utterances}
             for way in ways:
                 forget_peak(recognizer.device)
                 way.hear(_samples(sounds[utterances[0].id]))  # the first pass makes what later ones find made
@@ -153,26 +154,30 @@ def _offline(recognizer, samples):
         return decoder.join(texts)
 
     text = clock.run(len(samples) / SAMPLE_RATE, read)
-    return Heard(text, clock.now if text else None, clock.now, clock.computed, 0)
+    there = clock.now if text else None
+    return Heard(text, there, there, clock.now, clock.computed, 0)
 
 
 def _streamed(recognizer, look_ahead, chunk_seconds, samples):
-    streamer, clock, first, carried = Streamer(recognizer, look_ahead), Clock(), None, 0
+    streamer, clock, carried = Streamer(recognizer, look_ahead), Clock(), 0
+    first = word = None
     size = max(1, round(chunk_seconds * SAMPLE_RATE))
     for at in range(0, len(samples), size):
         piece = samples[at : at + size]
         text = clock.run((at + len(piece)) / SAMPLE_RATE, streamer.feed, piece)
         first = clock.now if text and first is None else first
+        word = clock.now if word is None and streamer.words > 1 else word
         carried = max(carried, streamer.carried)
     text = clock.run(len(samples) / SAMPLE_RATE, streamer.finish).text
-    first = clock.now if text and first is None else first
-    return Heard(text, first, clock.now, clock.computed, carried)
+    if text:
+        first, word = first or clock.now, word or clock.now
+    return Heard(text, first, word, clock.now, clock.computed, carried)
 
 
-def _first_word_end(recognizer, samples, text):
+def _first_word_end(recognizer, samples, utterance):
     """Seconds at which the first word that was said ends, by the model's own alignment; None where that fails."""
     try:
-        return align_text(recognizer, samples, text).words[0].end
+        return align_text(recognizer, samples, utterance.text, locale=utterance.locale).words[0].end
     except UserError:
         return None
 
@@ -182,8 +187,7 @@ def _row(recognizer, way, utterances, heard, ends):
     said = {u.id: u.phonemes if recognizer.phonemic else u.text for u in utterances}
     texts = {key: found.text for key, found in heard.items()}
     rates = {measure: with_interval(score(said, texts, LEVELS[measure])) for measure in measures}
-    timed = [(heard[u.id], ends[u.id], u.duration) for u in utterances]
-    first = [found.first - end for found, end, _ in timed if found.first is not None and end is not None]
+    timed = [(heard[u.id], ends[u.id]) for u in utterances if heard[u.id].text and ends[u.id] is not None]
     audio = sum(u.duration for u in utterances)
     return {
         "way": way.name,
@@ -191,8 +195,10 @@ def _row(recognizer, way, utterances, heard, ends):
         "delay_ms": way.delay,
         **{measure: rate["percent"] for measure, rate in rates.items()},
         "rtf": round(sum(found.computed for found in heard.values()) / audio, 4),
-        **_percentiles("first_word", first),
-        **_percentiles("final", [found.done - duration for found, _, duration in timed]),
+        **_percentiles("first_text", [found.first - end for found, end in timed]),
+        **_percentiles("first_word", [found.word - end for found, end in timed]),
+        "timed": len(timed),
+        **_percentiles("final", [heard[u.id].done - u.duration for u in utterances]),
         "peak_mb": round(peak(recognizer.device) / 1e6, 1),
         "carried_kb": round(max(found.carried for found in heard.values()) / 1e3, 1) if way.delay is not None else None,
         "utterances": len(utterances),

@@ -125,6 +125,11 @@ def left_out(summary):
             yield f"left out of {name}: {in_words(found['rejected'])}"
 
 
+def rates(sets):
+    """Error rates with intervals and counts, as of `with_interval`, by set and measure."""
+    return {name: {m: with_interval(result) for m, result in s.scores.items()} for name, s in sets.items()}
+
+
 def write(sets, folder, about):
     """Write scores.json, and for each set its hypotheses (decoded_<set>.csv) and alignments (wer_<set>.txt, …).
 
@@ -135,7 +140,7 @@ def write(sets, folder, about):
     about : dict
         What else scores.json says.
     """
-    results = {name: {m: with_interval(result) for m, result in s.scores.items()} for name, s in sets.items()}
+    results = rates(sets)
     for name, found in sets.items():
         for measure, result in found.scores.items():
             if not measure.startswith("CER"):

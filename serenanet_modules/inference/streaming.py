@@ -9,6 +9,7 @@ from torch.utils._pytree import tree_leaves
 
 from serenanet_modules.data.audio import SAMPLE_RATE, beyond_sound
 from serenanet_modules.data.silence import Silence
+from serenanet_modules.decoding.spans import word_groups
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.timestamps import placed
 from serenanet_modules.inference.transcript import Transcript
@@ -61,6 +62,11 @@ class Streamer:
     def text(self):
         """What was said so far."""
         return "" if self.silent else self._greedy.hypothesis.text
+
+    @property
+    def words(self):
+        """How many words have begun so far; all but the last are complete."""
+        return 0 if self.silent else len(word_groups(self._recognizer.units, self._greedy.hypothesis.labels))
 
     @property
     def silent(self):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from serenanet_modules.lobes.blocks.conformer import check_kernel
+from serenanet_modules.lobes.blocks.conformer import check_centred
 from serenanet_modules.lobes.blocks.layers import Linear
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
 from serenanet_modules.lobes.blocks.parts import Frames, Part
@@ -61,7 +61,7 @@ class ConvAdapter(Part):
 
     def __init__(self, d_input, d_model, d_hidden=1024, kernel_size=5):
         super().__init__()
-        check_kernel(kernel_size)
+        check_centred(kernel_size)
         self.norm, self.kernel_size = nn.LayerNorm(d_input), kernel_size
         self.convolutions = nn.ModuleList(Linear(kernel_size * size, d_hidden) for size in (d_input, d_hidden))
         self.project = Linear(d_hidden, d_model)

@@ -4,6 +4,8 @@ import re
 
 import torch
 
+from serenanet_modules.runs.pickled import wrong_weight
+
 NAMES = (  # what a piece of a name is called by NeMo or transformers, and here; the first that fits counts
     (r"^encoder\.subsampling\.layers\.(\d)\.(depth|point)wise_conv\.", r"acoustic.frontend.\2wise.\1."),
     (r"^encoder\.subsampling\.conv_in\.", "acoustic.frontend.first."),
@@ -41,6 +43,9 @@ IN_LAYERS = (
 BIASED = re.compile(
     r"\.(?:ffn_\w+\.[14]|attention\.(?:qkv|out)|convolution\.(?:inward\.1|depthwise|outward\.2))\.weight$"
 )
+MATRIX = re.compile(
+    rf"{BIASED.pattern}|\.(?:first|project|depthwise\.\d|position)\.weight$|\.attention\.[qkv]\.weight$"
+)
 POINTWISE = re.compile(r"\.pointwise\.\d\.weight$|convolution\.(?:inward\.1|outward\.2)\.weight$|^decoder\.weight$")
 
 
@@ -57,19 +62,44 @@ def our_names(tensors):
     Returns
     -------
     dict of str to Tensor
+
+    Raises
+    ------
+    ValueError
+        For tensors that are no weights, or not those of such a model.
     """
     found = {}
     for name, tensor in tensors.items():
         if (ours := _renamed(name)) is not None:
-            found[ours] = tensor.flatten(1) if POINTWISE.search(ours) else tensor
+            _check(name, tensor, matrix=bool(MATRIX.search(ours) or POINTWISE.search(ours)))
+            if ours in found:
+                raise ValueError(f"{name} is there under two names")
+            found[ours] = tensor.detach().flatten(1) if POINTWISE.search(ours) else tensor.detach()
     for name in [name for name in found if name.endswith(".attention.q.weight")]:
         _join_heads(found, name.removesuffix("q.weight"))
     for name in filter(BIASED.search, list(found)):
         found.setdefault(f"{name.removesuffix('weight')}bias", found[name].new_zeros(len(found[name])))
-    if (project := found.get("acoustic.frontend.project.weight")) is not None:  # its inputs have the channels last here
-        filters = len(found["acoustic.frontend.first.weight"])
-        found["acoustic.frontend.project.weight"] = project.unflatten(1, (filters, -1)).transpose(1, 2).flatten(1)
+    _turn_projection(found)
     return found
+
+
+def _check(name, tensor, matrix):
+    if (wrong := wrong_weight(tensor)) is not None:
+        raise ValueError(f"{name} {wrong}")
+    if tensor.dim() < 1 + matrix or not tensor.numel():
+        raise ValueError(f"{name} has the shape {tuple(tensor.shape)}")
+
+
+def _turn_projection(found):
+    """Its inputs have the channels last here."""
+    name = "acoustic.frontend.project.weight"
+    if (project := found.get(name)) is None:
+        return
+    if (first := found.get("acoustic.frontend.first.weight")) is None:
+        raise ValueError("its front end ends in a linear layer, but its first convolution is missing")
+    if project.dim() != 2 or project.shape[1] % len(first):
+        raise ValueError(f"frontend.project.weight has the shape {tuple(project.shape)}, for {len(first)} filters")
+    found[name] = project.unflatten(1, (len(first), -1)).transpose(1, 2).flatten(1)
 
 
 def _renamed(name):
@@ -92,4 +122,7 @@ def _join_heads(found, where):
     for kind in ("weight", "bias"):
         parts = [found.pop(f"{where}{part}.{kind}", None) for part in "qkv"]
         if all(part is not None for part in parts):
+            if len({part.shape for part in parts}) > 1:
+                shapes = ", ".join(str(tuple(part.shape)) for part in parts)
+                raise ValueError(f"q, k and v of {where.removeprefix('acoustic.')} have different shapes, {shapes}")
             found[f"{where}qkv.{kind}"] = torch.cat(parts)

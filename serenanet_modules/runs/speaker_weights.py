@@ -3,19 +3,19 @@
 import importlib.util
 import io
 import os
-import pickle
 import zipfile
+import zlib
 from pathlib import Path
-
-import torch
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.speaker_encoder import SpeakerEncoder
+from serenanet_modules.runs.pickled import in_a_line, load_pickled, wrong_weight
 
 PACKAGE, FILE = "resemblyzer", "pretrained.pt"
 VARIABLE = "SERENANET_SPEAKER_ENCODER"
 STATE = "model_state"
 MOST_BYTES = 2**26
+UNZIPPABLE = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError)  # what a wheel may raise
 
 
 def speaker_encoder(path=None):
@@ -44,7 +44,7 @@ def speaker_encoder(path=None):
 
 
 def _fits(value, shape):
-    return isinstance(value, torch.Tensor) and tuple(value.shape) == shape and bool(value.isfinite().all())
+    return wrong_weight(value) is None and tuple(value.shape) == shape
 
 
 def _installed():
@@ -65,10 +65,9 @@ def _tensors(path):
         data = _bytes(path)
         if len(data) > MOST_BYTES:
             raise UserError(f"{path}: is larger than any weights of the speaker encoder")
-        found = torch.load(io.BytesIO(data), "cpu", weights_only=True)
-    except (OSError, KeyError, ValueError, EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: cannot be read as weights of the speaker encoder ({reason})") from None
+        found = load_pickled(io.BytesIO(data))
+    except (OSError, ValueError, *UNZIPPABLE) as error:
+        raise UserError(f"{path}: cannot be read as weights of the speaker encoder ({in_a_line(error)})") from None
     state = found.get(STATE) if isinstance(found, dict) else None
     return state if isinstance(state, dict) else {}
 

@@ -5,7 +5,6 @@ Conformer, such as LibriSpeech's: `lobes.frontends.ConvFrontend` and `lobes.enco
 same modules. Heads, over units and in an order that only the program knows, are left out.
 """
 
-import pickle
 import re
 
 import ruamel.yaml
@@ -13,6 +12,7 @@ import torch
 
 from serenanet_modules.config.foreign import MALFORMED, MOST_TEXT, inside
 from serenanet_modules.errors import UserError
+from serenanet_modules.runs.pickled import in_a_line, load_pickled
 
 YAML, NORMALIZER = "hyperparams.yaml", "normalizer.ckpt"
 MODELS = ("asr.ckpt", "model.ckpt")
@@ -81,10 +81,10 @@ def _ours(name):
 def _loaded(path):
     """The mapping in a checkpoint."""
     try:
-        found = torch.load(path, "cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{path}: cannot be read as tensors alone ({reason})") from None
+        with open(path, "rb") as file:
+            found = load_pickled(file)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as tensors alone ({in_a_line(error)})") from None
     if not isinstance(found, dict):
         raise UserError(f"{path}: holds no tensors by name")
     return found

@@ -48,6 +48,20 @@ def test_the_score_is_the_character_error_rate_where_words_have_no_spaces(evalua
     assert imread(evaluated / "languages.png").std() > 0.05  # something is drawn
 
 
+def test_dev_sets_of_an_evaluation(evaluated, capsys):
+    """`serenanet evaluate --split dev` calls them test-dev-…."""
+    content = json.loads((evaluated / "scores.json").read_text())
+    for part in ("results", "confidence"):
+        content[part] = {name.replace("test-", "test-dev-"): found for name, found in content[part].items()}
+    (evaluated / "scores.json").write_text(json.dumps(content))
+    recipe = str(ROOT / "recipes/FLEURS")
+    assert main(["languages", str(evaluated), recipe, "--split", "dev"]) == 0
+    assert "Thai" in capsys.readouterr().out
+    assert "\ndev, decoder/greedy, 4 language(s)\n" in (evaluated / "languages.md").read_text(encoding="utf-8")
+    assert main(["languages", str(evaluated), recipe]) == 2
+    assert "has no test set that is named after a language" in capsys.readouterr().err
+
+
 def test_a_training_says_which_languages_and_decoders_it_has(tmp_path):
     results = {f"test-{language}": {"decoder/greedy": measures(language)} for language in ("en_us", "ru_ru")}
     (tmp_path / "result.json").write_text(json.dumps({"scoring": "decoder", "results": results}))

@@ -2,11 +2,13 @@
 
 import copy
 import random
+import re
 from functools import cache
 
 import pytest
 from ruamel.yaml.comments import CommentedMap, CommentedSeq, TaggedScalar
 
+from serenanet_modules.config.foreign import Document
 from serenanet_modules.config.hparams import Hparams
 from tests.support.presets import preset
 from tests.support.refusals import refusal, refused_or
@@ -14,6 +16,9 @@ from tests.support.tiny import ROOT
 
 FILES = preset("serenanet/small")
 NEEDED = [("data_folder", "none"), ("dataset", "x/sw"), ("locale", "sw"), ("n_units", "28")]
+CONVOLUTIONS = ("conformer_ctc", "conmamba_ctc", "fast_conformer", "serenanet")  # that are not causal
+CHUNKWISE = ("fast_conformer", "ssm")
+PARTS = (*CONVOLUTIONS, "ssm", "whisper_like")  # one of each encoder
 WRONG = {bool: "3", int: "2.5", float: "many", str: "[1]", CommentedSeq: "3"}  # first fit counts, and a bool is an int
 
 
@@ -21,6 +26,12 @@ WRONG = {bool: "3", int: "2.5", float: "many", str: "[1]", CommentedSeq: "3"}  #
 def shipped():
     """The file with all that a dataset gives it."""
     return Hparams.load(FILES).override(NEEDED)
+
+
+@cache
+def whole(model):
+    """The same of a preset."""
+    return Hparams.load(preset(model)).override(NEEDED)
 
 
 def keys(tree=None, path=()):
@@ -86,6 +97,37 @@ def test_slips_far_down(tmp_path, level):
 def test_numbers_that_cannot_be(key):
     """A size below zero is refused with the file's name, when the network is built or before; or it is no size."""
     refused_or(lambda: given(key, "-1").build(), FILES[-1].name)
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "value", "words"),
+    [
+        *((name, "encoder.n_layers", "0", "at least 1|between 1 and") for name in PARTS),
+        *((name, "encoder.kernel_size", "0", "at least 1|between 1 and") for name in CONVOLUTIONS),
+        *((name, "encoder.kernel_size", "4", "is 4; it must be odd where") for name in CONVOLUTIONS),
+        ("ssm", "encoder.attention_every", "0", "between 1 and"),
+        ("ssm", "labels_per_frame", "0", "must be between 1 and 8, not 0"),
+        *(("fast_conformer", "encoder.window", wrong, "must be a whole number from 1 or") for wrong in ("1.5", "true")),
+        *(("fast_conformer", "encoder.window", wrong, "between 1 and") for wrong in ("0", "-1")),
+        ("fast_conformer", "encoder.window", "cut", "numbers of frames, 0 at least"),  # a word of Whisper's encoder
+        *(
+            (name, "encoder.look_aheads", wrong, "must be a whole number from 0 or all|numbers of frames, 0 at least")
+            for name in CHUNKWISE
+            for wrong in ("[true, 0]", "[1.5]", "[some]", "[[1]]", "[null]")
+        ),
+        *((name, "encoder.look_aheads", "[-1]", "must be between 0 and") for name in CHUNKWISE),
+        *((name, "encoder.look_aheads", "[]", "must be a list that is not empty") for name in CHUNKWISE),
+        *((name, "encoder.look_aheads", "[0, 0]", "has 0 twice") for name in CHUNKWISE),
+        *((name, "encoder.look_aheads", "[all, 1, all]", "has all twice") for name in CHUNKWISE),
+        ("fast_conformer", "encoder.look_aheads", "13", "is a list of numbers of frames, not 13"),
+    ],
+)
+def test_sizes_that_no_encoder_can_have(model, key, value, words):
+    """Whoever builds it: a training, or who opens a result folder."""
+    hparams = copy.deepcopy(whole(model)).override([(key, value)])
+    for document in (hparams, Document(hparams.text, hparams.source).only(["model"])):
+        said = refusal(document.build, hparams.source, key.rpartition(".")[2])
+        assert re.search(words, said), said
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 7])

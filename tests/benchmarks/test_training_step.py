@@ -21,3 +21,14 @@ def test_a_part_that_nobody_has_is_no_row(monkeypatch, capsys):
     assert rows[2:] == ["encoder", "CAR", "step"]
     training_step.report(medians, SimpleNamespace(out=None))
     assert "Times as fast as serenanet: conmamba 0.50, hmamba 2.00." in capsys.readouterr().out
+
+
+def test_shares_of_the_peak(monkeypatch, capsys):
+    """Operations over time and peak; of a contestant without a count the cells are empty."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    training_step = importlib.import_module("training_step")
+    none = dict.fromkeys(training_step.PARTS, 0.0)
+    medians = {"a": none | {"step": 0.5, "operations": 2e9, "peak": 1e10}, "b": none | {"step": 0.5}}
+    training_step.report(medians, SimpleNamespace(out=None))
+    told = capsys.readouterr().out
+    assert "| GFLOP | 2.0 |  |" in told and "| share of the peak | 40% |  |" in told

@@ -16,7 +16,7 @@ import soundfile
 from serenanet_modules import cli
 from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.errors import UserError
-from serenanet_modules.inference import formats, live
+from serenanet_modules.inference import endpointing, formats, live
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.streaming import Streamer
 from serenanet_modules.runs.whole import seal
@@ -136,6 +136,43 @@ def test_a_terminal_shows_one_line(causal, text, monkeypatch):
     *partial, final = screen.getvalue().split("\r\033[K")
     assert final == f"{text}\n" and "\n" not in "".join(partial)
     assert max(map(len, partial)) == 7 and partial[-1] == "…" + text[-6:]
+
+
+class Scripted:
+    """A `LiveStream` that says these texts of its open sentence, and nothing of it in the end."""
+
+    latency = ""
+
+    def __init__(self, texts):
+        self.text, self._texts = "", iter(texts)
+
+    def feed(self, _):
+        self.text = next(self._texts, self.text)
+        return []
+
+    def finish(self):
+        self.text = ""
+        return []
+
+
+def test_columns_of_a_terminal(causal, monkeypatch):
+    """Full-width letters take two and marks none; a sentence without a text in the end leaves an empty line."""
+    screen = io.StringIO()
+    screen.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("COLUMNS", "8")
+    thai, accents = "กิกิกิกิกิกิกิ", "abcdefge\u0301e\u0301"
+    texts = ["語語", "語語語語", thai, thai + "ก", accents]
+    monkeypatch.setattr(endpointing, "LiveStream", lambda *_: Scripted(texts))
+    assert cli.main(["stream", str(causal), str(CLIP)]) == 0
+    said = screen.getvalue().split("\r\033[K")
+    assert said == ["", "語語", "…語語語", thai, "…" + thai[4:] + "ก", "…" + accents[3:], ""]
+
+
+def test_programs_are_told_of_a_text_that_came_to_nothing(stream, causal, monkeypatch):
+    monkeypatch.setattr(endpointing, "LiveStream", lambda *_: Scripted(["baba"]))
+    lines = [json.loads(line) for line in stream(causal, CLIP, "--format", "json")[1].splitlines()]
+    assert [(line["type"], line["text"]) for line in lines] == [("partial", "baba"), ("partial", "")]
 
 
 def test_raw_samples_on_stdin(stream, causal, monkeypatch):

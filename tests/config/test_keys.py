@@ -16,7 +16,7 @@ OURS = {  # keys of files that are no hyper-parameters
     "extends",
     *("base", "pretraining", "pretraining_arguments", "variants"),  # of a suite
 }
-RESOLVED = {"peak", "final_share", "look_aheads"}  # other names of keys, and what may be a word too
+RESOLVED = {"peak", "final_share"}  # other names of keys
 NESTED = ("preparation", "lora")
 NUMBERS = [key for key in KEYS.values() if key.kind in (WHOLE, NUMBER)]
 
@@ -134,6 +134,13 @@ def test_what_no_part_can_have(key, value):
         check_values(hparams.plain(), "x.yaml")
         check_parts(hparams, "x.yaml")
     assert "\n" not in str(caught.value)
+
+
+def test_the_key_that_was_given_is_named_and_not_what_is_made_of_it():
+    hparams = Hparams.load(preset("ssm"), needs="brain")
+    hparams.override([("dataset", "x"), ("locale", "sw"), ("data_folder", "x"), ("labels_per_frame", "0")])
+    with pytest.raises(UserError, match="^x.yaml: 'labels_per_frame' must be between 1 and 8, not 0 "):
+        check_values(hparams.plain(), "x.yaml")
 
 
 def test_keys_of_others_are_theirs():

@@ -1,6 +1,7 @@
 """Every utterance once per epoch, whatever the processes, the accumulation and the point of resuming."""
 
 import random
+import threading
 from collections import Counter
 from dataclasses import replace
 
@@ -230,3 +231,34 @@ def test_workers_give_the_same(corpus):
     here, there = (list(make_loader(dataset, sampler, num_workers=n)) for n in (0, 1))
     assert [b.plan for b in here] == [b.plan for b in there]
     assert all(torch.equal(a.wavs, b.wavs) for a, b in zip(here, there, strict=True))
+
+
+class Counted(torch.utils.data.Dataset):
+    """Numbers, of which one may be broken, and which have been read."""
+
+    def __init__(self, broken=None):
+        self.broken, self.read = broken, []
+
+    def __getitem__(self, number):
+        if number == self.broken:
+            raise ValueError("broken")
+        self.read.append(number)
+        return number
+
+
+def test_reading_ahead():
+    """One item further than what is used, in order, and no more once nobody asks."""
+    dataset = Counted()
+    items = iter(make_loader(dataset, range(1, 6)))
+    assert next(items) == 1
+    items.close()
+    assert dataset.read == [1, 2]
+    assert list(make_loader(dataset, range(1, 6))) == [1, 2, 3, 4, 5]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("reader")]
+
+
+def test_what_cannot_be_read_ahead_ends_the_loop_where_it_stands():
+    items = iter(make_loader(Counted(broken=3), range(1, 6)))
+    assert [next(items), next(items)] == [1, 2]
+    with pytest.raises(ValueError, match="broken"):
+        next(items)

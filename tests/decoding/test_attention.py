@@ -214,6 +214,28 @@ def test_a_loop_is_told_and_written_once(monkeypatch):
     assert (found.labels, found.looped) == ([1], True)
 
 
+@pytest.mark.parametrize(("kind", "kept"), [("char", True), ("bpe", False)])
+def test_what_is_decoded_again_may_repeat_a_few_letters(monkeypatch, kind, kept):
+    """Four letters in a row stand in a sentence twice, four pieces hardly; the loop behind them is cut either way."""
+    net, (memory, _, lengths) = decoder(), inputs([60])
+    sentence = [1, 2, 3, 1, 1, 2, 3, 1, 2]
+
+    def said(labels, state):
+        logits = torch.full((len(labels), SIZE), -9.0)
+        logits[:, 0] = -10.0
+        logits[:, sentence[state] if state < len(sentence) else 3] = 0.0
+        return logits, state + 1
+
+    monkeypatch.setattr(net, "init_state", lambda *_: 0)
+    monkeypatch.setattr(net, "step", said)
+    monkeypatch.setattr(net, "reorder", lambda state, *_: state)
+    units = pieces()
+    monkeypatch.setattr(units, "kind", kind, raising=False)
+    (found,) = AttentionGreedy(net, units).decode(*outputs(memory, None, lengths))
+    assert found.looped
+    assert (found.labels == [*sentence, 3]) == kept
+
+
 def test_what_is_said_again_and_again_is_no_loop_where_ctc_hears_it():
     labels = [1, 2, 3] * 8
     path = [label for pair in zip(labels, [0] * len(labels), strict=True) for label in pair]

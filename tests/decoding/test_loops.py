@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from serenanet_modules.decoding.loops import LEAST, LONGEST, TIMES, loop, without_loop
+from serenanet_modules.decoding.loops import LEAST, LONGEST, TIMES, dense, loop, without_loop
 
 
 @pytest.mark.parametrize("size", range(1, LONGEST + 1))
@@ -26,3 +26,12 @@ def test_what_is_no_loop():
     assert not loop([])
     assert not loop([1, 2, 3, 4] * 3 + [1, 2, 3])
     assert not loop([1] * 40 + [2])  # it has gone on
+
+
+@pytest.mark.parametrize("first", [0x61, 0x905, 0xB85, 0xE01, 0x1000, 0x10D0, 0x1780, 0x4E00])
+def test_text_of_any_script(first):
+    """Words of letters of one block of Unicode, of which UTF-8 writes most with two alike bytes."""
+    rng = random.Random(first)
+    words = ["".join(chr(first + rng.randrange(24)) for _ in range(rng.randrange(2, 9))) for _ in range(60)]
+    assert not dense(" ".join(words))
+    assert dense(" ".join(words[:3] * 20))

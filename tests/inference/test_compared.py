@@ -95,15 +95,55 @@ def test_latencies_follow_the_clock(recognizer, rows, sounds, texts):
         assert [row["final_p50_ms"], row["final_p95_ms"]] == pytest.approx(expected, abs=0.2)
         assert row["rtf"] == pytest.approx((pieces + 3) * TICK / sum(seconds.values()), abs=1e-4)
     said = align_text(recognizer, sounds[HEARD], texts[HEARD]).words[0].end
-    assert offline["first_word_p50_ms"] == pytest.approx(1000 * (seconds[HEARD] + TICK - said), abs=1)
+    for name in ("first_text", "first_word"):
+        assert offline[f"{name}_p50_ms"] == pytest.approx(1000 * (seconds[HEARD] + TICK - said), abs=1)
     for row, look_ahead in zip(streams, (240, 0), strict=True):
-        streamer, at = Streamer(recognizer, look_ahead), 0
-        while not streamer.text:
-            streamer.feed(sounds[HEARD][at : at + round(CHUNK * SAMPLE_RATE)])
+        streamer, at, shown = Streamer(recognizer, look_ahead), 0, {}
+        while "first_word" not in shown:
+            text = streamer.feed(sounds[HEARD][at : at + round(CHUNK * SAMPLE_RATE)])
             at += round(CHUNK * SAMPLE_RATE)
-        shown = at / SAMPLE_RATE + TICK
-        assert row["first_word_p50_ms"] == pytest.approx(1000 * (shown - said), abs=1)
-        assert row["carried_kb"] > 1
+            assert streamer.words == len(text.split()) and at < len(sounds[HEARD])
+            for name, there in (("first_text", text), ("first_word", " " in text)):
+                if there:
+                    shown.setdefault(name, at / SAMPLE_RATE + TICK)
+        for name, second in shown.items():
+            assert row[f"{name}_p50_ms"] == row[f"{name}_p95_ms"] == pytest.approx(1000 * (second - said), abs=1)
+        assert row["carried_kb"] > 1 and row["first_text_p50_ms"] <= row["first_word_p50_ms"]
+    assert all(row["timed"] == 1 for row in rows)  # the others cannot be aligned
+
+
+@pytest.mark.parametrize(
+    ("texts", "first", "word"),
+    [
+        (["", "ha", "habari", "habari y", "habari ya"], 0.2, 0.4),
+        (["", "ha", "habari", "habari", "habari"], 0.2, 0.5),  # complete when all is there
+        (["habari ya", "habari ya", "habari ya", "habari ya", "habari ya"], 0.1, 0.1),
+        (["", "", "", "", ""], None, None),
+    ],
+)
+def test_when_a_first_word_is_complete(recognizer, texts, first, word, monkeypatch):
+    class Scripted:
+        carried = 0
+
+        def __init__(self, *_):
+            self.said = []
+
+        def feed(self, _):
+            self.said.append(texts[len(self.said)])
+            return self.said[-1]
+
+        def finish(self):
+            return SimpleNamespace(text=self.said[-1])
+
+        @property
+        def words(self):
+            return len(self.said[-1].split())
+
+    way = compared.streams(recognizer, [0], 0.1)[1]
+    monkeypatch.setattr(compared, "Streamer", Scripted)
+    monkeypatch.setattr(compared, "time", SimpleNamespace(perf_counter=lambda: 0.0))
+    heard = way.hear(np.zeros(5 * 1600, np.float32))
+    assert (heard.first, heard.word, heard.done) == (first and pytest.approx(first), word and pytest.approx(word), 0.5)
 
 
 def test_a_slow_machine_falls_behind(recognizer, sounds, monkeypatch):
@@ -115,7 +155,7 @@ def test_a_slow_machine_falls_behind(recognizer, sounds, monkeypatch):
 
 
 def test_files_of_the_command(recognizer, manifest, tmp_path, capsys):
-    arguments = ["evaluate", str(recognizer.folder), str(manifest), "--compare-streaming", "--look_ahead", "0"]
+    arguments = ["evaluate", str(recognizer.folder), str(manifest), "--compare-streaming", "--look_ahead", "0,0"]
     assert cli.main([*arguments, "--device", "cpu", "--out", str(tmp_path)]) == 0
     table = (tmp_path / "streaming.md").read_text(encoding="utf-8")
     assert table.strip() in capsys.readouterr().out and len(table.splitlines()) == 4
@@ -124,6 +164,8 @@ def test_files_of_the_command(recognizer, manifest, tmp_path, capsys):
         lines = list(csv.DictReader(file))
     assert [line["way"] for line in lines] == [row["way"] for row in told["rows"]] == ["offline", "streaming"]
     assert [float(line["WER"]) for line in lines] == [row["WER"] for row in told["rows"]]
+    assert [int(line["timed"]) for line in lines] == [row["timed"] for row in told["rows"]] == [1, 1]
+    assert "| first text p50, ms | p95 | first word p50, ms | p95 | timed |" in table
     assert (tmp_path / "streaming_test.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -149,6 +191,14 @@ def test_a_causal_conmamba(manifest, tmp_path):
         ("ssm", ("--compare-streaming", "--look-ahead", "80"), "80 ms is not one of the model's: it has only 240, 0"),
         ("ssm", ("--look-ahead", "240"), "--look-ahead and --chunk-ms go with --compare-streaming"),
         ("ssm", ("--compare-streaming", "--lm", "auto"), "leave --lm out"),
+        ("ssm", ("--compare-streaming", "--lm", "auto", "--lm-weight", "1"), "leave --lm, --lm-weight out"),
+        ("ssm", ("--compare-streaming", "--word-score", "1"), "leave --word-score out"),
+        ("ssm", ("--compare-streaming", "--hotwords", "saa"), "leave --hotwords out"),
+        ("ssm", ("--compare-streaming", "--hotword-weight", "2", "--digits"), "leave --hotword-weight, --digits out"),
+        ("ssm", ("--compare-streaming", "--nbest", "2", "--jobs", "2"), "leave --nbest, --jobs out"),
+        ("ssm", ("--compare-streaming", "--beam-size", "4"), "leave --beam-size out"),
+        ("ssm", ("--compare-streaming", "--context", "saa"), "leave --context out"),
+        ("ssm", ("--compare-streaming", "--batch-seconds", "60"), "leave --batch-seconds out"),
         ("conmamba", ("--compare-streaming",), "cannot stream: ConMambaEncoder reads backwards"),
         ("conmamba2-causal", ("--compare-streaming", "--look-ahead", "0"), "it has no choice"),
     ],

@@ -18,20 +18,23 @@ from tests.support.presets import preset
 from tests.support.tiny import SAMPLE
 
 SMALL = [("d_model", "24"), ("n_mels", "40"), ("features.n_fft", "512"), ("encoder.n_layers", "2")]
+LATE = [*SMALL, ("units", "char"), ("encoder.n_heads", "2"), ("frontend.filters", "8")]
+SSM = [("encoder.headdim", "8"), ("encoder.d_state", "4"), ("encoder.attention_every", "2")]
+LOOK_AHEAD, CHUNK = 1040, 1.12  # milliseconds; seconds that such a network decodes at once
 TEXTS = ("mama anakula ng'ombe wa baba", "habari za asubuhi rafiki yangu")
 CLIPS = sorted((SAMPLE / "clips").glob("common_voice_sw_0000060*.mp3"))[:4]
 PAUSES = (0.5, 2.0, 1.6, 6.0, 1.0)  # seconds before, between and behind the clips: 0.5 and 1.0 end nothing
+LONG_PAUSES = (0.5, 2.6, 2.4, 6.0, 1.0)  # those that end a sentence are longer than rule 2 and a chunk together
 
 
 def silence(seconds):
     return np.random.default_rng(0).normal(0, 1e-4, round(seconds * SAMPLE_RATE)).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
-def speech():
+def spoken(pauses):
     """Sentences with pauses, and where each begins and ends: (samples, [(start, end)])."""
-    parts, places, at = [silence(PAUSES[0])], [], round(PAUSES[0] * SAMPLE_RATE)
-    for clip, pause in zip(map(load, CLIPS), PAUSES[1:], strict=True):
+    parts, places, at = [silence(pauses[0])], [], round(pauses[0] * SAMPLE_RATE)
+    for clip, pause in zip(map(load, CLIPS), pauses[1:], strict=True):
         parts += [clip, silence(pause)]
         places.append((at, at + len(clip)))
         at += len(clip) + len(parts[-1])
@@ -39,13 +42,13 @@ def speech():
 
 
 @pytest.fixture(scope="module")
-def recognizer(tmp_path_factory, speech):
-    """A random causal model whose blank has been fitted to silence, all else is babble."""
-    folder = make_random_result(
-        tmp_path_factory.mktemp("r") / "run", preset("conmamba_causal/small"), *SMALL, texts=TEXTS
-    )
-    recognizer = Recognizer.from_folder(folder)
-    samples, places = speech
+def speech():
+    return spoken(PAUSES)
+
+
+def fitted(folder, hparams, small, samples, places):
+    """A random model whose blank has been fitted to silence, all else is babble."""
+    recognizer = Recognizer.from_folder(make_random_result(folder, preset(hparams), *small, texts=TEXTS))
     output, _, ((*edges, _),) = recognizer.posteriors([Piece(0.0, samples)])
     loud = torch.tensor([any(a <= edge * SAMPLE_RATE < b for a, b in places) for edge in edges])
     hidden = torch.cat([output.hidden[0], torch.ones(len(loud), 1)], dim=1)
@@ -56,6 +59,19 @@ def recognizer(tmp_path_factory, speech):
         decoder.weight[0], decoder.bias[0] = fitted[:-1], fitted[-1]
     recognizer.settings["piece_seconds"] = 30.0
     return recognizer
+
+
+@pytest.fixture(scope="module")
+def recognizer(tmp_path_factory, speech):
+    return fitted(tmp_path_factory.mktemp("r") / "run", "conmamba_causal/small", SMALL, *speech)
+
+
+@pytest.fixture(scope="module", params=["fast_conformer_streaming", "ssm"])
+def late(request, tmp_path_factory):
+    """A model that decodes a chunk of more than a second at once, and what is said: (recogniser, samples, places)."""
+    samples, places = spoken(LONG_PAUSES)
+    more = SSM if request.param == "ssm" else []
+    return fitted(tmp_path_factory.mktemp("r") / "run", request.param, [*LATE, *more], samples, places), samples, places
 
 
 def streamed(live, samples, cuts):
@@ -76,8 +92,12 @@ def rows(segments):
 
 def test_a_sentence_ends_in_its_pause(recognizer, speech):
     """Each of four is heard by itself, cut where nobody speaks, and as `transcribe` hears that stretch alone."""
-    samples, places = speech
-    found, starts = streamed(LiveStream(recognizer), samples, range(3000, len(samples), 3000))
+    assert_ends_in_pauses(recognizer, None, *speech)
+
+
+def assert_ends_in_pauses(recognizer, look_ahead, samples, places):
+    live = LiveStream(recognizer, look_ahead=look_ahead)
+    found, starts = streamed(live, samples, range(3000, len(samples), 3000))
     assert len(found) == len(places) and starts[-1] == len(samples)
     assert not any(a < start < b for start in starts for a, b in places)
     for sentence, (begin, end) in zip(found, places, strict=True):
@@ -155,6 +175,43 @@ def test_sound_without_a_word_ends_by_rule_1(recognizer, monkeypatch):
             starts.append(live.start)
     steps = np.diff(sorted(set(starts)))
     assert starts[4] == 0 and len(steps) > 3 and 1.2 < steps.min() and steps.max() < 2.6
+
+
+def test_the_rules_where_the_network_lags_by_a_chunk(late):
+    """Sentences are the same however they are fed, too."""
+    recognizer, samples, places = late
+    live = LiveStream(recognizer, look_ahead=LOOK_AHEAD)
+    live.feed(samples[: 2 * SAMPLE_RATE])
+    assert live.text and live.latency.look_ahead > LOOK_AHEAD / 1000
+    assert_ends_in_pauses(recognizer, LOOK_AHEAD, samples, places)
+    expected, _ = streamed(LiveStream(recognizer, look_ahead=LOOK_AHEAD), samples, [])
+    cuts = random.Random(0).choices(range(len(samples)), k=50)
+    assert streamed(LiveStream(recognizer, look_ahead=LOOK_AHEAD), samples, sorted(cuts))[0] == expected
+
+
+@pytest.mark.parametrize("rules", [NONE, Rules(math.inf, math.inf, 2.0)], ids=["none", "rule_3"])
+def test_a_network_that_lags_is_cut_by_length_as_transcribe_does_it(late, rules, monkeypatch):
+    recognizer, samples, _ = late
+    longest = min(3.0, rules.rule3_min_utterance_length)
+    monkeypatch.setitem(recognizer.settings, "piece_seconds", 3.0)
+    found, starts = streamed(LiveStream(recognizer, rules, LOOK_AHEAD), samples, range(1000, len(samples), 1000))
+    (expected,) = recognizer.transcribe([samples], piece_seconds=longest)
+    assert rows(sentence.segments[0] for sentence in found) == rows(expected.segments) and len(found) > 4
+    assert max(np.diff(starts)) < enough(longest * SAMPLE_RATE)
+
+
+def test_sound_without_a_word_ends_by_rule_1_where_the_network_lags(late, monkeypatch):
+    """A chunk later at most."""
+    recognizer, _, _ = late
+    decoder = recognizer.modules["model"].decoder
+    monkeypatch.setitem(decoder._parameters, "bias", decoder.bias + 99 * (torch.arange(len(decoder.bias)) == 0))
+    live, starts = LiveStream(recognizer, look_ahead=LOOK_AHEAD), set()
+    for _ in range(30):
+        assert live.feed(1000 * silence(0.5)) == []
+        starts.add(live.start)
+        assert live.duration - live.start <= 2.4 + CHUNK + 1.1  # the last frame's look-ahead, and a piece
+    steps = np.diff(sorted(starts))
+    assert len(steps) > 3 and 1.2 < steps.min() and steps.max() < 2.4 + CHUNK
 
 
 def test_rules_that_are_none():

@@ -16,6 +16,7 @@ from serenanet_modules.decoding.greedy import collapse
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runs.dev import read_dev
 from tests.support import layouts
+from tests.support.families import CONMAMBA, make_result
 from tests.support.folders import copy_without
 from tests.support.tiny import ROOT, prepared_manifest
 
@@ -191,6 +192,35 @@ def test_an_interrupted_evaluation_goes_on_with_the_next_set(evaluate, tiny, tmp
     save_file({name: tensor * 1.5 for name, tensor in weights.items()}, other / "weights.safetensors")
     assert evaluate(other, manifest, *out)[0] == 0 and heard[5:] == [2, 1]
     assert scores(tmp_path / "out") != first
+
+
+@pytest.mark.parametrize("split", ["test", "dev"])
+def test_languages_of_fleurs(evaluate, split, tmp_path):
+    """A table by language, to read and as files; one of which nothing can be heard is left out and listed."""
+    broken = {"de_de": "missing", "fr_fr": "undecodable", "sw_ke": None}
+    for language, sentences in {**layouts.SCRIPTS, **dict.fromkeys(broken, layouts.SENTENCES)}.items():
+        place = layouts.fleurs(tmp_path, language, sentences) / "data" / language
+        for wav in place.rglob("*.wav") if language in broken else ():
+            wav.write_text("no audio") if language == "fr_fr" else wav.unlink()
+    (tmp_path / f"data/sw_ke/{split}.tsv").write_text("")
+    folder = make_result(tmp_path / "run", "conmamba_causal/small", *CONMAMBA)
+    asked = (folder, ROOT / "recipes/FLEURS", "--data_folder", tmp_path, "--split", split)
+    asked += ("--language", ",".join([*layouts.SCRIPTS, *broken]))
+    status, printed, _ = evaluate(*asked, "--out", tmp_path / "out")
+    name = "test" if split == "test" else "test-dev"
+    assert status == 0 and list(scores(tmp_path / "out")) == [f"{name}-{code}" for code in layouts.SCRIPTS]
+    for code in ("de_de", "fr_fr"):
+        assert f"left out of {name}-{code}: 2 {broken[code]}" in printed
+    rows = list(csv.DictReader((tmp_path / "out/languages.csv").open(encoding="utf-8")))
+    assert {row["code"]: float(row["score"]) for row in rows if row["score"]} == {
+        code: scores(tmp_path / "out")[f"{name}-{code}"]["CER" if code == "th_th" else "WER"]["percent"]
+        for code in layouts.SCRIPTS
+    }
+    assert f"\n{split}, decoder/greedy, 3 language(s)\n" in (tmp_path / "out/languages.md").read_text(encoding="utf-8")
+    table, _, files = printed[printed.index("\nregion ") :].partition("by language: ")
+    assert "\nnot measured: sw_ke, fr_fr, de_de\n" in table and files == f"{tmp_path}/out/languages.md\n"
+    status, printed, _ = evaluate(*asked)
+    assert status == 0 and printed.endswith(table)
 
 
 def test_librispeech_in_one_command(evaluate, tiny, tmp_path):

@@ -146,6 +146,11 @@ def test_no_frame_is_dropped(adapter, counts):
         assert x.grad[i, :n].any(1).all() and not x.grad[i, n:].any()
 
 
+def test_a_convolution_that_has_no_middle_is_refused():
+    with pytest.raises(ValueError, match="kernel_size is 4; it must be odd"):
+        ConvAdapter(6, 4, 8, kernel_size=4)
+
+
 def test_frames_of_a_label_are_merged():
     """As many frames as labels; what is all blank is one."""
     path = [[0, 0, 3, 3, 0, 3, 5, 0], [0] * 8]

@@ -1,6 +1,10 @@
-"""Pieces of any length give what the whole gives, for every part that can go on piece by piece; the others say so."""
+"""Pieces of any length give what the whole gives, for every part that can go on piece by piece; the others say so.
+
+Of several look-aheads it is so for each.
+"""
 
 import random
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -90,9 +94,9 @@ def pieces_of(x, rng, grain=1):
         yield random_cut(x, rng, longest * grain)
 
 
-def streamed(part, pieces):
+def streamed(part, pieces, *look_ahead):
     """What a part gives for the pieces, in pieces."""
-    state = part.init_state(len(pieces[0]))
+    state = part.init_state(len(pieces[0]), *look_ahead)
     for piece in pieces[:-1]:
         y, state = part.step(piece, state)
         yield y
@@ -142,23 +146,40 @@ def test_whatever_hparams_hold(thing):
         part.init_state(2)
     except CannotStream:
         return
-    whole = whole_of(part, x)
-    grain = HOP if thing.kind == "models" else 1
-    for pieces in pieces_of(x, random.Random(0), grain):
-        outputs = [y[0] if isinstance(y, tuple) else y for y in streamed(part, pieces)]
-        joined = torch.cat(outputs, dim=1)
-        print(f"largest difference {float((joined - whole).abs().max()):.1e}")
-        torch.testing.assert_close(joined, whole, rtol=1e-4, atol=1e-4)
+    grain, encoder = (HOP, part.acoustic.encoder) if thing.kind == "models" else (1, part)
+    for frames in frames_of(encoder):
+        asked = asked_of(part, frames)
+        with at(encoder, frames):
+            whole = part(x, torch.full((2,), x.shape[1]))[0]
+        for pieces in pieces_of(x, random.Random(0), grain):
+            outputs = [y[0] if isinstance(y, tuple) else y for y in streamed(part, pieces, *asked)]
+            joined = torch.cat(outputs, dim=1)
+            far = float((joined - whole).abs().max().detach())
+            print(f"largest difference {far:.1e} at a look-ahead of {frames} frames")
+            torch.testing.assert_close(joined, whole, rtol=1e-4, atol=1e-4)
 
 
-def whole_of(part, x):
-    """What a part gives for x at the look-ahead of its streams, of a model the decoder's log-probabilities."""
-    lengths, acoustic = torch.full((2,), x.shape[1]), getattr(part, "acoustic", None)
-    if getattr(part, "look_aheads", ()):
-        return part(x, lengths, look_ahead=part.look_ahead)[0]
-    if acoustic is not None and ALL in getattr(acoustic.encoder, "look_aheads", ()):
-        return part.finish(x, part.init_state(2))[0]  # the whole hears more
-    return part(x, lengths)[0]
+def frames_of(encoder):
+    """Look-aheads of its streams, in frames; None alone for one without a choice."""
+    return [ahead for ahead in getattr(encoder, "look_aheads", ()) if ahead != ALL] or [None]
+
+
+def asked_of(part, frames):
+    """What `init_state` is told for so many frames: of a model milliseconds."""
+    if frames is None:
+        return []
+    if not isinstance(part, CTCModel):
+        return [frames]
+    return [part.acoustic.look_aheads[frames_of(part.acoustic.encoder).index(frames)]]
+
+
+@contextmanager
+def at(encoder, frames):
+    """Within it the whole is heard with so many frames of look-ahead."""
+    with pytest.MonkeyPatch.context() as patch:
+        if frames is not None:
+            patch.setattr(encoder, "look_aheads", (frames,))
+        yield
 
 
 @pytest.mark.parametrize("samples", [1, 159, 160, 199, 200, 4000, 15999, 16041, 40000])
@@ -177,17 +198,22 @@ def test_features(samples, n_fft, kind):
         torch.testing.assert_close(torch.cat([*streamed(features, pieces)], dim=1), whole, rtol=1e-5, atol=1e-5)
 
 
+CHOICES = [(name, frames) for name, make in ENCODERS.items() for frames in frames_of(make())]
+
+
 @pytest.mark.parametrize("frontend", FRONTENDS)
-@pytest.mark.parametrize("encoder", ENCODERS)
-def test_models(frontend, encoder):
+@pytest.mark.parametrize(("encoder", "frames"), CHOICES)
+def test_models(frontend, encoder, frames):
     """Distributions of each source of a model with CAR, and of one that says two labels a frame."""
     for car, times in ((CARS["car"](), 1), (None, 1 if ENCODERS[encoder]().shortens else 2)):
         acoustic = SpectralModel(LogMel(20, 512), FRONTENDS[frontend](20), ENCODERS[encoder](), labels_per_frame=times)
         model = CTCModel(acoustic, UNITS, car).eval()
         wavs = torch.randn(2, 42 * HOP + 1)
-        whole = model(wavs, torch.full((2,), wavs.shape[1]))
+        asked = asked_of(model, frames)
+        with at(acoustic.encoder, frames):
+            whole = model(wavs, torch.full((2,), wavs.shape[1]))
         for pieces in (random_cut(wavs, random.Random(7), longest * HOP) for longest in (9, 40)):
-            outputs = [*streamed(model, pieces)]
+            outputs = [*streamed(model, pieces, *asked)]
             assert all(o.lengths.tolist() == [o.decoder.shape[1]] * 2 for o in outputs)
             for scoring in model.scorings:
                 got = torch.cat([o.log_probs(scoring) for o in outputs], dim=1)

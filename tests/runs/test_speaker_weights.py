@@ -50,8 +50,13 @@ def test_what_is_no_such_file(state, tmp_path, monkeypatch):
     torch.save([1], tmp_path / "list.pt")
     (tmp_path / "code.pt").write_bytes(pickle.dumps(os.getcwd))
     (tmp_path / "text.pt").write_text("weights")
+    (tmp_path / "stop.pt").write_bytes(b"\x80\x02.")
+    torch.save({STATE: state | {"linear.bias": torch.zeros(256).to_sparse()}}, tmp_path / "sparse.pt")
+    with zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "text.pt", "archive/data.pkl")
     (tmp_path / "x.whl").write_text("no archive")
     zipfile.ZipFile(tmp_path / "empty.whl", "w").close()
-    for name in ("shape.pt", "nan.pt", "list.pt", "code.pt", "text.pt", "x.whl", "empty.whl", "none.pt"):
+    files = ("shape.pt", "nan.pt", "list.pt", "code.pt", "text.pt", "stop.pt", "sparse.pt", "packed.pt")
+    for name in (*files, "x.whl", "empty.whl", "none.pt"):
         with pytest.raises(UserError, match=name):
             speaker_encoder(tmp_path / name)

@@ -13,6 +13,7 @@ from serenanet_modules.data.units import train_units
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.origin import open_origin
 from tests.support.origins import new_model, start
+from tests.support.refusals import refusal
 
 YAML = """\
 sample_rate: 16000
@@ -135,6 +136,17 @@ def test_pickled_code_is_refused(folder, name):
     with pytest.raises(UserError, match=f"{name}: cannot be read as tensors alone"):
         open_origin(str(path))
     assert not (path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["asr.ckpt", "normalizer.ckpt"])
+@pytest.mark.parametrize("wrong", ["nothing to give", "changed", "cut", "text", "empty"])
+def test_broken_checkpoints_are_refused(folder, name, wrong):
+    """In one sentence with their names, also where torch would not notice."""
+    path, *_ = folder
+    content = (path / name).read_bytes()
+    contents = {"nothing to give": b"\x80\x02.", "changed": content.replace(b"torch", b"porch"), "cut": content[:-99]}
+    (path / name).write_bytes(contents.get(wrong, b"weights" if wrong == "text" else b""))
+    assert "cannot be read as tensors alone" in refusal(lambda: open_origin(str(path)), name)
 
 
 class Evil:

@@ -100,9 +100,13 @@ def check_look_aheads(look_aheads, left_context):
     ------
     ValueError
     """
+    if not isinstance(look_aheads, (list, tuple, type(None))):
+        raise ValueError(f"look_aheads is a list of numbers of frames, not {look_aheads!r}")
     frames = [ahead for ahead in look_aheads or [] if ahead != ALL]
-    if wrong := [ahead for ahead in [left_context, *frames] if not isinstance(ahead, int) or ahead < 0]:
+    if wrong := [ahead for ahead in [left_context, *frames] if type(ahead) is not int or ahead < 0]:
         raise ValueError(f"left_context and look_aheads are numbers of frames, 0 at least, or {ALL}, not {wrong[0]!r}")
+    if wrong := [ahead for ahead in look_aheads or [] if look_aheads.count(ahead) > 1]:
+        raise ValueError(f"look_aheads has {wrong[0]} twice; a model learns each once")
     if wrong := [ahead for ahead in frames if left_context % (ahead + 1)]:
         raise ValueError(
             f"left_context {left_context} is no multiple of {wrong[0] + 1} frames, the chunk of look-ahead {wrong[0]}"

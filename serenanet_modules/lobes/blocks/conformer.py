@@ -27,6 +27,18 @@ def check_kernel(size):
         raise ValueError("kernel_size is null; this part cannot do without its convolution")
 
 
+def check_centred(kernel_size):
+    """Refuse a convolution that cannot read as many frames before a frame as behind it.
+
+    Raises
+    ------
+    ValueError
+    """
+    check_kernel(kernel_size)
+    if kernel_size % 2 == 0:
+        raise ValueError(f"kernel_size is {kernel_size}; it must be odd where convolutions are not causal")
+
+
 class ConvolutionModule(nn.Module):
     """The Conformer's convolution (Gulati et al. 2020): pointwise, GLU, depthwise, norm, swish, pointwise.
 
@@ -46,7 +58,7 @@ class ConvolutionModule(nn.Module):
     Raises
     ------
     ValueError
-        For another norm, or no kernel_size.
+        For another norm, for no ``kernel_size``, and for an even one unless causal.
     """
 
     def __init__(self, d_model, kernel_size, dropout, causal, right_context=0, norm="layer"):
@@ -54,6 +66,8 @@ class ConvolutionModule(nn.Module):
         check_kernel(kernel_size)
         if norm not in NORMS:
             raise ValueError(f"norm is {norm!r}; it must be one of {', '.join(NORMS)}")
+        if not causal:
+            check_centred(kernel_size)
         self.causal, self.right_context = causal, right_context
         self.inward = nn.Sequential(nn.LayerNorm(d_model), Linear(d_model, 2 * d_model), nn.GLU())
         self.depthwise = nn.Conv1d(d_model, d_model, kernel_size, groups=d_model)

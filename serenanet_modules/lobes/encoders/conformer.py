@@ -7,7 +7,7 @@ a convolution reads.
 from speechbrain.lobes.models.transformer.TransformerASR import TransformerASR
 from torch import nn
 
-from serenanet_modules.lobes.blocks.conformer import check_kernel
+from serenanet_modules.lobes.blocks.conformer import check_centred
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
 from serenanet_modules.lobes.blocks.parts import Encoder, Frames
 
@@ -19,7 +19,7 @@ class ConformerEncoder(Encoder):
     ----------
     d_model, n_heads, n_layers, d_ffn : int
     kernel_size : int
-        Width of the depthwise convolution.
+        Width of the depthwise convolution, odd.
     dropout : float
 
     Examples
@@ -32,7 +32,7 @@ class ConformerEncoder(Encoder):
 
     def __init__(self, d_model, n_heads, n_layers, d_ffn, kernel_size=31, dropout=0.1):
         super().__init__()
-        check_kernel(kernel_size)
+        check_centred(kernel_size)
         self.transformer = TransformerASR(
             tgt_vocab=1,
             input_size=d_model,

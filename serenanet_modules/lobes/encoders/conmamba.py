@@ -28,7 +28,7 @@ class ConMambaEncoder(Streaming, Encoder):
     ----------
     d_model, n_layers, d_ffn : int
     kernel_size : int, optional
-        Width of the depthwise convolution. None leaves the convolutions out.
+        Width of the depthwise convolution, odd unless causal. None leaves the convolutions out.
     dropout : float
     mixer : {"mamba", "mamba2"}
         Mamba-2's recurrence is the cheaper one on a CPU.

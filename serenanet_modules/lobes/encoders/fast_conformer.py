@@ -23,7 +23,7 @@ class FastConformerEncoder(Chunkwise, LayeredEncoder):
     ----------
     d_model, n_heads, n_layers, d_ffn : int
     kernel_size : int
-        Width of the depthwise convolution.
+        Width of the depthwise convolution, odd without look-aheads.
     dropout : float
     norm : {"layer", "batch"}
         In the convolutions, as of `ConvolutionModule`.
@@ -155,5 +155,5 @@ def _check(window, global_tokens, look_aheads):
         raise ValueError("window and look_aheads are two ways to limit what frames see; give one of them")
     if window is None and global_tokens:
         raise ValueError("global_tokens need a window; without one all frames see all")
-    if min(window or 0, global_tokens) < 0:
+    if not all(type(frames) is int and frames >= 0 for frames in (0 if window is None else window, global_tokens)):
         raise ValueError("window and global_tokens are numbers of frames, 0 at least")
