@@ -1,7 +1,7 @@
 """What runs have cost: hours of training and evaluation by the clock, times processes, and their price."""
 
 HOUR = 3600
-HOURS = "Hours: training and evaluation of all seeds by the clock, times processes; those of pre-trainings are in no row."
+HOURS = "Hours: training and evaluation of all seeds by the clock, times processes; pre-trainings are in no row."
 
 
 def seconds_of(content):
