@@ -4,11 +4,14 @@ import os
 import tempfile
 from pathlib import Path
 
+from serenanet_modules.ablation.cost import cost
 from serenanet_modules.ablation.local import LocalJobs, gpus
 from serenanet_modules.ablation.plan import Planner
 from serenanet_modules.ablation.schedule import Schedule, counts
 from serenanet_modules.ablation.slurm import SlurmJobs
 from serenanet_modules.ablation.suite import Suite
+from serenanet_modules.ablation.values import read_values
+from serenanet_modules.analysis.ranking import write_ranking
 from serenanet_modules.analysis.report import Group, write_report
 from serenanet_modules.config.settings import read_command_line
 from serenanet_modules.data.recipe import Recipe
@@ -20,7 +23,9 @@ FAILED = 1
 QUEUE_PAUSE = 5.0  # seconds between two looks at Slurm's queue
 
 
-def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None, pretraining_arguments=(), **how):
+def ablate(
+    recipe, suite, seeds, arguments=(), *, base=None, values=(), out=None, only=None, pretraining_arguments=(), **how
+):
     """Train every variant of a suite with every seed, then report.
 
     Parameters
@@ -31,16 +36,18 @@ def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None
         ``--key value`` for all runs.
     base : list of Path, optional
         Hyper-parameter files in place of the suite's base.
+    values : list of str
+        ``key=value,value`` each: a search over their combinations in place of the suite's variants.
     out : Path, optional
         Folder of all runs and of the report; by default
-        ``results/<dataset>/<suite's folder>/<the base's experiment>``.
+        ``results/<dataset>/<suite>/<the base's experiment>``; see `_default_folder`.
     only : list of str, optional
         Variants to be trained and reported, beside the full model where that is finished.
     pretraining_arguments : list of str
         ``--key value`` of the pre-trainings alone.
     **how
         ``jobs`` (at a time), ``sbatch`` (template), ``dry_run``, ``force`` to go on in a folder that no ablation has
-        made, and ``line``: the command line, for the report.
+        made, ``price`` of an hour of a GPU or machine, and ``line``: the command line, for the report.
 
     Returns
     -------
@@ -49,12 +56,13 @@ def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None
     """
     outputs = Outputs("ablate", [recipe, suite, *(base or ()), how.get("sbatch")], how.get("force"))
     suite = Suite.read(suite).with_options(base, list(pretraining_arguments))
+    suite = suite.searching(read_values(values), "--values") if values else suite
     only = suite.only(only)
     out = Path(out) if out else _default_folder(recipe, suite, arguments)
     outputs.check_folder(out)
     if how.get("dry_run"):
         with tempfile.TemporaryDirectory() as work:
-            print(listing(Planner(suite, recipe, out, arguments, work).plan(seeds, only)))
+            print(listing(Planner(suite, recipe, out, arguments, work).plan(seeds, only), how.get("price")))
         return 0
     outputs.begin(out)
     with locked(out / ".lock", f"{out}: another ablation is using this folder; wait for it, or give --out"):
@@ -66,11 +74,12 @@ def ablate(recipe, suite, seeds, arguments=(), *, base=None, out=None, only=None
             print(f"{counts(outcomes)}; the same command goes on from here")
             return 128 + schedule.signals[0]
         print(f"{counts(outcomes)}")
-        return report_on(plan, outcomes, out, how.get("line"))
+        tell = report_on_search if suite.search else report_on
+        return tell(plan, outcomes, out, how.get("line"), how.get("price"))
 
 
-def listing(plan):
-    """The runs of a plan and what has been done of them, for people."""
+def listing(plan, price=None):
+    """The runs of a plan, what has been done of them, and what they cost, for people."""
     states = {run: run.state() for run in plan.runs}
     width = max(len(run.name) for run in plan.runs)
     lines = [f"{states[run]:<9} {run.name:<{width}}  {run.folder}" for run in plan.runs]
@@ -79,13 +88,17 @@ def listing(plan):
             lines.append(f"{row.name} is {row.same_as}: the same hyper-parameters")
         elif row.scoring:
             lines.append(f"{row.name} is read from the runs of {row.runs[0].folder.parent.name}")
-    done = sum(state == "finished" for state in states.values())
-    return "\n".join([*lines, f"{len(states)} runs, {done} of them finished"])
+    done = [run for run, state in states.items() if state == "finished"]
+    lines += cost(plan.runs, done, price)
+    return "\n".join([*lines, f"{len(states)} runs, {len(done)} of them finished"])
 
 
 def _default_folder(recipe, suite, arguments):
+    """Of a suite.yaml its folder's name, of another file its own; a search is apart from the variants."""
+    name = "search" if suite.search else suite.file.stem
+    name = suite.file.resolve().parent.name if name == "suite" else name
     plain = read_command_line(Recipe(recipe), [*map(str, suite.base), *arguments])[0].plain()
-    return Path("results", plain["dataset"], suite.file.resolve().parent.name, plain["experiment"])
+    return Path("results", plain["dataset"], name, plain["experiment"])
 
 
 def _jobs(limit, template):
@@ -94,20 +107,37 @@ def _jobs(limit, template):
     return LocalJobs(limit or 1, gpus())
 
 
-def report_on(plan, outcomes, out, line=None):
+def report_on(plan, outcomes, out, line=None, price=None):
     """Report what has been finished, beside the full model if that has been; say what has not, and why."""
-    finished = {outcome.run for outcome in outcomes if outcome.state == "finished"}
-    finished |= {run for run in plan.reference.runs if run.state() == "finished"}
-    rows = dict.fromkeys([plan.reference, *plan.rows])
-    groups = [
-        Group(row.name, [run.folder for run in row.runs if run in finished], row.scoring, row.same_as) for row in rows
-    ]
-    groups = [group for group in groups if group.folders]
-    failed = [outcome for outcome in outcomes if outcome.state != "finished"]
+    finished = _finished(outcomes) | {run for run in plan.reference.runs if run.state() == "finished"}
+    groups = _groups(dict.fromkeys([plan.reference, *plan.rows]), finished)
+    return _tell(
+        plan, outcomes, groups, price, lambda g, n: write_report(g, out / REPORT, plan.reference.name, n, line)
+    )
+
+
+def report_on_search(plan, outcomes, out, line=None, price=None):
+    """Rank what has been finished by dev; say what has not, and why."""
+    groups = _groups(plan.rows, _finished(outcomes))
+    return _tell(plan, outcomes, groups, price, lambda g, n: write_ranking(g, out / REPORT, n, line))
+
+
+def _finished(outcomes):
+    return {outcome.run for outcome in outcomes if outcome.state == "finished"}
+
+
+def _groups(rows, finished):
+    folders = {row: [run.folder for run in row.runs if run in finished] for row in rows}
+    return [Group(row.name, found, row.scoring, row.same_as) for row, found in folders.items() if found]
+
+
+def _tell(plan, outcomes, groups, price, write):
+    """Write about the groups that there are, tell what is missing, and what it cost; the status."""
+    failed = _lines(outcome for outcome in outcomes if outcome.state != "finished")
+    told = cost(plan.runs, _finished(outcomes), price)
     if groups:
-        print(write_report(groups, out / REPORT, plan.reference.name, _lines(failed), line))
-    for line in _lines(failed):
-        print(line)
+        print(write(groups, [*failed, *told]))
+    print(*told, *failed, sep="\n")
     return FAILED if failed else 0
 
 

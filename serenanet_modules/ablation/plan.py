@@ -8,10 +8,11 @@ column of the same run's decoded texts.
 
 import itertools
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from serenanet_modules.ablation.fit import check_fit
 from serenanet_modules.config.foreign import check_format
 from serenanet_modules.config.hparams import Hparams, write_layer
 from serenanet_modules.config.keys import RUN, WEIGHTS, free_to_change
@@ -156,13 +157,13 @@ class Planner:
         self.recipe = Recipe(recipe)
         _, overrides, self.options = read_command_line(self.recipe, [*map(str, suite.base), *arguments])
         for key, hint in SET_HERE.items():
-            if key in dict(overrides):
+            if key in dict([*overrides, *suite.variants[0].values]):
                 raise UserError(f"--{key} is each run's own here{hint}")
         self.base = Path(work or out) / BASE
         write_layer(self.base, suite.base, overrides)
         self._owners = {}  # what a training comes to -> its Run
         self._names = {}  # Run -> the variant that owns it
-        self._shared = {}  # variant -> pre-training with its front end
+        self._shared = {}  # variant and seed -> pre-training with its front end
 
     def plan(self, seeds, only=None):
         """Rows of the variants asked for and the runs they need.
@@ -173,49 +174,81 @@ class Planner:
             The base's seed and the numbers that follow it.
         only : collection of str, optional
             Names of variants; the others are left out, but still own the runs that they share.
+
+        Raises
+        ------
+        UserError
+            Where a variant asked for cannot be laid over the base, or changes nothing there.
         """
-        first = int(self._hparams(self.suite.variants[0].files, ["--pretrained", "null"]).plain()["seed"])
-        every = [self._row(variant, range(first, first + seeds)) for variant in self.suite.variants]
-        rows = [row for row in every if only is None or row.name in only]
-        wanted = itertools.chain.from_iterable(row.runs for row in rows)
-        runs = dict.fromkeys(itertools.chain.from_iterable((run.needs, run) if run.needs else (run,) for run in wanted))
+        full, *others = self.suite.variants
+        first = int(self._hparams(full, ["--pretrained", "null"]).plain()["seed"])
+        seeds = range(first, first + seeds)
+        every, misfits = {full.name: self._row(full, seeds)}, {}
+        wanted = [number for number, variant in enumerate(others, 1) if only is None or variant.name in only]
+        for variant in others[: max(wanted, default=0)]:  # none after these owns what they share
+            try:
+                check_fit(variant, every[full.name].runs[0].hparams.tree)
+                every[variant.name] = self._row(variant, seeds)
+            except UserError as error:
+                misfits[variant.name] = str(error)
+        self._refuse({name: told for name, told in misfits.items() if only is None or name in only}, every, only)
+        rows = [row for row in every.values() if only is None or row.name in only]
+        runs = itertools.chain.from_iterable(row.runs for row in rows)
+        runs = dict.fromkeys(itertools.chain.from_iterable((run.needs, run) if run.needs else (run,) for run in runs))
         runs = sorted(runs, key=lambda run: not run.name.startswith("pretraining/"))  # pre-trainings first
-        return Plan(tuple(rows), tuple(runs), every[0])
+        return Plan(tuple(rows), tuple(runs), every[full.name])
+
+    def _refuse(self, misfits, fitting, only):
+        if not misfits:
+            return
+        told, names = next(iter(misfits.values())), ", ".join(misfits)
+        others = [name for name in fitting if only is None or name in only]
+        hint = f"; the others: --only {','.join(others)}" if others else ""
+        raise UserError(f"{self.suite.file}: not for this base: {names} ({told}){hint}")
 
     def _row(self, variant, seeds):
-        needs = self._pretraining(variant, seeds[0])
-        start = ["--pretrained", str(needs.folder)] if needs else []
-        runs = tuple(self._run(variant.name, variant.name, variant.files, seed, start, needs) for seed in seeds)
+        runs = tuple(self._fine_tuning(variant, seed) for seed in seeds)
         owner = self._names[runs[0]]
         if owner == variant.name:
             return Row(variant.name, runs)
-        scoring = self._hparams(variant.files, start).plain()["scoring"]
+        scoring = self._hparams(variant, _start(runs[0].needs)).plain()["scoring"]
         if runs[0].hparams.plain()["scoring"] == scoring:
             return Row(variant.name, runs, same_as=owner)
         return Row(variant.name, runs, scoring)
 
+    def _fine_tuning(self, variant, seed):
+        needs = self._pretraining(variant, seed)
+        experiment = ["--experiment", variant.name] if variant.values else []  # its files name no combination
+        return self._run(variant.name, variant, seed, [*experiment, *_start(needs)], needs)
+
     def _pretraining(self, variant, seed):
-        """The pre-training that a variant starts from, or None; one for all seeds."""
+        """The pre-training that a variant's run of a seed starts from, or None."""
         if variant.pretraining == "none":
             return None
-        shaped = variant if variant.pretraining == "own" else self.suite.variants[0]
-        if shaped not in self._shared:
-            files, arguments = [*shaped.files, self.suite.pretraining], list(self.suite.pretraining_arguments)
-            self._shared[shaped] = self._run(shaped.name, f"pretraining/{shaped.name}", files, seed, arguments, None)
-        return self._shared[shaped]
+        shaped = variant if variant.pretraining == "own" else self.suite.full
+        if (shaped, seed) not in self._shared:
+            before = replace(shaped, files=(*shaped.files, self.suite.pretraining))
+            more = self.suite.pretraining_arguments
+            self._shared[shaped, seed] = self._run(f"pretraining/{shaped.name}", before, seed, more, None)
+        return self._shared[shaped, seed]
 
-    def _run(self, owner, place, files, seed, arguments, needs):
+    def _run(self, place, variant, seed, arguments, needs):
         """The run that does this, which may be another variant's."""
         name = f"{place}/{seed}"
         folder = self.out / name
         arguments = ["--output_folder", str(folder), "--seed", str(seed), *arguments]
-        hparams = self._hparams(files, arguments)
+        hparams = self._hparams(variant, arguments)
         key = hparams.without(NOT_TRAINING).text
         if key not in self._owners:
-            words = (str(self.script), str(self.base), *map(str, files), *arguments, *self.options)
-            self._owners[key] = Run(name, folder, words, hparams, needs)
-            self._names[self._owners[key]] = owner
+            words = (self.script, self.base, *variant.files, *variant.arguments, *arguments, *self.options)
+            self._owners[key] = Run(name, folder, tuple(map(str, words)), hparams, needs)
+            self._names[self._owners[key]] = variant.name
         return self._owners[key]
 
-    def _hparams(self, files, arguments):
-        return read_command_line(self.recipe, [str(self.base), *map(str, files), *arguments])[0]
+    def _hparams(self, variant, arguments):
+        words = [str(self.base), *map(str, variant.files), *variant.arguments, *arguments]
+        return read_command_line(self.recipe, words)[0]
+
+
+def _start(needs):
+    return ["--pretrained", str(needs.folder)] if needs else []

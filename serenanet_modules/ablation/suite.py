@@ -1,14 +1,14 @@
-"""What a suite file says: a base, variants as files laid over it, and where each starts from."""
+"""What a suite file says: a base, variants as files or values laid over it, and where each starts from."""
 
 import difflib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from serenanet_modules.ablation.values import as_text, combinations, yaml_texts
 from serenanet_modules.config.reading import read_yaml
 from serenanet_modules.errors import UserError
 
-KEYS = ("base", "pretraining", "pretraining_arguments", "variants")
+KEYS = ("base", "pretraining", "pretraining_arguments", "variants", "values")
 STARTS = ("shared", "own", "none")
 RESERVED = ("pretraining", "report")  # folders beside those of the variants
 
@@ -20,6 +20,12 @@ class Variant:
     name: str
     files: tuple[Path, ...]  # laid over the base: the first variant's and its own
     pretraining: str  # one of `STARTS`
+    values: tuple[tuple[str, str], ...] = ()  # keys and yaml texts over these, of a search
+
+    @property
+    def arguments(self):
+        """Its values as words of a command line."""
+        return tuple(word for key, text in self.values for word in (f"--{key}", text))
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,12 @@ class Suite:
     pretraining_arguments : tuple of str
         ``--key value`` of the pre-training alone.
     variants : tuple of Variant
-        The first is the full model, with which the others are compared.
+        The first is the full model, with which the others are compared. Of a search: a variant for each combination of
+        values, all equals.
+    full : Variant
+        The full model, over which a search lays its values.
+    search : bool
+        Whether dev is to choose among the variants.
     """
 
     file: Path
@@ -44,6 +55,8 @@ class Suite:
     pretraining: Path | None
     pretraining_arguments: tuple[str, ...]
     variants: tuple[Variant, ...]
+    full: Variant
+    search: bool = False
 
     @classmethod
     def read(cls, file):
@@ -58,20 +71,40 @@ class Suite:
         content = read_yaml(file)
         for key in content.keys() - set(KEYS):
             raise UserError(f"{file}: unknown key '{key}'; a suite has {', '.join(KEYS)}")
-        for key in ("base", "variants"):
+        values = content.get("values")
+        for key in ("base",) if values else ("base", "variants"):
             if not content.get(key):
                 raise UserError(f"{file}: '{key}' has no value")
         for key in ("pretraining_arguments", "variants"):
             if not isinstance(content.get(key) or {}, dict):
                 raise UserError(f"{file}: '{key}' must be a mapping")
         folder, pretraining = file.parent, content.get("pretraining")
-        return cls(
+        variants = tuple(_variants(file, content.get("variants") or {}, pretraining))
+        suite = cls(
             file,
             tuple(_existing(folder / str(name), file) for name in _listed(content["base"])),
             None if pretraining is None else _existing(folder / str(pretraining), file),
             tuple(_arguments(content.get("pretraining_arguments") or {})),
-            tuple(_variants(file, content["variants"], pretraining)),
+            variants,
+            variants[0] if variants else Variant("base", (), "none"),
         )
+        return suite.searching(yaml_texts(values, file), file) if values else suite
+
+    def searching(self, values, where):
+        """The search over every combination of values, each laid over the full model.
+
+        Parameters
+        ----------
+        values : dict of str to list of str
+            Yaml texts by key.
+        where : str or Path
+            That errors name.
+        """
+        variants = tuple(
+            Variant(name, self.full.files, self.full.pretraining, chosen)
+            for name, chosen in combinations(values, where)
+        )
+        return replace(self, variants=variants, search=True)
 
     def only(self, names):
         """Names of the variants asked for; all where ``names`` is None.
@@ -123,4 +156,4 @@ def _variants(suite, starts, pretraining):
 def _arguments(mapping):
     """{key: value} -> ``--key``, yaml text of the value, …"""
     for key, value in mapping.items():
-        yield from (f"--{key}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        yield from (f"--{key}", as_text(value))

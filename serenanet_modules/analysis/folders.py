@@ -10,6 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from serenanet_modules.analysis.cost import seconds_of
 from serenanet_modules.analysis.reliability import BINS
 from serenanet_modules.analysis.scoring import LEVELS, score
 from serenanet_modules.config.foreign import FILE, check_format
@@ -55,7 +56,7 @@ class Result:
             if "pretraining" in content:
                 raise UserError(f"{folder}: is a pre-training, which has no error rates")
             content["scoring"], content["experiment"], content["seed"], in_order(content["results"])[0]
-            content["dataset"], content["seconds"]["training"], content["parameters"]["total"]
+            content["dataset"], float(seconds_of(content)), content["parameters"]["total"]
             _check_rates(content["results"])
             _check_bins(content.get("confidence", {}))
             if not isinstance(content["scoring"], str):

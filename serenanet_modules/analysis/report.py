@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serenanet_modules.analysis import plots, seeds, tables
+from serenanet_modules.analysis.cost import HOURS, spent
 from serenanet_modules.analysis.folders import Result, find_results
 from serenanet_modules.analysis.summary import System, summarise
 from serenanet_modules.errors import UserError
@@ -47,7 +48,7 @@ class Group:
     same_as: str | None = None
 
 
-def report(places, out, reference=None):
+def report(places, out, reference=None, price=None):
     """Report on all results in or below some folders, grouped by experiment.
 
     Parameters
@@ -57,6 +58,8 @@ def report(places, out, reference=None):
         Folder for the report.
     reference : str, optional
         Experiment that the others are compared with; the first one found by default.
+    price : float, optional
+        Of an hour of a GPU, or of the machine.
 
     Returns
     -------
@@ -79,7 +82,8 @@ def report(places, out, reference=None):
     if reference not in (None, *found):
         raise UserError(f"--reference: there is no experiment {reference!r}; there are {', '.join(found)}")
     systems = [System(name, list(runs.values()), _scoring(name, runs.values())) for name, runs in found.items()]
-    return _write(systems, Path(out), reference, [f"left out: {sentence}" for sentence in left_out])
+    notes = [*(f"left out: {sentence}" for sentence in left_out), spent([r.content for r in results], price)]
+    return _write(systems, Path(out), reference, notes)
 
 
 def write_report(groups, out, reference=None, missing=(), command=None):
@@ -134,6 +138,7 @@ def _page(systems, table, base, images, notes, command):
     of_seeds = "\n".join(f"- {line}" for line in seeds.lines(table))
     parts.append(NOTES.format(reference=base.name if base else "the full model", seeds=of_seeds))
     parts += ["\n".join(f"- {note}" for note in notes)] if notes else []
+    parts.append(HOURS)
     parts += [f"![{caption}]({name})\n\n{caption}" for name, caption in images]
     parts.append("\n".join(["## How it was made", "", *_origin(systems, command)]))
     return "\n\n".join(parts) + "\n"

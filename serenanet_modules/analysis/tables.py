@@ -3,6 +3,7 @@
 import csv
 import re
 
+from serenanet_modules.analysis.cost import hours
 from serenanet_modules.analysis.folders import in_order
 from serenanet_modules.analysis.summary import MEASURES
 from serenanet_modules.runs.results import in_columns
@@ -32,6 +33,7 @@ def columns(rows, cost):
         chosen.append(("training, min", lambda row: _spread(row.training, 1 / 60)))
         if any(row.training_cpu for row in rows):
             chosen.append(("CPU, min", lambda row: _spread(row.training_cpu, 1 / 60)))
+        chosen.append(("hours", lambda row: f"{hours(r.content for r in row.system.results):.2f}"))
         chosen.append(("RTF", lambda row: _rtf(row.real_time_factor)))
     return chosen
 

@@ -1,6 +1,6 @@
 """``serenanet ablate``."""
 
-from serenanet_modules.cli.values import add_out, add_switch, carried, count, names, place, words
+from serenanet_modules.cli.values import add_out, add_price, add_switch, carried, count, names, place, words
 
 
 def add(commands, name):
@@ -9,6 +9,9 @@ def add(commands, name):
     command.add_argument("--suite", required=True, type=carried, help="file such as hparams/ablations/suite.yaml")
     command.add_argument("--seeds", type=count, default=3, metavar="N", help="runs per variant (3)")
     command.add_argument("--base", type=carried, nargs="+", metavar="FILE", help="files in place of the suite's base")
+    command.add_argument(
+        "--values", nargs="+", default=(), metavar="KEY=A,B", help="a search over all combinations, ranked by dev"
+    )
     command.add_argument("--only", type=names, metavar="A,B", help="these variants alone")
     add_out(command, "DIR", "folder of all runs and of the report; the same command goes on there")
     command.add_argument("--jobs", type=count, metavar="N", help="runs at a time (1; with --sbatch no limit)")
@@ -16,7 +19,8 @@ def add(commands, name):
     command.add_argument(
         "--pretraining-arguments", type=words, default=(), metavar="'--key value …'", help="of the pre-trainings alone"
     )
-    add_switch(command, "--dry-run", "list the runs and which are finished")
+    add_price(command)
+    add_switch(command, "--dry-run", "list the runs, which are finished, and what the others may cost")
     command.add_argument("arguments", nargs="*", metavar="-- --key value …", help="hyper-parameters for every run")
     command.set_defaults(run=_ablate)
 

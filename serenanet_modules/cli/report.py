@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from serenanet_modules.cli.values import add_out, place
+from serenanet_modules.cli.values import add_out, add_price, place
 
 
 def add(commands, name):
@@ -12,6 +12,7 @@ def add(commands, name):
     )
     add_out(command, "DIR", "where to write (report)", default=Path("report"))
     command.add_argument("--reference", metavar="NAME", help="experiment to compare with (the first)")
+    add_price(command)
     command.set_defaults(run=_report)
 
 
@@ -21,7 +22,7 @@ def _report(arguments):
 
     outputs = Outputs("report", arguments.places, arguments.force)
     outputs.check_folder(arguments.out)
-    told = report(arguments.places, arguments.out, arguments.reference)
+    told = report(arguments.places, arguments.out, arguments.reference, arguments.price)
     outputs.begin(arguments.out)
     print(told)
     return 0

@@ -108,6 +108,11 @@ def add_force(command):
     add_switch(command, "--force", "write over files that this command has not made (never over what it reads)")
 
 
+def add_price(command):
+    """``--price``, in any currency."""
+    command.add_argument("--price", type=not_negative, metavar="PRICE", help="of an hour of a GPU, or of the machine")
+
+
 def not_negative(text):
     """A number from 0."""
     value = _number(text)

@@ -56,6 +56,8 @@ class Key:
         Words that a switch or a number may be besides.
     free : bool, optional
         Whether it may change when a run goes on in its folder; by default where it has no effect on data or weights.
+    part : str, optional
+        The part, a top-level key, without which it has no effect.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Key:
     several: bool = False
     also: tuple[str, ...] = ()
     free: bool | None = None
+    part: str | None = None
 
     @property
     def values(self):
@@ -202,7 +205,7 @@ SECTIONS = {
     ),
     "Pre-training": (
         Key("pretrained", TEXT, WEIGHTS, "result folder, or a name on the hub, to start from", null=True),
-        Key("n_clusters", WHOLE, WEIGHTS, "number of clusters to predict", least=2, most=MOST_SIZE),
+        Key("n_clusters", WHOLE, WEIGHTS, "number of clusters to predict", least=2, most=MOST_SIZE, part="pessl"),
         Key("cluster_frames", WHOLE, WEIGHTS, "10 ms frames that the clusters are fitted on", least=1),
         Key("targets", TEXT, WEIGHTS, "how clusters are initialised", choices=("acoustic", "phoneme_seeded")),
         Key("iteration", WHOLE, WEIGHTS, "iteration of the pre-training: that of `pretrained` plus 1", least=1),
@@ -329,12 +332,12 @@ SECTIONS = {
         ),
         Key("label_smoothing", NUMBER, WEIGHTS, "label smoothing of the attention decoder", least=0, most=1),
         Key("context_words", WHOLE, WEIGHTS, "most context words in half of a speech LLM's training prompts", least=0),
-        Key("pessl_weight", NUMBER, WEIGHTS, "loss weight of masked prediction (PESSL)", least=0),
-        Key("car_weight", NUMBER, WEIGHTS, "loss weight of KL(decoder || CAR)", least=0),
+        Key("pessl_weight", NUMBER, WEIGHTS, "loss weight of masked prediction (PESSL)", least=0, part="pessl"),
+        Key("car_weight", NUMBER, WEIGHTS, "loss weight of KL(decoder || CAR)", least=0, part="car"),
         Key("consistency_weight", NUMBER, WEIGHTS, "loss weight of KL between two views of each utterance", least=0),
-        Key("car_ctc_weight", NUMBER, WEIGHTS, "loss weight of CAR's own CTC loss", least=0),
+        Key("car_ctc_weight", NUMBER, WEIGHTS, "loss weight of CAR's own CTC loss", least=0, part="car"),
         Key("gate_l2", NUMBER, WEIGHTS, "loss weight of the mean square of ATHM's gates", least=0),
-        Key("car_l2", NUMBER, WEIGHTS, "loss weight of CAR's regulariser", least=0),
+        Key("car_l2", NUMBER, WEIGHTS, "loss weight of CAR's regulariser", least=0, part="car"),
         Key("ratio_loss", NUMBER, WEIGHTS, "loss weight of the chunks' number (H-Mamba)", least=0),
     ),
     "Decoding": (
@@ -342,6 +345,7 @@ SECTIONS = {
             *("scoring", TEXT, DECODING, "output that selects checkpoints and is decoded"),
             choices=("decoder", "car", "average"),
             free=False,  # it has chosen the checkpoints
+            part="car",
         ),
         Key(
             *("attention_beam_size", WHOLE, DECODING, "beam of the joint search, or of a speech LLM; 0: no search"),
@@ -429,7 +433,6 @@ ARGUMENTS = {  # of parts, whichever part has one of this name; null, which some
             d_state="numbers that a scan carries for each channel",
             d_conv="steps of a scan's convolution",
             headdim="channels of a head of a scan",
-            kernel_size="frames of a convolution",
             filters="of a convolution",
             gate_size="width of ATHM's gate",
             stride="frames that become one",
@@ -455,6 +458,12 @@ ARGUMENTS = {  # of parts, whichever part has one of this name; null, which some
             global_tokens="first frames that all see",
             left_context="frames before a chunk",
             right_context="later frames that are seen",
+        ),
+        Key(
+            *("kernel_size", WHOLE, WEIGHTS, "frames of a convolution; null, in encoders that can: none"),
+            least=1,
+            most=MOST_SIZE,
+            null=True,
         ),
         KEYS["labels_per_frame"],
         Key(

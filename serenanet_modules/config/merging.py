@@ -4,7 +4,7 @@ import difflib
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from serenanet_modules.config.keys import KEYS, NUMBER, SWITCH
+from serenanet_modules.config.keys import ARGUMENTS, KEYS, NUMBER, SWITCH
 from serenanet_modules.config.nodes import tag_of
 from serenanet_modules.errors import UserError
 
@@ -49,6 +49,12 @@ def _words(dotted):
     return KEYS[dotted].also if dotted in KEYS else ()
 
 
+def _may_be_null(dotted):
+    """Whether a part's argument may be none, whatever value it has."""
+    argument = ARGUMENTS.get(dotted.rpartition(".")[2])
+    return "." in dotted and argument is not None and argument.null
+
+
 def _check_type(old, new, dotted, where):
     """Refuse a plain value of another kind than the one that it replaces."""
     if isinstance(new, CommentedMap) and not tag_of(new):
@@ -57,7 +63,9 @@ def _check_type(old, new, dotted, where):
         raise UserError(f"{where}: '{dotted}' must be a mapping of keys to values, not {new!r}")
     if tag_of(old) or tag_of(new) or old is None or isinstance(old, CommentedMap):
         return
-    if (new is None and isinstance(old, str)) or (isinstance(new, str) and new in _words(dotted)):
+    if (new is None and (isinstance(old, str) or _may_be_null(dotted))) or (
+        isinstance(new, str) and new in _words(dotted)
+    ):
         return
     kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     kinds[CommentedSeq] = "a list"

@@ -2,7 +2,6 @@
 
 import pytest
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
 
 from serenanet_modules.ablation.suite import Suite
 from serenanet_modules.config.hparams import Hparams
@@ -10,10 +9,12 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.blocks.mamba2 import Mamba2
 from serenanet_modules.lobes.frontends.strided import StridedConv
 from serenanet_modules.runs.results import parameters
+from tests.support.ablations import differences
 from tests.support.presets import HPARAMS, MODELS, preset
 
 FOLDER = HPARAMS / "ablations"
-FILES = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem != "suite")
+SUITES = {"suite", "parts", "search"}
+FILES = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem not in SUITES)
 DATASET = {"dataset": ("dataset.yaml", "CommonVoice/sw"), "locale": ("dataset.yaml", "sw")}
 GIVEN = [("data_folder", "/data"), ("n_units", "30"), ("pretrained", "/pretrained")]
 
@@ -85,22 +86,6 @@ def over_full(base, name, given=GIVEN):
     return load(base, "full", *([] if name == "full" else [name]), given=given)
 
 
-def differences(one, other, path=()):
-    """Dotted keys whose values differ, of parts of another class the part's own."""
-    found = {}
-    for key in [*one, *(key for key in other if key not in one)]:
-        a, b, dotted = one.get(key), other.get(key), ".".join((*path, key))
-        if isinstance(a, CommentedMap) and isinstance(b, CommentedMap) and a.tag.value == b.tag.value:
-            found |= differences(a, b, (*path, key))
-        elif getattr(a, "value", a) != getattr(b, "value", b) or tag(a) != tag(b):
-            found[dotted] = ... if tag(b) else b
-    return found
-
-
-def tag(node):
-    return getattr(getattr(node, "tag", None), "value", None)
-
-
 @pytest.mark.parametrize("base", ["serenanet", "serenanet/small"])
 @pytest.mark.parametrize("name", FILES)
 def test_changes_what_its_name_says(name, base):
@@ -163,3 +148,15 @@ def test_the_suite_has_every_file():
     for name, keys in CHANGED.items():
         shaped = name.startswith(("no_athm", "resolution", "output_stride"))
         assert starts[name] == ("none" if keys.get("pretrained", "") is None else "own" if shaped else "shared")
+
+
+def test_the_suite_of_parts():
+    """Eleven variants that start as those of suite.yaml do, from pre-trainings of 5 epochs."""
+    suite = Suite.read(FOLDER / "parts.yaml")
+    whole = {variant.name: variant for variant in Suite.read(FOLDER / "suite.yaml").variants}
+    assert [variant.name for variant in suite.variants] == [
+        *("full", "no_athm", "resolution_10ms", "resolution_20ms", "resolution_40ms", "no_pessl"),
+        *("pessl_pretraining_only", "no_car", "car_bidirectional", "car_mamba2", "car_ctc"),
+    ]
+    assert all(variant == whole[variant.name] for variant in suite.variants)
+    assert suite.pretraining_arguments == ("--number_of_epochs", "5")

@@ -48,7 +48,7 @@ def _whole(tmp_path_factory):
 def test_every_variant_and_seed_once(whole):
     """What is trained twice nowhere: defaults are the full model's run, scoring is read from it."""
     names = [run.name for run in whole.runs]
-    assert len(names) == len(set(names)) == 7 + 17 * 2
+    assert len(names) == len(set(names)) == (7 + 17) * 2
     same = {row.name for row in whole.rows if row.same_as == "full"}
     defaults = {
         "car_state_16",
@@ -62,24 +62,25 @@ def test_every_variant_and_seed_once(whole):
     rows = {row.name: row for row in whole.rows}
     for name in ("scoring_average", "scoring_car"):
         assert rows[name].runs == rows["full"].runs and f"scoring_{rows[name].scoring}" == name
-    for name in names[7:]:
+    for name in names[14:]:
         variant, seed = name.split("/")
         assert rows[variant].runs[int(seed) - 1986].name == name
 
 
 def test_pre_trainings_come_first_and_fit(whole):
-    """One for all that share a front end, with its overrides; none where the name says so."""
+    """One a seed for all that share a front end, with its overrides; none where the name says so."""
     before = {run.name: run for run in whole.runs if run.name.startswith("pretraining/")}
     shaped = ["no_athm", "output_stride_1", "output_stride_2", "resolution_10ms", "resolution_20ms", "resolution_40ms"]
-    assert sorted(before) == [f"pretraining/{name}/1986" for name in ["full", *shaped]]
-    assert [run.needs for run in whole.runs[:7]] == [None] * 7
+    assert sorted(before) == [f"pretraining/{name}/{seed}" for name in ["full", *shaped] for seed in (1986, 1987)]
+    assert [run.needs for run in whole.runs[:14]] == [None] * 14
+    assert {run.hparams.tree["seed"] for name, run in before.items() if name.endswith("/1987")} == {1987}
     for row in whole.rows:
-        for run in row.runs:
+        for seed, run in zip((1986, 1987), row.runs, strict=True):
             if row.name in ("no_pessl", "pessl_auxiliary_only"):
                 assert run.needs is None and run.hparams.tree["pretrained"] is None
             else:
                 own = row.name if row.name in shaped else "full"
-                assert run.needs is before[f"pretraining/{own}/1986"]
+                assert run.needs is before[f"pretraining/{own}/{seed}"]
                 assert run.hparams.tree["pretrained"] == str(run.needs.folder)
     two = before["pretraining/output_stride_2/1986"].hparams
     assert (two.tree["output_stride"], two.tree["experiment"], two.tree["car"]) == (2, "pessl", None)
@@ -116,7 +117,7 @@ def pretend(run, finished):
     run.hparams.set("n_units", 30)
     write_hyperparams(run.folder, run.hparams)
     if finished:
-        (run.folder / "result.json").write_text("{}")
+        (run.folder / "result.json").write_text('{"seconds": {"training": 1800.0}, "epochs": 60}')
 
 
 def test_states(planned, folder):
@@ -163,7 +164,12 @@ def test_the_listing_says_what_is_done(planned, tmp_path):
     assert any(line.startswith("finished  no_pessl/1986") for line in lines)
     assert "car_state_16 is full: the same hyper-parameters" in lines
     assert "scoring_car is read from the runs of full" in lines
-    assert lines[-1] == "3 runs, 1 of them finished"
+    assert lines[-4:] == [
+        "spent: 1 training, 0.50 hours",
+        "left: 1 training, at most about 0.50 hours, by the epochs measured in 1",
+        "left: 1 training of unknown cost: none of the kind has ended an epoch here",
+        "3 runs, 1 of them finished",
+    ]
 
 
 @pytest.mark.parametrize("key", ["seed", "output_folder", "experiment", "pretrained"])

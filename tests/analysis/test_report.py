@@ -242,6 +242,15 @@ def test_pictures_show_the_figures(results):
     assert shown == ["a", "␣", "ng'"], "in the order of when they are said"
 
 
+def test_hours_and_their_price(results, tmp_path):
+    """Of all seeds, in the table and in one sentence."""
+    report([results / "no_car"], tmp_path, price=2.0)
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "- spent: 3 trainings, 0.10 hours (0.20 at 2.00 an hour)" in page
+    head, _, row = [line for line in page.splitlines() if line.startswith("|")][:3]
+    assert dict(zip(head.split(" | "), row.split(" | "), strict=True))["hours"] == "0.10"
+
+
 def test_groups_of_an_ablation(results, tmp_path):
     """Another name of a row is said to be, another source of decoded texts is read from the same runs."""
     folders = {}

@@ -76,6 +76,7 @@ def test_the_module_is_the_command():
         (["ablate"], ["--recipe, --suite"]),
         (["ablate", "--recipe", "x", "--suite", "nowhere.yaml"], ["nowhere.yaml: no such"]),
         (["ablate", "--recipe", "x", "--suite", "y", "--seeds", "0"], ["--seeds", "'0' is not a number from 1"]),
+        (["ablate", "--recipe", "x", "--suite", "y", "--price", "free"], ["--price", "'free' is not a number from 0"]),
         (["report"], ["RESULT_DIR"]),
         (["report", "nowhere"], ["nowhere: there is no such folder"]),
         (["compare", "recipes", "recipes"], ["recipes: has no result.json"]),

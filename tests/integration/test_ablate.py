@@ -1,4 +1,4 @@
-"""``serenanet ablate`` for real: two variants, two seeds, a pre-training, on the tiny corpus."""
+"""``serenanet ablate`` for real: two variants, two seeds, each with a pre-training, on the tiny corpus."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ variants:
     car_state_64: shared
     scoring_car: shared
 """
-RUNS = ["pretraining/full/1986", "full/1986", "full/1987", "car_state_64/1986", "car_state_64/1987"]
+RUNS = [f"{name}/{seed}" for name in ("pretraining/full", "full", "car_state_64") for seed in (1986, 1987)]
 
 
 @pytest.fixture(scope="module", name="command")
@@ -68,26 +68,27 @@ def test_ablate(command, capfd, monkeypatch):
     assert cli.main([*words[:1], "--force", *words[1:]]) == 1
     printed = capfd.readouterr().out
     failure = f"failed {os.path.relpath(hindrance.parent)}: error: {hindrance}: File exists"
-    assert "4 finished, 1 failed" in printed and failure in printed
+    assert "5 finished, 1 failed" in printed and failure in printed
     assert failure in (out / "report/report.md").read_text(encoding="utf-8")
     assert {row["seeds"] for row in table(out) if row["system"] == "car_state_64"} == {"1"}
 
     times = {path: path.stat().st_mtime_ns for path in out.rglob("result.json")}
     hindrance.unlink()
     assert cli.main(words) == 0
-    assert "5 finished" in capfd.readouterr().out
+    assert "6 finished" in capfd.readouterr().out
     assert times == {path: path.stat().st_mtime_ns for path in times}, "finished runs are not done again"
     assert sorted(path.parent.relative_to(out).as_posix() for path in out.rglob("result.json")) == sorted(RUNS)
     check_results(out)
     assert cli.main([*words[:1], "--dry-run", *words[1:]]) == 0
-    assert "5 runs, 5 of them finished" in capfd.readouterr().out
+    assert "6 runs, 6 of them finished" in capfd.readouterr().out
 
 
 def check_results(out):
-    """Each run is what its name says, started from the one pre-training, and the report tells of all."""
-    results = {name: json.loads((out / name / "result.json").read_text()) for name in RUNS[1:]}
-    assert {r["pretrained"]["folder"] for r in results.values()} == {str(out / RUNS[0])}
-    assert (results[RUNS[1]]["experiment"], results[RUNS[4]]["experiment"]) == ("full", "car_state_64")
+    """Each run is what its name says, started from its seed's pre-training, and the report tells of all."""
+    results = {name: json.loads((out / name / "result.json").read_text()) for name in RUNS[2:]}
+    for name, result in results.items():
+        assert result["pretrained"]["folder"] == str(out / "pretraining/full" / name.rpartition("/")[2])
+    assert (results[RUNS[2]]["experiment"], results[RUNS[5]]["experiment"]) == ("full", "car_state_64")
     one, other = (results[name]["parameters"] for name in ("full/1986", "car_state_64/1986"))
     assert other["car"] - one["car"] == 3 * 60 * 16 and other["encoder"] == one["encoder"]
     names = {path.name for path in (out / "report").iterdir()}
@@ -103,3 +104,23 @@ def table(out):
     """Rows of table.csv."""
     with open(out / "report/table.csv", encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_search(command, capfd, monkeypatch):
+    """Two values, each a training from the full model's pre-training, ranked by dev, with what they cost."""
+    monkeypatch.setattr("serenanet_modules.ablation.local.subprocess.Popen", Forked)
+    words, out = command
+    words = [*words[: words.index("--seeds")], "--seeds", "1", "--out", str(out.parent / "search"), "--price", "2"] + [
+        *("--values", "lr=0.001,0.002"),
+        *words[words.index("--") :],
+    ]
+    assert cli.main(words) == 0
+    printed = capfd.readouterr().out
+    assert "3 finished" in printed and "spent: 3 trainings, " in printed and " at 2.00 an hour)" in printed
+    page = (out.parent / "search/report/report.md").read_text(encoding="utf-8")
+    assert "Ranked by dev WER" in page and "| lr=0.001 |" in page and "| lr=0.002 |" in page
+    assert "test WER" not in page and "spent: 3 trainings, " in page
+    content = json.loads((out.parent / "search/lr=0.002/1986/result.json").read_text())
+    assert content["experiment"] == "lr=0.002"
+    assert content["pretrained"]["folder"] == str(out.parent / "search/pretraining/full/1986")

@@ -15,10 +15,11 @@ def encoder(mixer="mamba", **options):
 
 
 @pytest.mark.parametrize("mixer", MIXERS)
+@pytest.mark.parametrize("kernel_size", [5, None])
 @pytest.mark.parametrize("cut", [(1,) * 11, (4, 1, 6), (11,)])
-def test_steps_equal_forward(mixer, cut):
+def test_steps_equal_forward(mixer, kernel_size, cut):
     """Any cut into pieces, for several utterances at once."""
-    lobe, x = encoder(mixer, causal=True), torch.randn(3, 11, 16)
+    lobe, x = encoder(mixer, causal=True, kernel_size=kernel_size), torch.randn(3, 11, 16)
     whole, *_ = lobe(x, torch.full((3,), 11))
     state, pieces = lobe.init_state(3), []
     for piece in x.split(list(cut), dim=1):
@@ -52,6 +53,14 @@ def test_right_context_is_all_that_a_causal_encoder_sees_of_the_future():
 def test_an_encoder_that_reads_backwards_refuses_to_stream():
     with pytest.raises(TypeError, match="causal"):
         encoder().init_state(1)
+
+
+def test_without_convolutions():
+    """The convolutions' weights are gone, the others stay; there is nothing that could look ahead."""
+    whole, bare = encoder().state_dict(), encoder(kernel_size=None).state_dict()
+    assert bare.keys() == {name for name in whole if ".convolution." not in name} < whole.keys()
+    with pytest.raises(ValueError, match="must be below kernel_size None"):
+        encoder(kernel_size=None, causal=True, right_context=1)
 
 
 def test_unknown_mixer():

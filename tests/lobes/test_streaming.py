@@ -64,6 +64,7 @@ ENCODERS = {
     "conmamba": causal,
     "conmamba_2": partial(causal, mixer="mamba2", headdim=8),
     "conmamba_ahead": partial(causal, right_context=2),
+    "conmamba_no_convolution": partial(causal, kernel_size=None),
     "fast_conformer": partial(fast, look_aheads=[4, 1, 0], left_context=10),
     "hmamba": chunked,
     "ssm": partial(hybrid, look_aheads=[4, "all", 0], left_context=10),

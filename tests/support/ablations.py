@@ -5,6 +5,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ruamel.yaml.comments import CommentedMap
+
 from tests.support.tiny import ROOT
 
 RECIPE = ROOT / "recipes/CommonVoice/sw"
@@ -79,3 +81,19 @@ class FakeRun:
         if (self.folder / "result.json").exists():
             return "finished"
         return "begun" if (self.folder / "hyperparams.yaml").exists() else "new"
+
+
+def differences(one, other, path=()):
+    """Dotted keys whose values differ, of parts of another class the part's own."""
+    found = {}
+    for key in [*one, *(key for key in other if key not in one)]:
+        a, b, dotted = one.get(key), other.get(key), ".".join((*path, key))
+        if isinstance(a, CommentedMap) and isinstance(b, CommentedMap) and a.tag.value == b.tag.value:
+            found |= differences(a, b, (*path, key))
+        elif getattr(a, "value", a) != getattr(b, "value", b) or tag(a) != tag(b):
+            found[dotted] = ... if tag(b) else b
+    return found
+
+
+def tag(node):
+    return getattr(getattr(node, "tag", None), "value", None)

@@ -20,7 +20,7 @@ from tests.support.encoders import TINY, settled
 from tests.support.tiny import ROOT
 
 FOLDER = ROOT / "hparams"
-SUITE = "ablations/suite"  # which describes no model
+SUITE = {"variants", "values"}  # keys of a file that describes no model
 SIZES = {  # what these keys become at most, wherever they stand
     **{"d_model": 32, "n_mels": 20, "n_fft": 512, "n_units": 7, "n_clusters": 5, "n_heads": 2, "n_layers": 2},
     "attention_every": 2,
@@ -93,7 +93,7 @@ def _of(file):
     """The `Found` of one file: as it is, and with each change."""
     path = file.relative_to(FOLDER)
     name, own = path.with_suffix("").as_posix(), YAML().load(file.read_text(encoding="utf-8"))
-    if name == SUITE:
+    if SUITE & own.keys():
         return
     is_part = (own.tag.value or "").startswith("!new:")
     for changes in [{}, *_changes(own, is_part, "model." if is_part else "")]:
@@ -102,18 +102,22 @@ def _of(file):
             hparams.set(key, "none")
         if is_part:
             hparams.override([("model", f"!include:{path}")])
-        hparams.override(changes.items())
-        _shrink(hparams.tree)
-        settled(hparams)
-        needed = _needed(hparams.tree, ["model"])
-        text = Hparams(file, CommentedMap((key, hparams.tree[key]) for key in needed)).text
+        text = tiny_model(hparams.override(changes.items()))
         told = "".join(f" {key.removeprefix('model.')}={value}" for key, value in changes.items())
         yield Found(file.parent.name if is_part else "models", name + told, text)
 
 
+def tiny_model(hparams):
+    """Standalone yaml of the model, at the size of a test."""
+    _shrink(hparams.tree)
+    settled(hparams)
+    needed = _needed(hparams.tree, ["model"])
+    return Hparams(hparams.source, CommentedMap((key, hparams.tree[key]) for key in needed)).text
+
+
 def _under(path):
-    """The model that a part goes into, or under a layer; a size is of the model that its folder names."""
-    model = path.parent.name if path.parts[0] == "sizes" else "serenanet"
+    """The model that a part goes into, or under a layer: of sizes and ablations that which their folder names."""
+    model = path.parent.name if len(path.parts) == 3 else "serenanet"
     return [] if len(path.parts) == 1 else [FOLDER / f"{model}.yaml"]
 
 

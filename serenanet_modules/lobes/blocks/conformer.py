@@ -21,6 +21,12 @@ def feed_forward(d_model, d_ffn, dropout):
     )
 
 
+def check_kernel(size):
+    """Refuse null as the width of a convolution that must be there, with a ValueError."""
+    if size is None:
+        raise ValueError("kernel_size is null; this part cannot do without its convolution")
+
+
 def check_centred(kernel_size):
     """Refuse a convolution that cannot read as many frames before a frame as behind it.
 
@@ -28,6 +34,7 @@ def check_centred(kernel_size):
     ------
     ValueError
     """
+    check_kernel(kernel_size)
     if kernel_size % 2 == 0:
         raise ValueError(f"kernel_size is {kernel_size}; it must be odd where convolutions are not causal")
 
@@ -51,11 +58,12 @@ class ConvolutionModule(nn.Module):
     Raises
     ------
     ValueError
-        For another norm, and for an even ``kernel_size`` unless causal.
+        For another norm, for no ``kernel_size``, and for an even one unless causal.
     """
 
     def __init__(self, d_model, kernel_size, dropout, causal, right_context=0, norm="layer"):
         super().__init__()
+        check_kernel(kernel_size)
         if norm not in NORMS:
             raise ValueError(f"norm is {norm!r}; it must be one of {', '.join(NORMS)}")
         if not causal:

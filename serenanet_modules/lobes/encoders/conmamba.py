@@ -27,8 +27,8 @@ class ConMambaEncoder(Streaming, Encoder):
     Parameters
     ----------
     d_model, n_layers, d_ffn : int
-    kernel_size : int
-        Width of the depthwise convolution, odd unless causal.
+    kernel_size : int, optional
+        Width of the depthwise convolution, odd unless causal. None leaves the convolutions out.
     dropout : float
     mixer : {"mamba", "mamba2"}
         Mamba-2's recurrence is the cheaper one on a CPU.
@@ -71,7 +71,7 @@ class ConMambaEncoder(Streaming, Encoder):
         super().__init__()
         if mixer not in MIXERS:
             raise ValueError(f"mixer is {mixer!r}; it must be one of {', '.join(MIXERS)}")
-        if not 0 <= right_context < kernel_size or (right_context and not causal):
+        if not 0 <= right_context < (kernel_size or 1) or (right_context and not causal):
             raise ValueError(
                 f"right_context is {right_context}; it must be below kernel_size {kernel_size}, and 0 unless causal"
             )
@@ -118,7 +118,7 @@ class ConMambaEncoder(Streaming, Encoder):
     @property
     def look_ahead(self):
         """Frames that the output waits for."""
-        return sum(layer.convolution.right_context for layer in self.layers)
+        return sum(layer.right_context for layer in self.layers)
 
     def step(self, x, state):
         """Continue by x (B, T, d_model), any T: y as `forward` gives it, `look_ahead` frames later, and the next state.
@@ -142,7 +142,8 @@ class ConMambaLayer(Streaming, nn.Module):
     d_model, d_ffn : int
     mixer : Module
         ``(x) -> y`` if causal, else ``(x, lengths) -> y``.
-    kernel_size : int
+    kernel_size : int, optional
+        None leaves the convolution out.
     dropout : float
     causal : bool
     right_context : int
@@ -150,10 +151,12 @@ class ConMambaLayer(Streaming, nn.Module):
 
     def __init__(self, d_model, d_ffn, mixer, kernel_size, dropout, causal, right_context=0):
         super().__init__()
-        self.causal = causal
+        self.causal, self.right_context = causal, right_context
         self.ffn_before = feed_forward(d_model, d_ffn, dropout)
         self.norm_mixer, self.mixer = nn.LayerNorm(d_model), mixer
-        self.convolution = ConvolutionModule(d_model, kernel_size, dropout, causal, right_context)
+        self.convolution = None
+        if kernel_size is not None:
+            self.convolution = ConvolutionModule(d_model, kernel_size, dropout, causal, right_context)
         self.ffn_after = feed_forward(d_model, d_ffn, dropout)
         self.norm = nn.LayerNorm(d_model)
         self.dropout = Dropout(dropout)
@@ -163,12 +166,13 @@ class ConMambaLayer(Streaming, nn.Module):
         x = x + 0.5 * self.ffn_before(x)
         h = self.norm_mixer(x)
         x = x + self.dropout(self.mixer(h) if self.causal else self.mixer(h, lengths))
-        return self._after(x, self.convolution(x, lengths))
+        return self._after(x, None if self.convolution is None else self.convolution(x, lengths))
 
     def init_state(self, batch):
         """States of the mixer and of the convolution, and frames that wait for the latter (B, ≤ right_context, d)."""
         waiting = self.norm.weight.new_zeros(batch, 0, len(self.norm.weight))
-        return self.mixer.init_state(batch), self.convolution.init_state(batch), waiting
+        window = waiting.clone() if self.convolution is None else self.convolution.init_state(batch)
+        return self.mixer.init_state(batch), window, waiting
 
     def step(self, x, state):
         """Continue by x (B, T, d_model), any T; y is late by the convolution's right context."""
@@ -176,14 +180,18 @@ class ConMambaLayer(Streaming, nn.Module):
             return x, state
         mixer, window, waiting = state
         x, mixer = self._mix(x, mixer)
+        if self.convolution is None:
+            return self._after(x, None), (mixer, window, waiting)
         y, window = self.convolution.step(x, window)
         x = torch.cat([waiting, x], dim=1)
-        ready = max(0, x.shape[1] - self.convolution.right_context)
+        ready = max(0, x.shape[1] - self.right_context)
         return self._after(x[:, :ready], y[:, y.shape[1] - ready :]), (mixer, window, x[:, ready:])
 
     def finish(self, x, state):
         """All that is left after the last frames x (B, T, d_model), T ≥ 0."""
         y, (_, window, waiting) = self.step(x, state)
+        if self.convolution is None:
+            return y
         late = self.convolution.finish(window)
         return torch.cat([y, self._after(waiting, late[:, late.shape[1] - waiting.shape[1] :])], dim=1)
 
@@ -194,6 +202,6 @@ class ConMambaLayer(Streaming, nn.Module):
         return x + self.dropout(y), state
 
     def _after(self, x, convolved):
-        """The half after the convolution."""
-        x = x + convolved
+        """The half after the convolution, whose output is None where there is none."""
+        x = x if convolved is None else x + convolved
         return self.norm(x + 0.5 * self.ffn_after(x))
