@@ -26,7 +26,9 @@ def write_all(systems, reference, out):
         Markdown, one text for each section.
     """
     own = [system for system in systems if system.same_as is None]
-    made = (_spaces(own, out), _sources(own, out), _gates([reference, *own], out), _pretrainings(own, out))
+    trained = {tuple(result.folder for result in system.results): system for system in reversed(own)}
+    curves = [system for system in own if system in trained.values()]  # others read the same runs by another scoring
+    made = (_spaces(own, out), _sources(curves, out), _gates([reference, *own], out), _pretrainings(own, out))
     return [text for text in made if text]
 
 
