@@ -58,7 +58,7 @@ def test_history_is_the_log(reference):
         others = {f"{source}_{measure}" for source in ("car", "average") for measure in ("WER", "CER")}
         assert {"loss", "ctc", "car_kl"} <= epoch["train"].keys()
         assert {"loss", "WER", "CER"} | others == epoch["dev"].keys()
-        logged = re.search(r"valid CER: (\S+), valid WER: (\S+)", line)
+        logged = re.search(r"valid CER: ([^\s,]+), valid WER: ([^\s,]+)", line)
         assert float(logged[1]) == pytest.approx(epoch["dev"]["CER"], rel=1e-2)
         assert float(logged[2]) == pytest.approx(epoch["dev"]["WER"], rel=1e-2)
     heading = next(line for line in reference.output.splitlines() if line.split()[:1] == ["epoch"])
