@@ -10,6 +10,7 @@ from serenanet_modules.analysis.folders import in_order
 from serenanet_modules.analysis.palette import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from serenanet_modules.analysis.reliability import pooled
 from serenanet_modules.analysis.reliability_plot import diagram
+from serenanet_modules.analysis.sources import is_of_source
 from serenanet_modules.analysis.summary import MEASURES, UNITS
 from serenanet_modules.data.manifest import role
 from serenanet_modules.runtime.files import replacing
@@ -49,7 +50,8 @@ def write_all(systems, table, reference, out):
             drawn.append((f"rates_{name}.png", caption, bars(rows, split, measures, reference)))
     trained = {tuple(result.folder for result in system.results): system for system in reversed(systems)}
     histories = [system for system in systems if system in trained.values() and history(system)]
-    for measure in [m for m in history(histories[0])[0][0]["dev"] if m != "loss"] if histories else []:
+    measured = history(histories[0])[0][0]["dev"] if histories else ()
+    for measure in [m for m in measured if m != "loss" and not is_of_source(m)]:
         caption = f"dev {measure} of each epoch, a line for each seed; grey is {reference.name}"
         drawn.append((f"learning_curves_{measure}.png", caption, curves(histories, reference, measure)))
     drawn += reliabilities(reference)

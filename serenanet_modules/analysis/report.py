@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from serenanet_modules.analysis import plots, seeds, tables
+from serenanet_modules.analysis import plots, sections, seeds, tables
 from serenanet_modules.analysis.cost import HOURS, spent
 from serenanet_modules.analysis.folders import Result, find_results
 from serenanet_modules.analysis.summary import System, summarise
@@ -123,23 +123,25 @@ def _write(systems, out, reference, notes, command=None):
     table = summarise(systems, base, lambda work: Bar(work, desc="bootstrap", leave=False))
     out.mkdir(parents=True, exist_ok=True)
     images = plots.write_all(systems, table, base or systems[0], out)
+    more = sections.write_all(systems, base or systems[0], out)
     with replacing(out / "table.csv") as path:
         tables.write_csv(path, table)
     for name, text in (
         ("table.tex", tables.latex(table)),
-        ("report.md", _page(systems, table, base, images, notes, command)),
+        ("report.md", _page(systems, table, base, images, more, notes, command)),
     ):
         write_text(out / name, text)
     return f"{tables.plain(table)}\nreport: {out / 'report.md'}"
 
 
-def _page(systems, table, base, images, notes, command):
+def _page(systems, table, base, images, more, notes, command):
     parts = [f"# {', '.join(dict.fromkeys(s.results[0].dataset for s in systems))}", tables.markdown(table)]
     of_seeds = "\n".join(f"- {line}" for line in seeds.lines(table))
     parts.append(NOTES.format(reference=base.name if base else "the full model", seeds=of_seeds))
     parts += ["\n".join(f"- {note}" for note in notes)] if notes else []
     parts.append(HOURS)
     parts += [f"![{caption}]({name})\n\n{caption}" for name, caption in images]
+    parts += more
     parts.append("\n".join(["## How it was made", "", *_origin(systems, command)]))
     return "\n\n".join(parts) + "\n"
 

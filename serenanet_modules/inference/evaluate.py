@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from serenanet_modules.analysis.bootstrap import with_interval
 from serenanet_modules.analysis.reliability import judged, reliability, words_said
 from serenanet_modules.analysis.scoring import LEVELS, NORMALISED, Score, measures_of, score, write_alignments
+from serenanet_modules.analysis.spaces import space_errors
 from serenanet_modules.data.manifest import Utterance, by_set, read_manifest
 from serenanet_modules.data.preparation import prepare
 from serenanet_modules.data.summary import in_words
@@ -112,11 +113,18 @@ def report(sets, summary, seconds):
             rate = f"{r['percent']:>7.2f}   {interval:<16}"
             yield f"{name:<{width}}{measure:<{wide}}{rate}{errors}{result.total.length:>9}"
     for name, found in sets.items():
+        if "WER" in found.scores and (told := _spaces(found)).spaces:
+            yield f"{name}: {told}"
         if found.oracle is not None:
             yield f"{name}: WER {100 * found.oracle.total.rate:.2f} of the best text of each list"
     yield from (f"{name}: {s.loops} pieces looped and were decoded again" for name, s in sets.items() if s.loops)
     yield ""
     yield confidence_table((name, s.decoder, s.confidence, s.reliability) for name, s in sets.items())
+
+
+def _spaces(found):
+    """The `SpaceErrors` of a set."""
+    return space_errors({u.id: u.text for u in found.utterances}, found.texts)
 
 
 def left_out(summary):

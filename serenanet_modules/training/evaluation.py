@@ -21,6 +21,7 @@ from serenanet_modules.runs.words import write_words
 from serenanet_modules.runtime import distributed
 from serenanet_modules.training.calibration import Confidences, heard_words, known_words
 from serenanet_modules.training.examples import write_examples
+from serenanet_modules.training.gates import write_gates
 from serenanet_modules.training.searches import Heard, Searches, search_threads
 
 
@@ -104,6 +105,7 @@ class Evaluation:
             model, file = self.brain.modules.model, self.folder / "examples.npz"
             if model.scorings:
                 write_examples(file, model, self.dev, self.root, self.brain.units, self.brain.device)
+            write_gates(self.folder / "gates.npz", model, self.dev, self.root, self.brain.device)
         return results
 
     # --- decoding -------------------------------------------------------------------------------------------------
