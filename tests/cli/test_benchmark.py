@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shutil
 import subprocess
 
 import pytest
@@ -165,6 +167,27 @@ def test_a_plain_folder(plain, models, tmp_path):
     refusal(lambda: PlainModel(tmp_path, "cpu"), "model.safetensors")
     (tmp_path / "model.safetensors").write_bytes((plain / "model.safetensors").read_bytes())
     refusal(lambda: PlainModel(tmp_path, "cpu"), "model_type 'gpt2'")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"auto_map": {"AutoModelForCTC": "evil.Evil"}}, "never run"),
+        ({"hidden_size": 10**9}, "hidden_size is 1000000000"),
+        ({"hidden_size": 30000}, "far larger than"),
+        ({"vocab_size": 10**7}, "far larger than"),
+        ({"num_hidden_layers": 2}, "lack .*layers.1"),
+        ({"intermediate_size": 32}, "cannot be opened"),
+        ({"vocab_size": 7}, "cannot be opened"),
+        ({"hidden_act": "exec"}, "exec"),
+    ],
+)
+def test_a_plain_folder_of_anybody(plain, tmp_path, values, words):
+    """Code of its own, sizes that no file holds, weights that lack some or are of other sizes: one sentence each."""
+    folder = shutil.copytree(plain, tmp_path / "plain")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, **values}), encoding="utf-8")
+    assert re.search(words, refusal(lambda: PlainModel(folder, "cpu"), folder))
 
 
 def test_a_whisper_is_heard_as_everywhere(tmp_path):
