@@ -53,6 +53,8 @@ class PlainModel:
             reason = str(error).strip().partition("\n")[0]
             raise UserError(f"{folder}: cannot be opened ({reason})") from None
         self.model = model.to(self.device).eval()
+        told = self.processor.feature_extractor
+        self._leaks = config.get("feat_extract_norm", "group") == "group" or not told.return_attention_mask
 
     @property
     def parameters(self):
@@ -61,7 +63,11 @@ class PlainModel:
 
     @torch.inference_mode()
     def hear(self, pieces):
-        """`Hypothesis` of each `Piece`; its labels are the model's tokens."""
+        """`Hypothesis` of each `Piece`; its labels are the model's tokens. Where padding is heard, each is read alone."""
+        rows = [[piece] for piece in pieces] if self._leaks else [pieces]
+        return [hypothesis for row in rows for hypothesis in self._heard(row)]
+
+    def _heard(self, pieces):
         samples = [piece.samples for piece in pieces]
         given = self.processor(samples, sampling_rate=RATE, return_tensors="pt", padding=True).to(self.device)
         tokens, blank = self.model(**given).logits.argmax(-1), self.processor.tokenizer.pad_token_id

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from serenanet_modules.cli.benchmark import _named
 from serenanet_modules.inference import benchmark
 from serenanet_modules.inference.plain import PlainModel, is_plain
 from serenanet_modules.inference.recognizer import Recognizer
-from tests.support.folders import make_random_result
+from tests.support.folders import copy_without, make_random_result
 from tests.support.presets import preset
 from tests.support.refusals import refusal
 from tests.support.tiny import SAMPLE
@@ -73,6 +74,20 @@ def test_models_take_turns_and_are_compared(asked, models, monkeypatch, capsys):
     assert main(line) == 0 and len(spawned) == 4
     assert main([*line, "--speed-runs", "3"]) == 0 and spawned[4:] == models
     assert main([*line, "--batch-seconds", "10"]) == 0 and len(spawned) == 10
+
+
+def test_a_model_that_has_changed_is_measured_anew(models, tmp_path, monkeypatch, capsys):
+    """Other weights, or other settings, in the same folder."""
+    spawned, folder = in_this_process(monkeypatch), copy_without(Path(models[0]), tmp_path / "model")
+    data = [str(SAMPLE / "test.tsv"), "--locale", "sw", "--max-samples", "1", "--speed-runs", "1"]
+    line = ["benchmark", str(folder), *data, "--out", str(tmp_path / "out")]
+    assert main(line) == main(line) == 0 and len(spawned) == 1
+    shutil.copy(Path(models[1]) / "weights.safetensors", folder)
+    assert main(line) == 0 and len(spawned) == 2
+    (folder / "hyperparams.yaml").write_text(
+        (folder / "hyperparams.yaml").read_text(encoding="utf-8") + "\n# another\n", encoding="utf-8"
+    )
+    assert main(line) == main(line) == 0 and len(spawned) == 3
 
 
 def test_batched_texts_are_those_alone(asked, models, monkeypatch):
@@ -162,6 +177,7 @@ def test_a_plain_folder(plain, models, tmp_path):
     clips = [(path.stem, str(path)) for path in sorted((SAMPLE / "clips").iterdir())[:2]]
     found = benchmark.measure({**request, "clips": clips})
     assert found["decoder"] == "greedy" and set(found["texts"]) == {name for name, _ in clips}
+    assert found["texts"] == found["alone"]  # though its norm hears padding
     assert any(found["texts"].values()) and set("".join(found["texts"].values())) <= set("abc ")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}), encoding="utf-8")
     refusal(lambda: PlainModel(tmp_path, "cpu"), "model.safetensors")
