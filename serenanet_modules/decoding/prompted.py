@@ -114,7 +114,7 @@ class Prompted(Decoder):
             return self._searched(*self.model.sequences(heard, said), limits)
 
     def _searched(self, x, valid, limits):
-        """As `_Search.run`; where the longest of a batch leaves others no room for their answers, one after the other."""
+        """As `_Search.run`; one after the other where a batch's longest leaves others no room for their answers."""
         if x.shape[1] + max(limits) <= self.model.llm.longest:
             return _Search(self, x, valid, limits).run()
         counts = valid.sum(1).tolist()

@@ -34,7 +34,7 @@ class PlainModel:
     Raises
     ------
     UserError
-        For a folder of another kind, one that asks for code of its own, and weights that lack some or are of other sizes.
+        For a folder of another kind, one that asks for code of its own, and weights that are missing or of other sizes.
     """
 
     most_seconds = 30.0  # read at once
@@ -63,7 +63,7 @@ class PlainModel:
 
     @torch.inference_mode()
     def hear(self, pieces):
-        """`Hypothesis` of each `Piece`; its labels are the model's tokens. Where padding is heard, each is read alone."""
+        """`Hypothesis` of each `Piece`, read alone where padding is heard; its labels are the model's tokens."""
         rows = [[piece] for piece in pieces] if self._leaks else [pieces]
         return [hypothesis for row in rows for hypothesis in self._heard(row)]
 
@@ -77,7 +77,7 @@ class PlainModel:
 
 
 def _opened(source, name):
-    """Processor and model of a folder that has all of its weights, in the sizes that it says, and no more than these."""
+    """Processor and model of a folder that has all of its weights, in the sizes that it says."""
     import transformers
 
     options = {"local_files_only": True, "trust_remote_code": False}

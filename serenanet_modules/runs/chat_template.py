@@ -1,6 +1,6 @@
 """Fills in a chat template of anybody's, as a program of its own that may take little time and memory.
 
-``python -I chat_template.py < REQUEST.json`` writes the text; a template that cannot be filled in ends it with a reason.
+``python -I chat_template.py < REQUEST.json`` writes the text, or why a template cannot be filled in.
 It imports nothing of this package, so that it starts at once.
 """
 

@@ -125,7 +125,7 @@ def recalled(part, folder, dtype, sounds):
 
 
 def name_of(part, dtype):
-    """A hash of all that decides a part's frames: code, class, arguments, sizes, weights, and the type they are kept in."""
+    """A hash of all that decides a part's frames: code, class, arguments, sizes, weights, the type they are kept in."""
     digest = hashlib.sha256(f"{VERSION} {type(part).__qualname__} {part!r} {dtype}".encode())
     for name, tensor in sorted(part.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
