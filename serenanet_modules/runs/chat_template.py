@@ -5,14 +5,12 @@ It imports nothing of this package, so that it starts at once.
 """
 
 import json
-import resource
-import signal
 import subprocess
 import sys
 
 SECONDS, MEMORY, LENGTH = 2, 2**28, 2**16  # of processor time; bytes; characters of the text
 PATIENCE = 60  # seconds, on a machine that is busy
-SLOW = f"it takes more than {SECONDS} s"
+TOO_MUCH = f"it takes more than {SECONDS} s or {MEMORY >> 20} MiB of memory"
 
 
 def filled(template, values):
@@ -33,9 +31,9 @@ def filled(template, values):
     try:
         done = subprocess.run([sys.executable, "-I", __file__], input=request, capture_output=True, timeout=PATIENCE)
     except subprocess.TimeoutExpired:
-        raise ValueError(SLOW) from None
-    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
-        raise ValueError(SLOW)
+        raise ValueError(TOO_MUCH) from None
+    if done.returncode < 0:  # ended by a limit's signal
+        raise ValueError(TOO_MUCH)
     if done.returncode:
         raise ValueError(done.stderr.decode(errors="replace").strip().rpartition("\n")[2] or "it does not end well")
     return json.loads(done.stdout)
@@ -43,6 +41,8 @@ def filled(template, values):
 
 def main():
     """Of the program."""
+    import resource  # which POSIX alone has
+
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
@@ -50,7 +50,7 @@ def main():
     try:
         text = _rendered(asked["template"], asked["values"])
     except MemoryError:
-        reason = f"it takes more than {MEMORY >> 20} MiB of memory"
+        reason = TOO_MUCH
     except Exception as error:  # whatever a template may do
         reason = " ".join(str(error).split())[:500] or type(error).__name__
     if reason:

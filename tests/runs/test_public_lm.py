@@ -90,7 +90,7 @@ def test_weights_are_those_of_the_folder(tmp_path, name, learns):
         ("{{ raise_exception('no') }}", "undefined"),
         ("x", "does not say what the user says"),
         ("{{ 10 ** (10 ** 10) }}", "it takes more than"),
-        ("{{ 'x' * 100000000 }}", "it takes more than 256 MiB of memory"),
+        ("{{ 'x' * 100000000 }}", "256 MiB of memory"),
         ("{{ 'x'.ljust(100000) }}", "longer than 65536 characters"),
         ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "it takes more than 2 s"),
         ("{% set n = namespace(s='xx') %}{% for i in range(40) %}{% set n.s = n.s ~ n.s %}{% endfor %}", "of memory"),
