@@ -309,7 +309,7 @@ def _normalised(candidates, settings, audio=None, tags=None, pack=False):
     places = packed(audio) if pack else {}
     kept = {c.id: i for i, c in reversed(list(enumerate(candidates)))}
     texts, clips = list(written(candidates, settings.style)), []
-    held_out = _held_out(candidates, texts)
+    held_out = _held_out(candidates)
     _say_lost(candidates, texts)
     for i, (c, text) in enumerate(zip(candidates, texts, strict=True)):
         name = tags and f"{_plain(c.path.stem)}-{tags[i]}.flac"
@@ -323,7 +323,7 @@ def _normalised(candidates, settings, audio=None, tags=None, pack=False):
             clip = clip.rejected("transcribers' marks", said[0])
         elif c.split == "train" and not c.weight:
             clip = clip.rejected("weight 0")
-        elif c.split == "train" and c.labelled_by and (shared := held_out.has(c, text)):
+        elif c.split == "train" and c.labelled_by and (shared := held_out.has(c, c.text)):
             clip = clip.rejected(f"{shared} of dev or test", f"labelled by {c.labelled_by}")
         clips.append(clip)
     return clips
@@ -345,11 +345,10 @@ def _say_lost(candidates, texts):
         )
 
 
-def _held_out(candidates, texts):
+def _held_out(candidates):
     """Dev and test, which what a model has labelled must not come from; nothing where no model has."""
-    if not any(c.labelled_by for c in candidates):
-        return HeldOut(())
-    return HeldOut((c, text) for c, text in zip(candidates, texts, strict=True) if role(c.split) != "train")
+    labelled = any(c.labelled_by for c in candidates)
+    return HeldOut(c for c in candidates if labelled and role(c.split) != "train")
 
 
 def _plain(stem):
