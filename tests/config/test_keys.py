@@ -14,7 +14,7 @@ from tests.support.tiny import ROOT
 
 OURS = {  # keys of files that are no hyper-parameters
     "extends",
-    *("base", "pretraining", "pretraining_arguments", "variants"),  # of a suite
+    *("base", "pretraining", "pretraining_arguments", "variants", "values"),  # of a suite
 }
 RESOLVED = {"peak", "final_share"}  # other names of keys
 NESTED = ("preparation", "lora")
