@@ -46,6 +46,7 @@ setup(
         "lazy-loader>=0.4",
         "sentencepiece>=0.2.1",
         "scikit-learn>=1.6",
+        "scipy>=1.12",  # which scikit-learn needs too
         "threadpoolctl>=3.5",
         "filelock>=4.2.11",  # lets a lock go in forked children, as data loaders are
         "soundfile>=0.13",

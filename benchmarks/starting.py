@@ -5,7 +5,8 @@
 The file names rows; a row is a list of command lines, the last of which trains the recogniser into ``{run}``. What
 many lines share stands once under ``words``. What is finished is not done again, so a run that was stopped goes on.
 The table is printed after each row and written to ``starting-SPLIT.md``. CPU minutes are those of all commands of a
-row, whatever was run again for it, and of the rows that it is ``after``.
+row, whatever was run again for it, of the rows that it is ``after``, and of the encoding whose frames another row has
+made and this one has read.
 """
 
 import argparse
@@ -82,13 +83,28 @@ class Row:
         steps = [json.loads(path.read_text()) for path in self.folder.glob("step*.json")]
         return sum(step["cpu"] for step in steps if step["counted"]) / 60
 
+    @property
+    def result(self):
+        """Content of its result.json, None before it is finished."""
+        file = self.run / "result.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    def encoding(self, rows):
+        """CPU minutes of an encoder's frames that it has read and another row has made; 0 where those count already.
+
+        What the frames have cost is the same number in all runs that read them; the first to finish has made them.
+        """
+        cost = _encoding(self.result)
+        makers = [row for row in rows.values() if cost and _encoding(row.result) == cost]
+        first = min(makers, key=lambda row: row.result["finished"], default=self)
+        return 0.0 if first is self or first.name in self.entry.get("after", []) else cost["encoder_cache_cpu"] / 60
+
     def line(self, rows):
         """Its line of the table, or None before it is finished."""
-        if not (self.run / "result.json").is_file():
+        if (result := self.result) is None:
             return None
-        result = json.loads((self.run / "result.json").read_text(encoding="utf-8"))
         rates = [_percent(result["results"][self.options.split], name) for name in ("greedy", "prefix-beam+lm")]
-        minutes = self.minutes + sum(rows[name].minutes for name in self.entry.get("after", []))
+        minutes = self.minutes + self.encoding(rows) + sum(rows[name].minutes for name in self.entry.get("after", []))
         trained = f"{result.get('trained_parameters', result['parameters']['total']) / 1e6:.2f} M"
         cells = [self.entry["says"], *sum(rates, []), self._unseen(), f"{minutes:.0f}", trained]
         return "| " + " | ".join(cells) + " |"
@@ -106,6 +122,12 @@ def read_rows(options):
     options.words = entries.pop("words", {})
     options.rows, options.values = list(entries), dict(pair.split("=", 1) for pair in options.set)
     return {name: Row(name, entry, options) for name, entry in entries.items()}
+
+
+def _encoding(result):
+    """What a run's kept frames have cost, {} where it has none."""
+    seconds = {} if result is None else result.get("seconds", {})
+    return {key: seconds[key] for key in ("encoder_cache", "encoder_cache_cpu") if key in seconds}
 
 
 def _percent(measured, decoder):

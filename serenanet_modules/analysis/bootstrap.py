@@ -7,7 +7,7 @@ with few speakers the true uncertainty is larger.
 
 A system trained with several seeds is pooled: an utterance, drawn or not, brings the errors of all
 seeds with it. The uncertainty is then that of the mean over these seeds on other utterances; what
-other seeds would have given is not in it.
+other seeds would have given is not in it, and `hierarchy` adds it.
 """
 
 import math
@@ -118,8 +118,8 @@ class Resampled:
     rates: np.ndarray
 
     def interval(self, system, level=LEVEL):
-        """Low and high end of a system's error rate."""
-        return _middle(self.rates[system], level)
+        """Low and high end of a system's error rate, or of the mean of some, by a list of their numbers."""
+        return _middle(np.atleast_2d(self.rates[system]).mean(0), level)
 
     def compare(self, a, b, level=LEVEL):
         """`Comparison` of system b with system a, by their numbers."""
@@ -134,7 +134,7 @@ class Resampled:
         )
 
 
-def resample(systems, replicates=REPLICATES, seed=0):
+def resample(systems, replicates=REPLICATES, seed=0, of=None):
     """Draw test sets anew, the same ones for all systems.
 
     Parameters
@@ -142,6 +142,8 @@ def resample(systems, replicates=REPLICATES, seed=0):
     systems : list
         Each a dict of utterance id to ErrorCounts, or a list of such, one for each seed, that is pooled.
     replicates, seed : int
+    of : dict of str to str, optional
+        Utterance id -> what is drawn in its place, such as its speaker, with all utterances of it.
 
     Returns
     -------
@@ -169,7 +171,18 @@ def resample(systems, replicates=REPLICATES, seed=0):
     common = math.lcm(*map(len, systems))
     errors = np.stack([sum(table[0] for table in seeds) * (common // len(seeds)) for seeds in tables])
     lengths = lengths * common
+    if of is not None:
+        groups = [of[name] for name in names]
+        errors, lengths = _together(errors, groups), _together(lengths[None], groups)[0]
     return Resampled(errors.sum(1) / max(1, lengths.sum()), _rates(errors, lengths, replicates, seed))
+
+
+def _together(values, groups):
+    """Sums (S, G) of the values (S, N) of each group."""
+    number = {group: i for i, group in enumerate(dict.fromkeys(groups))}
+    sums = np.zeros((len(values), len(number)), values.dtype)
+    np.add.at(sums, (slice(None), [number[group] for group in groups]), values)
+    return sums
 
 
 def _of(names, counts):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from serenanet_modules.analysis.bootstrap import Comparison, compare
+from serenanet_modules.analysis.spaces import space_errors
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.results import in_columns
 
@@ -112,9 +113,20 @@ def comparison_text(a, b, lines, count):
     return "\n".join(
         [
             *(f"A  {a.folder}", f"B  {b.folder}", *filter(None, [first_difference(a, b)]), ""),
-            *(*in_columns(rows, left=3), *_utterances(a, b, telling, count)),
+            *(*in_columns(rows, left=3), *_spaces(a, b, telling), *_utterances(a, b, telling, count)),
         ]
     )
+
+
+def _spaces(a, b, line):
+    """Where words are compared and some errors are only a space, how many are in each."""
+    if line.measure != "WER":
+        return
+    texts_of = zip((a, b), line.decoders, strict=True)
+    found = [space_errors(*result.pair(line.split, decoder)) for result, decoder in texts_of]
+    if any(one.spaces for one in found):
+        yield ""
+        yield from (f"{name}  {line.split}, {line.decoder}: {one}" for name, one in zip("AB", found, strict=True))
 
 
 def first_difference(a, b):

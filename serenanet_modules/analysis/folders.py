@@ -109,7 +109,7 @@ class Result:
         return network / audio if network and audio else None
 
     def texts(self, split):
-        """Rows of decoded_<split>.csv by utterance id: id, duration, reference, and a column per decoder."""
+        """Rows of decoded_<split>.csv by utterance id: what `runs.decoded` writes; older ones lack whose they are."""
         if split not in self._texts:
             file = self.folder / f"decoded_{split}.csv"
             try:
@@ -119,18 +119,20 @@ class Result:
                 raise UserError(f"{file}: cannot be read ({error}); evaluate the run again") from error
         return self._texts[split]
 
+    def pair(self, split, decoder, column="reference"):
+        """References and a decoder's hypotheses, each by utterance id; ``column`` may be ``phonemes``."""
+        rows = self.texts(split)
+        for needed in (column, decoder):
+            if any(needed not in row for row in rows.values()):
+                raise UserError(f"{self.folder / f'decoded_{split}.csv'}: has no column {needed!r}")
+        return [{name: row[key] for name, row in rows.items()} for key in (column, decoder)]
+
     def per_utterance(self, split, decoder, measure):
         """Utterance id -> ErrorCounts of a decoder's texts."""
         key = split, decoder, measure
         if key not in self._scores:
-            rows = self.texts(split)
-            column = "phonemes" if measure == "PER" else "reference"
-            for needed in (column, decoder):
-                if any(needed not in row for row in rows.values()):
-                    raise UserError(f"{self.folder / f'decoded_{split}.csv'}: has no column {needed!r}")
-            references = {name: row[column] for name, row in rows.items()}
-            hypotheses = {name: row[decoder] for name, row in rows.items()}
-            self._scores[key] = score(references, hypotheses, LEVELS[measure]).per_utterance
+            texts = self.pair(split, decoder, "phonemes" if measure == "PER" else "reference")
+            self._scores[key] = score(*texts, LEVELS[measure]).per_utterance
         return self._scores[key]
 
     @cached_property

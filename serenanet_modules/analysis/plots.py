@@ -5,15 +5,17 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
+from serenanet_modules.analysis.difference_plot import differences
 from serenanet_modules.analysis.folders import in_order
 from serenanet_modules.analysis.palette import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from serenanet_modules.analysis.reliability import pooled
 from serenanet_modules.analysis.reliability_plot import diagram
+from serenanet_modules.analysis.sources import is_of_source
+from serenanet_modules.analysis.summary import MEASURES, UNITS
 from serenanet_modules.data.manifest import role
 from serenanet_modules.runtime.files import replacing
 
 DPI = 110
-UNITS = {"WER": "words", "CER": "characters", "PER": "phones"}
 SHOWN_UNITS = 24  # rows of a posterior plot
 WORD_START = "▁"  # in the names of SentencePiece's units
 
@@ -38,13 +40,18 @@ def write_all(systems, table, reference, out):
     for kind, rows in table.items():
         sets = in_order(s for row in rows for s, _ in row.rates)
         for split in [s for s in sets if role(s) == "test"] or sets[:1]:
-            measures = [m for m in ("WER", "CER", "PER") if any((split, m) in row.rates for row in rows)]
-            caption = f"{split}, {kind}: mean over seeds with its 95 % interval over utterances; dots are seeds"
-            name = "_".join(["rates", kind.replace("+", "_").replace("/", "_"), *split.split("-")[1:]])
-            drawn.append((f"{name}.png", caption, bars(rows, split, measures, reference)))
+            name = "_".join([kind.replace("+", "_").replace("/", "_"), *split.split("-")[1:]])
+            compared = [m for m in MEASURES if any((split, m) in row.differences for row in rows)]
+            if compared:
+                caption = f"{split}, {kind}: difference to {reference.name} by system"
+                drawn.append((f"differences_{name}.png", caption, differences(rows, split, compared, reference)))
+            measures = [m for m in MEASURES if any((split, m) in row.rates for row in rows)]
+            caption = f"{split}, {kind}: mean over seeds with its 95 % interval over test sets; dots are seeds"
+            drawn.append((f"rates_{name}.png", caption, bars(rows, split, measures, reference)))
     trained = {tuple(result.folder for result in system.results): system for system in reversed(systems)}
     histories = [system for system in systems if system in trained.values() and history(system)]
-    for measure in [m for m in history(histories[0])[0][0]["dev"] if m != "loss"] if histories else []:
+    measured = history(histories[0])[0][0]["dev"] if histories else ()
+    for measure in [m for m in measured if m != "loss" and not is_of_source(m)]:
         caption = f"dev {measure} of each epoch, a line for each seed; grey is {reference.name}"
         drawn.append((f"learning_curves_{measure}.png", caption, curves(histories, reference, measure)))
     drawn += reliabilities(reference)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from serenanet_modules.analysis import plots, tables
+from serenanet_modules.analysis import plots, sections, seeds, tables
 from serenanet_modules.analysis.cost import HOURS, spent
 from serenanet_modules.analysis.folders import Result, find_results
 from serenanet_modules.analysis.summary import System, summarise
@@ -12,10 +12,16 @@ from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import replacing, write_text
 
 NOTES = """\
-Means ± standard deviations over seeds, in percent. Δ is the difference to {reference} in points with its 95 % interval,
-p its two-sided significance: a paired bootstrap over utterances with the seeds pooled. It tells whether other
-utterances would have shown the same; what other seeds would have given only the ± tells. p is not corrected for the
-number of rows. Training time is that of the run alone, without its pre-training; RTF: seconds of features, network and
+Means ± standard deviations over seeds, in percent. Δ is the difference to {reference} in points, over the seeds that
+both have, with its 95 % interval. p is how often chance alone would give a difference this clear, corrected for the
+number of systems that are compared (Holm). Both count what other seeds and what other test sets would have shown.
+“visible” is the smallest difference that would have been found with a probability of 80 %: by one comparison / by
+Holm's first step. A smaller one may be there and not be seen. Without p, seeds are not accounted for (there is one, or
+none in common), and the interval is that of the test set alone.
+
+{seeds}
+
+Training time is that of the run alone, without its pre-training; RTF: seconds of features, network and
 greedy decoding for a second of audio. Both are by the clock, with whatever else ran
 beside; CPU is what the processor spent on training. All figures:
 [table.csv](table.csv), [table.tex](table.tex)."""
@@ -75,7 +81,7 @@ def report(places, out, reference=None, price=None):
             raise UserError(f"{twin.folder} and {result.folder} are both {name} with seed {result.seed}; give one")
     if reference not in (None, *found):
         raise UserError(f"--reference: there is no experiment {reference!r}; there are {', '.join(found)}")
-    systems = [System(name, list(seeds.values()), _scoring(name, seeds.values())) for name, seeds in found.items()]
+    systems = [System(name, list(runs.values()), _scoring(name, runs.values())) for name, runs in found.items()]
     notes = [*(f"left out: {sentence}" for sentence in left_out), spent([r.content for r in results], price)]
     return _write(systems, Path(out), reference, notes)
 
@@ -117,22 +123,25 @@ def _write(systems, out, reference, notes, command=None):
     table = summarise(systems, base, lambda work: Bar(work, desc="bootstrap", leave=False))
     out.mkdir(parents=True, exist_ok=True)
     images = plots.write_all(systems, table, base or systems[0], out)
+    more = sections.write_all(systems, base or systems[0], out)
     with replacing(out / "table.csv") as path:
         tables.write_csv(path, table)
     for name, text in (
         ("table.tex", tables.latex(table)),
-        ("report.md", _page(systems, table, base, images, notes, command)),
+        ("report.md", _page(systems, table, base, images, more, notes, command)),
     ):
         write_text(out / name, text)
     return f"{tables.plain(table)}\nreport: {out / 'report.md'}"
 
 
-def _page(systems, table, base, images, notes, command):
+def _page(systems, table, base, images, more, notes, command):
     parts = [f"# {', '.join(dict.fromkeys(s.results[0].dataset for s in systems))}", tables.markdown(table)]
-    parts.append(NOTES.format(reference=base.name if base else "the full model"))
+    of_seeds = "\n".join(f"- {line}" for line in seeds.lines(table))
+    parts.append(NOTES.format(reference=base.name if base else "the full model", seeds=of_seeds))
     parts += ["\n".join(f"- {note}" for note in notes)] if notes else []
     parts.append(HOURS)
     parts += [f"![{caption}]({name})\n\n{caption}" for name, caption in images]
+    parts += more
     parts.append("\n".join(["## How it was made", "", *_origin(systems, command)]))
     return "\n\n".join(parts) + "\n"
 

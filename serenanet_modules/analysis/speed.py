@@ -19,6 +19,7 @@ COLUMNS = {  # key -> heading
     "interval": "95 % interval",
     "difference": "WER against the first",
     "CER": "CER %",
+    "difference_cer": "CER against the first",
     "match": "perfect %",
     "empty": "empty",
     "looped": "loops",
@@ -55,16 +56,16 @@ def summary(runs, references):
     for name, measured in runs.items():
         texts = measured[0]["texts"]
         words, letters = score(references, texts, "word"), score(references, texts, "char")
-        first = first or words
-        rate = with_interval(words)
-        difference = None if words is first else compare(first.per_utterance, words.per_utterance)
+        first, rate = first or (words, letters), with_interval(words)
+        differences = [None if a is b else _difference(a, b) for a, b in zip(first, (words, letters), strict=True)]
         rows.append(
             {
                 "model": name,
                 "WER": rate["percent"],
                 "interval": "{:.2f} … {:.2f}".format(*rate["interval_95"]),
-                "difference": difference and _difference(difference),
+                "difference": differences[0],
                 "CER": with_interval(letters)["percent"],
+                "difference_cer": differences[1],
                 "match": 100 * statistics.mean(texts[key] == text for key, text in references.items()),
                 "empty": sum(not text for text in texts.values()),
                 "looped": measured[0]["looped"],
@@ -74,7 +75,9 @@ def summary(runs, references):
     return rows
 
 
-def _difference(found):
+def _difference(first, other):
+    """That of two `score` results, with its paired interval."""
+    found = compare(first.per_utterance, other.per_utterance)
     return f"{100 * found.difference:+.2f} ({100 * found.low:+.2f} … {100 * found.high:+.2f})"
 
 

@@ -1,13 +1,17 @@
 """Several seeds of several systems brought into one table's rows."""
 
+import itertools
 import statistics
 from dataclasses import dataclass, field
 
-from serenanet_modules.analysis.bootstrap import Comparison, resample
+from serenanet_modules.analysis.bootstrap import resample
+from serenanet_modules.analysis.drawn import Drawn
 from serenanet_modules.analysis.folders import Result, in_order
+from serenanet_modules.analysis.hierarchy import Contrast, Family, Variant, compare_variants
 from serenanet_modules.errors import UserError
 
 MEASURES = ("WER", "CER", "PER")
+UNITS = {"WER": "words", "CER": "characters", "PER": "phones"}  # that errors are counted of
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,11 @@ class System:
         """For each seed, utterance id -> ErrorCounts."""
         return [r.per_utterance(split, self.decoder(kind), measure) for r in self.results]
 
+    def variant(self, places):
+        """Its trainings, with where each stands among systems that were resampled together."""
+        seeds = [result.seed for result in self.results]
+        return Variant(dict(zip(seeds, places, strict=True)), {r.seed: r.folder for r in self.results})
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -90,16 +99,22 @@ class Row:
     rates : dict
         (split, measure) -> Spread of percentages.
     intervals : dict
-        (split, measure) -> (low, high) in percent, 95 %, over utterances with seeds pooled.
+        (split, measure) -> (low, high) in percent, 95 %, of the mean of these seeds on other test sets.
     differences : dict
-        (split, measure) -> Comparison with the reference system, as rates.
+        (split, measure) -> Contrast with the reference system, as rates.
+    families : dict
+        (split, measure) -> Family of all that were compared so.
+    drawn : dict
+        split -> what resampled test sets were drawn of, in words.
     """
 
     system: System
     kind: str
     rates: dict[tuple[str, str], Spread]
     intervals: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
-    differences: dict[tuple[str, str], Comparison] = field(default_factory=dict)
+    differences: dict[tuple[str, str], Contrast] = field(default_factory=dict)
+    families: dict[tuple[str, str], Family] = field(default_factory=dict)
+    drawn: dict[str, str] = field(default_factory=dict)
 
     @property
     def parameters(self):
@@ -158,18 +173,41 @@ def _row(system, kind):
 
 
 def _resample(rows, reference, key):
-    """Fill in intervals, and differences to the reference, for one split and measure."""
-    counts = {row: row.system.per_utterance(key[0], row.kind, key[1]) for row in rows}
+    """Fill in intervals, and comparisons with the reference, for one split and measure."""
+    split, measure = key
+    counts = {row: row.system.per_utterance(split, row.kind, measure) for row in rows}
     alike = {}  # utterances and their lengths -> rows scored on them
     for row, seeds in counts.items():
         scored_on = {tuple((name, c.length) for name, c in sorted(seed.items())) for seed in seeds}
         if len(scored_on) > 1:
-            raise UserError(f"the seeds of {row.system.name} cannot be pooled: their {key[0]} sets differ")
+            raise UserError(f"the seeds of {row.system.name} cannot be pooled: their {split} sets differ")
         alike.setdefault(scored_on.pop(), []).append(row)
     for mates in alike.values():
-        drawn = resample([counts[row] for row in mates])
-        base = next((i for i, row in enumerate(mates) if row.system is reference), None)
-        for i, row in enumerate(mates):
-            row.intervals[key] = tuple(100 * end for end in drawn.interval(i))
-            if base is not None and i != base and row.system.same_as is None:
-                row.differences[key] = drawn.compare(base, i)
+        _fill_in(mates, counts, reference, key)
+
+
+def _fill_in(rows, counts, reference, key):
+    """The same for rows that were scored on the same utterances."""
+    drawn = Drawn.among(_whose(rows, key[0]))
+    columns = itertools.count()
+    places = {row: [next(columns) for _ in counts[row]] for row in rows}
+    rates = resample([seed for row in rows for seed in counts[row]], of=drawn.of)
+    for row in rows:
+        row.intervals[key] = tuple(100 * end for end in rates.interval(places[row]))
+        row.drawn[key[0]] = drawn.text
+    compared = [row for row in rows if row.system.same_as is None]
+    base = next((i for i, row in enumerate(compared) if row.system is reference), None)
+    if base is None:
+        return
+    variants = [row.system.variant(places[row]) for row in compared]
+    family = compare_variants(variants, base, rates, len(set(drawn.of.values())))
+    for row, contrast in zip(compared, family.contrasts, strict=True):
+        row.families[key] = family
+        if contrast is not None:
+            row.differences[key] = contrast
+
+
+def _whose(rows, split):
+    """Rows of the first table of a split that says speakers and recordings, or of the first one."""
+    tables = [result.texts(split) for row in rows for result in row.system.results]
+    return next((table for table in tables if all("speaker" in texts for texts in table.values())), tables[0])

@@ -14,7 +14,7 @@ LATEX |= {c: f"\\{c}" for c in "&%$#_{}"} | {"±": r"$\pm$", "Δ": r"$\Delta$", 
 
 
 def columns(rows, cost):
-    """(heading, function of a row) pairs for people: rates, difference to the reference, p, and what it costs.
+    """(heading, function of a row) pairs for people: rates, and what they cost.
 
     Parameters
     ----------
@@ -28,11 +28,6 @@ def columns(rows, cost):
     chosen = [("system", _name), ("decoder", lambda row: row.system.decoder(row.kind))]
     chosen.append(("seeds", lambda row: str(len(row.system.results))))
     chosen += [(" ".join(key), lambda row, key=key: _spread(row.rates.get(key))) for key in keys]
-    split = sets[-1] if sets else None
-    for measure in [m for m in MEASURES if (split, m) in keys]:
-        key = split, measure
-        chosen.append((f"Δ {split} {measure}", lambda row, key=key: _difference(row.differences.get(key))))
-        chosen.append((f"p {measure}", lambda row, key=key: _p(row.differences.get(key))))
     if cost:
         chosen.append(("parameters", lambda row: f"{row.parameters / 1e6:.2f} M"))
         chosen.append(("training, min", lambda row: _spread(row.training, 1 / 60)))
@@ -40,6 +35,18 @@ def columns(rows, cost):
             chosen.append(("CPU, min", lambda row: _spread(row.training_cpu, 1 / 60)))
         chosen.append(("hours", lambda row: f"{hours(r.content for r in row.system.results):.2f}"))
         chosen.append(("RTF", lambda row: _rtf(row.real_time_factor)))
+    return chosen
+
+
+def difference_columns(rows):
+    """The same of the differences to the reference on the last set; [] where there are none."""
+    sets = in_order(s for row in rows for s, _ in row.differences)
+    keys = [(sets[-1], m) for m in MEASURES if any((sets[-1], m) in row.differences for row in rows)] if sets else []
+    chosen = [("system", _name), ("seeds of both", lambda row: _shared(row, keys))] if keys else []
+    for key in keys:
+        chosen.append((f"Δ {' '.join(key)}", lambda row, key=key: _difference(row.differences.get(key))))
+        chosen.append((f"p {key[1]}", lambda row, key=key: _p(row.differences.get(key))))
+        chosen.append((f"visible {key[1]}", lambda row, key=key: _visible(row.differences.get(key))))
     return chosen
 
 
@@ -58,17 +65,27 @@ def _signed(value):
     return f"{value:+.1f}".replace("-", "−")
 
 
-def _difference(comparison):
-    if comparison is None:
-        return NOTHING
-    low, high = (_signed(100 * value) for value in (comparison.low, comparison.high))
-    return f"{_signed(100 * comparison.difference)} ({low} to {high})"
+def _shared(row, keys):
+    return str(max(len(row.differences[key].by_seed) for key in keys if key in row.differences))
 
 
-def _p(comparison):
-    if comparison is None:
+def _difference(contrast):
+    if contrast is None:
         return NOTHING
-    return "< 0.001" if comparison.p_value < 0.001 else f"{comparison.p_value:.3f}"
+    low, high = (_signed(100 * value) for value in (contrast.low, contrast.high))
+    return f"{_signed(100 * contrast.difference)} ({low} to {high})"
+
+
+def _p(contrast):
+    if contrast is None or contrast.p_holm is None:
+        return NOTHING
+    return "< 0.001" if contrast.p_holm < 0.001 else f"{contrast.p_holm:.3f}"
+
+
+def _visible(contrast):
+    if contrast is None or contrast.visible is None:
+        return NOTHING
+    return f"{100 * contrast.visible:.1f} / {100 * contrast.visible_holm:.1f}"
 
 
 def _rtf(spread):
@@ -76,11 +93,11 @@ def _rtf(spread):
 
 
 def markdown(table):
-    """Markdown tables, one for each kind of decoder."""
+    """Markdown tables of each kind of decoder: rates, and differences where there are some."""
     parts = []
-    for heading, chosen, rows in _tables(table):
+    for heading, chosen, rows, left in _tables(table):
         cells = [[read(row).replace("|", "\\|") for _, read in chosen] for row in rows]
-        lines = [[name for name, _ in chosen], ["---", "---"] + ["---:"] * (len(chosen) - 2), *cells]
+        lines = [[name for name, _ in chosen], ["---"] * left + ["---:"] * (len(chosen) - left), *cells]
         parts.append("\n".join([f"### {heading}", "", *(f"| {' | '.join(line)} |" for line in lines)]))
     return "\n\n".join(parts)
 
@@ -88,22 +105,22 @@ def markdown(table):
 def plain(table):
     """The same for a terminal."""
     parts = []
-    for heading, chosen, rows in _tables(table):
+    for heading, chosen, rows, left in _tables(table):
         cells = [[name for name, _ in chosen], *([read(row) for _, read in chosen] for row in rows)]
-        parts += [heading, *in_columns(cells), ""]
+        parts += [heading, *in_columns(cells, left), ""]
     return "\n".join(parts)
 
 
 def latex(table):
-    """LaTeX tables with booktabs, one for each kind of decoder."""
+    """The same in LaTeX with booktabs."""
     parts = ["% needs \\usepackage{booktabs}"]
-    for heading, chosen, rows in _tables(table):
+    for heading, chosen, rows, left in _tables(table):
         lines = [" & ".join(escape(read(row)) for _, read in chosen) + r" \\" for row in rows]
         parts += [
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{escape(heading)}}}",
-            rf"\begin{{tabular}}{{ll{'r' * (len(chosen) - 2)}}}",
+            rf"\begin{{tabular}}{{{'l' * left}{'r' * (len(chosen) - left)}}}",
             r"\toprule",
             " & ".join(escape(name) for name, _ in chosen) + r" \\",
             r"\midrule",
@@ -127,9 +144,13 @@ def escape(text):
 
 
 def _tables(table):
-    """(heading, columns, rows) of each kind of decoder; the first tells the cost."""
+    """(heading, columns, rows, how many columns are words) of each kind of decoder; the first tells the cost."""
     for number, (kind, rows) in enumerate(table.items()):
-        yield kind, columns(rows, cost=number == 0), rows
+        yield kind, columns(rows, cost=number == 0), rows, 2
+        compared = [row for row in rows if row.differences]
+        if chosen := difference_columns(compared):
+            reference = next(row.system.name for row in rows if row.families and not row.differences)
+            yield f"{kind}: differences to {reference}", chosen, compared, 1
 
 
 def write_csv(path, table):
@@ -143,8 +164,9 @@ def write_csv(path, table):
 
 
 CSV_COLUMNS = (
-    *("system", "same_as", "seeds", "decoder", "split", "measure", "mean", "sd", "low_95", "high_95"),
-    *("difference", "difference_low_95", "difference_high_95", "p_value"),
+    *("system", "same_as", "seeds", "decoder", "split", "measure", "mean", "sd", "low_95", "high_95", "drawn"),
+    *("difference", "difference_low_95", "difference_high_95", "standard_error", "visible", "visible_holm"),
+    *("seeds_of_both", "degrees_of_freedom", "p_value", "p_holm"),
     *("parameters", "training_seconds", "training_seconds_sd", "training_cpu_seconds", "rtf"),
 )
 
@@ -152,16 +174,25 @@ CSV_COLUMNS = (
 def _csv_lines(row):
     system, training, cpu, rtf = row.system, row.training, row.training_cpu, row.real_time_factor
     for (split, measure), spread in row.rates.items():
-        difference = row.differences.get((split, measure))
-        shares = (difference.difference, difference.low, difference.high) if difference else (None,) * 3
         yield (
             *(system.name, system.same_as, len(system.results), system.decoder(row.kind), split, measure),
             *map(_number, (spread.mean, spread.sd, *row.intervals[split, measure])),
-            *(_number(None if share is None else 100 * share) for share in shares),
-            _number(difference and difference.p_value, 5),
+            row.drawn[split],
+            *_csv_difference(row.differences.get((split, measure))),
             *(row.parameters, _number(training.mean, 1), _number(training.sd, 1)),
             *(_number(cpu and cpu.mean, 1), _number(rtf and rtf.mean, 5)),
         )
+
+
+def _csv_difference(contrast):
+    if contrast is None:
+        return [None] * 10
+    shares = contrast.difference, contrast.low, contrast.high, contrast.error, contrast.visible, contrast.visible_holm
+    return [
+        *(_number(None if share is None else 100 * share) for share in shares),
+        *(len(contrast.by_seed), _number(contrast.freedom, 1)),
+        *(_number(p, 5) for p in (contrast.p_value, contrast.p_holm)),
+    ]
 
 
 def _number(value, digits=3):

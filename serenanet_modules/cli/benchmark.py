@@ -11,9 +11,10 @@ from pathlib import Path
 from serenanet_modules.cli.opening import add_context
 from serenanet_modules.cli.values import add_out, count, pairs, place, positive
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.files import read_json
+from serenanet_modules.runtime.files import read_json, sha256
 
 OUT = Path("benchmark")
+READ = (".json", ".safetensors", ".txt", ".model", ".jinja")  # files of a folder of transformers, by how they end
 
 
 def add(commands, name):
@@ -51,13 +52,14 @@ def _benchmark(arguments):
     a = arguments
     outputs = Outputs("benchmark", [*a.models, a.data, *(a.data_folder or ())], a.force)
     outputs.check_folder(a.out)
+    models = {name: (folder, _files(folder)) for name, folder in _named(a.models).items()}
     outputs.begin(a.out)
     rows, root = _prepared(a)
     clips = [(u.id, str(root / u.path)) for u in rows]
-    runs = {model: [] for model in _named(a.models)}
+    runs = {model: [] for model in models}
     for number in range(a.speed_runs):  # one of each model, then the next: what slows the machine slows all
-        for name, folder in _named(a.models).items():
-            runs[name].append(_measurement(a, name, folder, number, clips))
+        for name, (folder, sums) in models.items():
+            runs[name].append(_measurement(a, name, folder, sums, number, clips))
     normalise = normaliser(a.locale)
     for measured in runs.values():
         measured[0]["texts"] = {key: normalise(text) for key, text in measured[0]["texts"].items()}
@@ -97,15 +99,23 @@ def _named(models):
     return names
 
 
-def _measurement(a, name, folder, number, clips):
-    """What a process of its own measures; what an earlier call with the same request has measured is taken."""
-    from serenanet_modules.runtime.files import write_json
+def _files(folder):
+    """SHA-256 by name of the files that make a model: a result folder's, or what transformers reads."""
+    from serenanet_modules.runs.whole import sums_of
 
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder")
+    others = (path for path in sorted(folder.iterdir()) if path.suffix in READ and path.is_file())
+    return sums_of(folder) or {path.name: sha256(path) for path in others}
+
+
+def _measurement(a, name, folder, sums, number, clips):
+    """What a process of its own measures; what an earlier call with the same request has measured is taken."""
+    from serenanet_modules.runtime.files import write_json
+
     file = re.sub(r"[^\w.-]+", "_", name)
     out = a.out / "runs" / f"{file}-{number}.json"
-    request = {"model": str(folder), "device": a.device, "locale": a.locale, "context": a.context}
+    request = {"model": str(folder), "device": a.device, "locale": a.locale, "context": a.context, "sums": sums}
     request |= {"clips": clips, "batch_seconds": a.batch_seconds, "out": str(out)}
     asked = out.with_suffix(".request.json")
     if out.is_file() and asked.is_file():

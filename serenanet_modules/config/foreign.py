@@ -19,7 +19,10 @@ from pathlib import Path
 import ruamel.yaml
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
-from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from serenanet_modules.config.keys import check_arguments
 from serenanet_modules.errors import UserError
@@ -58,8 +61,8 @@ MOST_TEXT = 2**16  # characters of a file; those of the largest models have 6,00
 MOST_NODES = 10_000  # of a document, what stands behind an alias counted each time
 MOST_DIGITS = 40  # of any whole number
 MOST_SIZE = 2**20  # of a number that a class is given
-LEAST_ROOM = 2**24  # bytes of parameters that any file may ask for
-ROOM = 4  # times the bytes of the weights' file that parameters may take; it may hold them in half precision
+LEAST_ROOM = 2**24  # bytes of parameters and buffers that any file may ask for
+ROOM = 4  # times the bytes of the weights' file that they may take; it may hold them in half precision
 
 
 class Document:
@@ -395,17 +398,16 @@ def brain_named(name, where):
 
 @contextlib.contextmanager
 def bounded(*weights):
-    """Refuse a parameter, before it is filled, with which a model outgrows the files of its weights."""
+    """Refuse a parameter, before it is filled, or a buffer with which a model outgrows the files of its weights."""
     room, taken = max(LEAST_ROOM, ROOM * sum(Path(file).stat().st_size for file in weights)), 0
 
-    def count(module, name, parameter):
+    def count(module, name, tensor):
         nonlocal taken
-        taken += 0 if parameter is None else parameter.nbytes
+        taken += 0 if tensor is None else tensor.nbytes
         if taken > room:
             raise ValueError(f"the model is far larger than {weights[0]}; that is cut short, or belongs to another one")
 
-    hook = register_module_parameter_registration_hook(count)
-    try:
+    with contextlib.ExitStack() as hooks:
+        hooks.callback(register_module_parameter_registration_hook(count).remove)
+        hooks.callback(register_module_buffer_registration_hook(count).remove)
         yield
-    finally:
-        hook.remove()

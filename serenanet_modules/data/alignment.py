@@ -22,8 +22,13 @@ PRIOR_FRAMES = 20.0  # a Gaussian counts so many frames of the whole data's, so 
 VARIANCE_FLOOR = 0.01  # of the whole data's
 
 
-def spelling():
+def spelling(between=()):
     """A function from an utterance to its phones: those of its row, of its locale's g2p, or else its characters.
+
+    Parameters
+    ----------
+    between : tuple of str
+        Stands between words and at both ends, such as `SILENCE`.
 
     Examples
     --------
@@ -31,6 +36,8 @@ def spelling():
     >>> spell = spelling()
     >>> spell(Utterance("u", "u.flac", 1.0, "ab c", "", "s", "mdw", "train"))
     ['a', 'b', 'c']
+    >>> spelling(("sil",))(Utterance("u", "u.flac", 1.0, "", "a b | c", "s", "mdw", "train"))
+    ['sil', 'a', 'b', 'sil', 'c', 'sil']
     """
 
     @functools.cache
@@ -42,9 +49,10 @@ def spelling():
 
     def phones(utterance):
         if utterance.phonemes:
-            return [p for p in utterance.phonemes.split() if p != WORD_BOUNDARY]
-        say = speaker(utterance.locale)
-        return [phone for word in utterance.text.split() for phone in say(word)]
+            words = [word.split() for word in utterance.phonemes.split(WORD_BOUNDARY)]
+        else:
+            words = map(speaker(utterance.locale), utterance.text.split())
+        return [*between, *(phone for word in words if word for phone in (*word, *between))]
 
     return phones
 
@@ -54,9 +62,18 @@ def cepstra(x):
 
     Nearly uncorrelated, as diagonal Gaussians want them.
     """
-    y = (x @ create_dct(CEPSTRA, x.shape[1], norm="ortho").to(x)).T
-    delta = compute_deltas(y)
-    return torch.cat([y, delta, compute_deltas(delta)]).T
+    return with_differences(plain_cepstra(x))
+
+
+def plain_cepstra(x):
+    """Normalised log-mel features x (T, F) -> 13 cepstra (T, 13)."""
+    return x @ create_dct(CEPSTRA, x.shape[1], norm="ortho").to(x)
+
+
+def with_differences(y):
+    """Cepstra y (T, 13) with their first and second differences, (T, 39)."""
+    delta = compute_deltas(y.T)
+    return torch.cat([y.T, delta, compute_deltas(delta)]).T
 
 
 class PhoneAligner:
@@ -93,12 +110,12 @@ class PhoneAligner:
         utterances = [(y, phones) for y, phones in utterances if 0 < len(phones) <= len(y)]
         if not utterances:
             raise UserError("no transcribed utterance is long enough for its phones; there is nothing to align")
-        inventory = [SILENCE, *sorted({phone for _, phones in utterances for phone in phones})]
+        inventory = [SILENCE, *sorted({phone for _, phones in utterances for phone in phones} - {SILENCE})]
         ids = {phone: i for i, phone in enumerate(inventory)}
         coded = [(y, torch.tensor([ids[p] for p in phones])) for y, phones in utterances]
         frames = torch.cat([y for y, _ in coded])
         estimate = functools.partial(_estimate, frames, len(inventory))
-        aligner = cls(inventory, *estimate(torch.cat([_flat(y, spoken) for y, spoken in coded])))
+        aligner = cls(inventory, *estimate(torch.cat([_flat(y, spoken[spoken > 0]) for y, spoken in coded])))
         for _ in Bar(range(rounds), desc="phones: alignment", disable=not progress):
             paths = [aligner._path(y, spoken) for y, spoken in coded]
             aligner = cls(inventory, *estimate(torch.cat(paths)))
@@ -112,9 +129,13 @@ class PhoneAligner:
         spoken = [self._ids[phone] for phone in phones if phone in self._ids]
         return self._path(y, torch.tensor(spoken)) if 0 < len(spoken) <= len(y) else None
 
+    def _scores(self, y):
+        """Log-likelihood of frames y (T, D) under each phone's Gaussian, (T, phones)."""
+        return _log_likelihood(y, self.mean, self.variance)
+
     def _path(self, y, spoken):
         """Viterbi path (T,) through ``spoken`` (L,), silence allowed anywhere."""
-        scores = _log_likelihood(y, self.mean, self.variance)
+        scores = self._scores(y)
         # in CTC's topology equal neighbours need a blank in between: every other one goes by a second name
         twice = torch.zeros_like(spoken)
         for i in range(1, len(spoken)):

@@ -112,6 +112,7 @@ class Utterance:
     split: str
     weight: float = 1.0  # of a training utterance's loss
     labelled_by: str = ""  # the model that wrote the text, "" for people
+    recording: str = ""  # that it is a part of, "" for a file of its own
 
     def __post_init__(self):
         check_split(self.split)

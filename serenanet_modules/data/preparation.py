@@ -249,13 +249,15 @@ def _fingerprints(candidates, settings, pack):
     stat_of = functools.cache(_stat)  # a recording may have many segments
     for c in candidates:
         try:
-            clip = (PREPARATION_VERSION, c.id, c.path.name, *stat_of(c.path))
+            stat = stat_of(c.path)
         except (OSError, ValueError):  # ValueError: a name that no file can have
-            clip = (PREPARATION_VERSION, c.id, c.path.name, "missing")
+            stat = ("missing",)
+        clip = (PREPARATION_VERSION, c.id, c.path.name, *stat)
         clip += c.part[: 2 + (c.channel is not None)] if c.is_segment else ()
         tags.append(hashlib.sha256(repr(clip).encode()).hexdigest()[:10])
         row = (tags[-1], c.text, c.speaker, c.locale, c.split, c.phonemes)
         row += (c.weight, c.labelled_by) if c.labelled_by or c.weight != 1 else ()
+        row += (_recording(c, stat),) if c.is_segment else ()
         digest.update(repr(row).encode())
     return digest.hexdigest(), tags
 
@@ -266,6 +268,14 @@ def _stat(path):
         return inside.stat()
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns
+
+
+def _recording(candidate, stat):
+    """Name of the recording that a candidate is a part of, wherever the corpus lies; "" for a file of its own."""
+    if not candidate.is_segment:
+        return ""
+    path = candidate.path
+    return f"{_plain(path.stem)}-{hashlib.sha256(repr((path.name, *stat)).encode()).hexdigest()[:10]}"
 
 
 def _source_hash(module):
@@ -299,7 +309,7 @@ def _normalised(candidates, settings, audio=None, tags=None, pack=False):
     places = packed(audio) if pack else {}
     kept = {c.id: i for i, c in reversed(list(enumerate(candidates)))}
     texts, clips = list(written(candidates, settings.style)), []
-    held_out = _held_out(candidates, texts)
+    held_out = _held_out(candidates)
     _say_lost(candidates, texts)
     for i, (c, text) in enumerate(zip(candidates, texts, strict=True)):
         name = tags and f"{_plain(c.path.stem)}-{tags[i]}.flac"
@@ -313,7 +323,7 @@ def _normalised(candidates, settings, audio=None, tags=None, pack=False):
             clip = clip.rejected("transcribers' marks", said[0])
         elif c.split == "train" and not c.weight:
             clip = clip.rejected("weight 0")
-        elif c.split == "train" and c.labelled_by and (shared := held_out.has(c, text)):
+        elif c.split == "train" and c.labelled_by and (shared := held_out.has(c, c.text)):
             clip = clip.rejected(f"{shared} of dev or test", f"labelled by {c.labelled_by}")
         clips.append(clip)
     return clips
@@ -335,11 +345,10 @@ def _say_lost(candidates, texts):
         )
 
 
-def _held_out(candidates, texts):
+def _held_out(candidates):
     """Dev and test, which what a model has labelled must not come from; nothing where no model has."""
-    if not any(c.labelled_by for c in candidates):
-        return HeldOut(())
-    return HeldOut((c, text) for c, text in zip(candidates, texts, strict=True) if role(c.split) != "train")
+    labelled = any(c.labelled_by for c in candidates)
+    return HeldOut(c for c in candidates if labelled and role(c.split) != "train")
 
 
 def _plain(stem):
@@ -415,12 +424,14 @@ def _see(file):
 
 def _utterances(clips, target, settings, progress):
     spoken = _phonemiser() if settings.phonemes else None
+    stat_of = functools.cache(_stat)
     for clip in Bar(clips, desc="phonemes", unit="clip", disable=not (progress and spoken)):
         c = clip.candidate
         phonemes = c.phonemes or (spoken(clip.text, c.locale) if spoken else "")
         path = clip.flac if clip.flac == c.path else os.path.relpath(clip.flac, target)
         about = (c.speaker, c.locale, c.split, c.weight if c.split == "train" else 1.0, c.labelled_by)
-        yield Utterance(c.id, str(path), clip.duration, clip.text, phonemes, *about)
+        recording = _recording(c, stat_of(c.path)) if c.is_segment else ""
+        yield Utterance(c.id, str(path), clip.duration, clip.text, phonemes, *about, recording)
 
 
 def _phonemiser():

@@ -111,7 +111,17 @@ class Prompted(Decoder):
         said = Said([before] * len(hidden), [after] * len(hidden), [[]] * len(hidden))
         with torch.no_grad():
             heard = self.model.embeddings(hidden, log_probs, lengths)
-            return _Search(self, *self.model.sequences(heard, said), limits).run()
+            return self._searched(*self.model.sequences(heard, said), limits)
+
+    def _searched(self, x, valid, limits):
+        """As `_Search.run`; one after the other where a batch's longest leaves others no room for their answers."""
+        if x.shape[1] + max(limits) <= self.model.llm.longest:
+            return _Search(self, x, valid, limits).run()
+        counts = valid.sum(1).tolist()
+        return [
+            _Search(self, x[i : i + 1, -n:], valid[i : i + 1, -n:], [limit]).run()[0]
+            for i, (n, limit) in enumerate(zip(counts, limits, strict=True))
+        ]
 
     def _rank(self, answer, log_probs):
         """As `Answer.rank`, with CTC's log-probability of the text where that counts."""

@@ -14,13 +14,12 @@ import torch
 
 from serenanet_modules.data.sources import Piece, cut
 from serenanet_modules.decoding.loops import loop
+from serenanet_modules.inference.energy import energy, used
 from serenanet_modules.inference.plain import PlainModel, is_plain
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runtime.files import read_json, write_json
 from serenanet_modules.runtime.provenance import device_name
 from serenanet_modules.runtime.threads import share_cores
-
-METERS = Path("/sys/class/powercap")
 
 
 class Measured:
@@ -88,14 +87,14 @@ def measure(request):
     first = model.write(_pieces(request["clips"][0][1], model.most))
     cold = time.time() - request["spawned"]
     clips = [(name, _pieces(path, model.most)) for name, path in request["clips"]]
-    start, joules = time.monotonic(), energy()
+    start, counters = time.monotonic(), energy(request["device"])
     latencies, alone, labels = [], {}, 0
     for name, pieces in clips:
         begun = time.monotonic()
         found = [hypothesis for piece in pieces for hypothesis in model.write([piece])]
         latencies.append(time.monotonic() - begun)
         alone[name], labels = _text(found), labels + sum(len(h.labels) for h in found if h is not None)
-    single, spent = time.monotonic() - start, _used(joules)
+    single, joules = time.monotonic() - start, used(counters, energy(request["device"]))
     start = time.monotonic()
     texts, looped = _batched(model, clips, request["batch_seconds"])
     batched, seconds = time.monotonic() - start, sum(p.seconds for _, pieces in clips for p in pieces)
@@ -103,7 +102,7 @@ def measure(request):
         **{"decoder": model.decoder, "parameters": model.parameters, "trained_parameters": model.trained},
         **{"device": device_name(torch.device(request["device"])), "threads": torch.get_num_threads()},
         **{"cold_start": cold, "latencies": latencies, "single": single, "batched": batched, "seconds": seconds},
-        **{"labels": labels, "joules": spent, "peak_bytes": _peak(request["device"]), "texts": texts, "alone": alone},
+        **{"labels": labels, "joules": joules, "peak_bytes": _peak(request["device"]), "texts": texts, "alone": alone},
         **{"looped": looped, "first": _text(first)},
     }
 
@@ -128,20 +127,6 @@ def _batched(model, clips, batch_seconds):
 
 def _text(hypotheses):
     return " ".join(h.text for h in hypotheses if h is not None and h.text)
-
-
-def energy(meters=METERS):
-    """Joules that the machine's processors have used since some time, None where it does not tell."""
-    try:
-        packages = [file for file in meters.glob("*/energy_uj") if file.parent.name.count(":") == 1]
-        return sum(int(file.read_text(encoding="ascii")) for file in packages) / 1e6 if packages else None
-    except (OSError, ValueError):
-        return None
-
-
-def _used(before):
-    after = energy()
-    return None if before is None or after is None or after < before else after - before
 
 
 def _peak(device):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from serenanet_modules.analysis.bootstrap import with_interval
 from serenanet_modules.analysis.reliability import judged, reliability, words_said
 from serenanet_modules.analysis.scoring import LEVELS, NORMALISED, Score, measures_of, score, write_alignments
+from serenanet_modules.analysis.spaces import space_errors
 from serenanet_modules.data.manifest import Utterance, by_set, read_manifest
 from serenanet_modules.data.preparation import prepare
 from serenanet_modules.data.summary import in_words
@@ -13,6 +14,7 @@ from serenanet_modules.data.text import normaliser, rewriter
 from serenanet_modules.data.text.digits import digits
 from serenanet_modules.inference.hearing import Hearing
 from serenanet_modules.inference.numerals import written
+from serenanet_modules.runs.decoded import write_decoded
 from serenanet_modules.runs.results import confidence_table
 from serenanet_modules.runtime.files import replacing, write_json
 
@@ -111,11 +113,18 @@ def report(sets, summary, seconds):
             rate = f"{r['percent']:>7.2f}   {interval:<16}"
             yield f"{name:<{width}}{measure:<{wide}}{rate}{errors}{result.total.length:>9}"
     for name, found in sets.items():
+        if "WER" in found.scores and (told := _spaces(found)).spaces:
+            yield f"{name}: {told}"
         if found.oracle is not None:
             yield f"{name}: WER {100 * found.oracle.total.rate:.2f} of the best text of each list"
     yield from (f"{name}: {s.loops} pieces looped and were decoded again" for name, s in sets.items() if s.loops)
     yield ""
     yield confidence_table((name, s.decoder, s.confidence, s.reliability) for name, s in sets.items())
+
+
+def _spaces(found):
+    """The `SpaceErrors` of a set."""
+    return space_errors({u.id: u.text for u in found.utterances}, found.texts)
 
 
 def left_out(summary):
@@ -145,15 +154,7 @@ def write(sets, folder, about):
         for measure, result in found.scores.items():
             if not measure.startswith("CER"):
                 write_alignments(folder / f"{measure.lower().replace(' ', '_')}_{name}.txt", result)
-        with (
-            replacing(folder / f"decoded_{name}.csv") as path,
-            open(path, "w", encoding="utf-8", newline="") as file,
-        ):
-            phonemic = "PER" in found.scores
-            rows = csv.writer(file)
-            rows.writerow(["id", "duration", "reference", *(["phonemes"] * phonemic), "hypothesis"])
-            for u in found.utterances:
-                rows.writerow([u.id, u.duration, u.text, *([u.phonemes] * phonemic), found.texts[u.id]])
+        write_decoded(folder, name, found.utterances, {"hypothesis": found.texts}, phonemic="PER" in found.scores)
         if found.others:
             _write_lists(folder / f"nbest_{name}.csv", found.others)
     sure = {name: {"decoder": s.decoder, s.confidence: s.reliability} for name, s in sets.items()}

@@ -111,8 +111,9 @@ def label(recognizer, candidates, least, held_out, out, lm=None, batch_seconds=1
     Raises
     ------
     UserError
-        For a model that writes no words.
+        For a model that writes no words, or does not say how sure it is.
     """
+    recognizer.check_sure()
     if not recognizer.decoder(lm).writes_words:
         raise UserError(f"{recognizer.folder}: writes phones, no words; give it a --lm, or take a model of characters")
     labels = Labels()

@@ -96,7 +96,13 @@ def items(recognizer, paths, batch_seconds=120.0):
     Yields
     ------
     list of Item or UserError
+
+    Raises
+    ------
+    UserError
+        For a model that does not say how sure it is.
     """
+    recognizer.check_sure()
     most, waiting = recognizer.settings["piece_seconds"], iter(paths)
     for one, same in recognizer.by_language(paths):
         hear = partial(_heard, one, one.decoder())

@@ -156,6 +156,15 @@ class Recognizer:
         """Whether the model's units are phonemes."""
         return self.run.phonemic
 
+    def check_sure(self):
+        """Refuse a model that cannot say how sure it is of its words: a speech LLM without a CTC head."""
+        model = self.modules["model"]
+        if model.llm is not None and not model.scorings:
+            raise UserError(
+                f"{self.folder}: is a speech LLM without a CTC head, which does not say how sure it is; take another "
+                "model"
+            )
+
     def transcribe(self, sources, batch_seconds=120.0, lm=None, progress=False, piece_seconds=None):
         """What is said in audio of any length; of pieces below -80 dBFS, nothing.
 

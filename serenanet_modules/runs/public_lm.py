@@ -6,6 +6,7 @@ from serenanet_modules.data.tokens import FILE as TOKENIZER
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.pretrained import CausalLM
 from serenanet_modules.lobes.pretrained.language_models import known_language_model
+from serenanet_modules.runs.chat_template import filled
 from serenanet_modules.runs.public_folder import CONFIG, MOST_JSON, PublicFolder
 
 PART, CLASS = "llm", "serenanet_modules.lobes.pretrained.CausalLM"  # of hyper-parameters
@@ -71,14 +72,10 @@ class LanguageModelFolder(PublicFolder):
 
     def _filled(self, template, messages, marks):
         """A template filled in; it may be anybody's, and reaches nothing but these values."""
-        from jinja2 import TemplateError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-        room = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
         more = {"add_generation_prompt": True, "enable_thinking": False}
         try:
-            return room.from_string(template).render(messages=messages, **more, **marks)
-        except (TemplateError, TypeError, ValueError, OverflowError, ArithmeticError, RecursionError) as error:
+            return filled(template, {"messages": messages, **more, **marks})
+        except ValueError as error:
             raise UserError(
                 f"llm.source: the chat template of {self.source} cannot be filled in ({error}); give --llm.chat false"
             ) from None

@@ -108,7 +108,19 @@ def referring(model):
 
 def referenced(model):
     """Names of a model's tensors that a result folder lacks."""
-    return frozenset(f"{kind.place}.{name}" for kind, part in referring(model) for name in part.own().values())
+    return frozenset(name for kind, part in referring(model) for name in tensors_of(kind, part))
+
+
+def tensors_of(kind, part):
+    """Names of the tensors of a model that are a source's."""
+    return [f"{kind.place}.{name}" for name in part.own().values()]
+
+
+def referred_by(document, model):
+    """(`Kind`, part, arguments there) of each public part of a model that the result folder of a document refers to."""
+    found = [] if document is None else public_parts(model)
+    told = [(kind, part, document.arguments(kind.key, kind.name)) for kind, part in found]
+    return [(kind, part, there) for kind, part, there in told if there.get("keep") == "reference"]
 
 
 def weight_files(document, weights):

@@ -96,6 +96,10 @@ class Start:
                 f"frames of {frame * targets:g} ms; one must be a multiple of the other"
             )
 
+    def given(self):
+        """Tensors that the run takes whole, by name."""
+        return {} if self.transfer is None else self.transfer.given()
+
     def statistics(self, acoustic):
         """Values of what an acoustic model calls its statistics, by name; None where the origin has none."""
         values = {name: self.origin.tensors.get(f"{ACOUSTIC}{name}") for name in acoustic.statistics}

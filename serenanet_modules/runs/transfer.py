@@ -4,7 +4,7 @@ import torch
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.origin import ACOUSTIC
-from serenanet_modules.runs.public_parts import referenced
+from serenanet_modules.runs.public_parts import referenced, referred_by, tensors_of
 
 MASKED = f"{ACOUSTIC}pessl."  # begins the names of masked prediction's weights
 COLUMNS = {"loaded": "loaded", "by_symbol": "by symbol", "new": "new", "left_out": "left out"}
@@ -44,13 +44,14 @@ class Transfer:
     ------
     UserError
         With the first tensor of the acoustic model that differs, and both shapes. A buffer that the origin lacks is a
-        constant, or a statistic to be fitted; a public part that is referred to has its weights from elsewhere.
+        constant, or a statistic to be fitted; a public part that either folder refers to has its weights from
+        elsewhere. And for a public encoder with other weights than the origin refers to.
     """
 
     def __init__(self, origin, model, units=None, unit_parts=(), masked=False, where=""):
         self.origin, self.units = origin, units
         self.own = {name: tensor.shape for name, tensor in model.state_dict().items()}
-        fixed = {name for name, _ in model.named_buffers()} | referenced(model)
+        fixed = {name for name, _ in model.named_buffers()} | referenced(model) | self._referred(model)
         self._constants = fixed - origin.tensors.keys()
         self.theirs = {name: tensor.shape for name, tensor in origin.tensors.items()}
         self.statistics = {f"{ACOUSTIC}{name}" for name in model.acoustic.statistics}
@@ -61,6 +62,18 @@ class Transfer:
         names = [name for part in self._parts().values() if self._fits(part) for name in part]
         self.by_symbol = [name for name in names if self.symbols and name in self._rows]
         self.whole = [name for name in names if name not in self.by_symbol]
+
+    def _referred(self, model):
+        """Names of tensors that the origin refers to; what its acoustic model was trained over is the same here."""
+        found = set()
+        for kind, part, told in referred_by(self.origin.hparams, model):
+            found.update(tensors_of(kind, part))
+            if kind.place.startswith(ACOUSTIC) and told["sha256"] != part.sha256:
+                raise UserError(
+                    f"pretrained: {self.origin.name} was trained over the weights of {told['source']} with the SHA-256 "
+                    f"{told['sha256']}, not over those of {part.source}; give the same ones with --{kind.key}.source"
+                )
+        return found
 
     def _check(self, masked, where):
         for name in {**self.own, **self.theirs}:
@@ -96,10 +109,14 @@ class Transfer:
         skipped = {name: int(bool(self.symbols) and name in self._rows) for name in names}
         return all(own[skipped[name] :] == theirs[skipped[name] :] for name, own, theirs in shapes)
 
+    def given(self):
+        """Tensors that are taken whole, by name."""
+        return {name: self.origin.tensors[name] for name in self.whole}
+
     @torch.no_grad()
     def load_into(self, model):
         """Give the model what it takes."""
-        own, taken = model.state_dict(), {name: self.origin.tensors[name] for name in self.whole}
+        own, taken = model.state_dict(), self.given()
         for name in self.by_symbol:
             here, there = map(list, zip(*self.symbols, strict=True))
             taken[name] = own[name].clone()

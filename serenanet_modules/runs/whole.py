@@ -37,8 +37,13 @@ NUMBERS = (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.in
 
 def seal(folder):
     """Write the sums of a finished run's model."""
+    write_json(Path(folder) / FILE, sums_of(folder))
+
+
+def sums_of(folder):
+    """SHA-256 of each file that makes a result folder's model, by name; {} for what is no result folder."""
     folder = Path(folder)
-    write_json(folder / FILE, {name: sha256(folder / name) for name in MODEL if (folder / name).is_file()})
+    return {name: sha256(folder / name) for name in MODEL if (folder / name).is_file()}
 
 
 def renew(folder, name):

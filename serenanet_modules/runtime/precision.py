@@ -4,10 +4,13 @@ Model code knows nothing of it: `Context` sets what PyTorch has for whole models
 that compute in eight bits or four.
 """
 
+import logging
 from dataclasses import dataclass
 from importlib import metadata
 
 from serenanet_modules.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 TORCHAO = "0.18.0"  # whose internals `runtime.lowered` calls
 
@@ -50,7 +53,7 @@ QUANTISATIONS = ("int8", "nf4", "int4")  # of a finished model: `runtime.quantis
 
 
 def check_precision(name, device, emulated, what):
-    """Refuse a precision that this machine lacks.
+    """Refuse a precision that this machine lacks, and warn of one that it computes slowly.
 
     Parameters
     ----------
@@ -72,6 +75,8 @@ def check_precision(name, device, emulated, what):
         raise UserError(f"{what} {name} cannot be emulated; use bf16")
     if kind.torchao:
         torchao_or_refused(f"{what} {name}", "bf16")
+    if name == "bf16" and not device.startswith("cuda") and not cpu_has_bf16():
+        logger.warning("%s bf16 is many times slower than fp32 on this CPU, which has no bf16 units; use fp32", what)
     if kind.capability is None or emulated:
         return
     least, study = "{}.{}".format(*kind.capability), ", or --emulate_precision" * kind.emulation
@@ -86,6 +91,13 @@ def check_precision(name, device, emulated, what):
             f"{what} {name} needs a GPU of compute capability {least}, and {torch.cuda.get_device_name(device)} has "
             f"{has[0]}.{has[1]}; use bf16{study}"
         )
+
+
+def cpu_has_bf16():
+    """Whether this CPU multiplies bf16 matrices by units of its own; True where PyTorch cannot tell."""
+    import torch
+
+    return not torch.backends.mkldnn.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def torchao_or_refused(what, instead):

@@ -1,6 +1,5 @@
 """Decode dev and test with every decoder a model has, score, and write what a reader needs to believe it."""
 
-import csv
 import time
 from pathlib import Path
 
@@ -16,12 +15,13 @@ from serenanet_modules.data.text import normaliser
 from serenanet_modules.decoding.network import Network, seconds_bar
 from serenanet_modules.decoding.rows import rows_of
 from serenanet_modules.lobes.encoders.hmamba import chunk_statistics
+from serenanet_modules.runs.decoded import write_decoded
 from serenanet_modules.runs.dev import Known, write_dev
 from serenanet_modules.runs.words import write_words
 from serenanet_modules.runtime import distributed
-from serenanet_modules.runtime.files import replacing
 from serenanet_modules.training.calibration import Confidences, heard_words, known_words
 from serenanet_modules.training.examples import write_examples
+from serenanet_modules.training.gates import write_gates
 from serenanet_modules.training.searches import Heard, Searches, search_threads
 
 
@@ -105,6 +105,7 @@ class Evaluation:
             model, file = self.brain.modules.model, self.folder / "examples.npz"
             if model.scorings:
                 write_examples(file, model, self.dev, self.root, self.brain.units, self.brain.device)
+            write_gates(self.folder / "gates.npz", model, self.dev, self.root, self.brain.device)
         return results
 
     # --- decoding -------------------------------------------------------------------------------------------------
@@ -193,7 +194,7 @@ class Evaluation:
                 for m in measures_of(words, not words, both=self.style.written)
             }
             columns[decoder.name] = texts
-        self._write_texts(split, rows, columns)
+        write_decoded(self.folder, split, rows, columns, phonemic=self.brain.units.kind == "phoneme")
         return results
 
     def _as_measured(self, measure, rows, *texts):
@@ -209,20 +210,6 @@ class Evaluation:
             file = f"{measure.lower().replace(' ', '_')}_{split}_{decoder.replace('/', '_')}.txt"
             write_alignments(self.folder / file, result)
         return with_interval(result)
-
-    def _write_texts(self, split, rows, decoded):
-        """decoded_<split>.csv: reference, its phonemes where they are the units, and every decoder's text."""
-        with (
-            replacing(self.folder / f"decoded_{split}.csv") as path,
-            open(path, "w", encoding="utf-8", newline="") as file,
-        ):
-            writer = csv.writer(file)
-            phonemic = self.brain.units.kind == "phoneme"
-            writer.writerow(["id", "duration", "reference", *(["phonemes"] * phonemic), *decoded])
-            for u in rows:
-                writer.writerow(
-                    [u.id, u.duration, u.text, *([u.phonemes] * phonemic), *(texts[u.id] for texts in decoded.values())]
-                )
 
 
 def _written(hypotheses):

@@ -374,6 +374,10 @@ class RecipeBrain(Task, sb.Brain):
         self.validate_batch(outputs, batch)
         return losses["loss"].detach().cpu()
 
+    def shown(self, dev):
+        """What the epoch's line shows of dev's loss and error rates: by default all of them."""
+        return dev
+
     def _log_epoch(self, epoch, dev_loss, errors):
         infeasible = self.progress.infeasible
         if infeasible:
@@ -392,7 +396,7 @@ class RecipeBrain(Task, sb.Brain):
         if self.writer is None:
             return
         dev = {"loss": dev_loss, **errors}
-        logger.info(self.epochs.lines(epoch, self.progress.means, dev, self._rate, self.progress.seconds))
+        logger.info(self.epochs.lines(epoch, self.progress.means, self.shown(dev), self._rate, self.progress.seconds))
         for name, value in dev.items():
             self.writer.add_scalar(f"dev/{name}", value, self.optimizer_step)
         self.writer.add_scalar("train/infeasible", len(infeasible), self.optimizer_step)

@@ -3,11 +3,13 @@
 import os
 import shutil
 
+import torch
+
 from serenanet_modules.config.foreign import FILE
 from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.data.tokens import FILE as TOKENIZER
 from serenanet_modules.errors import UserError
-from serenanet_modules.runs.public_parts import KINDS, public_parts, referring, take_weights
+from serenanet_modules.runs.public_parts import KINDS, public_parts, referring, take_weights, tensors_of
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import replacing
 
@@ -58,7 +60,7 @@ def _kept(kind, given, kept):
     return None
 
 
-def begin_from_source(model, plain, where, given=()):
+def begin_from_source(model, plain, where, given=None):
     """Let the public parts of a model take the weights of their sources.
 
     Parameters
@@ -68,15 +70,17 @@ def begin_from_source(model, plain, where, given=()):
     plain : dict
     where : Path
         The file that errors name.
-    given : collection of str
-        Names of tensors that the model is going to get from a finished model: parts that get all of theirs need no
+    given : dict of str to Tensor, optional
+        What the model is going to get from a finished model: parts that get all of theirs, and are copied, need no
         source.
 
     Raises
     ------
     UserError
-        For a source that is gone or another one, and for a reference to weights that this training changes.
+        For a source that is gone or another one, and for a reference to weights that this training changes, or that the
+        finished model has changed.
     """
+    given = given or {}
     for kind, part in public_parts(model):
         own = set(part.own().values())
         changes = any(p.requires_grad for name, p in part.named_parameters() if name in own)
@@ -87,8 +91,21 @@ def begin_from_source(model, plain, where, given=()):
                 f"{where}: what is kept by reference must keep its weights; set 'keep_{kind.key}' to copy, or 'freeze' "
                 f"{kind.place}"
             )
-        if not all(f"{kind.place}.{name}" in given for name in own):
+        if part.keep == "reference" or not all(name in given for name in tensors_of(kind, part)):
             take_weights(part)
+        if part.keep == "reference":
+            _check_reference(kind, part, plain, where, given)
+
+
+def _check_reference(kind, part, plain, where, given):
+    """Refuse to refer to a source whose weights are not those that the model is going to get."""
+    own = {f"{kind.place}.{name}": tensor for name, tensor in part.state_dict().items()}
+    for name in given.keys() & set(tensors_of(kind, part)):
+        if not torch.equal(own[name], given[name].to(own[name])):
+            raise UserError(
+                f"{where}: the {kind.words} in {plain['pretrained']} has other weights than {part.source}, to which "
+                f"the result folder would refer; set 'keep_{kind.key}' to copy"
+            )
 
 
 def take_referenced(model, folder):

@@ -29,6 +29,7 @@ from serenanet_modules.runtime.files import read_json, replacing
 
 logger = logging.getLogger(__name__)
 
+VERSION = 1  # raise it when a change of our code (level, features, networks) gives a public encoder other frames
 SPARE = 1.05  # of the room that the frames are expected to need
 
 
@@ -124,8 +125,8 @@ def recalled(part, folder, dtype, sounds):
 
 
 def name_of(part, dtype):
-    """A hash of all that decides a part's frames: class, arguments, sizes, weights, and the type they are kept in."""
-    digest = hashlib.sha256(f"{type(part).__qualname__} {part!r} {dtype}".encode())
+    """A hash of all that decides a part's frames: code, class, arguments, sizes, weights, the type they are kept in."""
+    digest = hashlib.sha256(f"{VERSION} {type(part).__qualname__} {part!r} {dtype}".encode())
     for name, tensor in sorted(part.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())

@@ -5,7 +5,7 @@ import pytest
 from serenanet_modules.analysis.compare import compare_runs, comparison_text, differing, first_difference
 from serenanet_modules.analysis.folders import Result
 from serenanet_modules.errors import UserError
-from tests.support.results import make_result
+from tests.support.results import hypothesis, make_result
 
 GREEDY, BEAM = "decoder/greedy", "decoder/prefix-beam"
 
@@ -111,3 +111,17 @@ def test_the_first_epoch_that_differs(tmp_path):
     assert "weights differ from epoch 2 on" in comparison_text(runs["a"], runs["c"], lines, 0).splitlines()
     older = Result.read(make_result(tmp_path / "older", "older", 1, {"dev": {GREEDY: [1]}}, history=[{"epoch": 1}]))
     assert first_difference(runs["a"], older) == ""
+
+
+def test_errors_that_are_only_a_space(tmp_path):
+    """Of each run, where one has some and words are compared."""
+    folders = [make_result(tmp_path / name, name, 1, {"test": {GREEDY: [0, 1]}}) for name in "ab"]
+    file = folders[0] / "decoded_test.csv"
+    right = f",{hypothesis(0)}\n"
+    file.write_text(file.read_text().replace(right, right.replace("neno0 ", "neno0")))
+    a, b = map(Result.read, folders)
+    text = comparison_text(a, b, compare_runs(a, b), 0)
+    assert f"A  test, {GREEDY}: 2 of 3 word errors (66.7 %) are only a space; WER without them 5.00" in text
+    assert f"B  test, {GREEDY}: 0 of 1 word errors (0.0 %)" in text
+    assert "only a space" not in comparison_text(a, b, compare_runs(a, b, measure="CER"), 0)
+    assert "only a space" not in comparison_text(b, b, compare_runs(b, b), 0)

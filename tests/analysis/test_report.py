@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from serenanet_modules.analysis import plots
+from serenanet_modules.analysis.difference_plot import differences
 from serenanet_modules.analysis.folders import Result
 from serenanet_modules.analysis.reliability import wilson
 from serenanet_modules.analysis.report import Group, report, write_report
@@ -20,6 +21,7 @@ from serenanet_modules.errors import UserError
 from tests.support.results import history, make_examples, make_result
 
 COUNT = 40
+EXAMPLES = {"gate.png", "car.png", "chunk.png"}
 
 
 def errors(rate, seed):
@@ -39,7 +41,7 @@ def both(rate, seed):
 
 @pytest.fixture(scope="module", name="results")
 def _results(tmp_path_factory):
-    """full and no_car with three seeds, good_one with one."""
+    """full and no_car with three seeds, good_one with one of them."""
     root = tmp_path_factory.mktemp("results")
     for seed in (1, 2, 3):
         folder = make_result(root / f"full/{seed}", "full", seed, both(0.3, seed), history=history(90, 60, 40 + seed))
@@ -78,15 +80,46 @@ def test_every_figure(written, results):
 
 
 def test_differences_to_the_reference(written):
-    """A chance difference is none, a real one is seen with one seed against three, the reference has none."""
+    """A chance difference is none, a real one is seen with one seed in common, the reference has none."""
     for row in lines(written[0]):
         if row["system"] == "full":
-            assert row["difference"] == row["p_value"] == ""
-        elif row["system"] == "good_one":
-            assert float(row["p_value"]) < 0.001 and float(row["difference_high_95"]) < 0
+            assert row["difference"] == row["p_value"] == row["p_holm"] == row["visible"] == ""
+            continue
+        assert float(row["p_value"]) <= float(row["p_holm"]) <= 2 * float(row["p_value"]) + 1e-4
+        assert 0 < float(row["visible"]) < float(row["visible_holm"]) and float(row["degrees_of_freedom"]) >= 2
+        if row["system"] == "good_one":
+            assert row["seeds_of_both"] == "1"
+            assert float(row["p_holm"]) < 0.05 and float(row["difference_high_95"]) < 0
         else:
-            assert float(row["p_value"]) > 0.05
+            assert row["seeds_of_both"] == "3" and float(row["p_holm"]) > 0.05
             assert float(row["difference_low_95"]) < 0 < float(row["difference_high_95"])
+
+
+def test_the_page_says_what_the_comparison_rests_on(written):
+    page = (written[0] / "report.md").read_text(encoding="utf-8")
+    assert "- test sets like test are drawn of its 40 recordings, each of one utterance, of 1 speaker\n" in page
+    (line,) = [line for line in page.splitlines() if line.startswith("- greedy, test WER: a training strays by ")]
+    assert "pooled, 2 degrees of freedom)" in line
+    assert re.search(r"systems' own ± are \d+\.\d \(\w+\) to \d+\.\d \(\w+\), a ratio of \d", line)
+
+
+@pytest.mark.parametrize(
+    ("speakers", "text"),
+    [
+        (8, "8 speakers, each with all of its utterances (40)"),
+        (0, "40 utterances, whose speakers and recordings are not"),
+    ],
+)
+def test_speakers_are_drawn_where_they_are_known(tmp_path, speakers, text):
+    for name in ("a", "b"):
+        for seed in (1, 2):
+            found = {"dev": {"decoder/greedy": errors(0.3, f"{name}{seed}")}}
+            make_result(tmp_path / f"{name}/{seed}", name, seed, found, speakers=speakers)
+    report([tmp_path], tmp_path / "report")
+    assert {row["drawn"].startswith(text) for row in lines(tmp_path / "report")} == {True}
+    assert "- test sets like dev are drawn of its " + text in (tmp_path / "report/report.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_markdown(written):
@@ -100,8 +133,12 @@ def test_markdown(written):
         assert ("RTF" in heading) == (number == 0)
         assert all(f" decoder/{kind} " in row for row in rows)
     full = next(line for line in page.splitlines() if line.startswith("| full |"))
-    assert re.search(r"\| 3 \| \d+\.\d ± \d+\.\d \|", full) and full.endswith("| – | – | 1.23 M | 2.0 ± 1.0 | 0.10 | 0.020 |")
-    assert re.search(r"\| good_one .* \| 1 \| \d+\.\d \| .* −\d+\.\d \(−\d+\.\d to −\d+\.\d\) \| < 0.001 \|", page)
+    assert re.search(r"\| 3 \| \d+\.\d ± \d+\.\d \|", full) and full.endswith("| 1.23 M | 2.0 ± 1.0 | 0.10 | 0.020 |")
+    (compared,) = re.findall(r"### greedy: differences to full\n\n((?:\|.*\n)+)", page)
+    assert [line.split(" | ")[0] for line in compared.splitlines()[2:]] == ["| good_one", "| no_car"]
+    assert re.search(
+        r"\| good_one \| 1 \| −\d+\.\d \(−\d+\.\d to −\d+\.\d\) \| < 0\.001 \| \d+\.\d / \d+\.\d \|", compared
+    )
     for name in re.findall(r"\]\((\w+\.png)\)", page):
         assert (written[0] / name).is_file()
     assert "c0ffee" in page and str(written[0] / "report.md") in written[1]
@@ -110,19 +147,20 @@ def test_markdown(written):
 def test_latex(written):
     """booktabs tables in which nothing is left that LaTeX would read otherwise."""
     text = (written[0] / "table.tex").read_text(encoding="utf-8")
-    assert text.count(r"\begin{tabular}") == text.count(r"\toprule") == text.count(r"\bottomrule") == 2
+    assert text.count(r"\begin{tabular}") == text.count(r"\toprule") == text.count(r"\bottomrule") == 4
     assert r"no\_car" in text and r"$\pm$" in text and r"$\Delta$" in text
     body = re.sub(r"\\[a-z]+\{[^}]*\}(\{[^}]*\})?|\\[%_&#]|\$\\?[\w-]+\$", "", text.split("\n", 1)[1])
     assert not re.search(r"[%_#±Δ–−]|(?<!\\)\$", body)
     ends = [line for line in text.splitlines() if line.endswith(r" \\")]
-    assert len(ends) == 2 * 4 and {line.count(" & ") for line in ends[:4]} == {14}
+    assert len(ends) == 2 * (4 + 3)
+    assert [{line.count(" & ") for line in part} for part in (ends[:4], ends[4:7])] == [{10}, {7}]
 
 
 def test_pictures(written):
     """All are drawn, and none is empty."""
     names = {path.name for path in written[0].glob("*.png")}
     rates = {"rates_greedy.png", "rates_prefix-beam_lm.png", "learning_curves_WER.png"}
-    assert names == rates | {"gate.png", "car.png", "chunk.png"}
+    assert names == rates | {"differences_greedy.png", "differences_prefix-beam_lm.png"} | EXAMPLES
     for name in names:
         with Image.open(written[0] / name) as image:
             assert len(image.convert("RGB").getcolors(10**6)) > 10
@@ -175,6 +213,19 @@ def test_pictures_show_the_figures(results):
     assert widths == [row.rates["test", "WER"].mean for row in rows]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["full", "no_car"]
     assert figure.axes[0].get_xlabel() == f"test WER, % of {10 * COUNT} words"
+    (panel,) = differences(rows, "test", ["WER"], full).axes
+    contrast = rows[1].differences["test", "WER"]
+    point, *_ = panel.containers[1].lines
+    assert point.get_xdata() == [100 * contrast.difference] and point.get_markerfacecolor() == "white"
+    (interval,) = panel.containers[1].lines[2][0].get_segments()
+    assert list(interval[:, 0]) == pytest.approx([100 * contrast.low, 100 * contrast.high])
+    (seeds,) = [line for line in panel.lines if line.get_marker() == "|" and len(line.get_xdata()) == 3]
+    assert seeds.get_xdata() == pytest.approx([100 * step for step in contrast.by_seed.values()])
+    assert panel.patches[0].get_width() == pytest.approx(200 * contrast.visible_holm)
+    assert panel.get_xlabel().splitlines()[:2] == [
+        "test WER minus that of full, points",
+        f"n = {10 * COUNT} words; 3 seeds; greedy",
+    ]
     panels = plots.curves([full, other], full, "WER").axes
     assert [list(line.get_ydata()) for line in panels[1].lines[3:]] == [[95, 70, 50]] * 3
     assert [list(line.get_ydata()) for line in panels[1].lines[:3]] == [[90, 60, 41], [90, 60, 42], [90, 60, 43]]
@@ -217,9 +268,11 @@ def test_groups_of_an_ablation(results, tmp_path):
     printed = write_report(groups, tmp_path / "report", "full", ["failed runs/x/1: error: the disk is full"])
     rows = {(row["system"], row["split"], row["measure"]): row for row in lines(tmp_path / "report")}
     assert rows["state_16", "test", "WER"]["mean"] == rows["full", "test", "WER"]["mean"]
-    assert rows["state_16", "test", "WER"]["p_value"] == ""
+    assert rows["state_16", "test", "WER"]["difference"] == ""
     car = rows["scoring_car", "test", "WER"]
-    assert car["decoder"] == "car/greedy" and float(car["difference"]) > 10 and float(car["p_value"]) < 0.001
+    assert car["decoder"] == "car/greedy" and float(car["difference"]) > 10
+    # One difference of the same two trainings, two seeds: the spread of the two has one degree of freedom.
+    assert float(car["degrees_of_freedom"]) >= 1 and car["p_value"] == car["p_holm"]
     page = (tmp_path / "report/report.md").read_text(encoding="utf-8")
     assert "state_16 (= full)" in page and "- failed runs/x/1: error: the disk is full" in page
     assert "state_16 (= full)" in printed
@@ -239,8 +292,9 @@ def test_seeds_are_pooled_by_utterance(tmp_path):
         next(row for row in lines(tmp_path / "report") if (row["system"], row["measure"]) == (n, "WER")) for n in "ab"
     )
     assert (a["mean"], a["sd"], a["low_95"], a["high_95"]) == ("5.0", "0.0", "5.0", "5.0")
-    assert (b["difference"], b["difference_low_95"], b["difference_high_95"]) == ("5.0", "5.0", "5.0")
-    assert float(b["p_value"]) < 0.001
+    assert (b["difference"], b["seeds_of_both"], b["p_value"]) == ("5.0", "1", "")
+    page = (tmp_path / "report/report.md").read_text(encoding="utf-8")
+    assert re.search(r"\| b \| 1 \| \+5\.0 \(\+3\.\d to \+6\.\d\) \| – \| – \|", page)
 
 
 def test_what_is_missing(tmp_path):
@@ -255,6 +309,7 @@ def test_what_is_missing(tmp_path):
     page = (tmp_path / "report/report.md").read_text(encoding="utf-8")
     assert "dev PER" in page and "Δ dev PER" in page and "test" not in page.split("Means")[0]
     assert sorted(path.name for path in (tmp_path / "report").glob("*.png")) == [
+        "differences_greedy.png",
         "rates_greedy.png",
         "rates_lexicon-beam.png",
     ]
@@ -265,7 +320,7 @@ def test_other_test_sets_are_not_compared(tmp_path):
     make_result(tmp_path / "a", "full", 1, {"dev": {"decoder/greedy": [1] * 5}})
     make_result(tmp_path / "b", "full", 1, {"dev": {"decoder/greedy": [2] * 7}}, dataset="CommonVoice/yy")
     report([tmp_path / "a", tmp_path / "b"], tmp_path / "report")
-    assert {(row["system"], row["p_value"]) for row in lines(tmp_path / "report")} == {
+    assert {(row["system"], row["difference"]) for row in lines(tmp_path / "report")} == {
         ("CommonVoice/xx full", ""),
         ("CommonVoice/yy full", ""),
     }

@@ -219,3 +219,12 @@ def test_all_systems_meet_the_same_test_sets():
     drawn = resample(systems)
     assert drawn.interval(2) == interval(systems[2].values())
     assert drawn.compare(0, 2) == compare(systems[0], systems[2])
+
+
+def test_utterances_of_a_speaker_are_drawn_together():
+    """As many test sets of whole speakers as there are: the spread is that of the speakers' rates."""
+    errors = np.array([2, 6, 10]).repeat(5)  # of 20, by three speakers
+    system = {f"u{i}": ErrorCounts(20 - int(e), int(e)) for i, e in enumerate(errors)}
+    drawn = resample([system], of={f"u{i}": f"s{i // 5}" for i in range(15)})
+    assert drawn.observed == [0.3] and set((60 * drawn.rates[0]).round(6)) == {6, 10, 14, 18, 22, 26, 30}
+    assert drawn.rates.std() == pytest.approx(np.std([0.1, 0.3, 0.5]) / math.sqrt(3), rel=0.03)

@@ -2,7 +2,10 @@
 
 import csv
 import json
+import re
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +16,7 @@ from serenanet_modules.cli.benchmark import _named
 from serenanet_modules.inference import benchmark
 from serenanet_modules.inference.plain import PlainModel, is_plain
 from serenanet_modules.inference.recognizer import Recognizer
-from tests.support.folders import make_random_result
+from tests.support.folders import copy_without, make_random_result
 from tests.support.presets import preset
 from tests.support.refusals import refusal
 from tests.support.tiny import SAMPLE
@@ -63,6 +66,7 @@ def test_models_take_turns_and_are_compared(asked, models, monkeypatch, capsys):
     with open(out / "benchmark.csv", encoding="utf-8", newline="") as file:
         first, second = csv.DictReader(file)
     assert (first["model"], second["model"]) == ("a", "b") and not first["difference"] and "…" in second["difference"]
+    assert not first["difference_cer"] and re.fullmatch(r"[+-]\S+ \(\S+ … \S+\)", second["difference_cer"])
     assert float(first["WER"]) > 0 and int(second["parameters"]) > 1000
     assert all(float(first[key]) > 0 for key in ("p50", "p95", "rtf", "rtf_batched", "cold", "memory", "tokens"))
     assert float(first["p50"]) <= float(first["p95"])
@@ -71,6 +75,20 @@ def test_models_take_turns_and_are_compared(asked, models, monkeypatch, capsys):
     assert main(line) == 0 and len(spawned) == 4
     assert main([*line, "--speed-runs", "3"]) == 0 and spawned[4:] == models
     assert main([*line, "--batch-seconds", "10"]) == 0 and len(spawned) == 10
+
+
+def test_a_model_that_has_changed_is_measured_anew(models, tmp_path, monkeypatch, capsys):
+    """Other weights, or other settings, in the same folder."""
+    spawned, folder = in_this_process(monkeypatch), copy_without(Path(models[0]), tmp_path / "model")
+    data = [str(SAMPLE / "test.tsv"), "--locale", "sw", "--max-samples", "1", "--speed-runs", "1"]
+    line = ["benchmark", str(folder), *data, "--out", str(tmp_path / "out")]
+    assert main(line) == main(line) == 0 and len(spawned) == 1
+    shutil.copy(Path(models[1]) / "weights.safetensors", folder)
+    assert main(line) == 0 and len(spawned) == 2
+    (folder / "hyperparams.yaml").write_text(
+        (folder / "hyperparams.yaml").read_text(encoding="utf-8") + "\n# another\n", encoding="utf-8"
+    )
+    assert main(line) == main(line) == 0 and len(spawned) == 3
 
 
 def test_batched_texts_are_those_alone(asked, models, monkeypatch):
@@ -95,14 +113,6 @@ def test_names_tell_models_apart():
     assert list(_named(["/r/x/1986", "/r/y/1986", "/w/whisper"])) == ["x/1986", "y/1986", "whisper"]
 
 
-def test_energy_is_what_the_machine_tells(tmp_path):
-    assert benchmark.energy(tmp_path) is None
-    for name, joules in (("intel-rapl:0", 5), ("intel-rapl:1", 2), ("intel-rapl:0:0", 100)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "energy_uj").write_text(str(joules * 10**6), encoding="ascii")
-    assert benchmark.energy(tmp_path) == 7
-
-
 def test_rows_are_medians_and_counts():
     """Times of the middle measurement, texts of the first; loops and empties are counted."""
 
@@ -114,6 +124,7 @@ def test_rows_are_medians_and_counts():
     (row,) = speed.summary({"m": [measured(s) for s in (4.0, 2.0, 1.0)]}, {"u": "a b", "v": "c"})
     assert (row["rtf"], row["tokens"], row["looped"], row["empty"], row["match"]) == (0.2, 2.0, 1, 1, 50.0)
     assert row["trained"] == 25 and row["joules"] is None and round(row["WER"], 2) == 33.33
+    assert row["difference"] is None and row["difference_cer"] is None
     assert "J/s" not in speed.markdown([row]) and "| m |" in speed.markdown([row])
 
 
@@ -160,11 +171,33 @@ def test_a_plain_folder(plain, models, tmp_path):
     clips = [(path.stem, str(path)) for path in sorted((SAMPLE / "clips").iterdir())[:2]]
     found = benchmark.measure({**request, "clips": clips})
     assert found["decoder"] == "greedy" and set(found["texts"]) == {name for name, _ in clips}
+    assert found["texts"] == found["alone"]  # though its norm hears padding
     assert any(found["texts"].values()) and set("".join(found["texts"].values())) <= set("abc ")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2"}), encoding="utf-8")
     refusal(lambda: PlainModel(tmp_path, "cpu"), "model.safetensors")
     (tmp_path / "model.safetensors").write_bytes((plain / "model.safetensors").read_bytes())
     refusal(lambda: PlainModel(tmp_path, "cpu"), "model_type 'gpt2'")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"auto_map": {"AutoModelForCTC": "evil.Evil"}}, "never run"),
+        ({"hidden_size": 10**9}, "hidden_size is 1000000000"),
+        ({"hidden_size": 30000}, "far larger than"),
+        ({"vocab_size": 10**7}, "far larger than"),
+        ({"num_hidden_layers": 2}, "lack .*layers.1"),
+        ({"intermediate_size": 32}, "cannot be opened"),
+        ({"vocab_size": 7}, "cannot be opened"),
+        ({"hidden_act": "exec"}, "exec"),
+    ],
+)
+def test_a_plain_folder_of_anybody(plain, tmp_path, values, words):
+    """Code of its own, sizes that no file holds, weights that lack some or are of other sizes: one sentence each."""
+    folder = shutil.copytree(plain, tmp_path / "plain")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, **values}), encoding="utf-8")
+    assert re.search(words, refusal(lambda: PlainModel(folder, "cpu"), folder))
 
 
 def test_a_whisper_is_heard_as_everywhere(tmp_path):

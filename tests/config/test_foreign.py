@@ -11,7 +11,7 @@ from hyperpyyaml import load_hyperpyyaml
 from safetensors.torch import save_file
 
 from serenanet_modules.config import foreign
-from serenanet_modules.config.foreign import FORMAT, Document
+from serenanet_modules.config.foreign import FORMAT, Document, bounded
 from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
@@ -281,6 +281,24 @@ def test_a_model_larger_than_its_weights(copy, change):
     file.write_text(text.replace(*change), encoding="utf-8")
     with pytest.raises(UserError, match="far larger than .*weights.safetensors"):
         Recognizer.from_folder(copy)
+
+
+def test_buffers_count_as_well(tmp_path):
+    """As parameters do, one or many of them, and only while a model is built."""
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"")
+
+    def register(*megabytes):
+        with torch.device("meta"):
+            for i, size in enumerate(megabytes):
+                torch.nn.Module().register_buffer(f"b{i}", torch.empty(size, 2**20, dtype=torch.uint8))
+
+    with bounded(weights):
+        register(16)
+    for sizes in ((17,), (9, 8)):
+        with pytest.raises(ValueError, match="far larger than .*weights.safetensors"), bounded(weights):
+            register(*sizes)
+    register(17)
 
 
 @pytest.mark.parametrize("value", ["100000000", "-1", "many", "1.5", "[1]"])

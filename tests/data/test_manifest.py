@@ -14,7 +14,7 @@ from serenanet_modules.errors import UserError
 
 FIRST = Utterance("u1", "audio/u1.flac", 16001 / 16000, 'ng\'ombe, "wa" $x', "", "s", "sw", "train")
 SECOND = Utterance("u2", "audio/u2.flac", 0.7, "", "ŋ o m b e | w a", "s2", "sw", "test")
-THIRD = dataclasses.replace(FIRST, id="u3", weight=0.3, labelled_by="sw/serenanet/1986")
+THIRD = dataclasses.replace(FIRST, id="u3", weight=0.3, labelled_by="sw/serenanet/1986", recording="radio")
 
 
 def lines(*rows):
@@ -35,10 +35,10 @@ def test_writing_a_repeated_id_leaves_no_file(tmp_path):
 
 
 def test_columns_that_need_not_be_there(tmp_path):
-    """A weight is 1, and people wrote the text."""
+    """A weight is 1, people wrote the text, and the audio is a file of its own."""
     (tmp_path / "m.csv").write_text(lines("u1,a.flac,1,t,,s,sw,train"))
     (row,) = read_manifest(tmp_path / "m.csv")
-    assert (row.weight, row.labelled_by) == (1.0, "")
+    assert (row.weight, row.labelled_by, row.recording) == (1.0, "", "")
 
 
 @pytest.mark.parametrize(
@@ -128,6 +128,6 @@ def test_listed_ids_that_differ_in_all_but_their_hash(tmp_path, monkeypatch):
     write_manifest(tmp_path / "m.csv", [FIRST, SECOND, THIRD])
     assert len(Listed(tmp_path / "m.csv")) == 3
     with open(tmp_path / "m.csv", "a", encoding="utf-8") as file:
-        file.write("u2,a.flac,1,t,,s,sw,train,1,\n")
+        file.write("u2,a.flac,1,t,,s,sw,train,1,,\n")
     with pytest.raises(UserError, match="line 5: the id 'u2' is there twice"):
         Listed(tmp_path / "m.csv")

@@ -1,6 +1,7 @@
 """Preparation keeps, rejects and remembers what its docstrings promise."""
 
 import csv
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -212,6 +213,23 @@ def test_segments_are_cut_in_one_pass(corpus, tmp_path, monkeypatch):
     assert rejected["s22"]["detail"] == "which ends at 21.00 s"
     corpus.prepare(tmp_path / "out", max_duration=5.0)
     assert opened == [long, long]  # for the two that there is nothing of
+
+
+def test_segments_say_their_recording(corpus, tmp_path):
+    """Two of one file are of one recording, also where the corpus is moved to; a file of its own is of none."""
+    for name in ("a", "b"):
+        (corpus.folder / name).mkdir()
+        write_clip(corpus.folder / name / "tape.wav", 3.0 + (name == "b"))
+        for start in (0.0, 1.0):
+            path = corpus.folder / name / "tape.wav"
+            corpus.candidates.append(Candidate(f"{name}{start}", path, "neno", "s", "sw", "dev", "", start, start + 1))
+    rows = {u.id: u.recording for u in read_manifest(corpus.prepare(tmp_path / "out").manifest)}
+    assert rows["a0.0"] == rows["a1.0"] != rows["b0.0"] == rows["b1.0"] and rows["a0.0"].startswith("tape-")
+    assert rows["good"] == ""
+    moved = corpus.folder.rename(tmp_path / "moved")
+    found = [dataclasses.replace(c, path=moved / c.path.relative_to(corpus.folder)) for c in corpus.candidates]
+    again = prepare(found, tmp_path / "again", progress=False)
+    assert {u.id: u.recording for u in read_manifest(again.manifest)} == rows
 
 
 def test_flac_that_needs_no_change_is_used_where_it_is(tmp_path, monkeypatch):

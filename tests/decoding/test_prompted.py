@@ -125,7 +125,7 @@ def test_ctc_chooses_among_answers(tokens):
 
 
 def test_an_answer_ends_with_the_positions_that_there_are(tokens):
-    """Also a short one beside a long prompt is written as far as that goes, and one that has no room is refused."""
+    """Each as far as its own go, whatever it is in a batch with, and one that has no room is refused."""
     model = speech_llm("doge")
     output = heard(model, (9000, 3000))
     search = Prompted(model, Letters(), tokens)
@@ -133,7 +133,11 @@ def test_an_answer_ends_with_the_positions_that_there_are(tokens):
         replace(search, context="mama " * 60).decode(output, output.lengths)
     model.llm.longest = width = 2 + model.sequences(*_prefix(model, search, output))[0].shape[1]
     answers = search.nbest(output.hidden, output.decoder, output.lengths)
-    assert width > 10 and all(len(answer.tokens) <= 2 for (answer,) in answers)
+    assert width > 10 and len(answers[0][0].tokens) <= 2 < len(answers[1][0].tokens)
+    for row, n in enumerate(output.lengths.tolist()):
+        own = slice(row, row + 1)
+        alone = search.nbest(output.hidden[own, :n], output.decoder[own, :n], output.lengths[own])
+        assert [answer.tokens for answer in alone[0]] == [answer.tokens for answer in answers[row]]
 
 
 def _prefix(model, search, output):

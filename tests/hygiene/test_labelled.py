@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from serenanet_modules.data.held_out import HeldOut
 from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.data.preparation import Settings, inspect, prepare, trainable
 from serenanet_modules.data.units import load_units
@@ -77,6 +78,21 @@ def test_leaks_are_refused_and_counted(corpus, tmp_path):
     assert {c.id for c in trainable(found, Settings()) if c.labelled_by} == {"e"}  # what units are learned from
     by_people = [dataclasses.replace(c, labelled_by="") for c in found]
     assert not [clip for clip in inspect(by_people, progress=False) if clip.reason]
+
+
+@pytest.mark.parametrize("case", ["lower", "keep"])
+def test_a_sentence_is_the_same_however_it_is_written(corpus, tmp_path, case):
+    """In a run whose texts have capitals and marks, and in one whose texts have none, there and here."""
+    dev = read_tsv(corpus / "dev.tsv")[0]["sentence"]
+    written = [f"{dev.upper()} !", dev.lower().rstrip("."), f"“{dev}”", "maneno ya mwisho"]
+    rows = [(clip, text, "", name) for (clip, *_, name), text in zip(of_sample(30, 34), written, strict=True)]
+    found = candidates("CommonVoice", [corpus, labelled(tmp_path / "pseudo.csv", rows)], "sw")
+    settings = Settings(text_case=case, punctuation={"lower": "drop", "keep": "keep"}[case])
+    rejected = [clip.reason for clip in inspect(found, settings, progress=False) if clip.reason]
+    assert rejected == ["sentence of dev or test"] * 3
+    held_out = HeldOut.read([corpus], "sw")
+    free = candidates("CommonVoice", [labelled(tmp_path / "pseudo.csv", rows)], "sw")
+    assert [held_out.has(c, c.text) for c in free] == ["sentence"] * 3 + [""]
 
 
 def test_weights_are_read_and_judged(corpus, tmp_path):

@@ -10,9 +10,12 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from serenanet_modules import cli
-from serenanet_modules.data.manifest import read_manifest, write_manifest
+from serenanet_modules.analysis.reliability import reliability
+from serenanet_modules.analysis.scoring import score
+from serenanet_modules.data.manifest import Utterance, read_manifest, write_manifest
 from serenanet_modules.data.units import load_units
 from serenanet_modules.decoding.greedy import collapse
+from serenanet_modules.inference.evaluate import SetScore, report
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runs.dev import read_dev
 from tests.support import layouts
@@ -236,3 +239,19 @@ def test_librispeech_in_one_command(evaluate, tiny, tmp_path):
         references = [row["reference"] for row in csv.DictReader(file)]
     assert any(text.startswith("'tis o' ") for text in references)
     assert "WER" in printed
+
+
+def test_errors_that_are_only_a_space_are_told():
+    """A line for each set that has some, of words."""
+    said = {"a": ("watu wawili", "watuwawili"), "b": ("watu wawili", "watu wawil")}
+    bins = reliability([], [])
+    sets = {
+        name: SetScore(
+            [Utterance("u", "u.flac", 1.0, text, "", "s", "sw", "test")],
+            *({"u": heard}, {}, {"WER": score({"u": text}, {"u": heard})}, "decoder/greedy", "raw", bins),
+        )
+        for name, (text, heard) in said.items()
+    }
+    lines = list(report(sets, {"splits": {}}, 1.0))
+    assert "a: 2 of 2 word errors (100.0 %) are only a space; WER without them 0.00" in lines
+    assert not [line for line in lines if line.startswith("b:")]

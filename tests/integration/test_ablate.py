@@ -94,6 +94,7 @@ def check_results(out):
     names = {path.name for path in (out / "report").iterdir()}
     assert {"report.md", "table.csv", "table.tex", "rates_greedy.png", "gate.png", "car.png"} <= names
     assert {"learning_curves_WER.png", "learning_curves_CER.png"} <= names
+    assert {"spaces.csv", "sources_CER.png", "gates_by_class.png", "pretrainings.png"} <= names
     rows = {(r["system"], r["decoder"], r["split"], r["measure"]): r for r in table(out)}
     car = rows["scoring_car", "car/greedy", "test", "CER"]
     expected = [results[f"full/{seed}"]["results"]["test"]["car/greedy"]["CER"]["percent"] for seed in (1986, 1987)]

@@ -39,7 +39,7 @@ def test_result_folder_is_complete(reference):
     """Everything that a figure needs to be believed lies in the result folder."""
     names = {path.name for path in reference.folder.iterdir()}
     assert {"hyperparams.yaml", "env.log", "log.txt", "train_log.txt", "result.json", "weights.safetensors"} <= names
-    assert "examples.npz" in names
+    assert {"examples.npz", "gates.npz"} <= names
     assert "!ref" not in (reference.folder / "hyperparams.yaml").read_text()
     assert len(train_log(reference.folder)) == 3
     for split in ("dev", "test"):
@@ -55,10 +55,14 @@ def test_history_is_the_log(reference):
     assert history[-1]["steps"] == reference.result["steps"]
     assert sorted(epoch["seconds"] for epoch in history) == [epoch["seconds"] for epoch in history]
     for epoch, line in zip(history, train_log(reference.folder), strict=True):
-        assert {"loss", "ctc", "car_kl"} <= epoch["train"].keys() and {"loss", "WER", "CER"} == epoch["dev"].keys()
-        logged = re.search(r"valid CER: (\S+), valid WER: (\S+)", line)
+        others = {f"{source}_{measure}" for source in ("car", "average") for measure in ("WER", "CER")}
+        assert {"loss", "ctc", "car_kl"} <= epoch["train"].keys()
+        assert {"loss", "WER", "CER"} | others == epoch["dev"].keys()
+        logged = re.search(r"valid CER: ([^\s,]+), valid WER: ([^\s,]+)", line)
         assert float(logged[1]) == pytest.approx(epoch["dev"]["CER"], rel=1e-2)
         assert float(logged[2]) == pytest.approx(epoch["dev"]["WER"], rel=1e-2)
+    heading = next(line for line in reference.output.splitlines() if line.split()[:1] == ["epoch"])
+    assert "dev loss dev CER dev WER " in heading and "average" not in heading
     seconds = reference.result["seconds"]
     assert 0 < seconds["network"] < seconds["evaluation"]
 

@@ -70,6 +70,19 @@ def test_adapters(begin, start, tmp_path, monkeypatch):
     assert Recognizer.from_folder(run.folder).transcribe([clip])
 
 
+def test_from_adapters_to_a_frozen_encoder(begin, start, tmp_path):
+    """A run that refers to the source has not the encoder that adapters have changed, and says so; a copy has it."""
+    first = begin("lora", *ROTARY).done()
+    more = (*ROTARY, "--lora.r", 0, "--freeze", "[acoustic.encoder]", "--speed_perturb", "null")
+    more += ("--pretrained", first.folder)
+    run = begin("lora", *more, "--keep_encoder", "reference", folder=tmp_path / "reference")
+    assert run.wait() == 2 and "Traceback" not in run.output
+    assert "has other weights than" in (said := run.output.splitlines()[-1]) and "set 'keep_encoder' to copy" in said
+    run = begin("lora", *more, folder=tmp_path / "copy").done()
+    held, before = weights(run.folder), weights(first.folder)
+    assert changed(run.folder, start) and all(torch.equal(held[name], before[name]) for name in start)
+
+
 def test_the_top_layers(begin, start):
     run = begin("top", *ROTARY, "--freeze", -1).done()
     found = changed(run.folder, start)

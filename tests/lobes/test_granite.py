@@ -42,6 +42,15 @@ DOGE |= {"num_attention_heads": 8, "num_key_value_heads": 4, "vocab_size": 32768
 DOGE |= {"keep_window_size": 2048, "eos_token_id": 1}
 
 
+@pytest.mark.parametrize("key", ["context_size", "max_pos_emb"])
+def test_contexts_are_bounded(key):
+    """A network makes a table of the square of its context, whatever its weights are."""
+    encoder = TINY["encoder_config"] | {"context_size": 2**11, "max_pos_emb": 2**11}
+    assert known({**TINY, "encoder_config": encoder})
+    with pytest.raises(ValueError, match=f"encoder_config.{key} is 2049, which no encoder has"):
+        known({**TINY, "encoder_config": encoder | {key: 2049}})
+
+
 @torch.no_grad()
 def test_it_is_transformers_own():
     """Frames of the projector, of utterances in a batch; and whatever follows them, the level and the offset."""

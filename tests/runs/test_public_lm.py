@@ -82,21 +82,31 @@ def test_weights_are_those_of_the_folder(tmp_path, name, learns):
         assert torch.equal(again.eval()(again.embed(ids), torch.ones(1, 5, dtype=torch.bool), 5), ours)
 
 
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("{% for", "unexpected"),
+        ("{{ raise_exception('no') }}", "undefined"),
+        ("x", "does not say what the user says"),
+        ("{{ 10 ** (10 ** 10) }}", "it takes more than"),
+        ("{{ 'x' * 100000000 }}", "256 MiB of memory"),
+        ("{{ 'x'.ljust(100000) }}", "longer than 65536 characters"),
+        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "it takes more than 2 s"),
+        ("{% set n = namespace(s='xx') %}{% for i in range(40) %}{% set n.s = n.s ~ n.s %}{% endfor %}", "of memory"),
+    ],
+)
+def test_templates_that_cannot_be(folder, template, words):
+    """What reaches for more than it is given, ends in an error, or takes much time, memory or room: one sentence."""
+    change(folder, "tokenizer_config.json", chat_template=template)
+    source = LanguageModelFolder(str(folder))
+    refusal(lambda: source.prompt("", True), "llm.source", "chat template", words, "--llm.chat false")
+
+
 def test_prompts(folder):
-    """Of the chat template, or plain; of what reaches for more than it is given, one sentence."""
+    """Of the chat template, or plain."""
     source = LanguageModelFolder(str(folder))
     assert source.prompt("Write.", True) == ["<|im_start|>user\n", "", "\nWrite.<|im_end|>\n<|im_start|>assistant\n"]
     assert source.prompt("", False) == ["<|im_start|>", "", "\n"]
-    for template in (
-        "{{ ''.__class__.__mro__ }}",
-        "{% for",
-        "{{ raise_exception('no') }}",
-        "{{ 10 ** 10 ** 10 }}"[:4],
-        "x",
-    ):
-        change(folder, "tokenizer_config.json", chat_template=template)
-        refusal(
-            lambda: LanguageModelFolder(str(folder)).prompt("", True), "llm.source", "chat template", "--llm.chat false"
-        )
     (folder / "chat_template.jinja").write_text(TEMPLATE.replace("user", "x"), encoding="utf-8")
     assert LanguageModelFolder(str(folder)).prompt("", True)[2].endswith("assistant\n")

@@ -131,6 +131,18 @@ def test_on_a_cpu(name):
     assert ("--emulate_precision" in sentence) == (name != "fp16")
 
 
+@pytest.mark.parametrize("has", [False, True])
+def test_bf16_on_a_cpu_without_units_for_it(has, monkeypatch, caplog):
+    """One sentence of warning: PyTorch computes it there, many times slower than fp32."""
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: has)
+    check_precision("fp32", "cpu", False, "x:")
+    check_precision("bf16", "cuda", False, "x:")
+    assert not caplog.messages
+    check_precision("bf16", "cpu", False, "x.yaml: 'precision'")
+    sentence = "x.yaml: 'precision' bf16 is many times slower than fp32 on this CPU, which has no bf16 units; use fp32"
+    assert caplog.messages == ([] if has else [sentence])
+
+
 @pytest.mark.parametrize("name", NEEDS)
 def test_on_a_gpu(name, monkeypatch):
     """One that has it, and one that is a generation too old, which is named."""

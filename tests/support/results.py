@@ -16,7 +16,7 @@ def hypothesis(errors):
     return " ".join(["x"] * errors + WORDS[errors:])
 
 
-def make_result(folder, experiment, seed, errors, *, scoring="decoder", dataset="CommonVoice/xx", **more):
+def make_result(folder, experiment, seed, errors, *, scoring="decoder", dataset="CommonVoice/xx", speakers=1, **more):
     """Write a result folder.
 
     Parameters
@@ -26,6 +26,8 @@ def make_result(folder, experiment, seed, errors, *, scoring="decoder", dataset=
     seed : int
     errors : dict
         split -> decoder -> wrong words of each utterance, ten words long.
+    speakers : int
+        Who takes turns; 0 writes neither speakers nor recordings, as folders have that are older than these columns.
     more
         Of result.json; None leaves a key out.
     """
@@ -38,7 +40,7 @@ def make_result(folder, experiment, seed, errors, *, scoring="decoder", dataset=
             decoder: {m: measured(heard, m) for m in (["PER"] if decoder in phones else ["WER", "CER"])}
             for decoder, heard in texts.items()
         }
-        write_texts(folder / f"decoded_{split}.csv", texts, "phones" in more)
+        write_texts(folder / f"decoded_{split}.csv", texts, "phones" in more, speakers)
     more.pop("phones", None)
     content = {
         "dataset": dataset,
@@ -63,14 +65,16 @@ def measured(heard, measure):
     return {"percent": round(100 * total.rate, 3)}
 
 
-def write_texts(path, texts, phones):
+def write_texts(path, texts, phones, speakers):
     count = len(next(iter(texts.values())))
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", "duration", "reference", *(["phonemes"] if phones else []), *texts])
+        whose = ["speaker", "recording"] if speakers else []
+        writer.writerow(["id", "duration", *whose, "reference", *(["phonemes"] if phones else []), *texts])
         for i in range(count):
             reference = " ".join(WORDS)
-            row = [f"u{i:03d}", 3.0, reference, *([reference] if phones else [])]
+            whose = [f"s{i % speakers}", f"u{i:03d}"] if speakers else []
+            row = [f"u{i:03d}", 3.0, *whose, reference, *([reference] if phones else [])]
             writer.writerow([*row, *(heard[i] for heard in texts.values())])
 
 

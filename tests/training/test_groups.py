@@ -4,10 +4,14 @@ import pytest
 import torch
 from torch import nn
 
+from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.errors import UserError
 from serenanet_modules.training.groups import Frozen, Weights, groups, left_out, parts_to_freeze, rate_factors
+from tests.support.encoders import settled
 from tests.support.parts import everything
+from tests.support.presets import preset
 
+NOTHING = [("data_folder", "none"), ("dataset", "Random/sw"), ("locale", "sw")]
 MODELS = [found for found in everything() if found.kind == "models"]
 
 
@@ -62,6 +66,23 @@ def test_factors_are_multiplied():
         **{"1.1.weight": 1.0, "1.1.bias": 1.0},
         **{"2.weight": 1.0, "2.bias": 1.0},
     }
+
+
+@pytest.mark.parametrize(("way", "factor", "decay"), [("all", 0.03, 0.9), ("top", 0.1, 1.0), ("lora", 0.3, 1.0)])
+def test_ways_slow_the_encoder_alone(way, factor, decay):
+    """The head has the whole rate, also where it was loaded with the encoder from a run that trained it."""
+    hparams = Hparams.load(preset(f"pretrained_ctc/{way}"))
+    hparams.override(NOTHING)
+    settled(hparams)
+    hparams.set("n_units", 7)
+    model, plain = hparams.build()["model"], hparams.plain()
+    levels, names = model.acoustic.levels(), {id(p): name for name, p in model.named_parameters()}
+    found = {names[key]: value for key, value in rate_factors(model, plain, levels, model.parameters()).items()}
+    assert all(name.startswith("acoustic.encoder.") for name in found)
+    assert found.keys() == {name for name in names.values() if name.startswith("acoustic.encoder.")}
+    for above, level in enumerate(reversed(levels)):
+        for parameter in (p for part in level for p in part.parameters()):
+            assert found[names[id(parameter)]] == pytest.approx(factor * decay**above)
 
 
 @pytest.mark.parametrize("factor", [0, -1, "fast", float("inf"), float("nan"), None])

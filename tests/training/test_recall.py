@@ -14,6 +14,7 @@ from serenanet_modules.data import frame_cache
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.blocks.lengths import zero_padding
 from serenanet_modules.lobes.blocks.parts import Frames
+from serenanet_modules.training import recall
 from serenanet_modules.training.recall import name_of, recalled
 
 HOP = 10
@@ -76,14 +77,16 @@ def test_what_is_not_there_is_computed(tmp_path):
     assert sorted(tmp_path.rglob("*")) == files
 
 
-def test_a_name_tells_parts_apart():
-    """By weights, arguments and type; not by where the part is or whether it is training."""
+def test_a_name_tells_parts_apart(monkeypatch):
+    """By weights, arguments, type and the code's version; not by where the part is or whether it is training."""
     other = Part()
     nn.init.constant_(other.layer.bias, 1e-3)
     names = [name_of(Part(), "float16"), name_of(Part(), "float32"), name_of(other, "float16")]
     names += [name_of(Part(factor=2.0), "float16"), name_of(Part(size=3), "float16")]
     assert len(set(names)) == 5
     assert name_of(Part().eval(), "float16") == names[0]
+    monkeypatch.setattr(recall, "VERSION", recall.VERSION + 1)
+    assert name_of(Part(), "float16") not in names
 
 
 def test_the_work_is_done_once(tmp_path, caplog):

@@ -8,6 +8,7 @@ import importlib
 from dataclasses import dataclass
 
 MOST_LAYERS, MOST_POSITIONS, MOST_WIDTH = 200, 2**14, 2**15
+MOST_CONTEXT, CONTEXTS = 2**11, ("context_size", "max_pos_emb")  # of Granite, which makes a table of their square
 FRONT = ("conv_dim", "conv_stride", "conv_kernel", "conv_bias", "feat_extract_norm", "feat_extract_activation")
 DROPOUTS = ("hidden_dropout", "activation_dropout", "attention_dropout", "feat_proj_dropout")
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act", "layer_norm_eps")
@@ -192,5 +193,6 @@ def _check(key, value):
     if not isinstance(value, (int, float, str, bool, type(None))):
         raise ValueError(f"{key} is {value!r}, which is no plain value")
     most = MOST_LAYERS if key.endswith("_layers") else MOST_POSITIONS if "positions" in key else MOST_WIDTH
+    most = MOST_CONTEXT if key.endswith(CONTEXTS) else most
     if isinstance(value, (int, float)) and not 0 <= value <= most:
         raise ValueError(f"{key} is {value}, which no encoder has")

@@ -80,8 +80,17 @@ class CTCBrain(RecogniserBrain):
 
     @cached_property
     def dev_decoders(self):
-        """Decoders of dev, by the prefix of their error rates' names; the first ones select checkpoints."""
-        return {"": self.decoders.greedy()}
+        """Decoders of dev, by the prefix of their error rates' names; the first ones select checkpoints.
+
+        Of a model with CAR the sources that do not select are read too, for the history.
+        """
+        others = [source for source in self.modules.model.scorings if source != self.decoders.scoring]
+        return {"": self.decoders.greedy(), **{f"{source}_": self.decoders.greedy(source) for source in others}}
+
+    def shown(self, dev):
+        """Without the sources that do not select checkpoints."""
+        prefixes = tuple(f"{source}_" for source in self.modules.model.scorings)
+        return {name: value for name, value in dev.items() if not name.startswith(prefixes)}
 
     def validate_batch(self, outputs, batch):
         """Decode a dev batch."""

@@ -60,11 +60,10 @@ class HearsSpeech:
             take_referenced(model, plain["output_folder"])
             return None
         origin = None if plain["pretrained"] is None else open_origin(plain["pretrained"])
-        begin_from_source(model, plain, hparams.source, () if origin is None else origin.tensors)
-        if origin is None:
-            return None
         units = outputs.arguments.get("units")
-        return Start(origin, hparams, model, plain["iteration"], units, cls.unit_parts(model))
+        start = origin and Start(origin, hparams, model, plain["iteration"], units, cls.unit_parts(model))
+        begin_from_source(model, plain, hparams.source, start and start.given())
+        return start
 
     @classmethod
     def unit_parts(cls, model):
