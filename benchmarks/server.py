@@ -6,9 +6,9 @@ Two servers of the same model run, one that batches requests and one that takes 
 hundredth of a second of audio, so one request). They are loaded in turns, batched, single, in process, batched, …: so
 many clients send the FILEs in turn, each its next request when its last is answered, on connections that stay open, for
 so many seconds; in process, `Recognizer.transcribe` gets as many files at a time. Every answer is compared with that of
-a request on its own. All share the machine's cores, so beside wall time stands the CPU time that the serving process
-spends on a request, which bounds what a core can serve whatever else is at work. Memory is what is resident above that
-of a process that has imported torch.
+a request on its own. Without ``--cores`` all share the machine's, so beside wall time stands the CPU time that the
+serving process spends on a request, which bounds what a core can serve whatever else is at work. Memory is what is
+resident above that of a process that has imported torch.
 """
 
 import argparse
@@ -68,6 +68,7 @@ def parse(argv):
     parser.add_argument("--seconds", type=float, default=10.0, help="of load at a time (10)")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1, help="of each server (1)")
+    parser.add_argument("--cores", type=int, nargs=2, metavar=("SERVING", "ASKING"), help="one for each, by number")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "benchmarks")
     return parser.parse_args(argv)
@@ -88,6 +89,12 @@ def imported():
     return size
 
 
+def stay_on(options, asking):
+    """Keep this process, and those that it starts, on the core of those that ask or of those that serve."""
+    if options.cores:
+        os.sched_setaffinity(0, {options.cores[asking]})
+
+
 class Request:
     """A file as a multipart body; `expected` is its text."""
 
@@ -101,10 +108,13 @@ class Request:
 class Server:
     """`serenanet serve` in a process of its own."""
 
+    asked = True  # by this process, while it is measured
+
     def __init__(self, options, more):
         command = [sys.executable, "-m", "serenanet_modules.cli", "serve", str(options.folder), "--port", "0"]
         command += ["--device", options.device, "--max-queue", str(max(options.concurrency)), *more]
         environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads), "PYTHONPATH": str(ROOT)}
+        stay_on(options, asking=False)
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
         )
@@ -131,6 +141,8 @@ class Server:
 
 class InProcess:
     """The recogniser in this process, as the server uses it."""
+
+    asked = False
 
     def __init__(self, options, requests):
         import torch
@@ -172,6 +184,7 @@ def measure(servers, requests, options):
         taken = {name: [] for name in servers}
         for _ in range(options.repeats):
             for name, server in servers.items():
+                stay_on(options, asking=server.asked)
                 before = server.cpu()
                 run = server.load(requests, clients, options.seconds)
                 taken[name].append((*run, (server.cpu() - before) / len(run[1])))
