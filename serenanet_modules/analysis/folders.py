@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from serenanet_modules.analysis.cost import seconds_of
+from serenanet_modules.analysis.counts import counts_of, read_counts
 from serenanet_modules.analysis.reliability import BINS
 from serenanet_modules.analysis.scoring import LEVELS, score
 from serenanet_modules.config.foreign import FILE, check_format
@@ -108,8 +109,27 @@ class Result:
         network, audio = seconds.get("network"), seconds.get("evaluated_audio")
         return network / audio if network and audio else None
 
+    def has_texts(self, split):
+        """Whether it has what was said; copies (`analysis.counts`) have counts of errors alone."""
+        return not counts_of(self.folder, split).is_file()
+
+    def _copied(self, split):
+        """What a copy keeps of a set, as of `read_counts`."""
+        if split not in self._copies:
+            file = counts_of(self.folder, split)
+            try:
+                self._copies[split] = read_counts(file)
+            except (OSError, LookupError, TypeError, ValueError, AttributeError, csv.Error) as error:
+                raise UserError(f"{file}: cannot be read ({error}); make the copy again") from error
+        return self._copies[split]
+
     def texts(self, split):
-        """Rows of decoded_<split>.csv by utterance id: what `runs.decoded` writes; older ones lack whose they are."""
+        """Rows of decoded_<split>.csv by utterance id: what `runs.decoded` writes; older ones lack whose they are.
+
+        Those of a copy say whose they are and nothing else.
+        """
+        if not self.has_texts(split):
+            return self._copied(split)[0]
         if split not in self._texts:
             file = self.folder / f"decoded_{split}.csv"
             try:
@@ -121,6 +141,8 @@ class Result:
 
     def pair(self, split, decoder, column="reference"):
         """References and a decoder's hypotheses, each by utterance id; ``column`` may be ``phonemes``."""
+        if not self.has_texts(split):
+            raise UserError(f"{self.folder}: is a copy without texts, which this needs; give the folder of the run")
         rows = self.texts(split)
         for needed in (column, decoder):
             if any(needed not in row for row in rows.values()):
@@ -129,11 +151,20 @@ class Result:
 
     def per_utterance(self, split, decoder, measure):
         """Utterance id -> ErrorCounts of a decoder's texts."""
+        if not self.has_texts(split):
+            counted = self._copied(split)[1]
+            if (decoder, measure) not in counted:
+                raise UserError(f"{counts_of(self.folder, split)}: has no column '{decoder} {measure}'")
+            return counted[decoder, measure]
         key = split, decoder, measure
         if key not in self._scores:
             texts = self.pair(split, decoder, "phonemes" if measure == "PER" else "reference")
             self._scores[key] = score(*texts, LEVELS[measure]).per_utterance
         return self._scores[key]
+
+    @cached_property
+    def _copies(self):
+        return {}
 
     @cached_property
     def _texts(self):

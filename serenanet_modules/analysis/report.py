@@ -5,6 +5,7 @@ from pathlib import Path
 
 from serenanet_modules.analysis import plots, sections, seeds, tables
 from serenanet_modules.analysis.cost import HOURS, spent
+from serenanet_modules.analysis.counts import write_copy
 from serenanet_modules.analysis.folders import Result, find_results
 from serenanet_modules.analysis.summary import System, summarise
 from serenanet_modules.errors import UserError
@@ -48,7 +49,7 @@ class Group:
     same_as: str | None = None
 
 
-def report(places, out, reference=None, price=None):
+def report(places, out, reference=None, price=None, copies=None):
     """Report on all results in or below some folders, grouped by experiment.
 
     Parameters
@@ -60,6 +61,8 @@ def report(places, out, reference=None, price=None):
         Experiment that the others are compared with; the first one found by default.
     price : float, optional
         Of an hour of a GPU, or of the machine.
+    copies : Path, optional
+        Folder for copies of the results without texts (`analysis.counts`), EXPERIMENT/SEED each.
 
     Returns
     -------
@@ -83,6 +86,9 @@ def report(places, out, reference=None, price=None):
         raise UserError(f"--reference: there is no experiment {reference!r}; there are {', '.join(found)}")
     systems = [System(name, list(runs.values()), _scoring(name, runs.values())) for name, runs in found.items()]
     notes = [*(f"left out: {sentence}" for sentence in left_out), spent([r.content for r in results], price)]
+    for system in systems if copies else ():
+        for result in system.results:
+            write_copy(result, Path(copies) / system.name.replace("/", "_") / str(result.seed))
     return _write(systems, Path(out), reference, notes)
 
 

@@ -33,6 +33,9 @@ def write_all(systems, reference, out):
 
 
 def _spaces(systems, out):
+    systems = [s for s in systems if all(r.has_texts(split) for r in s.results for split in r.splits)]
+    if not systems:
+        return ""
     lines = [line for system in systems for line in _counted(system)]
     last = systems[0].results[0].splits[-1]
     rows = [_told(*line) for line in lines if line[2] == last]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from serenanet_modules.cli.values import add_out, add_price, place
+from serenanet_modules.cli.values import add_out, add_price, place, written
 
 
 def add(commands, name):
@@ -13,6 +13,8 @@ def add(commands, name):
     add_out(command, "DIR", "where to write (report)", default=Path("report"))
     command.add_argument("--reference", metavar="NAME", help="experiment to compare with (the first)")
     add_price(command)
+    told = "where to copy the results without their texts, for reports elsewhere"
+    command.add_argument("--copies", metavar="DIR", type=written, help=told)
     command.set_defaults(run=_report)
 
 
@@ -21,8 +23,11 @@ def _report(arguments):
     from serenanet_modules.runtime.outputs import Outputs
 
     outputs = Outputs("report", arguments.places, arguments.force)
-    outputs.check_folder(arguments.out)
-    told = report(arguments.places, arguments.out, arguments.reference, arguments.price)
-    outputs.begin(arguments.out)
+    folders = [folder for folder in (arguments.out, arguments.copies) if folder is not None]
+    for folder in folders:
+        outputs.check_folder(folder)
+    told = report(arguments.places, arguments.out, arguments.reference, arguments.price, arguments.copies)
+    for folder in folders:
+        outputs.begin(folder)
     print(told)
     return 0

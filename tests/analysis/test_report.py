@@ -18,7 +18,7 @@ from serenanet_modules.analysis.reliability import wilson
 from serenanet_modules.analysis.report import Group, report, write_report
 from serenanet_modules.analysis.summary import System, summarise
 from serenanet_modules.errors import UserError
-from tests.support.results import history, make_examples, make_result
+from tests.support.results import WORDS, history, make_examples, make_result
 
 COUNT = 40
 EXAMPLES = {"gate.png", "car.png", "chunk.png"}
@@ -394,3 +394,30 @@ def test_a_single_epoch_can_be_seen():
     figure = plots.curves([one], one, "WER")
     assert {line.get_marker() for line in figure.axes[0].lines} == {"."}
     assert [tick for tick in figure.axes[0].get_xticks() if tick % 1] == []
+
+
+def test_copies_say_the_same_without_a_word(results, written, tmp_path):
+    """A report on copies is that on the results; nothing that was said, and no place, is in a copy."""
+    report([results], tmp_path / "report", reference="full", copies=tmp_path / "copies")
+    copied = report([tmp_path / "copies"], tmp_path / "again", reference="full")
+    assert copied.rpartition("report:")[0] == written[1].rpartition("report:")[0]
+    assert lines(tmp_path / "again") == lines(written[0])
+    files = [file for file in (tmp_path / "copies").rglob("*") if file.is_file()]
+    assert len(files) == 7 * 3
+    said = {*WORDS, "train.py", str(results), "u000"}
+    assert not [file for file in files if any(word in file.read_text(encoding="utf-8") for word in said)]
+
+
+def test_what_a_copy_cannot_say(results, tmp_path):
+    report([results], tmp_path / "report", copies=tmp_path / "copies")
+    copy = Result.read(tmp_path / "copies/full/1")
+    with pytest.raises(UserError, match="is a copy without texts"):
+        copy.pair("test", "decoder/greedy")
+    heading = "utterance,speaker,recording,decoder/greedy WER\n"
+    (copy.folder / "counts_test.csv").write_text(f"{heading}1,,,8 1 1 0\n", encoding="utf-8")
+    with pytest.raises(UserError, match="has no column 'decoder/greedy CER'"):
+        Result.read(copy.folder).per_utterance("test", "decoder/greedy", "CER")
+    for cell in ("one", "8 1 1", "8 1 1 -1"):
+        (copy.folder / "counts_test.csv").write_text(f"{heading}1,,,{cell}\n", encoding="utf-8")
+        with pytest.raises(UserError, match="cannot be read .* make the copy again"):
+            Result.read(copy.folder).per_utterance("test", "decoder/greedy", "WER")
