@@ -51,13 +51,15 @@ class Row:
             self._once("unseen", [SERENANET, "evaluate", str(self.run), *asked, *out], counted=False)
 
     def commands(self):
-        """The steps, a list of words each."""
-        return [shlex.split(self._filled(step)) for step in self.entry["steps"]]
+        """The steps, a list of words each; trainings have the seed."""
+        steps = [shlex.split(self._filled(step)) for step in self.entry["steps"]]
+        return [step if step[0] == SERENANET else [*step, "--seed", str(self.options.seed)] for step in steps]
 
     def _filled(self, step):
         runs = {name: Path(self.options.out) / name / "run" for name in self.options.rows}
-        known = {"data": self.options.data, "run": self.run, "folder": self.folder, "runs": runs}
-        known |= {"serenanet": SERENANET, "python": sys.executable, "out": self.options.out, **self.options.values}
+        o = self.options
+        known = {"data": o.data, "out": o.out, "run": self.run, "folder": self.folder, "runs": runs}
+        known |= {"serenanet": SERENANET, "python": sys.executable, **o.values}
         words = {name: text.format(**known) for name, text in self.options.words.items()}
         return step.format(**known, **words)
 
@@ -146,6 +148,7 @@ def main():
     parser.add_argument(
         "--unseen", help="corpus of another speaker, laid out as Common Voice, whose test set is read with the trigram"
     )
+    parser.add_argument("--seed", type=int, default=1986, help="of the trainings; give each an --out of its own (1986)")
     parser.add_argument("--split", default="dev", help="set of the table; test is read once, when all is decided")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="what {NAME} stands for in steps")
     options = parser.parse_args()

@@ -39,7 +39,7 @@ def test_rows_are_commands_that_can_be_run(file, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     monkeypatch.chdir(ROOT)
     starting = importlib.import_module("starting")
-    options = Namespace(file=f"benchmarks/{file}", data="data", out="out", set=["encoder=folder"])
+    options = Namespace(file=f"benchmarks/{file}", data="data", out="out", seed=7, set=["encoder=folder"])
     rows = starting.read_rows(options)
     assert len(rows) >= 20
     for name, row in rows.items():
@@ -50,3 +50,4 @@ def test_rows_are_commands_that_can_be_run(file, monkeypatch):
             else:
                 hparams, *_ = read_command_line(Recipe(Path(words[0]).parent), words[1:])
                 check_values(hparams.plain(), hparams.source)
+                assert hparams.plain()["seed"] == 7, name
