@@ -70,7 +70,7 @@ def write(path, count, seed=0):
     texts = [" ".join(rng.choices(WORDS, k=rng.randint(3, 12))) for _ in range(5000)]
     with open(path, "a", encoding="utf-8") as file:
         for i in range(count):
-            about = f"{1 + 14 * rng.random():.3f},{texts[i % 5000]},,s{i % 1000:03d},sw,train,1.0,"
+            about = f"{1 + 14 * rng.random():.3f},{texts[i % 5000]},,s{i % 1000:03d},sw,train,1.0,,"
             file.write(f"utterance_{i:08d},clip.flac,{about}\n")
 
 
