@@ -164,8 +164,9 @@ def test_what_may_change_when_a_run_goes_on():
 
 @pytest.mark.parametrize("name", [*MODELS, LANGUAGE_MODEL])
 def test_no_model_has_more_than_four_files(name):
-    """Parts aside: who wants to know what a preset is reads no more."""
-    assert len(Hparams.load(preset(name)).layers) <= 4
+    """Parts aside: who wants to know what a preset is reads no more; speech LLMs share a layer with other models."""
+    shared = name.startswith("speech_llm")
+    assert len(Hparams.load(preset(name)).layers) <= 4 + shared
 
 
 @pytest.mark.parametrize("machine", ["cpu", "one_gpu", "slurm"])

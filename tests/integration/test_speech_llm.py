@@ -17,9 +17,9 @@ from serenanet_modules.training.brains.speech_llm import token_loss
 from tests.support import hooks
 from tests.support.encoders import save_encoder
 from tests.support.language_models import LORA, PROMPT, VOCABULARY, save_language_model, speech_llm, tokenizer
-from tests.support.presets import preset
+from tests.support.presets import HPARAMS, preset
 from tests.support.tiny import Run as Start
-from tests.support.tiny import checkpoints, command, decoded, same, weights
+from tests.support.tiny import MODEL, checkpoints, command, decoded, same, weights
 
 TINY = ("--head", "null", "--d_model", 32, "--adapter.d_hidden", 24)
 QUICK = ("--number_of_epochs", 2, "--beam_size", 0)
@@ -139,6 +139,22 @@ def test_from_a_ctc_run_and_merged_frames(train, run, sources):
         weights(begun.folder)["model.decoder.weight"], weights(run.folder)["model.decoder.weight"], atol=1e-5
     )
     assert "llm/beam" in begun.result["results"]["test"] and "llm/beam" in begun.result["decoding"]
+
+
+def test_over_an_acoustic_model_of_this_project(train, sources, tmp_path):
+    """The layer lays a language model over any model's file; here over SerenaNet's, kept, of a run that learned CTC."""
+    quick = ("--number_of_epochs", 1, "--beam_size", 0)
+    heard = train(*quick, "--car", "null", folder=tmp_path / "heard").done()
+    small = [*MODEL[: MODEL.index("--car.d_model")], *MODEL[MODEL.index("--n_mels") :]]
+    layer = HPARAMS / "over/language_model.yaml"
+    model = [*small, "--llm.source", str(sources[1]), "--adapter.d_hidden", "24", "--pretrained", str(heard.folder)]
+    run = train(*quick, "--freeze", "[acoustic]", hparams=[*preset("serenanet/small"), layer], model=model).done()
+    before, after = weights(heard.folder), weights(run.folder)
+    kept = [name for name in before if name.startswith("model.acoustic.")]
+    assert kept and all(torch.equal(before[name], after[name]) for name in kept)
+    assert any(name.startswith("model.adapter.") for name in after)
+    assert set(run.result["results"]["test"]) == {"decoder/greedy", "llm/greedy"}
+    assert isinstance(Recognizer.from_folder(run.folder).transcribe([torch.zeros(16000).numpy()])[0].text, str)
 
 
 @pytest.mark.parametrize(
