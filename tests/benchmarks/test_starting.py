@@ -34,7 +34,7 @@ def test_encoding_counts_once_for_each_row(tmp_path, monkeypatch):
     assert minutes == {"maker": "20", "reader": "30", "after": "40", "other": "20", "none": "20"}
 
 
-@pytest.mark.parametrize("file", ["starting.yaml", "systems.yaml"])
+@pytest.mark.parametrize("file", ["starting.yaml", "systems.yaml", "techniques.yaml"])
 def test_rows_are_commands_that_can_be_run(file, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     monkeypatch.chdir(ROOT)
