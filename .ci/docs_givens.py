@@ -69,7 +69,7 @@ def main():
     recordings(place / "new", train[20:22])
     recordings(place / "corpus/transcribed", train[:12], tier="Phrase")
     recordings(place / "talks", train[40:41], tier="Phrase")
-    for name in ("radio", "untranscribed", "sound"):
+    for name in ("radio", "untranscribed", "sound", "rest"):
         recordings(place / name, train[30:34])
         for path in (place / name).glob("*.eaf"):
             path.unlink()
