@@ -62,14 +62,14 @@ MILLIONS = {  # of the model and of its encoder, least and most
     "whisper_like/50m": ((49.4, 49.6), (31.5, 31.6)),
     "whisper_like/100m": ((96.8, 97.0), (68.9, 69.0)),
     "whisper": ((45, 46), (18.9, 19.0)),
-    "pretrained_ctc": ((1.5, 2.0), (0, 0.01)),  # this and those below: of a tiny encoder
-    "pretrained_ctc/all": ((1.5, 2.0), (0, 0.01)),
+    "pretrained_ctc": ((2.0, 2.6), (0, 0.01)),  # this and those below: of a tiny encoder
+    "pretrained_ctc/all": ((2.0, 2.6), (0, 0.01)),
     "pretrained_ctc/conmamba": ((1.0, 4.0), (0, 0.01)),
     "pretrained_ctc/linear": ((0, 0.01), (0, 0.01)),
-    "pretrained_ctc/lora": ((1.5, 2.0), (0, 0.01)),
-    "pretrained_ctc/serenanet": ((1.5, 2.2), (0, 0.01)),
-    "pretrained_ctc/top": ((1.5, 2.0), (0, 0.01)),
-    "speech_llm": ((2.7, 3.2), (0, 0.01)),  # of a tiny language model too
+    "pretrained_ctc/lora": ((2.0, 2.6), (0, 0.01)),
+    "pretrained_ctc/serenanet": ((2.0, 2.8), (0, 0.01)),
+    "pretrained_ctc/top": ((2.0, 2.6), (0, 0.01)),
+    "speech_llm": ((3.2, 3.9), (0, 0.01)),  # of a tiny language model too
     "speech_llm/granite_doge": ((0.05, 0.2), (0, 0.01)),
 }
 
