@@ -17,6 +17,7 @@ from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.data.splitting import SplitError
 from serenanet_modules.data.summary import crossing, in_words, summarise, table
 from serenanet_modules.errors import LayoutError, UserError
+from serenanet_modules.runtime.amounts import counted
 
 RECIPES = HOME / "recipes"
 MOST_CHANGED = 60  # characters
@@ -67,7 +68,7 @@ def run(data, recipe=None, overrides=(), unlabelled=False, decode=False, figure=
     except SplitError as error:  # what is in it is said all the same
         values, wrong = values | {"shares": {"train": 1}}, [str(error)]
         candidates = found.candidates(values, needs_text=not unlabelled)
-    print(f"{len(candidates)} utterances, read as {found.file.parent.name} (language: {values['locale']})")
+    print(f"{counted(len(candidates), 'utterance')}, read as {found.file.parent.name} (language: {values['locale']})")
     if values["locale"] == ANY_LOCALE:
         print("note: no --locale: rows without a locale use the default text rules")
     settings = Settings(needs_text=not unlabelled)

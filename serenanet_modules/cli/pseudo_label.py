@@ -5,6 +5,7 @@ import sys
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_spoken, opened
 from serenanet_modules.cli.values import add_exclude, add_out, not_negative
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.amounts import counted, duration
 
 
 def add(commands, name):
@@ -58,5 +59,5 @@ def _label(arguments):
 
 def _kept(labels, out):
     """What was labelled, for people."""
-    hours, kept = labels.seconds / 3600, sum(row["seconds"] for row in labels.rows) / 3600
-    return f"{out}: {len(labels.rows)} pieces, {kept:.2f} of {hours:.2f} h, by {labels.rows[0]['labelled_by']}"
+    kept, of = duration(sum(row["seconds"] for row in labels.rows)), duration(labels.seconds)
+    return f"{out}: {counted(len(labels.rows), 'piece')}, {kept} of {of}, by {labels.rows[0]['labelled_by']}"

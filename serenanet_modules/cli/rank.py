@@ -4,6 +4,7 @@ import sys
 
 from serenanet_modules.cli.opening import add_recogniser, opened
 from serenanet_modules.cli.values import add_out, add_switch, not_negative, positive
+from serenanet_modules.runtime.amounts import counted, duration
 
 
 def add(commands, name):
@@ -55,6 +56,6 @@ def _rank(arguments):
     ):
         ranking.write(choices, file)
     outputs.made(a.out)
-    minutes = sum(choice.item.seconds for choice in choices) / 60
-    print(f"{a.out}: {len(choices)} of {len(found)} {'recordings' if a.whole else 'pieces'}, {minutes:.1f} minutes")
+    spoken = duration(sum(choice.item.seconds for choice in choices))
+    print(f"{a.out}: {len(choices)} of {counted(len(found), 'recording' if a.whole else 'piece')}, {spoken}")
     return int(failed > 0)

@@ -27,6 +27,7 @@ from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runs import hub
 from serenanet_modules.runs.folder import for_training
 from serenanet_modules.runs.opening import HUB
+from serenanet_modules.runtime.amounts import duration
 from serenanet_modules.runtime.files import write_json, write_text
 from serenanet_modules.training.experiment import Experiment
 from serenanet_modules.training.recall import recall_kept
@@ -278,8 +279,8 @@ def report(about, out):
     about : dict
     out : Path
     """
-    minutes = {name: seconds / 60 for name, seconds in about["seconds"].items()}
-    yield f"learned from {minutes['train']:.1f} corrected minutes and {minutes[OLD]:.1f} of what the model had before"
+    new, old = (duration(about["seconds"][name]) for name in ("train", OLD))
+    yield f"learned from {new} of corrected speech and {old} of what the model had before"
     yield from (f"left out: {number} {reason}" for reason, number in about["left_out"].items())
     yield f"{'held out':<12}{about['measure'] + ' % before':>16}{'after':>8}{'difference':>12}   95 % interval"
     for name, found in about["sets"].items():

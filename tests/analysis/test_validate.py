@@ -31,7 +31,7 @@ def test_a_corpus_that_can_train(validate, release, tmp_path):
     status, out, _ = validate(release, "--locale", "sw", "--plot", tmp_path / "figure.png")
     assert status == 0 and out.startswith("36 utterances, read as CommonVoice (language: sw)")
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(("train ", "dev ", "test "))}
-    assert [rows[split][2] for split in ("train", "dev", "test")] == ["24", "6", "6"]
+    assert [rows[split][3] for split in ("train", "dev", "test")] == ["24", "6", "6"]
     assert "characters of train" in out and "A training can start." in out and "--decode also finds" in out
     assert Image.open(tmp_path / "figure.png").size == (1320, 960)
     assert sorted(release.rglob("*")) == before
