@@ -119,14 +119,17 @@ def test_where_audio_is_kept(tiny, tmp_path):
 
 
 def test_refusals(tiny, corrections, adapted, tmp_path, capsys):
-    """Each in a sentence: no recogniser, nothing corrected, a folder that is there."""
+    """Each in a sentence: no recogniser, nothing corrected, a folder that is there, or finished."""
     empty = tmp_path / "list.csv"
     with open(empty, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["path", "text"], [corrections / "none.mp3", ""]])
+    new = [tiny[1], corrections]
     lines = {
         "has no hyperparams.yaml": [corrections, corrections, "--out", tmp_path / "a"],
         "no row has a text": [tiny[1], empty, "--out", tmp_path / "b"],
-        "holds an input of this command, or a training": [tiny[1], corrections, "--out", adapted],
+        "is finished, it holds the result of this command; give another": [*new, "--out", adapted],
+        "holds an input of this command; give another": [*new, "--out", tiny[1]],
+        "holds a training; give another": [adapted, corrections, "--out", tiny[1]],
     }
     for told, line in lines.items():
         assert cli.main(["adapt", *map(str, line)]) == 2

@@ -66,7 +66,7 @@ def _warn(annotated, audio_folder):
     if missing := sorted((path, named) for recording, path, named in annotated if not os.path.isfile(recording)):
         path, named = missing[0]
         which = f"{named[0]}, which {path} names" if named else f"that of {path}"
-        hint = "" if audio_folder else "; --audio_folder says where they are"
+        hint = "" if audio_folder else "; --audio-folder says where they are"
         logger.warning("%d recording(s) are not there, such as %s%s", len(missing), which, hint)
     for recording, count in Counter(recording for recording, *_ in annotated).items():
         if count > 1:
