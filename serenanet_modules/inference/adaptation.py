@@ -31,6 +31,7 @@ from serenanet_modules.runtime.amounts import duration
 from serenanet_modules.runtime.files import write_json, write_text
 from serenanet_modules.training.experiment import Experiment
 from serenanet_modules.training.recall import recall_kept
+from serenanet_modules.training.sources import preparation_of
 
 TRAINING, ABOUT = "training", "adapted.json"
 ONLY_OF_TRAININGS = ("CKPT+*", "frozen.safetensors", ".lock", "asked.txt")  # in a result folder
@@ -115,8 +116,14 @@ class Adaptation:
             As of `old_speech`.
         """
         found = corrected.read(paths, self.plain["locale"], **options)
+        judged = corrected.judge(found, self._settings(), options.get("audio_folder"))
         old = old_speech(self.model, self.plain, data)
-        self.pool = corrected.pool(found, old, self.plan.old, self.plan.seed)
+        self.pool = corrected.pool(judged.usable, old, self.plan.old, self.plan.seed, judged)
+
+    def _settings(self):
+        """The `Settings` by which the training prepares what it learns from."""
+        hparams = for_training(self.model).lay(self._overrides())
+        return preparation_of(hparams.only(("brain",)).build()["brain"], hparams.plain())
 
     def run(self):
         """Train, measure, and put the better model in its place.
