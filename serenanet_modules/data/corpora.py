@@ -87,7 +87,8 @@ def _entry(path, locale, layout, needs_text, options):
         if layout is not custom.candidates and tar_corpora.archives(path):
             return custom.candidates(path, locale, needs_text=needs_text)
         if needs_text or not (found := unlabelled(path, locale)):
-            raise LayoutError(lacking(path) or str(error)) from None
+            own = layout is custom.candidates  # other layouts know better what is not there
+            raise LayoutError((own and lacking(path)) or str(error)) from None
         logger.warning("%s is read as audio without transcripts; as a corpus it fails: %s", path, error)
         return found
 

@@ -128,7 +128,7 @@ def test_layouts_are_guessed(validate, tmp_path):
 def test_a_folder_of_nothing(validate, tmp_path):
     """With folders in it or not, whoever reads it."""
     (tmp_path / "none" / "below" / ".hidden").mkdir(parents=True)
-    for more in ((), ("--unlabelled",), ("--recipe", "recipes/CommonVoice"), ("--recipe", "recipes/Custom")):
+    for more in ((), ("--unlabelled",), ("--recipe", "recipes/Custom")):
         status, out, err = validate(tmp_path / "none", "--locale", "sw", *more)
         assert (status, out) == (2, "") and f"{tmp_path / 'none'}: is empty; give" in err and err.count("\n") == 1
 
