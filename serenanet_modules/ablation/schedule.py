@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from serenanet_modules.ablation.plan import Run
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.amounts import duration
 from serenanet_modules.runtime.bars import Bar
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -176,19 +177,6 @@ def last_line(path):
     lines = lines[starts[-1] + 1 if starts else 0 :]  # of the last of several tries
     errors = [line for line in lines if line.startswith("error: ")]
     return (errors or lines or ["it printed nothing"])[-1]
-
-
-def duration(seconds):
-    """Seconds for people.
-
-    Examples
-    --------
-    >>> duration(8.2), duration(200), duration(7300)
-    ('8 s', '3 min', '2.0 h')
-    """
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def _epochs(run):

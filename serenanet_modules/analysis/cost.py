@@ -1,5 +1,7 @@
 """What runs have cost: hours of training and evaluation by the clock, times processes, and their price."""
 
+from serenanet_modules.runtime.amounts import counted
+
 HOUR = 3600
 HOURS = "Hours: training and evaluation of all seeds by the clock, times processes; pre-trainings are in no row."
 
@@ -46,4 +48,4 @@ def spent(contents, price=None):
 
 def trainings(count):
     """So many, in words."""
-    return f"{count} training{'' if count == 1 else 's'}"
+    return counted(count, "training")

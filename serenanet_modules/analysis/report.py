@@ -9,6 +9,7 @@ from serenanet_modules.analysis.counts import write_copy
 from serenanet_modules.analysis.folders import Result, find_results
 from serenanet_modules.analysis.summary import System, summarise
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.amounts import counted, duration
 from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import replacing, write_text
 
@@ -173,4 +174,6 @@ def _origin(systems, command):
 def _start(about):
     """What a run started from, in words; None for one that did not."""
     name = about and about.get("experiment", about["folder"])
-    return about and name + (f" of {about['hours']:.2f} h, {about['epochs']} epoch(s)" if "hours" in about else "")
+    if not about or "hours" not in about:
+        return name
+    return f"{name} of {duration(3600 * about['hours'])}, {counted(about['epochs'], 'epoch')}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from serenanet_modules.analysis.corpus import characters, outliers, plot, speech_rate
 from serenanet_modules.analysis.spelling import asides, changed, left_out, numbers
 from serenanet_modules.config.carried import HOME
-from serenanet_modules.data.corpora import entries
+from serenanet_modules.data.corpora import entries, lacking
 from serenanet_modules.data.custom import annotated
 from serenanet_modules.data.manifest import role
 from serenanet_modules.data.preparation import Settings, inspect
@@ -17,12 +17,14 @@ from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.data.splitting import SplitError
 from serenanet_modules.data.summary import crossing, in_words, summarise, table
 from serenanet_modules.errors import LayoutError, UserError
+from serenanet_modules.runtime.amounts import counted, duration
 
 RECIPES = HOME / "recipes"
 MOST_CHANGED = 60  # characters
 MOST_RECORDINGS = 100  # shown
 EXAMPLES = 5  # shown of each kind
 RARE = 5  # occurrences in train below which a character can hardly be learned
+LITTLE = 600  # seconds of train that hardly teach a model from nothing
 ANY_LOCALE = "und"  # has no text rule of its own
 FIGURES = (".png", ".pdf", ".svg")
 COLUMNS = 8  # characters in a line of the inventory
@@ -67,7 +69,7 @@ def run(data, recipe=None, overrides=(), unlabelled=False, decode=False, figure=
     except SplitError as error:  # what is in it is said all the same
         values, wrong = values | {"shares": {"train": 1}}, [str(error)]
         candidates = found.candidates(values, needs_text=not unlabelled)
-    print(f"{len(candidates)} utterances, read as {found.file.parent.name} (language: {values['locale']})")
+    print(f"{counted(len(candidates), 'utterance')}, read as {found.file.parent.name} (language: {values['locale']})")
     if values["locale"] == ANY_LOCALE:
         print("note: no --locale: rows without a locale use the default text rules")
     settings = Settings(needs_text=not unlabelled)
@@ -78,7 +80,7 @@ def run(data, recipe=None, overrides=(), unlabelled=False, decode=False, figure=
         plot(figure, clips, settings.frame_rate)
         print(f"\nfigure: {figure}")
     wrong = wrong or list(problems(clips))
-    print("", *(f"problem: {problem}" for problem in wrong), "" if wrong else "A training can start.", sep="\n")
+    print("", *(f"problem: {problem}" for problem in wrong), *([] if wrong else verdict(clips, unlabelled)), sep="\n")
     return not wrong
 
 
@@ -107,8 +109,11 @@ def guess(data, locale, unlabelled=False):
                 return recipe
             except UserError as error:
                 first = first or error
-    if first or (folder and not unlabelled):
-        raise first or UserError(f"{folder}: is in no layout known here; if it is in one, name it by --recipe RECIPE")
+    if first:
+        raise first
+    if folder and not unlabelled:
+        unknown = f"{folder}: is in no layout known here; if it is in one, name it by --recipe RECIPE"
+        raise UserError(lacking(folder) or unknown)
     return own
 
 
@@ -177,6 +182,20 @@ def problems(clips):
             yield f"no {name} utterance is usable ({in_words(split['rejected'])})"
         elif role(name) != "test":
             yield f"there is no {name} set; a training needs train and dev"
+
+
+def verdict(clips, unlabelled=False):
+    """Yield what there is to say at the end of a corpus that can train: what is left out of it, and if it is little."""
+    left = Counter(clip.reason for clip in clips if clip.reason)
+    reasons = in_words(dict(left.most_common()))
+    without = f", without {left.total()} of {counted(len(clips), 'utterance')} ({reasons})" if left else ""
+    yield f"A training can start{without}."
+    spoken = sum(clip.duration for clip in clips if clip.candidate.split == "train" and not clip.reason)
+    if spoken < LITTLE and not unlabelled:
+        yield (
+            f"Train has only {duration(spoken)}: half an hour is a start, and so little will hardly teach a model from "
+            "nothing; start from a finished or a public one."
+        )
 
 
 def _some(items):

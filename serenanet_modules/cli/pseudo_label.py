@@ -5,6 +5,9 @@ import sys
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_spoken, opened
 from serenanet_modules.cli.values import add_exclude, add_out, not_negative
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.amounts import counted, duration
+
+NOTHING = "nothing"
 
 
 def add(commands, name):
@@ -26,9 +29,9 @@ def add(commands, name):
 
 
 def _label(arguments):
-    """Status 1 where some recordings could not be read."""
+    """Status 1 where some recordings could not be read; where none could, nothing is written."""
     from serenanet_modules.data.held_out import HeldOut
-    from serenanet_modules.inference import pseudo_labels
+    from serenanet_modules.inference import files, pseudo_labels
     from serenanet_modules.runtime.outputs import Outputs
 
     a = arguments
@@ -41,11 +44,14 @@ def _label(arguments):
     recognizer = opened(a)
     locale = recognizer.run.locale
     candidates, held_out = pseudo_labels.recordings(a.audio, locale, sys.stdin.buffer), HeldOut.read(a.exclude, locale)
+    files.check_there(c.path for c in candidates)
     options = (a.lm, a.batch_seconds, True)
     labels = pseudo_labels.label(recognizer, candidates, a.min_confidence, held_out, a.out, *options)
     for error in labels.errors:
         print(f"error: {error}", file=sys.stderr)
-    told = ", ".join(f"{number} {reason}" for reason, number in labels.left_out.items() if number) or "nothing"
+    told = ", ".join(f"{number} {reason}" for reason, number in labels.left_out.items() if number) or NOTHING
+    if not labels.rows and labels.errors and told == NOTHING:
+        return 1
     if not labels.rows:
         raise UserError(f"{a.out}: no piece of the audio is left (left out: {told})")
     pseudo_labels.write(a.out, labels.rows)
@@ -58,5 +64,5 @@ def _label(arguments):
 
 def _kept(labels, out):
     """What was labelled, for people."""
-    hours, kept = labels.seconds / 3600, sum(row["seconds"] for row in labels.rows) / 3600
-    return f"{out}: {len(labels.rows)} pieces, {kept:.2f} of {hours:.2f} h, by {labels.rows[0]['labelled_by']}"
+    kept, of = duration(sum(row["seconds"] for row in labels.rows)), duration(labels.seconds)
+    return f"{out}: {counted(len(labels.rows), 'piece')}, {kept} of {of}, by {labels.rows[0]['labelled_by']}"

@@ -4,6 +4,7 @@ import sys
 
 from serenanet_modules.cli.opening import add_recogniser, opened
 from serenanet_modules.cli.values import add_out, add_switch, not_negative, positive
+from serenanet_modules.runtime.amounts import counted, duration
 
 
 def add(commands, name):
@@ -26,7 +27,7 @@ def add(commands, name):
 
 
 def _rank(arguments):
-    """Status 1 where some recordings could not be read."""
+    """Status 1 where some recordings could not be read; where none could, nothing is written."""
     from serenanet_modules.errors import UserError
     from serenanet_modules.inference import files, ranking
     from serenanet_modules.runtime.files import replacing
@@ -36,14 +37,19 @@ def _rank(arguments):
     outputs = Outputs("rank", [a.folder, *a.audio], a.force)
     if a.out:
         outputs.check(a.out)
-    paths, recognizer = [file.path for file in files.find(a.audio, sys.stdin.buffer)], opened(a)
-    found, failed = [], 0
+    paths = [file.path for file in files.find(a.audio, sys.stdin.buffer)]
+    files.check_there(paths)
+    recognizer, found, failed = opened(a), [], 0
     for pieces in ranking.items(recognizer, paths, a.batch_seconds):
         if isinstance(pieces, UserError):
             print(f"error: {pieces}", file=sys.stderr)
             failed += 1
         elif pieces:
             found += [ranking.whole(pieces)] if a.whole else pieces
+    if not found and not failed:
+        raise UserError("nothing sounds in the audio, so there is nothing to rank")
+    if not found:
+        return 1
     weights = ranking.Weights(a.doubt, a.novelty, a.distance)
     choices = ranking.rank(found, ranking.known_grams(recognizer.folder), weights, a.seconds)
     if a.out is None:
@@ -55,6 +61,6 @@ def _rank(arguments):
     ):
         ranking.write(choices, file)
     outputs.made(a.out)
-    minutes = sum(choice.item.seconds for choice in choices) / 60
-    print(f"{a.out}: {len(choices)} of {len(found)} {'recordings' if a.whole else 'pieces'}, {minutes:.1f} minutes")
+    spoken = duration(sum(choice.item.seconds for choice in choices))
+    print(f"{a.out}: {len(choices)} of {counted(len(found), 'recording' if a.whole else 'piece')}, {spoken}")
     return int(failed > 0)

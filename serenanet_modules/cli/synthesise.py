@@ -1,6 +1,7 @@
 """``serenanet synthesise``."""
 
 from serenanet_modules.cli.values import add_exclude, count, not_negative, positive, whole, written
+from serenanet_modules.runtime.amounts import counted, duration
 
 
 def add(commands, name):
@@ -69,5 +70,5 @@ def summary(folder, made):
     clips = [clip for clip, seconds in made if seconds]
     sizes = ", ".join(f"{sum(c.split == split for c in clips)} {split}" for split in ("train", "dev", "test"))
     silent = f"; espeak-ng gave no sound for {len(made) - len(clips)}" * (len(clips) < len(made))
-    voices, hours = len({clip.voice for clip in clips}), sum(seconds for _, seconds in made) / 3600
-    return f"{folder}: {len(clips)} clips ({sizes}) by {voices} voices, {hours:.2f} h{silent}"
+    voices, spoken = len({clip.voice for clip in clips}), duration(sum(seconds for _, seconds in made))
+    return f"{folder}: {counted(len(clips), 'clip')} ({sizes}) by {counted(voices, 'voice')}, {spoken}{silent}"

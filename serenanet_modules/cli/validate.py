@@ -9,7 +9,7 @@ def add(commands, name):
     command = commands.add_parser(
         name,
         help="check and summarise a corpus without training",
-        epilog="Further --key value pairs are the recipe's: --tier NAME, --audio_folder DIR, --clean FILE, "
+        epilog="Further --key value pairs are the recipe's: --tier NAME, --audio-folder DIR, --clean FILE, "
         "--letter_to_sound FILE, --language sw_ke.",
     )
     command.add_argument("data", type=place, metavar="DATA", nargs="+", help="a corpus's folder, or manifest files")

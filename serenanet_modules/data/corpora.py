@@ -8,16 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from serenanet_modules.data import custom, tar_corpora
+from serenanet_modules.data.annotations.formats import ENDINGS
 from serenanet_modules.data.audio import AudioError, seconds
 from serenanet_modules.data.endings import AUDIO
 from serenanet_modules.data.manifest import Candidate, role
 from serenanet_modules.data.splitting import by_group
+from serenanet_modules.data.tables import SUFFIXES
 from serenanet_modules.errors import LayoutError, UserError
+from serenanet_modules.runtime.amounts import counted
 from serenanet_modules.runtime.files import below
 
 logger = logging.getLogger(__name__)
 
 PIECE = 20.0  # seconds, of a long recording without a transcript
+SOUNDS = tuple(f".{ending}" for ending in AUDIO)
+TRANSCRIPTIONS = (*ENDINGS, *SUFFIXES, *custom.PACKED, ".tar", ".xml", "text")  # what files with text in them end in
 UNLABELLED_DEV = 0.02  # of the files, where no corpus has a dev set
 
 
@@ -82,9 +87,28 @@ def _entry(path, locale, layout, needs_text, options):
         if layout is not custom.candidates and tar_corpora.archives(path):
             return custom.candidates(path, locale, needs_text=needs_text)
         if needs_text or not (found := unlabelled(path, locale)):
-            raise
+            own = layout is custom.candidates  # other layouts know better what is not there
+            raise LayoutError((own and lacking(path)) or str(error)) from None
         logger.warning("%s is read as audio without transcripts; as a corpus it fails: %s", path, error)
         return found
+
+
+def lacking(folder):
+    """What a folder that is no corpus lacks, in a sentence; "" where some file in it may hold transcriptions."""
+    recordings = others = 0
+    for _, folders, files in os.walk(folder):  # no further than to the first such file: a corpus may have millions
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in (name.lower() for name in files if not name.startswith(".")):
+            if name.endswith(TRANSCRIPTIONS):
+                return ""
+            sounds = name.endswith(SOUNDS)
+            recordings, others = recordings + sounds, others + (not sounds)
+    if recordings:
+        return (
+            f"{folder}: holds {counted(recordings, 'recording')} but no transcriptions beside them (.eaf, .TextGrid, "
+            "…); put them there, or give a table with columns path and text"
+        )
+    return "" if others else f"{folder}: is empty; give the folder of a corpus, or its manifest"
 
 
 def unlabelled(folder, locale):

@@ -10,11 +10,13 @@ from itertools import groupby
 from serenanet_modules.data import corpora, custom
 from serenanet_modules.data.audio import SAMPLE_RATE, AudioError, blocks, seconds
 from serenanet_modules.data.manifest import role
+from serenanet_modules.data.preparation import inspect
 from serenanet_modules.errors import UserError
 
 SHARE = 0.1  # of the corrected recordings: so many choose checkpoints, and so many others measure
 FEW = 5  # recordings: of fewer, utterances are held out
 SLACK = 0.1  # seconds by which a header may misstate how long a recording is
+OF_TRAIN = ("too short", "too long", "too short for its text")  # reasons that keep no utterance from dev or test
 NEW, OLD = "corrected", "old"  # names of the dev and test sets
 LEAST_OLD = 3600.0  # seconds of old training speech that are mixed in, if there are so many
 MOST_OLD = 300.0  # seconds of old speech that choose, and as much that measures
@@ -44,6 +46,24 @@ class Pool:
         return [c for c in self.candidates if role(c.split) == "test" or c.split == f"dev-{NEW}"]
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What was corrected, once it was heard.
+
+    Attributes
+    ----------
+    usable : list of Candidate
+    left_out : Counter
+        The others by the reason.
+    unfit : dict
+        Path and part of those that can measure, but not be learned from -> the reason.
+    """
+
+    usable: list
+    left_out: Counter
+    unfit: dict
+
+
 def read(paths, locale, **options):
     """The corrected utterances of files and folders.
 
@@ -64,7 +84,44 @@ def read(paths, locale, **options):
     return [replace(c, split="train") for c in found if c.text.strip()]
 
 
-def pool(corrected, old, share_of_old, seed):
+def judge(candidates, settings, audio_folder=None):
+    """Listen to what was corrected, so that what no training could use is known before one begins.
+
+    Parameters
+    ----------
+    candidates : list of Candidate
+        As of `read`.
+    settings : Settings
+        Of the training.
+    audio_folder : Path, optional
+        Where recordings were looked for, too.
+
+    Returns
+    -------
+    Judged
+
+    Raises
+    ------
+    UserError
+        Where none of the recordings is there.
+    """
+    clips = inspect(candidates, settings, decode=True) if candidates else []
+    if clips and all(clip.reason == "missing" for clip in clips):
+        raise UserError(_none_is_there(list(dict.fromkeys(clip.candidate.path for clip in clips)), audio_folder))
+    left_out = Counter(clip.reason for clip in clips if clip.reason and clip.reason not in OF_TRAIN)
+    usable = [clip.candidate for clip in clips if not clip.reason or clip.reason in OF_TRAIN]
+    unfit = {(clip.candidate.path, clip.candidate.part): clip.reason for clip in clips if clip.reason in OF_TRAIN}
+    return Judged(usable, left_out, unfit)
+
+
+def _none_is_there(paths, audio_folder):
+    number = len(paths)
+    which = f"none of the {number} corrected recordings is" if number > 1 else "the corrected recording is not"
+    where = "there" if audio_folder is None else f"in {audio_folder}"
+    return f"{which} {where}; give the folder that holds {paths[0].name} with --audio-folder"
+
+
+def pool(corrected, old, share_of_old, seed, judged=None):
     """Hold out some of what was corrected, and mix the rest with what the recogniser has learned from.
 
     A recording is held out by the hash of its samples: of the same recordings and more the same ones are.
@@ -78,6 +135,8 @@ def pool(corrected, old, share_of_old, seed):
     share_of_old : float
         Seconds of its training speech for each second of new one, but `LEAST_OLD` at least; 0 for none.
     seed : int
+    judged : Judged, optional
+        What is known of them.
 
     Returns
     -------
@@ -89,7 +148,9 @@ def pool(corrected, old, share_of_old, seed):
         Where too little was corrected to learn from it and to measure that.
     """
     kept, left_out = _apart([c for c in corrected if c.text.strip()], [c for c in old if role(c.split) != "train"])
-    kept = _unlike(_held_out(kept), {c.id for c in old})
+    judged = judged or Judged([], Counter(), {})
+    kept, unfit = _fit(_unlike(_held_out(kept), {c.id for c in old}), judged.unfit)
+    left_out += judged.left_out + unfit
     if len({role(c.split) for c in kept}) < 3:
         told = ", ".join(f"{n} {reason}" for reason, n in left_out.items()) or "nothing"
         raise UserError(
@@ -129,6 +190,13 @@ def _held_out(candidates):
     test, dev = order[: number["test"]], order[number["test"] : max(number[""], number["test"] + 1)]
     sets = {**dict.fromkeys(test, f"test-{NEW}"), **dict.fromkeys(dev, f"dev-{NEW}")}
     return [replace(c, split=sets.get(key, "train")) for c, key in zip(candidates, keys, strict=True)]
+
+
+def _fit(candidates, unfit):
+    """Those that can be learned from or measure, and how many of train cannot be learned from by the reason."""
+    reasons = [c.split == "train" and unfit.get((c.path, c.part)) for c in candidates]
+    kept = [c for c, reason in zip(candidates, reasons, strict=True) if not reason]
+    return kept, Counter(filter(None, reasons))
 
 
 def _unlike(candidates, names):

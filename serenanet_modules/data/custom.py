@@ -17,11 +17,12 @@ from pathlib import Path
 from serenanet_modules.data import tar_corpora
 from serenanet_modules.data.annotations import formats, lhotse
 from serenanet_modules.data.annotations.rows import read_rows as read_annotations
+from serenanet_modules.data.division import WAYS, Division
 from serenanet_modules.data.letters import Letters
 from serenanet_modules.data.manifest import SPLITS, Candidate, check_split
 from serenanet_modules.data.phonemes import phonemise
 from serenanet_modules.data.placing import Places
-from serenanet_modules.data.splitting import SPLIT_WORDS, SplitError, by_group, split_of_name
+from serenanet_modules.data.splitting import SPLIT_WORDS, SplitError, split_of_name
 from serenanet_modules.data.tables import SUFFIXES, read_rows
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.data.text.clean import Cleaner
@@ -42,6 +43,7 @@ def candidates(
     data_root=None,
     shares=None,
     split_seed=0,
+    split_by=None,
     needs_text=True,
     tier=None,
     audio_folder=None,
@@ -62,6 +64,9 @@ def candidates(
     shares : dict of str to float, optional
         Of train, dev and test where the manifest has no splits.
     split_seed : int
+    split_by : str, optional
+        What is not parted where the manifest has no splits: ``speaker``, ``recording`` or ``sentence``; by default the
+        first of them that the corpus has enough of.
     needs_text : bool
         Whether a manifest without a column for the text is an error.
     tier : str, optional
@@ -82,10 +87,12 @@ def candidates(
     UserError
         Naming file and line.
     """
+    if split_by not in (None, *WAYS):
+        raise UserError(f"split_by: must be {', '.join(WAYS)} or null, not {split_by!r}")
     folder, cleaner = Path(data_folder).absolute(), Cleaner(clean) if clean else None
-    found = []
+    division, found = Division(shares, split_seed, split_by), []
     for file, root, rows in _lists(folder, data_root, tier, audio_folder):
-        found += _candidates(_cleaned(rows, cleaner, file), file, locale, root, shares, split_seed, needs_text)
+        found += _candidates(_cleaned(rows, cleaner, file), file, locale, root, division, needs_text)
     for line in cleaner.report() if cleaner else ():
         logger.warning("%s", line)
     return _said(found, letter_to_sound) if letter_to_sound else found
@@ -166,7 +173,7 @@ def _named_after(file):
     return file.parent.name if file.stem == HF else file.stem
 
 
-def _candidates(rows, file, locale, root, shares, seed, needs_text):
+def _candidates(rows, file, locale, root, division, needs_text):
     """Those of rows that were read from a file, whose relative paths start at ``root``."""
     if needs_text and not any(row.get("text") for row in rows):
         raise UserError(f"{file}: no row has a text; the column is called text, sentence, wrd or transcription.")
@@ -175,7 +182,7 @@ def _candidates(rows, file, locale, root, shares, seed, needs_text):
     spans = [_span(row) for row in rows]
     names = [row.get("id") or _name(path, root, *span) for row, path, span in zip(rows, paths, spans, strict=True)]
     _check_unique(names, rows)
-    splits = _splits(rows, paths, file, shares, seed)
+    splits = _splits(rows, paths, file, division)
     return [
         Candidate(
             name,
@@ -236,14 +243,14 @@ def _number(row, column):
 # --- splits -----------------------------------------------------------------------------------------------------------
 
 
-def _splits(rows, paths, file, shares, seed):
+def _splits(rows, paths, file, division):
     given = [row for row in rows if row.get("split")]
     if not given:
         is_table = file.suffix.lower() in SUFFIXES  # annotations are named after what is said in them
         named = split_of_name(_named_after(file)) if is_table else SPLIT_WORDS.get(file.stem.lower())
         if named:
             return [named] * len(rows)
-        return (_made if is_table else _made_of_those_there)(rows, paths, file, shares, seed)
+        return (_made if is_table else _made_of_those_there)(rows, paths, file, division)
     for row in rows:
         _check_given(row)
     return [split_of_name(row.get("split")) for row in rows]
@@ -261,35 +268,31 @@ def _check_given(row):
         ) from None
 
 
-def _made_of_those_there(rows, paths, file, shares, seed):
+def _made_of_those_there(rows, paths, file, division):
     """As `_made`, of annotations whose recording is there; the others are of train, where they are rejected."""
     there = {path: path.is_file() for path in set(paths)}
     known = [i for i, path in enumerate(paths) if there[path]] or [*range(len(rows))]
     splits = ["train"] * len(rows)
-    made = _made([rows[i] for i in known], [paths[i] for i in known], file, shares, seed)
+    made = _made([rows[i] for i in known], [paths[i] for i in known], file, division)
     for i, split in zip(known, made, strict=True):
         splits[i] = split
     return splits
 
 
-def _made(rows, paths, file, shares, seed):
-    """Split by speaker; by recording or sentence, with a warning, where there are too few speakers."""
-    if whole := [split for split in SPLITS if shares == {split: 1}]:
+def _made(rows, paths, file, division):
+    """Split by the first way that `Division` finds; warn of what it leaves in train and in dev or test."""
+    if whole := [split for split in SPLITS if division.shares == {split: 1}]:
         return whole * len(rows)
-    for what, groups in {
+    groups = {
         "speaker": [row.get("speaker") for row in rows],
-        "recording": [str(path) for path in paths] if len(set(paths)) < len(paths) else [],
+        "recording": [str(path) for path in paths],
         "sentence": [row.get("text").casefold() or str(path) for row, path in zip(rows, paths, strict=True)],
-    }.items():
-        splits = by_group(groups, shares, seed) if len(set(groups) - {""}) > 1 else None
-        if splits:
-            if what != "speaker":
-                speakers = len({row.get("speaker") for row in rows} - {""})
-                logger.warning(
-                    "%s: names %s, so it is split by %s, and a speaker may be in train and test",
-                    file,
-                    f"{speakers} speaker(s)" if speakers else "no speakers",
-                    what,
-                )
-            return splits
-    raise SplitError(f"{file}: {len(rows)} utterances cannot be split into train, dev and test; add a column 'split'.")
+    }
+    made = division(groups)
+    if made is None:
+        how = f" by {division.by}" if division.by else ""
+        told = f"{len(rows)} utterances cannot be split{how} into train, dev and test"
+        raise SplitError(f"{file}: {told}; add a column 'split'.")
+    for line in made.told:
+        logger.warning("%s: %s", file, line)
+    return made.splits

@@ -38,6 +38,7 @@ from serenanet_modules.data.tars import member
 from serenanet_modules.data.text import PLAIN, Style, normaliser
 from serenanet_modules.data.text.marks import KEPT, marks, without_marks
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.amounts import counted
 from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import locked, one_line, replacing, sweep, write_json
 from serenanet_modules.runtime.threads import available_cores
@@ -175,7 +176,7 @@ def prepare(candidates, folder, settings=None, jobs=None, progress=True, pack=Fa
             if prepared is None:
                 sweep(target.parent, spared=ENCODED)
                 if progress:
-                    print(f"preparing {len(candidates):,} clips in {target}", flush=True)
+                    print(f"preparing {counted(len(candidates), 'clip')} in {target}", flush=True)
                 clips = _normalised(candidates, settings, target.parent / "audio", tags, pack)
                 part = Part(clips, target.parent / "audio", jobs or available_cores(), progress, pack)
                 clips = part.hear() if share is None or share.processes == 1 else part.shared(share)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from serenanet_modules.data.manifest import SPLITS, role
+from serenanet_modules.runtime.amounts import duration
 
 SUMMARY = "summary.json"
 
@@ -54,10 +55,10 @@ def split_names(splits):
 def table(summary):
     """Yield a summary as lines of text."""
     width = max(map(len, ("split", *summary["splits"])))
-    yield f"{'split':<{width}}     hours  utterances  speakers  characters  rejected"
+    yield f"{'split':<{width}}     audio  utterances  speakers  characters  rejected"
     for split, s in summary["splits"].items():
-        numbers = f"{s['utterances']:>12}{s['speakers']:>10}{s['characters']:>12}"
-        yield f"{split:<{width}}{s['hours']:>10.2f}{numbers}  {in_words(s['rejected']) or 'none'}"
+        numbers = f"{s['utterances']:>12}{s['speakers'] or '-':>10}{s['characters']:>12}"
+        yield f"{split:<{width}}{duration(3600 * s['hours']):>10}{numbers}  {in_words(s['rejected']) or 'none'}"
     for warning in summary["warnings"]:
         yield f"note: {warning}"
 

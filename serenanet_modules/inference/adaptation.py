@@ -27,9 +27,11 @@ from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runs import hub
 from serenanet_modules.runs.folder import for_training
 from serenanet_modules.runs.opening import HUB
+from serenanet_modules.runtime.amounts import duration
 from serenanet_modules.runtime.files import write_json, write_text
 from serenanet_modules.training.experiment import Experiment
 from serenanet_modules.training.recall import recall_kept
+from serenanet_modules.training.sources import preparation_of
 
 TRAINING, ABOUT = "training", "adapted.json"
 ONLY_OF_TRAININGS = ("CKPT+*", "frozen.safetensors", ".lock", "asked.txt")  # in a result folder
@@ -114,8 +116,14 @@ class Adaptation:
             As of `old_speech`.
         """
         found = corrected.read(paths, self.plain["locale"], **options)
+        judged = corrected.judge(found, self._settings(), options.get("audio_folder"))
         old = old_speech(self.model, self.plain, data)
-        self.pool = corrected.pool(found, old, self.plan.old, self.plan.seed)
+        self.pool = corrected.pool(judged.usable, old, self.plan.old, self.plan.seed, judged)
+
+    def _settings(self):
+        """The `Settings` by which the training prepares what it learns from."""
+        hparams = for_training(self.model).lay(self._overrides())
+        return preparation_of(hparams.only(("brain",)).build()["brain"], hparams.plain())
 
     def run(self):
         """Train, measure, and put the better model in its place.
@@ -278,8 +286,8 @@ def report(about, out):
     about : dict
     out : Path
     """
-    minutes = {name: seconds / 60 for name, seconds in about["seconds"].items()}
-    yield f"learned from {minutes['train']:.1f} corrected minutes and {minutes[OLD]:.1f} of what the model had before"
+    new, old = (duration(about["seconds"][name]) for name in ("train", OLD))
+    yield f"learned from {new} of corrected speech and {old} of what the model had before"
     yield from (f"left out: {number} {reason}" for reason, number in about["left_out"].items())
     yield f"{'held out':<12}{about['measure'] + ' % before':>16}{'after':>8}{'difference':>12}   95 % interval"
     for name, found in about["sets"].items():

@@ -16,6 +16,7 @@ from serenanet_modules.inference.hearing import Hearing
 from serenanet_modules.inference.numerals import written
 from serenanet_modules.runs.decoded import write_decoded
 from serenanet_modules.runs.results import confidence_table
+from serenanet_modules.runtime.amounts import counted, duration
 from serenanet_modules.runtime.files import replacing, write_json
 
 
@@ -97,9 +98,10 @@ def asked(recognizer, lm):
 
 def report(sets, summary, seconds):
     """Yield lines for people: error rates with their intervals, what the errors are, and how good confidences are."""
-    duration = sum(u.duration for s in sets.values() for u in s.utterances)
+    spoken = sum(u.duration for s in sets.values() for u in s.utterances)
     count = sum(len(s.utterances) for s in sets.values())
-    yield f"{count} utterances, {duration / 3600:.2f} h, recognised in {seconds:.1f} s (RTF {seconds / duration:.3f})"
+    told = f"recognised in {seconds:.1f} s (RTF {seconds / spoken:.3f})"
+    yield f"{counted(count, 'utterance')}, {duration(spoken)}, {told}"
     yield from left_out(summary)
     yield ""
     width = max(6, *(len(name) + 2 for name in sets))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serenanet_modules.data.endings import AUDIO
+from serenanet_modules.data.tars import member
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import below, one_line
 
@@ -56,6 +57,24 @@ def find(arguments, stdin):
     if not found:
         raise UserError("the list of audio files is empty")
     return found
+
+
+def check_there(paths):
+    """Refuse recordings of which none is there, before anything is made of them.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files, and places in archives (`data.tars`).
+
+    Raises
+    ------
+    UserError
+    """
+    paths = list(dict.fromkeys(paths))
+    if paths and not any(os.path.exists((inside := member(path)) and inside.tar or path) for path in paths):
+        others = f"; none of the {len(paths)} recordings is there" if len(paths) > 1 else ""
+        raise UserError(f"{paths[0]}: there is no such file{others}")
 
 
 def outputs(files, folder, suffix):

@@ -8,6 +8,7 @@ from pathlib import Path
 import ruamel.yaml
 
 from serenanet_modules.runs.results import result_table
+from serenanet_modules.runtime.amounts import duration
 from serenanet_modules.runtime.files import write_text
 
 CARD = "README.md"
@@ -20,7 +21,7 @@ A speech recogniser for `{locales}`, trained with [SpeechBrain](https://speechbr
 
 | | |
 |---|---|
-| training data | {dataset}, {hours} h |
+| training data | {dataset}, {speech} |
 | units | {units[size]} of kind {units[kind]} |
 | parameters | {parameters:,} |
 | epochs | {epochs}, {seconds:,.0f} s on {device} |
@@ -98,7 +99,7 @@ def card(result, place=PLACE, licence=UNKNOWN):
         **{
             **plain,
             "locales": ", ".join(map(_plain, result["data"]["locales"])),
-            "hours": result["data"]["splits"]["train"]["hours"],
+            "speech": duration(3600 * result["data"]["splits"]["train"]["hours"]),
             "parameters": result["parameters"]["total"],
             "seconds": result["seconds"]["training"],
             "table": result_table(result["results"]),
@@ -148,7 +149,7 @@ def _start(about):
         return ""
     told = [f"commit {about['commit']}"] if "commit" in about else []
     told += [f"revision {about['revision']}"] if "revision" in about else []
-    told += [f"{about['hours']} h of {', '.join(about['locales'])}"] if "hours" in about else []
+    told += [f"{duration(3600 * about['hours'])} of {', '.join(about['locales'])}"] if "hours" in about else []
     told += ["{size} units of kind {kind}".format(**about["units"])] if "units" in about else []
     told += ["{kept} of {of} symbols kept".format(**about["symbols"])] if "symbols" in about else []
     told += ["its clusters only"] if about.get("gave") == "targets" else []

@@ -69,10 +69,14 @@ class Outputs:
         if not folder.is_dir():
             raise UserError(f"{folder}: is no folder; give another name")
         _check_place(folder)
-        if (folder / RUN).exists() or folder.resolve() in self._folders or self._files & _identities(folder):
-            raise UserError(f"{folder}: holds an input of this command, or a training; give another folder")
+        if folder.resolve() in self._folders or self._files & _identities(folder):
+            raise UserError(f"{folder}: holds an input of this command; give another folder")
+        own = _made(folder).get(ALL, {}).get("command") == self.command
+        if (folder / RUN).exists():
+            held = "is finished, it holds the result of this command" if own else "holds a training"
+            raise UserError(f"{folder}: {held}; give another folder")
         strangers = [path for path in folder.iterdir() if path.name != LIST]
-        if strangers and _made(folder).get(ALL, {}).get("command") != self.command and not self.force:
+        if strangers and not own and not self.force:
             raise UserError(
                 f"{folder}: exists and was not made by this command; give another folder, or --force to write into it"
             )

@@ -24,6 +24,7 @@ from serenanet_modules.data.summary import read_summary
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.blocks.parts import Frames
 from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.amounts import duration
 from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import read_json, replacing
 
@@ -231,6 +232,6 @@ def _check_room(cache, x, samples, seconds):
     free = shutil.disk_usage(cache.folder).free
     if needed > free:
         raise UserError(
-            f"{cache.folder}: the encoder's frames of {seconds / 3600:.1f} h need {needed / 1e9:.1f} GB, and "
+            f"{cache.folder}: the encoder's frames of {duration(seconds)} need {needed / 1e9:.1f} GB, and "
             f"{free / 1e9:.1f} GB are free; make room, give another --prepared_folder, or --encoder_cache null"
         )

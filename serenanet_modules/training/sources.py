@@ -23,6 +23,21 @@ from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.bars import Bar
 
 
+def preparation_of(task, plain):
+    """The `Settings` by which a task's training prepares its data.
+
+    Parameters
+    ----------
+    task : type
+        A `Task`.
+    plain : dict
+        Hyper-parameters.
+    """
+    rules = {name: value for name, value in plain["preparation"].items() if name != "jobs"}
+    named = task.style(plain).named
+    return Settings(**rules, phonemes=task.needs_phonemes(plain), needs_text=task.needs_text, **named)
+
+
 class Source:
     """What both share.
 
@@ -101,10 +116,7 @@ class Speech(Source):
 
     @property
     def _settings(self):
-        rules = {name: value for name, value in self.plain["preparation"].items() if name != "jobs"}
-        task, plain = self.task, self.plain
-        named = task.style(plain).named
-        return Settings(**rules, phonemes=task.needs_phonemes(plain), needs_text=task.needs_text, **named)
+        return preparation_of(self.task, self.plain)
 
     def _prepare(self, share):
         candidates, self._candidates = self._candidates, None  # which a large corpus has many of

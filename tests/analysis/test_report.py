@@ -368,7 +368,7 @@ def test_the_page_says_what_runs_started_from(tmp_path):
     make_result(tmp_path / "b", "anew", 1, made, pretrained=None)
     report([tmp_path], tmp_path / "report")
     page = (tmp_path / "report/report.md").read_text(encoding="utf-8")
-    assert "\n- started from: pessl of 1.50 h, 3 epoch(s)\n" in page and "\n- first run: `python train.py`\n" in page
+    assert "\n- started from: pessl of 1.5 h, 3 epochs\n" in page and "\n- first run: `python train.py`\n" in page
 
 
 def test_the_page_says_which_command_made_a_suite(tmp_path):

@@ -31,8 +31,10 @@ def test_a_corpus_that_can_train(validate, release, tmp_path):
     status, out, _ = validate(release, "--locale", "sw", "--plot", tmp_path / "figure.png")
     assert status == 0 and out.startswith("36 utterances, read as CommonVoice (language: sw)")
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(("train ", "dev ", "test "))}
-    assert [rows[split][2] for split in ("train", "dev", "test")] == ["24", "6", "6"]
+    assert [rows[split][3] for split in ("train", "dev", "test")] == ["24", "6", "6"]
     assert "characters of train" in out and "A training can start." in out and "--decode also finds" in out
+    told = "Train has only {1} {2}: half an hour is a start, and so little will hardly teach".format(*rows["train"])
+    assert told in out
     assert Image.open(tmp_path / "figure.png").size == (1320, 960)
     assert sorted(release.rglob("*")) == before
 
@@ -50,6 +52,7 @@ def test_what_is_odd_is_named(validate, release, tmp_path):
     (folder / "clips" / train[3]["path"]).unlink()
     status, out, _ = validate(folder, "--locale", "sw", "--recipe", "recipes/CommonVoice", "--decode")
     assert status == 0
+    assert "A training can start, without 2 of 36 utterances (1 truncated, 1 missing)." in out
     assert "rejected from train: truncated (1)" in out and train[2]["path"] in out and train[3]["path"] in out
     assert "utterances of test whose sentence is in train too (1)" in out
     assert "speakers of test that also speak in train (1)" in out
@@ -110,12 +113,24 @@ def test_layouts_are_guessed(validate, tmp_path):
     noise(tmp_path / "audio" / "a.wav")
     noise(tmp_path / "audio" / "b.wav")
     status, _, err = validate(tmp_path / "audio")
+    told = "audio: holds 2 recordings but no transcriptions beside them (.eaf, .TextGrid, …); put them there, or give"
+    assert status == 2 and told in err
+    (tmp_path / "audio" / "notes.txt").write_text("habari")
+    status, _, err = validate(tmp_path / "audio")
     assert status == 2 and "is in no layout known here" in err
     status, out, _ = validate(tmp_path / "audio", "--unlabelled")
-    assert status == 0 and "1 train utterance(s) have no text" in out
+    assert status == 0 and "1 train utterance(s) have no text" in out and "Train has only" not in out
     (tmp_path / "audio" / "train.tsv").write_text("client_id\tpath\tsentence\n")
     status, _, err = validate(tmp_path / "audio")
     assert status == 2 and "there is no dev.tsv in this data folder" in err
+
+
+def test_a_folder_of_nothing(validate, tmp_path):
+    """With folders in it or not, whoever reads it."""
+    (tmp_path / "none" / "below" / ".hidden").mkdir(parents=True)
+    for more in ((), ("--unlabelled",), ("--recipe", "recipes/Custom")):
+        status, out, err = validate(tmp_path / "none", "--locale", "sw", *more)
+        assert (status, out) == (2, "") and f"{tmp_path / 'none'}: is empty; give" in err and err.count("\n") == 1
 
 
 def test_options_that_cannot_be(validate, release, tmp_path):

@@ -35,6 +35,21 @@ def test_what_is_huge_is_refused_before_it_is_held(tmp_path, monkeypatch):
     assert "larger than 1 MiB" in refusal(lambda: formats.read(path), path)
 
 
+def test_what_is_cut_off_is_said_to_be(tmp_path):
+    """Wherever a file ends too early, it says so, and what to do; other faults of XML are not taken for that."""
+    whole = {path.suffix: (path, path.read_bytes()) for path in samples(tmp_path) if path.is_file()}
+    path, data = whole[".eaf"]
+    for end in range(data.index(b"<ANNOTATION_DOCUMENT") + 1, len(data.rstrip()) - 1, 97):
+        path.write_bytes(data[:end])
+        assert "seems cut off; save it again in the program that made it" in refusal(lambda: formats.read(path), path)
+    path.write_bytes(data.replace(b"</TIER>", b"", 1))
+    told = refusal(lambda: formats.read(path), path)
+    assert "cut off" not in told and "save it again" in told
+    path, data = whole[".TextGrid"]
+    path.write_bytes(data[: len(data) // 2])
+    assert "seems cut off; save it again" in refusal(lambda: formats.read(path), path)
+
+
 def test_files_with_random_errors_are_read_or_refused(tmp_path):
     """Bytes changed, parts doubled, the end cut off: in every format, no error but a `UserError`."""
     rng = random.Random(0)

@@ -35,8 +35,10 @@ def test_any_recipe_takes_manifests_and_audio_beside_its_own_layout(tmp_path):
     for i in range(3):
         noise(tmp_path / "radio" / "station" / f"{i}.wav")
     entries = [tmp_path / "mboshi", extra, tmp_path / "radio"]
-    with pytest.raises(LayoutError):
+    with pytest.raises(LayoutError, match="is it a clone of the Mboshi corpus"):
         candidates("Mboshi", entries)
+    with pytest.raises(LayoutError, match="radio: holds 3 recordings but no transcriptions beside them"):
+        candidates("Custom", entries[1:])
     found = candidates("Mboshi", entries, needs_text=False)
     assert len(found) == 9 + 1 + 3
     assert {(c.split, c.text, c.speaker) for c in found[-3:]} == {("train", "", "station")}

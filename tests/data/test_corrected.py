@@ -12,6 +12,7 @@ import soundfile
 from serenanet_modules.data import corrected
 from serenanet_modules.data.corrected import FEW, NEW, OLD
 from serenanet_modules.data.manifest import Candidate, role
+from serenanet_modules.data.preparation import Settings
 from serenanet_modules.errors import UserError
 
 RATE = 16000
@@ -116,6 +117,30 @@ def test_ids_are_told_apart(recordings):
     )
     for found in (pool, again):
         assert max(Counter(c.id for c in found.candidates).values()) == 1
+
+
+def test_what_cannot_be_heard_takes_no_place(recordings, tmp_path):
+    """Missing and broken recordings are in no set; what is only too long to learn from may measure."""
+    broken, settings = tmp_path / "broken.wav", Settings()
+    broken.write_bytes(recordings[0].read_bytes()[:40])
+    lost = said([broken, *(tmp_path / f"{i}.wav" for i in range(3))], name="lost-")
+    judged = corrected.judge([*lost, *said(recordings[:3])], settings)
+    pool = corrected.pool(judged.usable, [], 1.0, 1, judged)
+    assert {name: len(found) for name, found in sets(pool).items()} == {f"dev-{NEW}": 1, f"test-{NEW}": 1, "train": 1}
+    assert pool.left_out["missing"] == 3 and pool.left_out.total() == 4
+    judged = corrected.judge(said(recordings[:20]), replace(settings, max_duration=1.0))
+    with pytest.raises(UserError, match=r"utterances are too few .*left out: \d+ too long"):
+        corrected.pool(judged.usable, [], 1.0, 1, judged)
+
+
+def test_where_no_recording_is_there(tmp_path):
+    """One sentence that names the folder and what was looked for in it."""
+    lost = said([tmp_path / "heard" / "talk1.wav", tmp_path / "heard" / "talk2.wav"])
+    told = f"none of the 2 corrected recordings is in {tmp_path}; give the folder that holds talk1.wav"
+    with pytest.raises(UserError, match=f"^{told} with --audio-folder$"):
+        corrected.judge(lost, Settings(), tmp_path)
+    with pytest.raises(UserError, match="^the corrected recording is not there; give the folder that holds talk1.wav"):
+        corrected.judge(lost[:1], Settings())
 
 
 def test_too_little(recordings):

@@ -90,11 +90,40 @@ def test_a_lone_speaker_is_split_by_sentence_or_recording_with_a_warning(tmp_pat
     rows = [f"{i}.wav\tneno {i % 50}\ts" for i in range(100)]
     found = candidates(tsv(tmp_path / "m.tsv", *rows, head="path\ttext\tspeaker"), "sw")
     assert len({(c.text, c.split) for c in found}) == 50 and len({c.split for c in found}) == 3
-    assert "names 1 speaker(s), so it is split by sentence" in caplog.text
+    assert "names 1 speaker, so it is split by sentence" in caplog.text
     rows = [f"{i // 10}.wav\tneno {i}\t{i % 10}\t{i % 10 + 1}" for i in range(100)]
     found = candidates(tsv(tmp_path / "m.tsv", *rows, head="path\ttext\tstart\tend"), "sw")
     assert len({(c.path, c.split) for c in found}) == 10 and len({c.split for c in found}) == 3
-    assert "names no speakers, so it is split by recording" in caplog.text
+    assert "names no speakers, so it is split by recording" in caplog.text and "train has" not in caplog.text
+
+
+def test_of_few_recordings_train_gets_its_share(tmp_path, caplog):
+    """By sentence, where a split by recording would leave too little; as it is asked for; and what that leaves."""
+    many = [(0, 10), (1, 8), (2, 6)]
+    rows = [f"{i}.wav\tneno {i} {j}\t{j}\t{j + 1}\ts" for i, count in many for j in range(count)]
+    file = tsv(tmp_path / "m.tsv", *rows, head="path\ttext\tstart\tend\tspeaker")
+    assert Counter(c.split for c in candidates(file, "sw")) == {"train": 20, "dev": 2, "test": 2}
+    assert "so it is split by sentence, and a speaker may be in train and test" in caplog.text
+    assert "there are only 3, and split by them train would have 42 % of the utterances" in caplog.text
+    caplog.clear()
+    by_recording = candidates(file, "sw", split_by="recording")
+    assert Counter(c.split for c in by_recording) == {"train": 10, "dev": 8, "test": 6}
+    assert [r.getMessage() for r in caplog.records] == [
+        f"{file}: train has 42 % of the utterances, since there are only 3 recordings"
+    ]
+    with pytest.raises(UserError, match="24 utterances cannot be split by speaker into train, dev and test"):
+        candidates(file, "sw", split_by="speaker")
+    with pytest.raises(UserError, match="split_by: must be speaker, recording, sentence or null, not 'file'"):
+        candidates(file, "sw", split_by="file")
+
+
+def test_few_speakers_stay_apart(tmp_path, caplog):
+    """With a line on what train has, and on what would give it more."""
+    rows = [f"{i}.wav\tneno {i}\ts{i % 3}" for i in range(30)]
+    found = candidates(tsv(tmp_path / "m.tsv", *rows, head="path\ttext\tspeaker"), "sw")
+    assert len({(c.speaker, c.split) for c in found}) == 3
+    told = "train has 33 % of the utterances, since there are only 3 speakers; --split_by sentence gives it 80 %"
+    assert [r.getMessage() for r in caplog.records] == [f"{tmp_path / 'm.tsv'}: {told}"]
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,13 @@ def test_summary_and_its_warnings(corpus, tmp_path, capsys):
     assert str(prepared.folder) in printed and "note: 1 test speaker(s)" in printed
 
 
+def test_small_amounts_are_seen(corpus, tmp_path):
+    """Seconds where there are no hours; a dash where nobody knows the speakers."""
+    prepared = prepare([dataclasses.replace(c, speaker="") for c in corpus.candidates], tmp_path / "out", jobs=1)
+    (row,) = [line.split() for line in str(prepared).splitlines() if line.startswith("test ")]
+    assert 0 < float(row[1]) < 9 and row[2:] == ["s", "1", "-", "11", "none"]
+
+
 def test_nothing_is_done_twice(corpus, tmp_path, monkeypatch):
     first = corpus.prepare(tmp_path / "out")
     before = first.manifest.stat().st_mtime_ns

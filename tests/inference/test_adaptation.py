@@ -119,15 +119,37 @@ def test_where_audio_is_kept(tiny, tmp_path):
 
 
 def test_refusals(tiny, corrections, adapted, tmp_path, capsys):
-    """Each in a sentence: no recogniser, nothing corrected, a folder that is there."""
+    """Each in a sentence: no recogniser, nothing corrected, a folder that is there, or finished."""
     empty = tmp_path / "list.csv"
     with open(empty, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([["path", "text"], [corrections / "none.mp3", ""]])
+    new = [tiny[1], corrections]
     lines = {
         "has no hyperparams.yaml": [corrections, corrections, "--out", tmp_path / "a"],
         "no row has a text": [tiny[1], empty, "--out", tmp_path / "b"],
-        "holds an input of this command, or a training": [tiny[1], corrections, "--out", adapted],
+        "is finished, it holds the result of this command; give another": [*new, "--out", adapted],
+        "holds an input of this command; give another": [*new, "--out", tiny[1]],
+        "holds a training; give another": [adapted, corrections, "--out", tiny[1]],
     }
     for told, line in lines.items():
         assert cli.main(["adapt", *map(str, line)]) == 2
         assert told in capsys.readouterr().err
+
+
+def test_recordings_that_are_not_there(tiny, corrections, tmp_path, capsys):
+    """One sentence before any training where all are missing; those that are there are learned from and measure."""
+    heard, wrong = tmp_path / "heard", tmp_path / "wrong"
+    wrong.mkdir()
+    shutil.copytree(corrections, heard, ignore=shutil.ignore_patterns("*.mp3"))
+    line = ["adapt", tiny[1], heard, "--audio-folder", wrong, "--out", tmp_path / "new"]
+    assert cli.main([*map(str, line)]) == 2
+    told = capsys.readouterr()
+    assert f"error: none of the 8 corrected recordings is in {wrong}; give the folder that holds" in told.err
+    assert told.err.count("\n") == 1 and not told.out and not (tmp_path / "new").exists()
+    for name in sorted(corrections.glob("*.mp3"))[:3]:
+        shutil.copy(name, wrong)
+    found = Adaptation(tiny[1], tmp_path / "new", Plan(), "cpu")
+    found.read([heard], audio_folder=wrong)
+    assert found.pool.left_out["missing"] == 5
+    new = [c for c in found.pool.candidates if c.path.parent == wrong]
+    assert {c.split for c in new} == {"train", "dev-corrected", "test-corrected"} and len(new) == 3

@@ -165,6 +165,20 @@ def test_a_labelling_that_was_stopped_goes_on(pseudo_label, radio, tmp_path, mon
     assert pseudo_label(tmp_path / "radio", out=out)[0] == 0 and len(read) == 4
 
 
+def test_of_nothing_no_manifest_is_written(pseudo_label, radio, tmp_path):
+    """One sentence, and what an earlier command wrote stays; amounts are those of small sets, too."""
+    _, out, *_ = pseudo_label(radio / "amina" / "short0.mp3")
+    assert ": 1 piece, " in out and " h, by" not in out
+    before = (tmp_path / "pseudo.csv").read_bytes()
+    refused(pseudo_label("misspelt"), "misspelt: there is no such file")
+    (tmp_path / "list.csv").write_text("path\na.wav\nb.wav\n")
+    refused(pseudo_label(tmp_path / "list.csv"), "a.wav: there is no such file; none of the 2 recordings is there")
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    status, out, err, _ = pseudo_label(tmp_path / "broken.wav")
+    assert (status, out) == (1, "") and "broken.wav" in err and err.count("\n") == 1
+    assert (tmp_path / "pseudo.csv").read_bytes() == before
+
+
 def test_files_that_are_not_written(pseudo_label, phonemic, radio, tmp_path):
     mine = tmp_path / "mine.csv"
     mine.write_text("path,text\na.wav,habari\n")

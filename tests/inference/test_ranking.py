@@ -78,7 +78,7 @@ def test_pieces_of_a_recording_as_one():
 
 
 def test_the_command(tiny, recognizer, clips, tmp_path, capsys):
-    """It hears what `transcribe` hears, and what cannot be read is named."""
+    """It hears what `transcribe` hears, and what cannot be read is named; of nothing no table is written."""
     (tmp_path / "none.mp3").write_bytes(b"no sound")
     out = tmp_path / "next.tsv"
     line = ["rank", tiny[1], *clips[:3], tmp_path / "none.mp3", "--out", out, "--seconds", 1, "--doubt", 1]
@@ -90,5 +90,15 @@ def test_the_command(tiny, recognizer, clips, tmp_path, capsys):
     assert tuple(row) == COLUMNS and row["text"] == heard.text
     assert float(row["confidence"]) == pytest.approx(heard.segments[0].confidence, abs=1e-3)
     assert float(row["score"]) == pytest.approx(float(row["doubt"]) + float(row["distance"]), abs=2e-3)
+    before = out.read_bytes()
+    names = [tmp_path / "misspelt", tmp_path / "misspelt, too"]
+    for audio, status, what in (
+        (names[:1], 2, "misspelt: there is no such file\n"),
+        (names, 2, "misspelt: there is no such file; none of the 2 recordings is there\n"),
+        ([tmp_path / "none.mp3"], 1, "none.mp3: "),
+    ):
+        assert cli.main([*map(str, ["rank", tiny[1], *audio, "--out", out])]) == status
+        told = capsys.readouterr()
+        assert what in told.err and told.err.count("\n") == 1 and not told.out and out.read_bytes() == before
     found = [pieces for pieces in items(recognizer, clips[:3])]
     assert [pieces[0].text for pieces in found] == [t.text for t in recognizer.transcribe(clips[:3])]

@@ -61,7 +61,7 @@ class Media:
     def __init__(self, audio_folder=None, corpora=()):
         self._folder = None if audio_folder is None else Path(audio_folder).absolute()
         if self._folder is not None and not self._folder.is_dir():
-            raise UserError(f"--audio_folder {audio_folder}: there is no such folder")
+            raise UserError(f"--audio-folder {audio_folder}: there is no such folder")
         self._places, self._corpora = Places(), [Path(corpus).absolute() for corpus in corpora]
 
     def find(self, document):
@@ -95,7 +95,7 @@ class Media:
         ]
         if outside and self._folder is None:
             raise UserError(
-                f"{document.path}: its recording {outside[0]} lies outside of its folder; say with --audio_folder "
+                f"{document.path}: its recording {outside[0]} lies outside of its folder; say with --audio-folder "
                 "where recordings may be read from"
             )
         name = named[0].name if named else document.name

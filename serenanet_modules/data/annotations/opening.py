@@ -5,6 +5,7 @@ import io
 import json
 import math
 from xml.etree.ElementTree import ParseError
+from xml.parsers.expat import errors
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
@@ -15,6 +16,16 @@ MOST_BYTES = 64 * 2**20
 MOST_ITEMS = 500_000  # elements of XML, lines of text: hours of speech with every sound marked have fewer
 MOST_DEPTH = 100  # of elements inside elements
 LONGEST = 10**7  # seconds, four months
+ANEW = "save it again in the program that made it (ELAN, Praat, …), or fetch it anew"
+CUT_OFF = {  # what is wrong with XML that ends too early
+    errors.codes[what]
+    for what in (
+        errors.XML_ERROR_NO_ELEMENTS,
+        errors.XML_ERROR_PARTIAL_CHAR,
+        errors.XML_ERROR_UNCLOSED_CDATA_SECTION,
+        errors.XML_ERROR_UNCLOSED_TOKEN,
+    )
+}
 POINTER = b"version https://git-lfs"  # of what Git LFS has in the place of files
 
 
@@ -107,7 +118,8 @@ def xml_of(path, name):
     except DefusedXmlException:
         raise UserError(f"{path}: defines entities of its own, which are not read; save it without them.") from None
     except (ParseError, ValueError, LookupError) as error:
-        raise UserError(f"{path}: is not valid XML ({error}).") from None
+        cut = "it seems cut off; " if getattr(error, "code", None) in CUT_OFF else ""
+        raise UserError(f"{path}: is not valid XML ({error}); {cut}{ANEW}.") from None
     return root
 
 

@@ -63,10 +63,11 @@ def read_rows(paths, folder, tier=None, audio_folder=None):
 
 def _warn(annotated, audio_folder):
     """Of (recording, file that annotates it, what that names): say what is missing, and what several files annotate."""
-    if missing := sorted((path, named) for recording, path, named in annotated if not os.path.isfile(recording)):
+    missing = sorted((path, named) for recording, path, named in annotated if not os.path.isfile(recording))
+    if missing and not (audio_folder and len(missing) == len(annotated)):  # that none is there, whoever hears them says
         path, named = missing[0]
         which = f"{named[0]}, which {path} names" if named else f"that of {path}"
-        hint = "" if audio_folder else "; --audio_folder says where they are"
+        hint = "" if audio_folder else "; --audio-folder says where they are"
         logger.warning("%d recording(s) are not there, such as %s%s", len(missing), which, hint)
     for recording, count in Counter(recording for recording, *_ in annotated).items():
         if count > 1:

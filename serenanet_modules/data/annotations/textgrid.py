@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from serenanet_modules.data.annotations.model import Annotation, Document, Tier, apart
-from serenanet_modules.data.annotations.opening import MOST_ITEMS, data_of, seconds, text_of
+from serenanet_modules.data.annotations.opening import ANEW, MOST_ITEMS, data_of, seconds, text_of
 from serenanet_modules.errors import UserError
 
 TOKEN = re.compile(
@@ -94,8 +94,9 @@ class _Tokens:
     def _next(self, kind, means):
         token = next(self._found, None)
         if token is None or token[kind] is None:
-            read = "ends early" if token is None else f"has {token[0]!r:.40} where {means} should be"
-            raise UserError(f"{self.path}: {read}; it is no whole TextGrid.")
+            if token is None:
+                raise UserError(f"{self.path}: ends early; it seems cut off; {ANEW}.")
+            raise UserError(f"{self.path}: has {token[0]!r:.40} where {means} should be; it is no whole TextGrid.")
         return token[kind]
 
     def end(self):

@@ -170,7 +170,7 @@ def test_missing_and_doubled_recordings_are_said(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         candidates(tmp_path)
     assert "2 recording(s) are not there, such as ./rec.wav, which" in caplog.text
-    assert "--audio_folder says where" in caplog.text and "is annotated by 2 files" in caplog.text
+    assert "--audio-folder says where" in caplog.text and "is annotated by 2 files" in caplog.text
 
 
 def test_tiers_as_people_name_them(tmp_path):

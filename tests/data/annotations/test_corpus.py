@@ -63,16 +63,19 @@ def test_a_tier_that_is_not_there_or_not_clear_is_said(corpus):
 
 def test_one_speaker_is_split_by_recording_and_that_is_said(corpus, caplog):
     found = custom.candidates(corpus, "sw", tier="B")
-    assert {c.split for c in found} == {"train", "dev", "test"} and not caplog.records
-    for i in range(4):
+    assert {c.split for c in found} == {"train", "dev", "test"}
+    (only,) = caplog.records
+    assert "train has 50 % of the utterances, since there are only 4 speakers" in only.getMessage()
+    for i in range(6):
+        noise(corpus / f"rec{i}.wav", 3.0)
         eaf(
             corpus / f"rec{i}.eaf",
             tier("B", ("b1", f"a {i}", 1, 2), ("b2", "b", 2, 3), participant="N"),
             slots=[0, 800, 1600],
         )
     found = custom.candidates(corpus, "sw")
-    assert len({(c.path, c.split) for c in found}) == 4
-    assert "names 1 speaker(s), so it is split by recording" in caplog.text
+    assert len({(c.path, c.split) for c in found}) == 6
+    assert "names 1 speaker, so it is split by recording" in caplog.text
 
 
 def test_a_recording_in_two_formats_is_read_once(corpus, caplog):

@@ -82,7 +82,7 @@ def test_recordings_are_found(tmp_path):
     here.mkdir()
     named = [("file:///C:/Users/X/Mto%20wa.wav", "../elsewhere/Mto wa.wav")]
     path = eaf(here / "a.eaf", tier("A", ("a1", "x", 1, 2)), slots=[0, 1], media=named)
-    with pytest.raises(UserError, match="lies outside of its folder; say with --audio_folder"):
+    with pytest.raises(UserError, match="lies outside of its folder; say with --audio-folder"):
         found(path)
     assert found(path, wav(other / "notes.wav").parent) == here / "Mto wa.wav"  # which is not there
     assert found(path, wav(other / "deep" / "mto WA.wav").parents[1]) == other / "deep" / "mto WA.wav"
