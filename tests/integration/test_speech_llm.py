@@ -18,8 +18,8 @@ from tests.support import hooks
 from tests.support.encoders import save_encoder
 from tests.support.language_models import LORA, PROMPT, VOCABULARY, save_language_model, speech_llm, tokenizer
 from tests.support.presets import HPARAMS, preset
-from tests.support.tiny import Run as Start
 from tests.support.tiny import MODEL, checkpoints, command, decoded, same, weights
+from tests.support.tiny import Run as Start
 
 TINY = ("--head", "null", "--d_model", 32, "--adapter.d_hidden", 24)
 QUICK = ("--number_of_epochs", 2, "--beam_size", 0)
