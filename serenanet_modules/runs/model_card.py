@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ruamel.yaml
 
-from serenanet_modules.runs.results import result_table
+from serenanet_modules.runs.results import result_table, weights_told
 from serenanet_modules.runtime.files import write_text
 
 CARD = "README.md"
@@ -23,7 +23,7 @@ A speech recogniser for `{locales}`, trained with [SpeechBrain](https://speechbr
 | training data | {dataset}, {hours} h |
 | units | {units[size]} of kind {units[kind]} |
 | parameters | {parameters:,} |
-| epochs | {epochs}, {seconds:,.0f} s on {device} |
+| epochs | {epochs}, {seconds:,.0f} s on {device} |{weights}
 | code | commit {commit}, seed {seed} |{start}
 
 ## Error rates
@@ -102,6 +102,7 @@ def card(result, place=PLACE, licence=UNKNOWN):
             "parameters": result["parameters"]["total"],
             "seconds": result["seconds"]["training"],
             "table": result_table(result["results"]),
+            "weights": f"\n| weights | {weights_told(result['weights'])} |" if "weights" in result else "",
             "start": _start(result.get("pretrained")),
             "place": place,
             "licence": NO_LICENCE if licence == UNKNOWN else f"`{licence}`",

@@ -35,6 +35,34 @@ def parameter_table(model, later=()):
     return "\n".join(in_columns([("part", "parameters", "trained"), *rows]))
 
 
+def weights_told(about):
+    """Which checkpoints' weights a training ended with, and what dev says of them.
+
+    Parameters
+    ----------
+    about : dict
+        As result.json holds it under ``weights``.
+
+    Examples
+    --------
+    >>> weights_told({"epochs": [7, 8], "measure": "CER", "best": 13.62, "mean": 13.1, "averaged": [7, 8]})
+    'mean of epochs 7, 8 (dev CER 13.1; best single 13.6)'
+    >>> weights_told({"epochs": [2], "measure": "CER", "best": 44.5, "mean": 66.7, "averaged": [1, 2]})
+    'epoch 2 (dev CER 44.5; mean of epochs 1, 2: 66.7)'
+    >>> weights_told({"epochs": [2], "measure": "CER", "best": 44.5})
+    'epoch 2 (dev CER 44.5)'
+    >>> weights_told({"epochs": [], "measure": None, "best": None})
+    'the latest, before dev was read'
+    """
+    if about["best"] is None:
+        return "the latest, before dev was read"
+    best, listed = f"{about['best']:.1f}", ", ".join(f"{round(epoch, 2):g}" for epoch in about.get("averaged", ()))
+    if "mean" in about and about["epochs"] == about["averaged"]:
+        return f"mean of epochs {listed} (dev {about['measure']} {about['mean']:.1f}; best single {best})"
+    mean = f"; mean of epochs {listed}: {about['mean']:.1f}" if "mean" in about else ""
+    return f"epoch {round(about['epochs'][0], 2):g} (dev {about['measure']} {best}{mean})"
+
+
 def result_table(results):
     """Error rates with their intervals, for people."""
     rows = [("set", "decoder", "measure", "%", "95 % interval")]

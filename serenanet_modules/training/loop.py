@@ -21,6 +21,7 @@ from serenanet_modules.data.augment import change_speed
 from serenanet_modules.data.batching import MicroBatch
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.eager import eager
 from serenanet_modules.runtime.files import fingerprint
 from serenanet_modules.runtime.lowered import Lowered
@@ -373,6 +374,28 @@ class RecipeBrain(Task, sb.Brain):
             losses = self.compute_objectives(outputs, batch, stage)
         self.validate_batch(outputs, batch)
         return losses["loss"].detach().cpu()
+
+    @property
+    def selects(self):
+        """Name of dev's error that selects checkpoints; None before dev was read."""
+        history = self.progress.history
+        return next(name for name in history[-1]["dev"] if name != "loss") if history else None
+
+    @torch.no_grad()
+    def error_on(self, dev):
+        """Dev's error that selects checkpoints, with the weights as they are; it is no part of the training.
+
+        Parameters
+        ----------
+        dev : DataLoader
+            As of `fit`; all processes call this alike.
+        """
+        self.modules.eval()
+        for batch in Bar(dev, desc="dev: mean of weights", disable=not distributed.is_main()):
+            with self.evaluation_ctx:
+                outputs = self.compute_forward(batch.to(self.device), Stage.VALID)
+            self.validate_batch(outputs, batch)
+        return float(next(iter(self.dev_errors().values())))
 
     def shown(self, dev):
         """What the epoch's line shows of dev's loss and error rates: by default all of them."""
