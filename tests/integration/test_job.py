@@ -18,7 +18,7 @@ from serenanet_modules.analysis.folders import Result
 from serenanet_modules.analysis.scoring import ErrorCounts
 from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.runs.results import weights_told
-from tests.support.hooks import bad_mean, good_mean, record, recorded
+from tests.support.hooks import bad_mean, good_mean, impatient, record, recorded
 from tests.support.presets import preset
 from tests.support.tiny import (
     PAIRS,
@@ -62,10 +62,27 @@ def test_history_is_the_log(reference):
         logged = re.search(r"valid CER: ([^\s,]+), valid WER: ([^\s,]+)", line)
         assert float(logged[1]) == pytest.approx(epoch["dev"]["CER"], rel=1e-2)
         assert float(logged[2]) == pytest.approx(epoch["dev"]["WER"], rel=1e-2)
-    heading = next(line for line in reference.output.splitlines() if line.split()[:1] == ["epoch"])
+    heading = next(line for line in reference.output.splitlines() if line.split()[:2] == ["epoch", "loss"])
     assert "dev loss dev CER dev WER " in heading and "average" not in heading
     seconds = reference.result["seconds"]
     assert 0 < seconds["network"] < seconds["evaluation"]
+
+
+def test_how_long_it_will_take_is_said_at_once(train):
+    """Before the first epoch what there is to do, and within it, where no bar is shown, how far it is; not with one."""
+    short = ("--beam_size", 0, "--number_of_epochs", 2)
+    run = train(*PAIRS, *short, hooks=[impatient]).done()
+    batches = len(recorded(run.folder)[0]) // 2
+    lines = run.output.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("epoch 1 of 2: 24 utterances in "))
+    assert abs(int(lines[first].split()[-2]) - batches) <= 1
+    outlook = r"epoch 1 of 2: \d+ of 24 utterances after \d s; all 2 epochs take about \d+ s"
+    assert re.fullmatch(outlook, lines[first + 1]) and not any("epoch 2 of 2: " in line for line in lines)
+    more = train(*PAIRS, *short[:2], "--number_of_epochs", 3, hooks=[impatient], folder=run.folder).done()
+    assert "number_of_epochs was 2 before and is 3 now: the learning rate falls to its end at 3\n" in more.output
+    assert re.search(r"epoch 3 of 3: \d+ of 24 utterances after \d s; what is left takes about \d+ s", more.output)
+    shown = train(*short, hooks=[impatient], environment={"SERENANET_BARS": "1"}, folder=run.folder / "shown").done()
+    assert "epoch 1 of 2: 24 utterances in " in shown.output and "24 utterances after" not in shown.output
 
 
 def prepared_manifest(corpus, run):
