@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ruamel.yaml
 
-from serenanet_modules.runs.results import result_table, weights_told
+from serenanet_modules.runs.results import in_words, result_table, usual_decoder, weights_told
 from serenanet_modules.runtime.files import write_text
 
 CARD = "README.md"
@@ -27,6 +27,8 @@ A speech recogniser for `{locales}`, trained with [SpeechBrain](https://speechbr
 | code | commit {commit}, seed {seed} |{start}
 
 ## Error rates
+
+{summary}
 
 ```
 {table}
@@ -101,6 +103,7 @@ def card(result, place=PLACE, licence=UNKNOWN):
             "hours": result["data"]["splits"]["train"]["hours"],
             "parameters": result["parameters"]["total"],
             "seconds": result["seconds"]["training"],
+            "summary": in_words(result),
             "table": result_table(result["results"]),
             "weights": f"\n| weights | {weights_told(result['weights'])} |" if "weights" in result else "",
             "start": _start(result.get("pretrained")),
@@ -137,10 +140,8 @@ def _entry(result, name):
 
 
 def _rates(result, name):
-    decoders = result["results"][name]
-    ways = ("llm/beam", "llm/greedy", "attention/beam", f"{result['scoring']}/greedy")
-    usual = [way for way in ways if way in decoders] or list(decoders)
-    return {measure.lower(): found["percent"] for measure, found in decoders[usual[0]].items()}
+    usual = result["results"][name][usual_decoder(result, name)]
+    return {measure.lower(): found["percent"] for measure, found in usual.items()}
 
 
 def _start(about):

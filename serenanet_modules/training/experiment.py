@@ -63,8 +63,8 @@ def main(train_file, argv=None):
             print(help_text(Recipe(folder), os.path.relpath(train_file)))
             return 0 if argv else REFUSED
         experiment = Experiment.from_command_line(folder, argv)
-        if experiment.run():
-            print(next_steps(experiment.folder, experiment.task.recognises))
+        if result := experiment.run():
+            print(next_steps(experiment.folder, experiment.task.recognises, experiment.task.in_words(result)))
         return 0
 
     try:

@@ -157,9 +157,10 @@ def _short(value):
     return f"{value:.2f}" if abs(value) >= 0.995 else f"{value:.3f}"
 
 
-def next_steps(folder, recognises):
-    """Where the results are, and two commands to go on with."""
-    told, place = [f"\nresults     {folder}", f"model card  {folder / 'README.md'}", "next"], shlex.quote(str(folder))
+def next_steps(folder, recognises, summary=""):
+    """A sentence on the model, where there is one, where the results are, and two commands to go on with."""
+    told, place = [f"\n{summary}"] if summary else [], shlex.quote(str(folder))
+    told += [f"\nresults     {folder}", f"model card  {folder / 'README.md'}", "next"]
     if recognises:
         told.append(f"  serenanet transcribe {place} FILE           # write what is said in a recording")
     told.append(f"  serenanet report {place} --out report       # tables and plots")

@@ -16,6 +16,7 @@ from serenanet_modules.data.annotations import elan
 from serenanet_modules.data.audio import load
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.transcript import Segment, Word
+from serenanet_modules.runs.results import in_words
 from serenanet_modules.runtime.ending import BROKEN_PIPE
 from tests.support.eaf import eaf, tier
 from tests.support.folders import copy_without
@@ -351,7 +352,7 @@ def checkout(tmp_path, monkeypatch):
 
 @pytest.mark.trains
 def test_demo(checkout, monkeypatch, capfd):
-    """It trains, transcribes and prints the table; a second time it trains nothing."""
+    """It trains, transcribes and prints a summary, in the training's own words; a second time it trains nothing."""
     monkeypatch.setattr(demo, "COMMAND", (*demo.COMMAND, *MODEL, *TRAINING, "--number_of_epochs", "1"))
     demo.run(checkout)
     folder = checkout / "results/CommonVoice/sw/serenanet_demo/1986"
@@ -360,8 +361,10 @@ def test_demo(checkout, monkeypatch, capfd):
     assert out.startswith(
         "$ python recipes/CommonVoice/sw/train.py hparams/serenanet.yaml hparams/sizes/serenanet/demo.yaml "
     )
-    for words in ("$ serenanet transcribe results/", "reference: ", "with the language model", "M parameters"):
+    for words in ("$ serenanet transcribe results/", "reference: ", "M parameters"):
         assert words in out
+    sentence = in_words(json.loads((folder / "result.json").read_text()))
+    assert "; with --lm auto " in sentence and out.splitlines().count(sentence) == 2
     assert "serenanet report results/CommonVoice/sw/serenanet_demo/1986 --out report" in out
 
     demo.run(checkout)
