@@ -40,6 +40,7 @@ help:  ## list the targets
 	@echo "PYTHON=... chooses the interpreter for $(VENV) (3.11 or 3.12); setup CPU=1 leaves out what only a GPU uses"
 
 setup: $(STAMP)  ## make .venv with the pinned versions and this package, editable
+	@$(if $(filter setup,$(MAKECMDGOALS)),echo "ready: source $(BIN)/activate",:)
 
 $(STAMP): requirements.txt setup.py
 	@$(PYTHON) -c "$(SUPPORTED)" 2>/dev/null || { echo "$(PYTHON) is not a Python 3.11 or 3.12 \

@@ -28,7 +28,7 @@ def _demo(_):
 
 
 def run(root=CHECKOUT):
-    """Train, evaluate, transcribe one clip, and print a short table.
+    """Train, evaluate, transcribe one clip, and print a short summary.
 
     A finished run is not trained again.
 
@@ -51,7 +51,7 @@ def run(root=CHECKOUT):
         print(f"{folder} holds a finished run: it is not trained again, only evaluated (delete it to start anew)")
     _train()
     result = read_json(folder / "result.json")
-    print(f"\n{_transcription(folder)}\n\n{table(result)}")
+    print(f"\n{_transcription(folder)}\n\n{summary(result)}")
 
 
 def _result_folder():
@@ -84,8 +84,8 @@ def _transcription(folder):
     return f"$ {command}\n{text}\nreference: {reference}"
 
 
-def table(result):
-    """The test set's error rates and what they cost, for people.
+def summary(result):
+    """The test set's error rates in a sentence and what they cost, for people.
 
     Parameters
     ----------
@@ -95,23 +95,15 @@ def table(result):
     Examples
     --------
     >>> rates = {"WER": {"percent": 20.0}, "CER": {"percent": 5.04}}
-    >>> print(table({
-    ...     "results": {"test": {"car/greedy": rates, "average/greedy": rates, "average/prefix-beam+lm": rates}},
+    >>> print(summary({
+    ...     "scoring": "car", "results": {"test": {"car/greedy": rates}},
     ...     "parameters": {"total": 1_234_567}, "seconds": {"training": 123.4, "evaluation": 5.6}}))
-    test                       WER %   CER %
-    greedy                      20.0     5.0
-    with the language model     20.0     5.0
+    On test 20.0 % of the words and 5.0 % of the letters are wrong (greedy).
     1.23 M parameters, trained in 123 s, evaluated in 6 s
     """
-    test = result["results"]["test"]
-    with_lm = next(decoder for decoder in test if decoder.endswith("+lm"))
-    scoring = with_lm.split("/")[0]
-    names = {"greedy": f"{scoring}/greedy", "with the language model": with_lm}
-    rows = [f"{'test':<25}{'WER %':>7} {'CER %':>7}"]
-    for name, decoder in names.items():
-        rates = test[decoder]
-        rows.append(f"{name:<25}{rates['WER']['percent']:>7.1f} {rates['CER']['percent']:>7.1f}")
+    from serenanet_modules.runs.results import in_words  # brings torch
+
     seconds, parameters = result["seconds"], result["parameters"]["total"] / 1e6
     trained, evaluated = seconds["training"], seconds["evaluation"]
-    rows.append(f"{parameters:.2f} M parameters, trained in {trained:.0f} s, evaluated in {evaluated:.0f} s")
-    return "\n".join(rows)
+    cost = f"{parameters:.2f} M parameters, trained in {trained:.0f} s, evaluated in {evaluated:.0f} s"
+    return f"{in_words(result)}\n{cost}"

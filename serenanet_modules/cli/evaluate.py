@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_spoken, opened
-from serenanet_modules.cli.values import add_out, add_switch, pairs, positive, wholes
+from serenanet_modules.cli.values import add_out, add_switch, pairs, positive, say_written, wholes
 from serenanet_modules.errors import UserError
 
 CHUNK_MS = 100.0
@@ -72,6 +72,8 @@ def _evaluate(arguments):
         if a.out:
             outputs.begin(a.out)
         print(measure(a.folder, asked, a.device or best_device(), a.out))
+        if a.out:
+            say_written(a.out, "scores.json")
         return 0
     recognizer = opened(a)
     if a.out:

@@ -1,6 +1,8 @@
 """``serenanet languages``."""
 
-from serenanet_modules.cli.values import add_out, place
+from serenanet_modules.cli.values import add_out, place, say_written
+
+ENDINGS = ("md", "csv", "png")  # of the pages that it writes
 
 
 def add(commands, name):
@@ -27,13 +29,14 @@ def _languages(arguments):
         raise UserError(f"{a.recipe}: has no languages.tsv; give a recipe of many languages such as recipes/FLEURS")
     if a.sort not in SORTS:
         raise UserError(f"--sort: must be one of {', '.join(SORTS)}, not {a.sort}")
-    outputs, files = Outputs("languages", [a.recipe], a.force), []
+    outputs, names, files = Outputs("languages", [a.recipe], a.force), [f"languages.{e}" for e in ENDINGS], []
     if a.out:  # the run's own folder has these pages for this command
-        files = [a.out / f"languages.{ending}" for ending in ("md", "csv", "png")]
+        files = [a.out / name for name in names]
         outputs.check(*files)
     told = write(a.folder, recipe.languages, a.out or a.folder, a.decoder, a.sort, a.split)
     if told is None:
         raise UserError(f"{a.folder}: has no {a.split} set that is named after a language of {recipe.languages}")
     outputs.made(*files)
     print(told)
+    say_written(a.out or a.folder, ", ".join(names))
     return 0

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from serenanet_modules.cli.values import add_out, add_price, place, written
+from serenanet_modules.cli.values import add_out, add_price, place, say_written, written
 
 
 def add(commands, name):
@@ -30,4 +30,6 @@ def _report(arguments):
     for folder in folders:
         outputs.begin(folder)
     print(told)
+    if arguments.copies:
+        say_written(arguments.copies, "the results without their texts")
     return 0

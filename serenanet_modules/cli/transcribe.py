@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_speakers, add_spoken, opened
-from serenanet_modules.cli.values import add_out, formats_of, from_one, place
+from serenanet_modules.cli.values import add_out, counted, formats_of, from_one, place, say_written
 from serenanet_modules.errors import UserError
 
 FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm", "textgrid", "eaf")
@@ -77,7 +77,7 @@ def _transcribe(arguments):
     if arguments.out:
         outputs.check(*(path for places in paths for path in places))
     recognizer = opened(arguments)
-    status = 0
+    status, written, silent = 0, 0, 0
     for file, places, transcript in zip(
         found, zip(*paths, strict=True), _heard(arguments, recognizer, found), strict=True
     ):
@@ -88,12 +88,17 @@ def _transcribe(arguments):
             continue
         if recognizer.run.hears_language:
             Bar.write(f"{file.name}: {transcript.language} is spoken", file=sys.stderr)
+        silent += not transcript.text
         for name, path, text in zip(arguments.format, places, texts, strict=True):
             if arguments.out:
                 outputs.write(path, text)
+                written += 1
                 continue
             Bar.write(f"{file.name}\t{text}" if name == "txt" and len(found) > 1 else text, end="")
             sys.stdout.flush()
+    if written:
+        speechless = f"; {counted(silent, 'recording')} without speech" if silent else ""
+        say_written(arguments.out, counted(written, "file") + speechless)
     return status
 
 

@@ -3,6 +3,7 @@
 import argparse
 import math
 import shlex
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -101,6 +102,18 @@ def add_out(command, metavar, help, **more):
     """``--out``, where a command writes, and ``--force``; `runtime.outputs` has the rule."""
     command.add_argument("--out", type=written, metavar=metavar, help=help, **more)
     add_force(command)
+
+
+def say_written(place, what):
+    """Say on the standard error output, at the end of a command, what it has written and where."""
+    from serenanet_modules.runtime.files import one_line
+
+    print(f"{one_line(str(place))}: {what}", file=sys.stderr)
+
+
+def counted(number, thing):
+    """``1, file`` -> 1 file; ``2, file`` -> 2 files."""
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def add_force(command):

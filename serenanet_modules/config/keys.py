@@ -282,7 +282,7 @@ SECTIONS = {
             "checkpoints_to_average",
             WHOLE,
             WEIGHTS,
-            "how many of the checkpoints that are best on dev to average",
+            "how many of the checkpoints best on dev to average; the best one alone where dev finds their mean worse",
             least=1,
             free=True,
         ),

@@ -159,6 +159,11 @@ class BatchSampler:
                 )
 
     @property
+    def batches(self):
+        """Micro-batches of the whole epoch, of all processes together."""
+        return len(self._plan())
+
+    @property
     def done(self):
         """Micro-batches that this process would have had, had it been there from the epoch's begin."""
         return self._steps(self._first()) * self.accumulation

@@ -15,6 +15,7 @@ from serenanet_modules.inference.timestamps import placed
 from serenanet_modules.inference.transcript import Transcript
 from serenanet_modules.lobes.blocks.streaming import CannotStream
 
+STREAMING = ("ssm.yaml", "fast_conformer_streaming.yaml", "conmamba_causal.yaml")  # of hparams/
 LONGEST = 10 * SAMPLE_RATE  # samples that the network reads at once, however many are fed
 
 
@@ -50,7 +51,8 @@ class Streamer:
         try:
             self._state = self._model.init_state(1, look_ahead)
         except CannotStream as error:
-            raise UserError(f"{recognizer.folder}: this model cannot stream: {error}") from None
+            advice = f"to stream, train {', '.join(STREAMING[:-1])} or {STREAMING[-1]}"
+            raise UserError(f"{recognizer.folder}: this model cannot stream: {error}; {advice}") from None
         except ValueError as error:
             raise UserError(f"{recognizer.folder}: {error}") from None
         self._decoder = recognizer.run.decoders.greedy()

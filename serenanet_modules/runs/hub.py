@@ -66,12 +66,31 @@ def local(source, wanted, key, revision=None):
         from huggingface_hub import snapshot_download
 
         path = Path(snapshot_download(source, revision=revision, allow_patterns=wanted))
-    except (ImportError, OSError, ValueError) as error:
+    except Exception as error:
+        if barred := _barred(error):
+            raise UserError(
+                f"{key}: {source} is no folder here, and {barred[0]}: give a folder, or {barred[1]}"
+            ) from None
+        if not isinstance(error, ImportError | OSError | ValueError):
+            raise
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
             f"{key}: there is no folder {source}, and the hub does not give a model of this name ({reason})"
         ) from None
     return path, path.name
+
+
+def _barred(error):
+    """What keeps this machine from the hub, and what mends that; None where the hub has answered."""
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
+        causes.append(cause)
+    names = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
+    if "OfflineModeIsEnabled" in names:
+        return "HF_HUB_OFFLINE switches the Hugging Face hub off", "unset HF_HUB_OFFLINE"
+    if "TransportError" in names:  # httpx's, of all that went wrong before there was an answer
+        return "the Hugging Face hub cannot be reached", "go online"
+    return None
 
 
 def push(name, files, private=False, message="A recogniser"):
@@ -107,7 +126,11 @@ def push(name, files, private=False, message="A recogniser"):
         url = api.create_repo(name, private=private, exist_ok=True)
         added = [CommitOperationAdd(path, content) for path, content in files.items()]
         api.create_commit(name, added, commit_message=message)
-    except (ImportError, OSError, ValueError, RuntimeError) as error:
+    except Exception as error:
+        if barred := _barred(error):
+            raise UserError(f"{name}: cannot be uploaded, as {barred[0]}: {barred[1]}") from None
+        if not isinstance(error, ImportError | OSError | ValueError | RuntimeError):
+            raise
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
             f"{name}: cannot be uploaded ({reason}); `hf auth login` or HF_TOKEN says who you are"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ruamel.yaml
 
-from serenanet_modules.runs.results import result_table
+from serenanet_modules.runs.results import in_words, result_table, usual_decoder, weights_told
 from serenanet_modules.runtime.amounts import duration
 from serenanet_modules.runtime.files import write_text
 
@@ -24,10 +24,12 @@ A speech recogniser for `{locales}`, trained with [SpeechBrain](https://speechbr
 | training data | {dataset}, {speech} |
 | units | {units[size]} of kind {units[kind]} |
 | parameters | {parameters:,} |
-| epochs | {epochs}, {seconds:,.0f} s on {device} |
+| epochs | {epochs}, {seconds:,.0f} s on {device} |{weights}
 | code | commit {commit}, seed {seed} |{start}
 
 ## Error rates
+
+{summary}
 
 ```
 {table}
@@ -102,7 +104,9 @@ def card(result, place=PLACE, licence=UNKNOWN):
             "speech": duration(3600 * result["data"]["splits"]["train"]["hours"]),
             "parameters": result["parameters"]["total"],
             "seconds": result["seconds"]["training"],
+            "summary": in_words(result),
             "table": result_table(result["results"]),
+            "weights": f"\n| weights | {weights_told(result['weights'])} |" if "weights" in result else "",
             "start": _start(result.get("pretrained")),
             "place": place,
             "licence": NO_LICENCE if licence == UNKNOWN else f"`{licence}`",
@@ -137,10 +141,8 @@ def _entry(result, name):
 
 
 def _rates(result, name):
-    decoders = result["results"][name]
-    ways = ("llm/beam", "llm/greedy", "attention/beam", f"{result['scoring']}/greedy")
-    usual = [way for way in ways if way in decoders] or list(decoders)
-    return {measure.lower(): found["percent"] for measure, found in decoders[usual[0]].items()}
+    usual = result["results"][name][usual_decoder(result, name)]
+    return {measure.lower(): found["percent"] for measure, found in usual.items()}
 
 
 def _start(about):

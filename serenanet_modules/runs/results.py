@@ -35,6 +35,95 @@ def parameter_table(model, later=()):
     return "\n".join(in_columns([("part", "parameters", "trained"), *rows]))
 
 
+def usual_decoder(result, name):
+    """The decoder that `serenanet transcribe` uses by itself, of those that a set was read with."""
+    ways = ("llm/beam", "llm/greedy", "attention/beam", f"{result['scoring']}/greedy")
+    decoders = result["results"][name]
+    return next((way for way in ways if way in decoders), next(iter(decoders)))
+
+
+def in_words(result):
+    """One sentence that says how good a recogniser is on its test sets, or on dev where there are none.
+
+    Parameters
+    ----------
+    result : dict
+        The content of result.json.
+
+    Examples
+    --------
+    >>> greedy, searched = ({"WER": {"percent": w}, "CER": {"percent": c}} for w, c in ((47.6, 10.34), (24.6, 7.2)))
+    >>> result = {"scoring": "car", "decoding": {"lm_tool": "own"}, "results": {
+    ...     "dev": {"car/greedy": searched}, "test": {"car/greedy": greedy, "car/prefix-beam+lm": searched}}}
+    >>> in_words(result)
+    'On test 47.6 % of the words and 10.3 % of the letters are wrong (greedy); with --lm auto 24.6 % and 7.2 %.'
+    >>> in_words({**result, "spaced": False})
+    'On test 10.3 % of the letters are wrong (greedy); with --lm auto 7.2 %.'
+    """
+    names = [name for name in result["results"] if not name.startswith("dev")] or list(result["results"])
+    usual = usual_decoder(result, names[0])
+    kinds, rates = _rates_of(result, names, usual)
+    told = " and ".join(f"{rate} of the {kind}" for kind, rate in zip(kinds, rates, strict=True))
+    where = names[0] if len(names) == 1 else f"the {len(names)} sets together"
+    way = usual.removeprefix(f"{result['scoring']}/")
+    sentence = f"On {where} {told} are wrong ({way})"
+    source = usual.split("/")[0]
+    if searched := [d for d in result["results"][names[0]] if d.startswith(f"{source}/") and d.endswith("+lm")]:
+        others, rates = _rates_of(result, names, searched[0])
+        same = zip(others, rates, strict=True)
+        told = " and ".join(rates if others == kinds else [f"{rate} of the {kind}" for kind, rate in same])
+        model = "--lm auto" if "lm_tool" in result.get("decoding", {}) else "the language model"
+        sentence += f"; with {model} {told}"
+    return f"{sentence}."
+
+
+def _rates_of(result, names, decoder):
+    """What is counted, and the share of it that is wrong, of some sets together."""
+    kinds = {"WER": "words", "CER": "letters", "PER": "phones"}
+    if not result.get("spaced", True):
+        del kinds["WER"]
+    found = [result["results"][name][decoder] for name in names]
+    measures = [measure for measure in kinds if measure in found[0]]
+    rates = [f"{_together([rates[measure] for rates in found]):.1f} %" for measure in measures]
+    return [kinds[measure] for measure in measures], rates
+
+
+def _together(rates):
+    """The error rate in percent of several sets, of the counts of each."""
+    if len(rates) == 1:
+        return rates[0]["percent"]
+    hits, *errors = (sum(r[key] for r in rates) for key in ("hits", "substitutions", "deletions", "insertions"))
+    return 100 * sum(errors) / max(1, hits + errors[0] + errors[1])
+
+
+def weights_told(about):
+    """Which checkpoints' weights a training ended with, and what dev says of them.
+
+    Parameters
+    ----------
+    about : dict
+        As result.json holds it under ``weights``.
+
+    Examples
+    --------
+    >>> weights_told({"epochs": [7, 8], "measure": "CER", "best": 13.62, "mean": 13.1, "averaged": [7, 8]})
+    'mean of epochs 7, 8 (dev CER 13.1; best single 13.6)'
+    >>> weights_told({"epochs": [2], "measure": "CER", "best": 44.5, "mean": 66.7, "averaged": [1, 2]})
+    'epoch 2 (dev CER 44.5; mean of epochs 1, 2: 66.7)'
+    >>> weights_told({"epochs": [2], "measure": "CER", "best": 44.5})
+    'epoch 2 (dev CER 44.5)'
+    >>> weights_told({"epochs": [], "measure": None, "best": None})
+    'the latest, before dev was read'
+    """
+    if about["best"] is None:
+        return "the latest, before dev was read"
+    best, listed = f"{about['best']:.1f}", ", ".join(f"{round(epoch, 2):g}" for epoch in about.get("averaged", ()))
+    if "mean" in about and about["epochs"] == about["averaged"]:
+        return f"mean of epochs {listed} (dev {about['measure']} {about['mean']:.1f}; best single {best})"
+    mean = f"; mean of epochs {listed}: {about['mean']:.1f}" if "mean" in about else ""
+    return f"epoch {round(about['epochs'][0], 2):g} (dev {about['measure']} {best}{mean})"
+
+
 def result_table(results):
     """Error rates with their intervals, for people."""
     rows = [("set", "decoder", "measure", "%", "95 % interval")]

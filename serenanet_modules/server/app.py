@@ -6,6 +6,7 @@ import time
 from fastapi import FastAPI, Request, Response
 
 import serenanet_modules
+from serenanet_modules.errors import UserError
 from serenanet_modules.inference.endpointing import LiveStream
 from serenanet_modules.server import corrections, errors, live, page, transcriptions
 from serenanet_modules.server.guard import GuardedRoute
@@ -31,9 +32,11 @@ def make_app(recognizers, options=None):
     Raises
     ------
     UserError
-        For a language model that cannot be used.
+        For a language model that cannot be used, and a folder of corrections that cannot be made.
     """
     options = options or Options()
+    if options.corrections is not None:
+        _make(options.corrections)
     service = Service(recognizers, options, LiveStream)
     app = FastAPI(
         title="SerenaNet",
@@ -54,6 +57,13 @@ def make_app(recognizers, options=None):
     app.add_api_route("/healthz", _health, methods=["GET"])
     app.router.add_api_route("/metrics", _metrics, methods=["GET"], route_class_override=GuardedRoute)
     return app
+
+
+def _make(folder):
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--corrections {folder}: the folder cannot be made ({error.strerror}); give another") from None
 
 
 class Below:

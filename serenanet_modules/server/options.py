@@ -1,5 +1,6 @@
 """What the server allows."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,8 @@ class Options:
     head_seconds : float
         For the head of a request.
     corrections : Path or None
-        The folder in which corrected transcripts are kept with their audio; without it nothing is kept.
+        The folder in which corrected transcripts are kept with their audio, which is made in a folder that is there;
+        without it nothing is kept.
     root_path : str
         What a proxy has before the paths of this server.
     """
@@ -75,4 +77,7 @@ class Options:
         if self.root_path and not (self.root_path.startswith("/") and not self.root_path.endswith("/")):
             raise UserError(f"the root path {self.root_path!r} must begin with / and not end with it")
         if self.corrections is not None and not self.corrections.is_dir():
-            raise UserError(f"{self.corrections}: there is no such folder, where corrections are to be kept")
+            if os.path.lexists(self.corrections):
+                raise UserError(f"--corrections {self.corrections}: is no folder; give another name")
+            if not self.corrections.absolute().parent.is_dir():
+                raise UserError(f"--corrections {self.corrections}: there is no folder to make it in; make that first")

@@ -1,4 +1,4 @@
-"""One experiment: prepare, build, fit, average, evaluate. A recipe's train.py calls `main`.
+"""One experiment: prepare, build, fit, choose weights, evaluate. A recipe's train.py calls `main`.
 
 What is special about a task (its data, units, losses, evaluation and report) is its Brain's, which the hyper-parameter
 ``brain`` names.
@@ -17,14 +17,13 @@ import serenanet_modules.runtime.light  # noqa: F401  before anything else impor
 # isort: split
 import speechbrain as sb
 import torch
-from speechbrain.utils.checkpoints import average_checkpoints
 from torch import nn
 
 from serenanet_modules.config.settings import check_machine, check_parts, check_values, help_text, read_command_line
 from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.errors import Fault, UserError
 from serenanet_modules.runs.folder import claim, sole_owner
-from serenanet_modules.runs.results import parameter_table, parameters
+from serenanet_modules.runs.results import parameter_table, parameters, weights_told
 from serenanet_modules.runs.whole import WEIGHTS, renew, seal
 from serenanet_modules.runtime import bars, distributed
 from serenanet_modules.runtime.ending import REFUSED, status_of
@@ -34,6 +33,7 @@ from serenanet_modules.runtime.lifeline import ending_together
 from serenanet_modules.runtime.provenance import device_name, environment, provenance
 from serenanet_modules.runtime.reproducible import refuse_repdl, reproducible
 from serenanet_modules.runtime.threads import share_cores
+from serenanet_modules.training.averaging import choose
 from serenanet_modules.training.checkpoints import AtomicCheckpointer
 from serenanet_modules.training.groups import Frozen, Weights, groups, parts_to_freeze, rate_factors
 from serenanet_modules.training.loop import RecipeBrain
@@ -63,8 +63,8 @@ def main(train_file, argv=None):
             print(help_text(Recipe(folder), os.path.relpath(train_file)))
             return 0 if argv else REFUSED
         experiment = Experiment.from_command_line(folder, argv)
-        if experiment.run():
-            print(next_steps(experiment.folder, experiment.task.recognises))
+        if result := experiment.run():
+            print(next_steps(experiment.folder, experiment.task.recognises, experiment.task.in_words(result)))
         return 0
 
     try:
@@ -118,8 +118,8 @@ class Experiment:
         self._check()
         with ending_together(), in_a_sentence(self.folder), sole_owner(self.folder):
             brain, source = self._ready()
-            self._fit(brain, source)
-            self._average(brain)
+            dev = self._fit(brain, source)
+            self.weights_from = self._choose_weights(brain, dev)
             start = time.monotonic()
             measures = brain.evaluate_splits(source.root, source.splits, self.folder)
             result = self._report(brain, measures, time.monotonic() - start, source)
@@ -218,14 +218,14 @@ class Experiment:
         return brain
 
     def _fit(self, brain, source):
+        """Train; returns the loader of dev."""
         train, dev = source.splits["train"], source.splits[source.chooses]
-        brain.fit(
-            source.loader(train, brain.train_sampler, brain.encode),
-            source.loader(dev, source.sampler(dev, shuffle=False), brain.encode),
-        )
+        dev = source.loader(dev, source.sampler(dev, shuffle=False), brain.encode)
+        brain.fit(source.loader(train, brain.train_sampler, brain.encode), dev)
+        return dev
 
-    def _average(self, brain):
-        """Load the mean of the best checkpoints' weights, and write it as the model to be used."""
+    def _choose_weights(self, brain, dev):
+        """Load the weights that are the training's result, and write them as the model to be used; see `choose`."""
         best = brain.checkpointer.find_checkpoints(
             min_key="error", max_num_checkpoints=self.plain["checkpoints_to_average"]
         )
@@ -233,9 +233,9 @@ class Experiment:
             best = brain.checkpointer.list_checkpoints()[:1]
         if not best:
             raise UserError(f"{self.save} holds no checkpoint of a finished epoch to evaluate")
-        mean, newest = average_checkpoints(best, "model", _saved), _saved(best[0].paramfiles["model"])
-        buffers = dict(brain.modules.model.named_buffers())  # a mean of equal statistics need not be equal
-        self.weights.load({name: newest[name] if name in buffers else tensor for name, tensor in mean.items()})
+        found = choose(best, self.weights, brain.selects, lambda: brain.error_on(dev))
+        if distributed.is_main():
+            logger.info("weights: %s", weights_told(found))
         self.low_rank.merge()
         self._mix(brain.modules.model)
         if distributed.is_main():
@@ -243,6 +243,7 @@ class Experiment:
             held = {f"model.{name}": tensor for name, tensor in tensors.items() if name not in elsewhere}
             write_tensors(self.folder / WEIGHTS, held)
             renew(self.folder, WEIGHTS)
+        return found
 
     @torch.no_grad()
     def _mix(self, model):
@@ -271,6 +272,7 @@ class Experiment:
             "parameters": parameters(brain.modules.model),
             "trained_parameters": brain.trained_parameters,
             "epochs": brain.progress.epoch,
+            "weights": self.weights_from,
             "history": brain.progress.history,
             "steps": brain.optimizer_step,
             "ended_by": "max_hours" if brain.out_of_time else brain.progress.ended_by,
@@ -309,7 +311,3 @@ class Experiment:
 
         if told := write(self.folder, self.recipe.languages, self.folder):
             print(told)
-
-
-def _saved(path, map_location="cpu"):
-    return torch.load(path, map_location, weights_only=True)

@@ -20,7 +20,7 @@ from speechbrain.utils.checkpoints import ckpt_recency
 from serenanet_modules.data.augment import change_speed
 from serenanet_modules.data.batching import MicroBatch
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime import bars, distributed
 from serenanet_modules.runtime.eager import eager
 from serenanet_modules.runtime.files import fingerprint
 from serenanet_modules.runtime.lowered import Lowered
@@ -29,7 +29,7 @@ from serenanet_modules.runtime.sharding import blocks, sharing
 from serenanet_modules.training.checkpoints import Steps
 from serenanet_modules.training.groups import Frozen, groups
 from serenanet_modules.training.halving import Halving, Undivided, attempting
-from serenanet_modules.training.screen import EpochTable
+from serenanet_modules.training.screen import EpochTable, Outlook
 from serenanet_modules.training.task import Task
 from serenanet_modules.training.writers import Writers
 
@@ -125,7 +125,7 @@ class RecipeBrain(Task, sb.Brain):
         from speechbrain.utils.train_logger import FileTrainLogger  # which says what it lacks, by now to log.txt
 
         self.train_logger = FileTrainLogger(f"{self.hparams.output_folder}/train_log.txt")
-        self.epochs = EpochTable(self.progress.limit)
+        self.epochs, self.outlook = EpochTable(self.progress.limit), None
         self._halving = Halving(f"{self.hparams.output_folder}/save") if self.sharing.divides else Undivided()
         self._go_on_reading()
         self._clock = self._last_checkpoint = time.monotonic()
@@ -136,6 +136,7 @@ class RecipeBrain(Task, sb.Brain):
             self._keep_few()
         if self.progress.epoch:
             logger.info("Resuming in epoch %d after %d utterances", self.progress.epoch, self.progress.read)
+        self.progress.compare_limits()
         self.progress.count_micro_batches(self.train_sampler.accumulation, distributed.world_size())
 
     def _go_on_reading(self):
@@ -205,6 +206,7 @@ class RecipeBrain(Task, sb.Brain):
             self.progress.read += plan.step_size
             self.optimizers_step()
             self._log_step(losses)
+            self._look_out()
         return losses["loss"].cpu() if losses else torch.tensor(torch.nan)  # which no mean counts
 
     def _backward(self, batch, start, stop):
@@ -279,6 +281,13 @@ class RecipeBrain(Task, sb.Brain):
         for name, value in self._scalars.items():
             self.writer.add_scalar(f"train/{name}", float(value), self.optimizer_step)
 
+    def _look_out(self):
+        """Say within the first epoch of this run, where no bar does, how far it is and how long all will take."""
+        if self.writer is None or bars.shown() or self.epochs.begun:
+            return
+        if line := self.outlook.line(self.progress.epoch, self.progress.read, self._share_done()):
+            logger.info(line)
+
     # --- checkpoints ----------------------------------------------------------------------------------------------
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
@@ -317,6 +326,17 @@ class RecipeBrain(Task, sb.Brain):
         self._clock, self._cpu_clock = now, cpu_now
 
     # --- stages ---------------------------------------------------------------------------------------------------
+
+    def on_stage_start(self, stage, epoch=None):
+        """Say before the first epoch of this run how much there is to do."""
+        if stage != Stage.TRAIN or self.outlook is not None:
+            return
+        sampler, limit = self.train_sampler, self.progress.limit
+        sampler.set_epoch(epoch)
+        size, batches, items = len(sampler.durations), sampler.batches, self.reads.items
+        if self.writer is not None:
+            logger.info("epoch %d of %d: %d %s in %d batches", epoch, limit, size, items, batches)
+        self.outlook = Outlook(limit, size, items, self._share_done())
 
     def _fit_valid(self, *args, **kwargs):
         with self.sharing.gathered(self.modules):
@@ -373,6 +393,28 @@ class RecipeBrain(Task, sb.Brain):
             losses = self.compute_objectives(outputs, batch, stage)
         self.validate_batch(outputs, batch)
         return losses["loss"].detach().cpu()
+
+    @property
+    def selects(self):
+        """Name of dev's error that selects checkpoints; None before dev was read."""
+        history = self.progress.history
+        return next(name for name in history[-1]["dev"] if name != "loss") if history else None
+
+    @torch.no_grad()
+    def error_on(self, dev):
+        """Dev's error that selects checkpoints, with the weights as they are; it is no part of the training.
+
+        Parameters
+        ----------
+        dev : DataLoader
+            As of `fit`; all processes call this alike.
+        """
+        self.modules.eval()
+        for batch in bars.Bar(dev, desc="dev: mean of weights", disable=not distributed.is_main()):
+            with self.evaluation_ctx:
+                outputs = self.compute_forward(batch.to(self.device), Stage.VALID)
+            self.validate_batch(outputs, batch)
+        return float(next(iter(self.dev_errors().values())))
 
     def shown(self, dev):
         """What the epoch's line shows of dev's loss and error rates: by default all of them."""

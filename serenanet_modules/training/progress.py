@@ -33,6 +33,7 @@ class Progress:
 
     def __init__(self, limit, patience=0):
         self.limit, self.patience = limit, patience
+        self.limit_before = limit  # of the run that is resumed
         self.epoch = 0  # the epoch under way or just finished
         self.read = 0  # utterances of its plan that are read, 0 where it is finished
         self.judged = 0  # how many they were when dev was read last
@@ -78,6 +79,12 @@ class Progress:
             hint = "" if had % processes else f"; --grad_accumulation_factor {had // processes} keeps it so"
             logger.warning("An optimizer step has %d micro-batches now, and had %d before%s", has, had, hint)
         self.micro_batches = has
+
+    def compare_limits(self):
+        """Say that another number of epochs was asked for before, as the learning rate goes by it."""
+        if self.limit_before != self.limit:
+            told = "number_of_epochs was %d before and is %d now: the learning rate falls to its end at %d"
+            logger.warning(told, self.limit_before, self.limit, self.limit)
 
     def gather(self):
         """Let the main process know what all have found; all call this alike."""
@@ -132,13 +139,15 @@ class Progress:
             "infeasible",
         )
         with open(path, "w", encoding="utf-8") as file:
-            json.dump({name: getattr(self, name) for name in names}, file)
+            json.dump({"limit": self.limit, **{name: getattr(self, name) for name in names}}, file)
 
     @mark_as_loader
     def _load(self, path, end_of_epoch):
         with open(path, encoding="utf-8") as file:
-            for name, value in json.load(file).items():
-                setattr(self, name, value)
+            state = json.load(file)
+        self.limit_before = state.pop("limit", self.limit)
+        for name, value in state.items():
+            setattr(self, name, value)
         if not distributed.is_main():  # which has the sums of all
             self.sums, self.batches = {}, 0
         self._inside_epoch = not end_of_epoch or self.read > 0

@@ -2,9 +2,11 @@
 
 import logging
 import shlex
+import time
 from contextlib import contextmanager
 
 WIDTH = 8
+FIRST_WORD = 20.0  # seconds after which a training says how long it will take
 
 
 @contextmanager
@@ -51,6 +53,11 @@ class EpochTable:
         self.number_of_epochs = number_of_epochs
         self._first = None  # epoch and seconds before the first line, and the names of its columns
 
+    @property
+    def begun(self):
+        """Whether there is a line."""
+        return self._first is not None
+
     def lines(self, epoch, train, dev, rate, seconds):
         """An epoch's line, below the heading where the columns are new.
 
@@ -79,6 +86,68 @@ class EpochTable:
         return f"{_row(cells, widths)}\n{line}"
 
 
+class Outlook:
+    """Says within an epoch how far it is and how long the training will take: after 20 s, 40 s, 80 s and so on.
+
+    Parameters
+    ----------
+    number_of_epochs : int
+    size : int
+        Utterances in an epoch, or what ``items`` calls them.
+    items : str
+    begun : float
+        Share of the whole training, 0…1, that was done before this.
+    clock : callable
+        Seconds.
+
+    Examples
+    --------
+    >>> seconds = iter([0.0, 5.0, 30.0])
+    >>> outlook = Outlook(60, 307, "utterances", 0.0, lambda: next(seconds))
+    >>> outlook.line(1, read=20, done=20 / 307 / 60)
+    >>> outlook.line(1, read=123, done=123 / 307 / 60)
+    'epoch 1 of 60: 123 of 307 utterances after 30 s; all 60 epochs take about 1.2 h'
+    """
+
+    def __init__(self, number_of_epochs, size, items, begun=0.0, clock=time.monotonic):
+        self.number_of_epochs, self.size, self.items, self.begun = number_of_epochs, size, items, begun
+        self._clock, self._start, self._next = clock, clock(), FIRST_WORD
+
+    def line(self, epoch, read, done):
+        """A line where it is time for one, else None.
+
+        Parameters
+        ----------
+        epoch : int
+        read : int
+            Utterances of the epoch so far.
+        done : float
+            Share of the whole training.
+        """
+        elapsed = self._clock() - self._start
+        if elapsed < self._next or done <= self.begun:
+            return None
+        self._next = max(2 * self._next, elapsed)
+        far = f"epoch {epoch} of {self.number_of_epochs}: {read} of {self.size} {self.items} after {elapsed:.0f} s"
+        if self.begun:
+            return f"{far}; what is left takes about {duration(elapsed * (1 - done) / (done - self.begun))}"
+        return f"{far}; all {self.number_of_epochs} epochs take about {duration(elapsed / done)}"
+
+
+def duration(seconds):
+    """A length of time in two digits or so.
+
+    Examples
+    --------
+    >>> [duration(seconds) for seconds in (42, 600, 27_700, 400_000)]
+    ['42 s', '10 min', '7.7 h', '4.6 days']
+    """
+    for unit, name in ((86_400, "days"), (3600, "h")):
+        if seconds >= unit:
+            return f"{seconds / unit:.1f} {name}"
+    return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
+
+
 def _row(cells, widths):
     return "".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
 
@@ -88,9 +157,10 @@ def _short(value):
     return f"{value:.2f}" if abs(value) >= 0.995 else f"{value:.3f}"
 
 
-def next_steps(folder, recognises):
-    """Where the results are, and two commands to go on with."""
-    told, place = [f"\nresults     {folder}", f"model card  {folder / 'README.md'}", "next"], shlex.quote(str(folder))
+def next_steps(folder, recognises, summary=""):
+    """A sentence on the model, where there is one, where the results are, and two commands to go on with."""
+    told, place = [f"\n{summary}"] if summary else [], shlex.quote(str(folder))
+    told += [f"\nresults     {folder}", f"model card  {folder / 'README.md'}", "next"]
     if recognises:
         told.append(f"  serenanet transcribe {place} FILE           # write what is said in a recording")
     told.append(f"  serenanet report {place} --out report       # tables and plots")

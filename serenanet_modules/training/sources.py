@@ -58,12 +58,15 @@ class Source:
         The split that chooses checkpoints.
     budget : str
         The key that bounds a micro-batch.
+    items : str
+        What its rows are called.
     learned : object or None
         What `Task.learn` made of the training texts, on the main process once `look` is done.
     """
 
     chooses = "dev"
     budget = "max_batch_seconds"
+    items = "utterances"
 
     def __init__(self, task, recipe, plain, where, save):
         self.task, self.recipe, self.plain, self.where, self.save = task, recipe, plain, where, Path(save)
@@ -175,6 +178,7 @@ class Text(Source):
 
     chooses = "held_out"
     budget = "max_batch_labels"
+    items = "sentences"
     evaluated_seconds = 0.0
 
     def check(self):

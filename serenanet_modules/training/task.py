@@ -168,6 +168,11 @@ class Task:
         """The measures in a result, for people."""
         raise NotImplementedError
 
+    @staticmethod
+    def in_words(result):
+        """The measures in a sentence for people, "" where that says nothing."""
+        return ""
+
     @classmethod
     def about(cls, plain, save):
         """Entries of result.json that say what the run started from."""

@@ -33,7 +33,8 @@ def evaluated(tmp_path):
 
 def test_the_score_is_the_character_error_rate_where_words_have_no_spaces(evaluated, capsys):
     assert main(["languages", str(evaluated), str(ROOT / "recipes/FLEURS"), "--sort", "score"]) == 0
-    printed = capsys.readouterr().out
+    printed, told = capsys.readouterr()
+    assert told == f"{evaluated}: languages.md, languages.csv, languages.png\n"
     regions = {line.split("  ")[0]: line.split()[-4:] for line in printed.splitlines()[:5]}
     assert regions["Western Europe"] == ["2", "25.00", "25.00", "10.00"]
     assert regions["South-East Asia"] == ["1", "25.00", "–", "25.00"]

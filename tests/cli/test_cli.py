@@ -16,6 +16,7 @@ from serenanet_modules.data.annotations import elan
 from serenanet_modules.data.audio import load
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.transcript import Segment, Word
+from serenanet_modules.runs.results import in_words
 from serenanet_modules.runtime.ending import BROKEN_PIPE
 from tests.support.eaf import eaf, tier
 from tests.support.folders import copy_without
@@ -235,7 +236,10 @@ def test_folders_lists_and_a_file_for_each(serenanet, tiny, clips, tmp_path, mon
     (folder / "a.wav").write_text("no audio either")
     monkeypatch.setattr(sys, "stdin", listed(clips[1], "", folder / "deep"))
     status, out, err = serenanet("transcribe", tiny[1], folder, "-", "--out", tmp_path / "out", "--format", "tsv")
-    assert (status, out) == (1, "") and err.startswith(f"error: {folder / 'a.wav'}: ") and err.count("\n") == 1
+    bad, told = err.splitlines()
+    assert (status, out, told) == (1, "", f"{tmp_path / 'out'}: 6 files") and bad.startswith(
+        f"error: {folder / 'a.wav'}: "
+    )
     written = {str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("[!.]*.*")}
     assert written == {"a.mp3.tsv", "deep/b.tsv", "deep/er/b.tsv", f"{clips[1].stem}.tsv", "b.tsv", "er/b.tsv"}
     alone = serenanet("transcribe", tiny[1], clips[0], "--format", "tsv")[1]
@@ -245,6 +249,15 @@ def test_folders_lists_and_a_file_for_each(serenanet, tiny, clips, tmp_path, mon
     one_sentence(serenanet("transcribe", tiny[1], tmp_path / "silent"), "silent: holds no audio")
     monkeypatch.setattr(sys, "stdin", listed())
     one_sentence(serenanet("transcribe", tiny[1], "-"), "the list of audio files is empty")
+
+
+def test_what_was_written_is_said(serenanet, tiny, clips, tmp_path):
+    """On stderr, at the end: how many files, and in how many recordings nobody speaks."""
+    soundfile.write(tmp_path / "silence.wav", [0.0] * 16000, 16000)
+    run, out = ("transcribe", tiny[1], clips[0]), tmp_path / "heard"
+    assert serenanet(*run, "--out", out) == (0, "", f"{out}: 1 file\n")
+    told = f"{out}: 4 files; 1 recording without speech\n"
+    assert serenanet(*run, tmp_path / "silence.wav", "--format", "txt,json", "--out", out) == (0, "", told)
 
 
 def test_names_that_are_no_text(serenanet, tiny, clips, tmp_path, monkeypatch):
@@ -351,7 +364,7 @@ def checkout(tmp_path, monkeypatch):
 
 @pytest.mark.trains
 def test_demo(checkout, monkeypatch, capfd):
-    """It trains, transcribes and prints the table; a second time it trains nothing."""
+    """It trains, transcribes and prints a summary, in the training's own words; a second time it trains nothing."""
     monkeypatch.setattr(demo, "COMMAND", (*demo.COMMAND, *MODEL, *TRAINING, "--number_of_epochs", "1"))
     demo.run(checkout)
     folder = checkout / "results/CommonVoice/sw/serenanet_demo/1986"
@@ -360,8 +373,10 @@ def test_demo(checkout, monkeypatch, capfd):
     assert out.startswith(
         "$ python recipes/CommonVoice/sw/train.py hparams/serenanet.yaml hparams/sizes/serenanet/demo.yaml "
     )
-    for words in ("$ serenanet transcribe results/", "reference: ", "with the language model", "M parameters"):
+    for words in ("$ serenanet transcribe results/", "reference: ", "M parameters"):
         assert words in out
+    sentence = in_words(json.loads((folder / "result.json").read_text()))
+    assert "; with --lm auto " in sentence and out.splitlines().count(sentence) == 2
     assert "serenanet report results/CommonVoice/sw/serenanet_demo/1986 --out report" in out
 
     demo.run(checkout)

@@ -200,6 +200,7 @@ def test_a_causal_conmamba(manifest, tmp_path):
         ("ssm", ("--compare-streaming", "--context", "saa"), "leave --context out"),
         ("ssm", ("--compare-streaming", "--batch-seconds", "60"), "leave --batch-seconds out"),
         ("conmamba", ("--compare-streaming",), "cannot stream: ConMambaEncoder reads backwards"),
+        ("conmamba", ("--compare-streaming",), "; to stream, train ssm.yaml, "),
         ("conmamba2-causal", ("--compare-streaming", "--look-ahead", "0"), "it has no choice"),
     ],
 )

@@ -138,7 +138,7 @@ def test_streams_do_not_disturb_each_other(recognizer, sound, whole):
 def test_models_that_cannot_stream_say_so(tmp_path, hparams):
     options, words = OTHERS[hparams]
     recognizer = opened(tmp_path / "run", preset(hparams), options)
-    with pytest.raises(UserError, match=f"run: this model cannot stream: .*{words}"):
+    with pytest.raises(UserError, match=f"run: this model cannot stream: .*{words}.*; to stream, train ssm.yaml, "):
         Streamer(recognizer)
 
 

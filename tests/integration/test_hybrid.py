@@ -140,10 +140,11 @@ def test_language_model_folder(lm, hybrid):
     ).read_bytes()
 
 
-def test_language_model_is_evaluated(lm, tmp_path):
+def test_language_model_is_evaluated(lm, tmp_path, capsys):
     """By ``serenanet evaluate``, on the held-out sentences as its training did."""
     text = held_out(lm.folder / "save", tmp_path / "held_out.txt")
     assert serenanet(["evaluate", str(lm.folder), str(text), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    assert capsys.readouterr().err.endswith(f"{tmp_path / 'out'}: scores.json\n")
     assert json.loads((tmp_path / "out/scores.json").read_text())["perplexity"] == lm.result["perplexity"]
 
 

@@ -17,7 +17,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from serenanet_modules.analysis.folders import Result
 from serenanet_modules.analysis.scoring import ErrorCounts
 from serenanet_modules.data.manifest import read_manifest
-from tests.support.hooks import record, recorded
+from serenanet_modules.runs.results import weights_told
+from tests.support.hooks import bad_mean, good_mean, impatient, record, recorded
 from tests.support.presets import preset
 from tests.support.tiny import (
     PAIRS,
@@ -61,10 +62,27 @@ def test_history_is_the_log(reference):
         logged = re.search(r"valid CER: ([^\s,]+), valid WER: ([^\s,]+)", line)
         assert float(logged[1]) == pytest.approx(epoch["dev"]["CER"], rel=1e-2)
         assert float(logged[2]) == pytest.approx(epoch["dev"]["WER"], rel=1e-2)
-    heading = next(line for line in reference.output.splitlines() if line.split()[:1] == ["epoch"])
+    heading = next(line for line in reference.output.splitlines() if line.split()[:2] == ["epoch", "loss"])
     assert "dev loss dev CER dev WER " in heading and "average" not in heading
     seconds = reference.result["seconds"]
     assert 0 < seconds["network"] < seconds["evaluation"]
+
+
+def test_how_long_it_will_take_is_said_at_once(train):
+    """Before the first epoch what there is to do, and within it, where no bar is shown, how far it is; not with one."""
+    short = ("--beam_size", 0, "--number_of_epochs", 2)
+    run = train(*PAIRS, *short, hooks=[impatient]).done()
+    batches = len(recorded(run.folder)[0]) // 2
+    lines = run.output.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("epoch 1 of 2: 24 utterances in "))
+    assert abs(int(lines[first].split()[-2]) - batches) <= 1
+    outlook = r"epoch 1 of 2: \d+ of 24 utterances after \d s; all 2 epochs take about \d+ s"
+    assert re.fullmatch(outlook, lines[first + 1]) and not any("epoch 2 of 2: " in line for line in lines)
+    more = train(*PAIRS, *short[:2], "--number_of_epochs", 3, hooks=[impatient], folder=run.folder).done()
+    assert "number_of_epochs was 2 before and is 3 now: the learning rate falls to its end at 3\n" in more.output
+    assert re.search(r"epoch 3 of 3: \d+ of 24 utterances after \d s; what is left takes about \d+ s", more.output)
+    shown = train(*short, hooks=[impatient], environment={"SERENANET_BARS": "1"}, folder=run.folder / "shown").done()
+    assert "epoch 1 of 2: 24 utterances in " in shown.output and "24 utterances after" not in shown.output
 
 
 def prepared_manifest(corpus, run):
@@ -153,20 +171,44 @@ def test_batches_differ_between_epochs(reference):
     assert epochs[0] != epochs[1] != epochs[2]
 
 
-def test_weights_are_the_mean_of_the_best(reference):
-    """The model to be used is the mean of the best checkpoints (of equals, the newest), its normaliser the run's."""
+def best_models(folder, count=2):
+    """Tensors of the best checkpoints; of equals, the newest comes first."""
     yaml = YAML(typ="safe")
-    metas = {path: yaml.load(path / "CKPT.yaml") for path in checkpoints(reference.folder)}
-    best = sorted(metas, key=lambda path: (metas[path]["error"], -metas[path]["unixtime"]))[:2]
-    models = [torch.load(path / "model.ckpt", weights_only=True) for path in best]
-    kept = weights(reference.folder)
-    for name in models[0]:
-        torch.testing.assert_close(kept[f"model.{name}"], (models[0][name] + models[1][name]) / 2)
-    normaliser = torch.load(reference.folder / "save/statistics.pt", weights_only=True)
+    metas = {path: yaml.load(path / "CKPT.yaml") for path in checkpoints(folder)}
+    best = sorted(metas, key=lambda path: (metas[path]["error"], -metas[path]["unixtime"]))[:count]
+    return [torch.load(path / "model.ckpt", weights_only=True) for path in best]
+
+
+def test_weights_are_the_mean_of_the_best(train):
+    """Where dev finds that as good; their normaliser is the run's. The screen, result.json and the card say so."""
+    run = train(*PAIRS, "--beam_size", 0, hooks=[good_mean]).done()
+    one, other = best_models(run.folder)
+    kept = weights(run.folder)
+    for name in one:
+        torch.testing.assert_close(kept[f"model.{name}"], (one[name] + other[name]) / 2)
+    normaliser = torch.load(run.folder / "save/statistics.pt", weights_only=True)
     for name in ("features.mean", "features.std"):
         torch.testing.assert_close(kept[f"model.acoustic.{name}"], normaliser[name], rtol=0, atol=0)
     std = normaliser["features.std"]
     assert std.min() > 0 and not torch.equal(std, torch.ones(40))
+    found = run.result["weights"]
+    assert len(found["epochs"]) == 2 and found["epochs"] == found["averaged"] and found["mean"] == 0.0
+    told = weights_told(found)
+    assert told.startswith("mean of epochs ") and f"\nweights: {told}\n" in run.output
+    assert f"| weights | {told} |" in (run.folder / "README.md").read_text()
+
+
+def test_the_best_checkpoint_where_the_mean_is_worse(train):
+    """Its weights, bit for bit; and where one checkpoint is asked for, dev is not read again."""
+    run = train(*PAIRS, "--beam_size", 0, hooks=[bad_mean]).done()
+    history, found = run.result["history"], run.result["weights"]
+    assert found["mean"] == 1000.0 and found["best"] == min(epoch["dev"]["CER"] for epoch in history)
+    assert [history[int(epoch) - 1]["dev"]["CER"] for epoch in found["epochs"]] == [found["best"]]
+    kept, (best,) = weights(run.folder), best_models(run.folder, 1)
+    assert all(torch.equal(kept[f"model.{name}"], tensor) for name, tensor in best.items())
+    again = train(*PAIRS, "--beam_size", 0, "--checkpoints_to_average", 1, hooks=[bad_mean], folder=run.folder).done()
+    assert again.result["weights"] == {key: found[key] for key in ("epochs", "measure", "best")}
+    assert all(torch.equal(kept[name], tensor) for name, tensor in weights(run.folder).items())
 
 
 def test_early_stopping(train):

@@ -124,5 +124,5 @@ def test_what_cannot_be_had(train, tmp_path):
     run = train("--prepared_folder", prepared, "--pretrained", "nobody/nothing", environment=offline)
     assert run.wait(30) == 2, run.output
     last = run.output.splitlines()[-1]
-    assert "there is no folder nobody/nothing, and the hub does not give a model of this name" in last
+    assert "pretrained: nobody/nothing is no folder here, and HF_HUB_OFFLINE switches the Hugging Face hub off" in last
     assert "Traceback" not in run.output and not prepared.exists()

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from serenanet_modules.inference.streaming import STREAMING
 from serenanet_modules.lobes.blocks.chunking import DynamicChunking, FixedPooling
 from serenanet_modules.lobes.blocks.chunkwise import ALL
 from serenanet_modules.lobes.blocks.mamba2 import Mamba2
@@ -272,6 +273,12 @@ def test_what_cannot_stream_says_so(encoder, car, words):
     model = CTCModel(SpectralModel(Given(), FRONTENDS["conv1d"](20), encoder()), UNITS, car and car())
     with pytest.raises(CannotStream, match=words):
         model.init_state(1)
+
+
+@pytest.mark.parametrize("file", STREAMING)
+def test_models_that_are_said_to_stream(file):
+    model = next(thing for thing in everything() if f"{thing.name}.yaml" == file).build()
+    assert model.init_state(1)
 
 
 def test_parts_without_the_protocol_are_named():

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import re
+import subprocess
 from functools import cache
 from pathlib import Path
 
@@ -81,6 +82,21 @@ def test_commands_are_there(document):
     for option in re.findall(r"(?<![\w-])--([a-zA-Z][\w-]*(?:\.\w+)*)", text):
         known = option in _options() | OPTIONS_OF_OTHERS or set(option.split(".")) <= _keys()
         assert known, f"nothing has an option or a key --{option}"
+
+
+def test_a_set_up_says_that_it_is_ready(tmp_path):
+    """At its end, where it was asked for; what is missing besides is called optional."""
+    (tmp_path / ".stamp").touch()  # all is there
+    done = [
+        subprocess.run(["make", *words, f"VENV={tmp_path}"], cwd=ROOT, capture_output=True, text=True).stdout
+        for words in (["setup"], ["-n", "notebook"])
+    ]
+    told = f"ready: source {tmp_path}/bin/activate"
+    assert done[0].splitlines()[-1] == told and told not in done[1] and "notebook.py" in done[1]
+    environment = {"PATH": str(tmp_path)}
+    tools = subprocess.run(["/bin/bash", ".ci/system-tools"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    lines = tools.stdout.splitlines()
+    assert lines and all(line.startswith("optional, not here: ") for line in lines) and tools.returncode == 0
 
 
 def test_options_are_told():

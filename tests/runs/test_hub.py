@@ -41,6 +41,26 @@ def test_there_and_back(hub, folder, recognizer, clips, capsys):
     assert origin.about["revision"] == commit and origin.units.pieces == recognizer.units.pieces
 
 
+def test_names_that_the_hub_does_not_have(hub):
+    with pytest.raises(
+        UserError, match="there is no folder amina/none, and the hub does not give a model of this name"
+    ):
+        open_origin("amina/none")
+
+
+@pytest.mark.parametrize("name", ["ENCODER", "amina/swahili"])
+def test_no_network(hub, folder, name):
+    """It is said plainly, whatever is to be had or given."""
+    hub.shutdown()
+    hub.server_close()
+    with pytest.raises(UserError) as caught:
+        open_origin(name)
+    told = "is no folder here, and the Hugging Face hub cannot be reached: give a folder, or go online"
+    assert str(caught.value) == f"pretrained: {name} {told}"
+    with pytest.raises(UserError, match="cannot be uploaded, as the Hugging Face hub cannot be reached: go online"):
+        publish(folder, "amina/swahili", "mit")
+
+
 def test_the_card_is_complete(hub, folder):
     """It says the licence and the name by which the model is opened, and nothing is left to fill in."""
     publish(folder, "amina/swahili", "mit")

@@ -98,3 +98,10 @@ def test_what_somebody_wrote_stays(tmp_path):
     file.write_text(edited, encoding="utf-8")
     write_card(tmp_path)
     assert file.read_text(encoding="utf-8") == edited
+
+
+def test_which_epochs_weights_it_has():
+    """A row where the result says it."""
+    found = {"epochs": [2, 3], "measure": "CER", "best": 13.62, "mean": 13.1, "averaged": [2, 3]}
+    row = "| weights | mean of epochs 2, 3 (dev CER 13.1; best single 13.6) |"
+    assert row in card({**RESULT, "weights": found}) and "| weights |" not in card(RESULT)

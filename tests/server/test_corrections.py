@@ -81,7 +81,8 @@ def test_a_body_is_bounded(serve, monkeypatch):
 
 def test_what_is_kept_is_a_corpus(serve, clips, tmp_path):
     """The audio as it came and an ELAN file of what is said; the same recording again takes its place."""
-    client = serve(corrections=tmp_path)
+    client = serve(corrections=tmp_path / "made")  # by the server
+    tmp_path = tmp_path / "made"
     assert client.get("/v1/models").json()["data"][0]["corrections"] is True
     first = keep(client, clips[0])
     other = keep(client, clips[1])

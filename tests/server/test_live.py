@@ -215,6 +215,14 @@ def test_a_model_that_cannot_stream(serve, monkeypatch):
         ending(socket, 1003, "cannot_stream")
 
 
+def test_what_can_stream_is_named(serve):
+    """To whoever asks a model that reads whole recordings for a stream."""
+    with serve().websocket_connect(STREAM) as socket:
+        error = socket.receive_json()["error"]
+    assert error["code"] == "cannot_stream" and error["message"].startswith("this model cannot stream: ")
+    assert "; to stream, train ssm.yaml, " in error["message"]
+
+
 def test_too_much_or_nothing(streaming, recognizer, clips):
     """The sentence that a limit ends is said, with its words, before the reason."""
     data = pcm(clips[0])

@@ -102,7 +102,8 @@ def test_places_that_are_not_free(host, port):
     [
         (["nowhere"], "nowhere: there is no such folder"),
         (["nowhere", "--token", ""], "--token: is empty"),
-        (["nowhere", "--corrections", "nobody"], "nobody: there is no such folder, where corrections are to be kept"),
+        (["nowhere", "--corrections", "nobody/saved"], "--corrections nobody/saved: there is no folder to make it in"),
+        (["nowhere", "--corrections", __file__], "test_run.py: is no folder; give another name"),
         (["nowhere", "--token", "sécret"], "the token must be ASCII"),
         (["nowhere", "--max-seconds", "-1"], "'-1' is not a number above 0"),
         (["nowhere", "--max-queue", "none"], "'none' is not a number from 1"),

@@ -12,6 +12,7 @@ import torch
 from serenanet_modules.data import languages
 from serenanet_modules.data.batching import Utterances
 from serenanet_modules.runtime import lifeline
+from serenanet_modules.training import screen
 from serenanet_modules.training.brains import speech
 from serenanet_modules.training.brains.ctc import CTCBrain
 from serenanet_modules.training.brains.recogniser import RecogniserBrain
@@ -98,6 +99,22 @@ def begun(folder):
     file = Path(f"{folder}.phases")
     lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
     return {name: float(at) for name, at in (line.split() for line in lines if line.endswith("\n"))}
+
+
+def good_mean(folder):
+    """Let dev find no error with the mean of the best checkpoints."""
+    RecipeBrain.error_on = lambda self, dev: 0.0
+
+
+def bad_mean(folder):
+    """Let dev find more errors with that mean than with any of them."""
+    RecipeBrain.error_on = lambda self, dev: 1000.0
+
+
+def impatient(folder):
+    """Say after each step that is twice as late as the one before how long the training will take."""
+    record(folder)
+    screen.FIRST_WORD = 0.0
 
 
 def slow(folder):

@@ -14,8 +14,10 @@ from speechbrain.utils.checkpoints import average_checkpoints
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.training import checkpoints
+from serenanet_modules.training.averaging import choose
+from serenanet_modules.training.averaging import saved as tensors_of
 from serenanet_modules.training.checkpoints import SUMS, AtomicCheckpointer
-from serenanet_modules.training.experiment import _saved
+from serenanet_modules.training.groups import Frozen, Weights
 from serenanet_modules.training.progress import Progress
 
 
@@ -29,11 +31,12 @@ class Run:
         parts = {"model": self.model, "optimizer": self.optimizer, "progress": self.progress}
         self.checkpointer = AtomicCheckpointer(folder, parts)
 
-    def save(self, value, **options):
+    def save(self, value, epoch=None, **options):
         with torch.no_grad():
             self.model.weight.fill_(value)
         self.progress.epoch = int(value)
-        return self.checkpointer.save_checkpoint({"error": float(value)}, **options)
+        meta = {"error": float(value)} | ({} if epoch is None else {"epoch": epoch})
+        return self.checkpointer.save_checkpoint(meta, **options)
 
     @property
     def value(self):
@@ -260,6 +263,37 @@ def test_averaging(tmp_path):
     torch.testing.assert_close(mean["weight"], torch.full((2, 3), 3.0))
 
 
+@pytest.mark.parametrize(("dev", "epochs", "value"), [(0.9, [1, 2, 6], 3.0), (1.0, [1, 2, 6], 3.0), (1.1, [1], 1.0)])
+def test_the_mean_where_dev_finds_it_as_good(tmp_path, dev, epochs, value):
+    """Dev is read with the mean, which is taken where it is as good as the best one; else that is."""
+    run, seen = Run(tmp_path), []
+    for epoch in (6, 1, 2):
+        run.save(epoch, epoch=epoch)
+
+    def dev_error():
+        seen.append(run.model.weight[0, 0].item())
+        return dev
+
+    weights, best = Weights(run.model, Frozen()), run.checkpointer.find_checkpoints(min_key="error")
+    found = choose(best, weights, "CER", dev_error)
+    assert found == {"epochs": epochs, "measure": "CER", "best": 1.0, "mean": dev, "averaged": [1, 2, 6]}
+    assert seen == [3.0] and run.model.weight[0, 0].item() == value
+
+
+def test_a_mean_that_is_no_number_is_not_taken(tmp_path):
+    run = Run(tmp_path)
+    run.save(1, epoch=1), run.save(2, epoch=2)
+    best = run.checkpointer.find_checkpoints(min_key="error")
+    assert choose(best, Weights(run.model, Frozen()), "CER", lambda: float("nan"))["epochs"] == [1]
+
+
+def test_a_single_checkpoint_costs_no_reading_of_dev(tmp_path):
+    run = Run(tmp_path)
+    best = [run.save(4, epoch=2.5)]
+    found = choose(best, Weights(run.model, Frozen()), "CER", None)
+    assert found == {"epochs": [2.5], "measure": "CER", "best": 4.0} and run.model.weight[0, 0].item() == 4.0
+
+
 def test_sound_checkpoints_are_read_once(tmp_path, monkeypatch):
     Run(tmp_path).save(1)
     checkpointer, calls = Run(tmp_path).checkpointer, []
@@ -292,7 +326,7 @@ def test_pickled_code_is_refused(tmp_path, part):
     with pytest.raises(UserError, match=f"{re.escape(saved.path.name)}: holds more than weights"):
         recovered(tmp_path / "save")
     with pytest.raises(pickle.UnpicklingError):
-        _saved(saved.paramfiles[part])
+        tensors_of(saved.paramfiles[part])
     assert not mark.exists()
     torch.load(saved.paramfiles[part], weights_only=False)
     assert mark.exists()  # else this test proves nothing

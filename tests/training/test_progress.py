@@ -1,5 +1,8 @@
 """Epochs, early stopping, and where a resumed run picks up."""
 
+import json
+import logging
+
 import pytest
 import torch
 from speechbrain.utils.checkpoints import Checkpointer
@@ -66,6 +69,23 @@ def test_a_higher_limit_goes_on(tmp_path):
     progress = Progress(limit=2)
     assert list(progress) == [1, 2]
     assert list(resumed(progress, tmp_path, end_of_epoch=True, limit=4)) == [3, 4]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4])
+def test_another_limit_is_said(tmp_path, caplog, limit):
+    """Once: the next checkpoint knows the new one; a checkpoint that says nothing of it is no news."""
+    caplog.set_level(logging.WARNING)
+    new = resumed(Progress(limit=2), tmp_path / "a", end_of_epoch=True, limit=limit)
+    new.compare_limits()
+    told = f"number_of_epochs was 2 before and is {limit} now: the learning rate falls to its end at {limit}"
+    assert caplog.messages == ([told] if limit != 2 else []) and new.limit == limit
+    resumed(new, tmp_path / "b", end_of_epoch=True).compare_limits()
+    file = next((tmp_path / "b").glob("*/progress.ckpt"))
+    file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key != "limit"}))
+    older = Progress(limit=7)
+    Checkpointer(tmp_path / "b", {"progress": older}).recover_if_possible()
+    older.compare_limits()
+    assert len(caplog.messages) == (limit != 2) and older.limit == 7
 
 
 def test_stops_early_and_stays_stopped(tmp_path):

@@ -22,6 +22,16 @@ LETTERS_WITHOUT_PARTS = str.maketrans(
 )
 
 
+def parts_words(texts) -> bool:
+    """Whether texts have spaces between words: most of their letters are not of `UNSPACED`.
+
+    >>> parts_words(["moja mbili"]), parts_words(["你好 abc", "再见"])
+    (True, False)
+    """
+    letters = "".join(text.replace(" ", "") for text in texts)
+    return 2 * len(re.findall(f"[{UNSPACED}]", letters)) <= len(letters)
+
+
 def drop_invisible(text: str, but: str = "") -> str:
     """Remove zero-width characters, soft hyphens and byte-order marks (category Cf), ``but`` these."""
     return "".join(c for c in text if unicodedata.category(c) != "Cf" or c in but)

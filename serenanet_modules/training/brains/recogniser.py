@@ -4,11 +4,12 @@ from functools import cached_property
 
 from serenanet_modules.data.languages import train_language_units
 from serenanet_modules.data.phonemes import g2p
+from serenanet_modules.data.text.characters import parts_words
 from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.folder import for_use
 from serenanet_modules.runs.model_card import write_card
-from serenanet_modules.runs.results import confidence_table, confidences_of, result_table
+from serenanet_modules.runs.results import confidence_table, confidences_of, in_words, result_table
 from serenanet_modules.training.brains.speech import HearsSpeech
 from serenanet_modules.training.brains.units import UNITS, UnitsBrain
 from serenanet_modules.training.evaluation import Evaluation
@@ -107,6 +108,7 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
             "decoding": evaluation.decoding,
             "confidence": evaluation.confidences.results,
             "units": units,
+            "spaced": parts_words(u.text for u in splits["test"] or splits["dev"]),
             "chunks": evaluation.chunks,
             "written": evaluation.written,
             "seconds": {"network": round(evaluation.seconds, 3), **self.seconds},
@@ -122,6 +124,11 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
             if "note" in e
         ]
         return "\n".join([result_table(result["results"]), "", confidence_table(confidences_of(confidence)), *notes])
+
+    @staticmethod
+    def in_words(result):
+        """How much of test is wrong."""
+        return in_words(result)
 
     @classmethod
     def published(cls, hparams):
