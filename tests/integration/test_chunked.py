@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from serenanet_modules.inference.recognizer import Recognizer
 from tests.support.presets import preset
-from tests.support.tiny import Run, command, decoded
+from tests.support.tiny import Run, command, decoded, heard
 
 MODEL = """
     --d_model 32 --frontend.channels [8,4] --pessl null --n_mels 40 --features.n_fft 512
@@ -50,7 +50,5 @@ def test_the_folder_transcribes(run, corpus):
     """What the evaluation read from the test clips."""
     rows = decoded(run.folder, "test")
     recognizer = Recognizer.from_folder(run.folder)
-    texts = [
-        transcript.text for transcript in recognizer.transcribe(corpus / "clips" / f"{row['id']}.mp3" for row in rows)
-    ]
+    texts = [transcript.text for transcript in recognizer.transcribe(heard(corpus, run.folder, rows))]
     assert texts == [row["decoder/greedy"] for row in rows]

@@ -6,7 +6,7 @@ import pytest
 
 from serenanet_modules.inference.recognizer import Recognizer
 from tests.support.presets import preset
-from tests.support.tiny import HYBRID_MODEL, Run, command, decoded
+from tests.support.tiny import HYBRID_MODEL, Run, command, decoded, heard
 
 SIZES = """
     --d_model 32 --encoder.n_layers 1 --encoder.n_heads 2 --encoder.kernel_size 5 --frontend.filters 8 --n_mels 40
@@ -51,5 +51,5 @@ def test_its_decoder_is_scored(train_one):
 def test_it_transcribes_what_its_evaluation_read(train_one, corpus):
     folder = train_one("streaming with CAR").folder
     rows = decoded(folder, "test")
-    found = Recognizer.from_folder(folder).transcribe(corpus / "clips" / f"{row['id']}.mp3" for row in rows)
+    found = Recognizer.from_folder(folder).transcribe(heard(corpus, folder, rows))
     assert [transcript.text for transcript in found] == [row["average/greedy"] for row in rows]

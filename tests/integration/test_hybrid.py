@@ -27,6 +27,7 @@ from tests.support.tiny import (
     command,
     decoded,
     distance,
+    heard,
     held_out,
     log,
     make_corpus,
@@ -181,7 +182,7 @@ def test_recogniser_with_a_neural_language_model(hybrid, lm, corpus, tmp_path):
     assert distance(folder, hybrid.folder) == 0
     assert list(run.result["results"]["test"])[-1] == "attention/beam+neural-lm"
     rows = decoded(folder, "test")
-    clips = [corpus / "clips" / f"{row['id']}.mp3" for row in rows]
+    clips = heard(corpus, folder, rows)
     recognizer = Recognizer.from_folder(folder)
     for how, decoder in (
         (None, "attention/beam"),

@@ -8,7 +8,6 @@ from safetensors.torch import load_file
 from speechbrain.inference.ASR import EncoderASR
 
 from serenanet_modules.data.audio import load
-from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.errors import UserError
 from serenanet_modules.export.command import export
 from serenanet_modules.inference.align import align_text
@@ -19,7 +18,7 @@ from tests.support import hooks
 from tests.support.encoders import save_encoder
 from tests.support.folders import babble
 from tests.support.presets import preset
-from tests.support.tiny import Run, checkpoints, command, decoded, prepared_manifest, same, weights
+from tests.support.tiny import Run, checkpoints, command, decoded, heard, same, weights
 
 HEAD = ("--d_model", 32, "--head.n_layers", 1, "--head.n_heads", 2, "--head.d_ffn", 32)
 ENCODER = "model.acoustic.encoder.network."
@@ -72,9 +71,7 @@ def test_it_is_used(run, corpus, encoder, tmp_path):
     try:
         recognizer = Recognizer.from_folder(run.folder)
         rows = decoded(run.folder, "test")
-        manifest = prepared_manifest(corpus, run.folder)
-        paths = {u.id: manifest.parent / u.path for u in read_manifest(manifest)}
-        clips = [paths[row["id"]] for row in rows]
+        clips = heard(corpus, run.folder, rows)
         found = recognizer.transcribe(clips)
         assert [transcript.text for transcript in found] == [row["decoder/greedy"] for row in rows]
         tokens = [token for transcript in found for token in transcript.tokens]

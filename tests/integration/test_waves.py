@@ -10,7 +10,7 @@ from serenanet_modules.export.command import export
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.streaming import Streamer
 from tests.support.folders import babble
-from tests.support.tiny import FILES, Run, command, decoded, weights
+from tests.support.tiny import FILES, Run, command, decoded, heard, weights
 from tests.support.waves import WaveModel
 
 LAYER = """
@@ -63,7 +63,7 @@ def test_it_trains(run):
 def test_it_transcribes_with_times(run, recognizer, corpus):
     """What the evaluation read; each token lies in frames of 20 ms."""
     rows = decoded(run.folder, "test")
-    found = recognizer.transcribe([corpus / "clips" / f"{row['id']}.mp3" for row in rows], piece_seconds=30.0)
+    found = recognizer.transcribe(heard(corpus, run.folder, rows), piece_seconds=30.0)
     assert [transcript.text for transcript in found] == [row["decoder/greedy"] for row in rows]
     tokens = [token for transcript in found for token in transcript.tokens]
     assert tokens and all(token.start == pytest.approx(0.02 * round(token.start / 0.02), abs=1e-6) for token in tokens)

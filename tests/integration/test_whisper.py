@@ -11,7 +11,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runs.origin import open_origin
 from tests.support.presets import preset
-from tests.support.tiny import Run, command, decoded, weights
+from tests.support.tiny import Run, command, decoded, heard, weights
 from tests.support.whispers import make_whisper
 
 pytest.importorskip("transformers")
@@ -83,7 +83,7 @@ def test_it_transcribes_what_its_evaluation_read(run, corpus):
     rows = decoded(run.folder, "test")
     assert {"attention/greedy", "attention/beam"} <= set(rows[0])
     recognizer = Recognizer.from_folder(run.folder)
-    found = recognizer.transcribe(corpus / "clips" / f"{row['id']}.mp3" for row in rows)
+    found = recognizer.transcribe(heard(corpus, run.folder, rows))
     assert [transcript.text for transcript in found] == [row["attention/beam"] for row in rows]
     english = Recognizer.from_folder(run.folder, language="en").run.decoders.attention.prefix
     assert english != recognizer.run.decoders.attention.prefix

@@ -4,7 +4,7 @@ import pytest
 
 from serenanet_modules.inference.recognizer import Recognizer
 from tests.support.presets import preset
-from tests.support.tiny import Run, command, decoded
+from tests.support.tiny import Run, command, decoded, heard
 
 MODEL = """
     --d_model 32 --encoder.n_layers 1 --encoder.n_heads 2 --attention_decoder.n_layers 1 --attention_decoder.n_heads 2
@@ -32,6 +32,6 @@ def test_it_learns(run):
 def test_it_transcribes_what_its_evaluation_read(run, corpus):
     rows = decoded(run.folder, "test")
     assert {"decoder/greedy", "attention/greedy", "attention/beam"} <= set(rows[0])
-    found = Recognizer.from_folder(run.folder).transcribe(corpus / "clips" / f"{row['id']}.mp3" for row in rows)
+    found = Recognizer.from_folder(run.folder).transcribe(heard(corpus, run.folder, rows))
     texts = [row["attention/beam"] for row in rows]
     assert any(texts) and [transcript.text for transcript in found] == texts

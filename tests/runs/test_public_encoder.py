@@ -111,7 +111,7 @@ def test_what_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
     refusal(lambda: EncoderFolder(str(tmp_path / "none")), "there is no folder", tmp_path / "none")
     refusal(lambda: EncoderFolder(str(tmp_path)), "config.json")
-    refusal(lambda: EncoderFolder("facebook/none-such"), "there is no folder facebook/none-such", "hub")
+    refusal(lambda: EncoderFolder("facebook/none-such"), "facebook/none-such is no folder here", "hub")
     refusal(lambda: EncoderFolder("../facebook"), "there is no folder")
 
 

@@ -218,7 +218,9 @@ def test_waiting_for_main_outlasts_the_limit_of_collectives():
     import torch.distributed as dist
     from datetime import timedelta
     distributed.stop()
-    dist.init_process_group("gloo", timeout=timedelta(seconds=6))
+    rank, port = int(os.environ["RANK"]), int(os.environ["MASTER_PORT"])
+    store = dist.TCPStore("127.0.0.1", port, 2, rank == 0, timedelta(seconds=120))  # they need not come together
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=2, timeout=timedelta(seconds=6))
     def slow():
         time.sleep(8)
         return "done"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
+from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.data.sentences import Sentences
 from serenanet_modules.data.units import load_units
 from tests.support.presets import preset
@@ -198,6 +199,13 @@ def prepared_manifest(corpus, folder):
     """Path of the manifest that a corpus was prepared as for the run of a result folder."""
     key = json.loads((folder / "result.json").read_text(encoding="utf-8"))["data"]["key"]
     return corpus / "prepared" / key[:12] / "manifest.csv"
+
+
+def heard(corpus, folder, rows):
+    """Paths of the audio of rows as the evaluation of a run read it: prepared, so that no text hangs on a rounding."""
+    manifest = prepared_manifest(corpus, folder)
+    paths = {u.id: manifest.parent / u.path for u in read_manifest(manifest)}
+    return [paths[row["id"]] for row in rows]
 
 
 def decoded(folder, split):
