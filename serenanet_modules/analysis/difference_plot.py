@@ -7,6 +7,7 @@ from matplotlib.patches import Patch
 
 from serenanet_modules.analysis.palette import BLACK, BLUE, VERMILION
 from serenanet_modules.analysis.summary import UNITS
+from serenanet_modules.runtime.amounts import counted
 
 PALE = "#E4E4E4"
 FOUND = 0.05  # p after Holm, below which a difference counts as found
@@ -70,7 +71,7 @@ def _label(rows, split, measure, reference):
     row = next(row for row in rows if (split, measure) in row.differences)
     seeds = sorted({len(r.differences[split, measure].by_seed) for r in rows if (split, measure) in r.differences})
     count = row.system.counted(split, row.kind, measure)
-    many = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else f"{seeds[0]} seed{'s' * (seeds[0] != 1)}"
+    many = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else counted(seeds[0], "seed")
     first = f"{split} {measure} minus that of {reference.name}, points"
     return f"{first}\nn = {count:,} {UNITS[measure]}; {many}; {row.kind}\ndrawn: {_wrapped(row.drawn[split])}"
 

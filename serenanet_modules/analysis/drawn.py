@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from serenanet_modules.runtime.amounts import counted
+
 FEWEST = 5  # a spread over fewer says little
 
 
@@ -68,5 +70,4 @@ def _count(of):
 
 
 def _counted(of, noun):
-    count = _count(of)
-    return f"{count} {noun}{'s' * (count != 1)}"
+    return counted(_count(of), noun)

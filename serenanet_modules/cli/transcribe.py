@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_speakers, add_spoken, opened
-from serenanet_modules.cli.values import add_out, counted, formats_of, from_one, place, say_written
+from serenanet_modules.cli.values import add_out, formats_of, from_one, place, say_written
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.amounts import counted
 
 FORMATS = ("txt", "json", "srt", "vtt", "tsv", "ctm", "textgrid", "eaf")
 

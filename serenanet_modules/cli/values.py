@@ -111,11 +111,6 @@ def say_written(place, what):
     print(f"{one_line(str(place))}: {what}", file=sys.stderr)
 
 
-def counted(number, thing):
-    """``1, file`` -> 1 file; ``2, file`` -> 2 files."""
-    return f"{number} {thing}{'s' * (number != 1)}"
-
-
 def add_force(command):
     """``--force``, of a command that writes files."""
     add_switch(command, "--force", "write over files that this command has not made (never over what it reads)")

@@ -6,6 +6,7 @@ Decoders believe some fields and pass over the others; noise is what they make o
 import struct
 
 from serenanet_modules.data.containers import W64, place
+from serenanet_modules.runtime.amounts import counted as several
 
 PLAIN = {1, 3, 6, 7, 0xFFFE}  # codings of wav files whose frames have one size: whole numbers, floats, A-law, µ-law
 SLACK = 8  # bytes of padding that AIFF's writers count or not
@@ -38,7 +39,7 @@ def _of_wav(order, head):
         return ""
     size = (bits + 7) // 8
     if frame not in (0, channels * size % 2**16):
-        return f"{_several(channels, 'channel')} of {bits} bits are not {frame} bytes a frame"
+        return f"{several(channels, 'channel')} of {bits} bits are not {frame} bytes a frame"
     if second not in (0, rate * frame % 2**32):
         return f"{rate} Hz of {frame} bytes a frame are not {second} bytes a second"
     return ""
@@ -53,7 +54,7 @@ def _of_aiff(data):
     needed = frames * channels * ((bits + 7) // 8)
     if frames in (0, 2**32 - 1) or abs(needed - (size - 8)) <= SLACK:
         return ""
-    return f"{frames} frames of {_several(channels, 'channel')} of {bits} bits are not {size - 8} bytes"
+    return f"{frames} frames of {several(channels, 'channel')} of {bits} bits are not {size - 8} bytes"
 
 
 def _of_caf(head):
@@ -62,14 +63,10 @@ def _of_caf(head):
     packet, frames, channels, bits = struct.unpack_from(">IIII", head, 16)
     if packet == frames * channels * ((bits + 7) // 8):
         return ""
-    return f"{_several(channels, 'channel')} of {bits} bits are not {packet} bytes a frame"
+    return f"{several(channels, 'channel')} of {bits} bits are not {packet} bytes a frame"
 
 
 def _chunk(data, layout, at, wanted, counted=0):
     """What a chunk holds, b"" where there is none."""
     at, size = place(data, layout, at, wanted, counted)
     return data[at : at + min(size, 64)] if at else b""
-
-
-def _several(count, what):
-    return f"{count} {what}{'s' * (count != 1)}"
