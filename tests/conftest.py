@@ -7,6 +7,10 @@ import signal
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A suite that make runs is no make itself: one that a test starts would say which folder it leaves.
+for name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+    os.environ.pop(name, None)
+
 # Before torch is imported: several test processes share two cores, and a thread that spins while
 # it waits takes the core from the one it waits for.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
