@@ -331,6 +331,7 @@ SECTIONS = {
             most=1,
         ),
         Key("label_smoothing", NUMBER, WEIGHTS, "label smoothing of the attention decoder", least=0, most=1),
+        Key("draft", SWITCH, WEIGHTS, "whether a speech LLM's prompt holds what its CTC head hears"),
         Key("context_words", WHOLE, WEIGHTS, "most context words in half of a speech LLM's training prompts", least=0),
         Key("pessl_weight", NUMBER, WEIGHTS, "loss weight of masked prediction (PESSL)", least=0, part="pessl"),
         Key("car_weight", NUMBER, WEIGHTS, "loss weight of KL(decoder || CAR)", least=0, part="car"),

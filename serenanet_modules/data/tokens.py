@@ -6,6 +6,7 @@ from serenanet_modules.errors import UserError
 
 FILE = "tokenizer.json"
 CONTEXT = "Names and words that may be said: {}.\n"  # of a context, before the sound
+DRAFT = "It may be: {}.\n"  # of a draft, after the context
 MOST_BYTES = 2**26
 
 
@@ -52,10 +53,11 @@ class Tokens:
         """The text of tokens, special ones left out, with single spaces."""
         return " ".join(self._tokenizer.decode(list(tokens), skip_special_tokens=True).split())
 
-    def around(self, context=""):
-        """Tokens before and after the sound; what the context is, such as names, stands before it."""
+    def around(self, context="", draft=""):
+        """Tokens before and after the sound; a context, such as names, and a draft of the text stand before it."""
         first, between, last = self.prompt
-        told = CONTEXT.format(" ".join(context.split())) if context and context.strip() else ""
+        given = zip((CONTEXT, DRAFT), (" ".join(text.split()) for text in (context, draft)), strict=True)
+        told = "".join(words.format(text) for words, text in given if text)
         before = [*self._encoded(first), *self.encode(told), *self._encoded(between)]
         return before, self._encoded(last)
 

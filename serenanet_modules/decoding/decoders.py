@@ -23,7 +23,7 @@ class Decoders:
     settings : mapping
         Hyper-parameters: ``scoring``, ``beam_size``, and of a model with a label decoder ``attention_beam_size`` and
         ``length_normalisation``; ``decoding``: the weights that dev chose, as result.json holds them; of a model with a
-        language model ``context`` and ``decoding_ctc_weight`` too; of a Whisper perhaps ``prefix``, the labels that
+        language model ``context``, ``draft`` and ``decoding_ctc_weight`` too; of a Whisper perhaps ``prefix``, the labels that
         introduce a text.
     lexicon : Lexicon, optional
         Words of which texts are made, for phoneme units.
@@ -106,7 +106,8 @@ class Decoders:
             chosen = {"ctc_weight": given} if isinstance(given, float | int) else {}
             chosen |= self._weights(self.settings["decoding"].get(Prompted.NAME, {}), "ctc_weight")
         told = [self.settings["context"] or "", *(word for word in self.hotwords or () if word[-1].isalnum())]
-        return Prompted(self.model, self.units, self.tokens, ", ".join(filter(None, told)), beam_size, **chosen)
+        context, draft = ", ".join(filter(None, told)), self.settings["draft"]
+        return Prompted(self.model, self.units, self.tokens, context, beam_size, draft, **chosen)
 
     @staticmethod
     def _weights(chosen, *names):

@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from serenanet_modules.decoding.decoder import Decoder, Hypothesis, different
 from serenanet_modules.decoding.loops import loop, without_loop
+from serenanet_modules.decoding.prompts import Prompts
 from serenanet_modules.decoding.rows import decode_in_batches
-from serenanet_modules.lobes.speech_llm import Said
 
 PER_SECOND, MORE = 12, 10  # tokens that an answer has at most, for a second of sound and beside it
 IMPOSSIBLE = -1e4  # nats, of a text that CTC has no path for
@@ -44,6 +44,8 @@ class Prompted(Decoder):
         Names and words that may be said, for the prompt.
     beam_size : int
         Answers that are followed at once; with 1 the likeliest token is taken each time.
+    draft : bool
+        Whether the prompt holds what CTC hears.
     ctc_weight : float
         Of CTC's log-probability, when the finished answers of a beam search are compared; the language model's has the
         rest of 1.
@@ -56,6 +58,7 @@ class Prompted(Decoder):
     tokens: Any
     context: str = ""
     beam_size: int = 1
+    draft: bool = False
     ctc_weight: float = 0.0
 
     @property
@@ -107,8 +110,8 @@ class Prompted(Decoder):
         """
         seconds = [frames * self.model.acoustic.frame_seconds for frames in lengths.tolist()]
         limits = [ceil(PER_SECOND * length) + MORE for length in seconds]
-        before, after = self.tokens.around(self.context)
-        said = Said([before] * len(hidden), [after] * len(hidden), [[]] * len(hidden))
+        prompts, each = Prompts(self.tokens, self.units, self.draft), len(hidden)
+        said = prompts.said([self.context] * each, [[]] * each, log_probs, lengths)
         with torch.no_grad():
             heard = self.model.embeddings(hidden, log_probs, lengths)
             return self._searched(*self.model.sequences(heard, said), limits)

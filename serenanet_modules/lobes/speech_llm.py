@@ -92,14 +92,16 @@ class SpeechLLM(CTCModel):
         return self.llm
 
     def forward(self, wavs, lengths, conditions=None, said=None):
-        """wavs (B, S), lengths (B,) int64 samples, `Conditions`, `Said` -> `CTCOutput`.
+        """wavs (B, S), lengths (B,) int64 samples, `Conditions` -> `CTCOutput`.
 
-        Its ``tokens`` are logits (B, U + 1, vocabulary) of the last U + 1 tokens of each utterance, of which the last
-        is the end, U being those of the longest text; None where nothing is said.
+        ``said`` makes a `Said` of CTC's log-probabilities (B, T, V) and lengths (B,). The output's ``tokens`` are
+        logits (B, U + 1, vocabulary) of the last U + 1 tokens of each utterance, of which the last is the end, U being
+        those of the longest text; None where nothing is said.
         """
         output = super().forward(wavs, lengths, conditions)
         if said is None:
             return output
+        said = said(output.decoder.detach(), output.lengths)
         x, valid = self.sequences(self.embeddings(output.hidden, output.decoder, output.lengths), said)
         return output._replace(tokens=self.llm(x, valid, max(map(len, said.texts)) + 1))
 

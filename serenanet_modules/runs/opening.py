@@ -29,7 +29,7 @@ PARTS = ("model",)
 SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
 ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
 STYLE = ("text_case", "punctuation", "marks")  # which a folder may have
-LLM_SETTINGS = ("attention_beam_size", "context", "decoding_ctc_weight")  # of models with a language model
+LLM_SETTINGS = ("attention_beam_size", "context", "draft", "decoding_ctc_weight")  # of models with a language model
 WEIGHTS = ("ctc_weight", "lm_weight", "word_score")
 
 

@@ -28,9 +28,10 @@ def test_left_padded_is_one_by_one(name):
     """Logits of a batch are those of each utterance alone, whose sequence has no padding."""
     model = speech_llm(name)
     wavs, lengths = sounds(model)
-    together = model(wavs, lengths, said=SAID).tokens
+    together = model(wavs, lengths, said=lambda *_: SAID).tokens
     for i, text in enumerate(TEXTS):
-        alone = model(wavs[i : i + 1, : lengths[i]], lengths[i : i + 1], said=Said(*([part[i]] for part in SAID)))
+        own = Said(*([part[i]] for part in SAID))
+        alone = model(wavs[i : i + 1, : lengths[i]], lengths[i : i + 1], said=lambda *_, own=own: own)
         torch.testing.assert_close(together[i, -len(text) - 1 :], alone.tokens[0], rtol=1e-4, atol=1e-4)
 
 
@@ -56,15 +57,15 @@ def test_the_loss_is_of_texts_and_ends_alone():
     """As transformers has it with labels of -100 on prompt and sound; also in bfloat16, whose 8 bits no id survives."""
     model = speech_llm("llama")
     wavs, lengths = sounds(model)
-    logits = model(wavs, lengths, said=SAID).tokens
+    logits = model(wavs, lengths, said=lambda *_: SAID).tokens
     summed, right, count = token_loss(logits, TEXTS, 2)
     assert count.tolist() == [6, 2, 1] and (right <= count).all()
     for i, text in enumerate(TEXTS):
         expected = functional.cross_entropy(logits[i, -len(text) - 1 :], torch.tensor([*text, 2]), reduction="sum")
         torch.testing.assert_close(summed[i], expected)
     with torch.autocast("cpu", torch.bfloat16):
-        model(wavs, lengths, said=Said(SAID.before, SAID.after, [[299] * 5, [298], []]))
-        low = token_loss(model(wavs, lengths, said=SAID).tokens, TEXTS, 2)[0]
+        model(wavs, lengths, said=lambda *_: Said(SAID.before, SAID.after, [[299] * 5, [298], []]))
+        low = token_loss(model(wavs, lengths, said=lambda *_: SAID).tokens, TEXTS, 2)[0]
     torch.testing.assert_close(low, summed, rtol=0.1, atol=0.1)
     assert torch.equal(
         model.llm.embed(torch.tensor([299, 298])), model.llm.network.get_input_embeddings().weight[[299, 298]]
@@ -90,7 +91,7 @@ def test_what_is_frozen_stays_bit_for_bit(learns):
     assert not any(part.training for name, part in model.llm.network.named_modules() if "lora_" not in name)
     model.train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
-    token_loss(model(wavs, lengths, said=SAID).tokens, TEXTS, 2)[0].sum().backward()
+    token_loss(model(wavs, lengths, said=lambda *_: SAID).tokens, TEXTS, 2)[0].sum().backward()
     optimizer.step()
     changed = {name for name, tensor in model.llm.state_dict().items() if not torch.equal(tensor, before[name])}
     assert all(".lora_" in name for name in changed) and bool(changed) == (learns == "lora")
@@ -167,8 +168,9 @@ def test_merging_is_each_utterances_own():
     model = speech_llm("llama", compress="ctc")
     model.decoder.weight.mul_(30)
     wavs, lengths = sounds(model)
-    together = model(wavs, lengths, said=SAID).tokens
-    alone = model(wavs[1:2, :5000], lengths[1:2], said=Said(*(part[1:2] for part in SAID))).tokens
+    together = model(wavs, lengths, said=lambda *_: SAID).tokens
+    own = Said(*(part[1:2] for part in SAID))
+    alone = model(wavs[1:2, :5000], lengths[1:2], said=lambda *_: own).tokens
     torch.testing.assert_close(together[1, -2:], alone[0], rtol=1e-4, atol=1e-4)
 
 

@@ -102,7 +102,7 @@ def model(part, batch):
         more = {"labels": labels} if isinstance(part, HybridModel) else {}
         if isinstance(part, SpeechLLM):
             texts = [row[:n] for row, n in zip(labels.tolist(), label_lengths.tolist(), strict=True)]
-            more = {"said": Said([[7, 8]] * len(texts), [[9]] * len(texts), texts)}
+            more = {"said": lambda *_: Said([[7, 8]] * len(texts), [[9]] * len(texts), texts)}
         output = part(wavs, batch.lengths, Conditions(frames_needed(labels, label_lengths), masker=masker), **more)
         found = {name: (output.log_probs(name), output.lengths) for name in part.scorings}
         if output.decoder is not None:

@@ -1,6 +1,6 @@
 """Training of a speech LLM: an adapter, and adapters of the language model where asked, learn to let it write."""
 
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -8,8 +8,8 @@ from speechbrain.core import Stage
 from torch.nn import functional
 
 from serenanet_modules.data.tokens import FILE as TOKENIZER
+from serenanet_modules.decoding.prompts import Prompts
 from serenanet_modules.errors import UserError
-from serenanet_modules.lobes.speech_llm import Said
 from serenanet_modules.runs.recogniser import tokens_of
 from serenanet_modules.training.brains.ctc import CTCBrain
 from serenanet_modules.training.public_source import keep_tokenizer
@@ -32,6 +32,8 @@ class SpeechLLMBrain(CTCBrain):
             raise UserError(f"{where}: 'units' is phoneme, but a language model writes words; give char or bpe")
         if not plain["ctc_head"] and plain["ctc_weight"]:
             raise UserError(f"{where}: 'ctc_weight' is {plain['ctc_weight']}, but there is no CTC head; set it to 0")
+        if not plain["ctc_head"] and plain["draft"]:
+            raise UserError(f"{where}: there is no CTC head, whose text would be a draft; set 'draft' to false")
 
     @classmethod
     def settle(cls, hparams, save):
@@ -57,28 +59,25 @@ class SpeechLLMBrain(CTCBrain):
 
     def compute_forward(self, batch, stage):
         """As `CTCBrain`'s; the texts and prompts are told to the language model."""
-        self._said = self._told(batch, stage)
+        most = self.hparams.context_words if stage == Stage.TRAIN else 0
+        contexts = drawn_contexts([utterance.text.split() for utterance in batch.utterances], most)
+        default = self.hparams.context or ""
+        self._contexts = [" ".join(filter(None, (default, context))) for context in contexts]
+        self._texts = [self.tokens.encode(utterance.text) for utterance in batch.utterances]
         return super().compute_forward(batch, stage)
 
     def model_inputs(self, batch):
         """What the language model is told."""
-        return {"said": self._said}
+        prompts = Prompts(self.tokens, self.units, self.hparams.draft)
+        return {"said": partial(prompts.said, self._contexts, self._texts)}
 
     def compute_objectives(self, outputs, batch, stage):
         """As `CTCBrain`'s, with the loss of the tokens, and their accuracy in percent, which is reported only."""
         losses = super().compute_objectives(outputs, batch, stage)
-        summed, right, count = token_loss(outputs.tokens, self._said.texts, self.tokens.end[0])
+        summed, right, count = token_loss(outputs.tokens, self._texts, self.tokens.end[0])
         loss = batch.mean(summed / count)
         losses["loss"] = losses["loss"] + (1 - self.hparams.ctc_weight) * loss
         return {**losses, "tokens": loss, "accuracy": 100 * (right / count).mean()}
-
-    def _told(self, batch, stage):
-        texts = [self.tokens.encode(utterance.text) for utterance in batch.utterances]
-        most = self.hparams.context_words if stage == Stage.TRAIN else 0
-        contexts = drawn_contexts([utterance.text.split() for utterance in batch.utterances], most)
-        default = self.hparams.context or ""
-        around = [self.tokens.around(" ".join(filter(None, (default, context)))) for context in contexts]
-        return Said(*map(list, zip(*around, strict=True)), texts)
 
     @cached_property
     def dev_decoders(self):
