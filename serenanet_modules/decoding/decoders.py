@@ -23,8 +23,8 @@ class Decoders:
     settings : mapping
         Hyper-parameters: ``scoring``, ``beam_size``, and of a model with a label decoder ``attention_beam_size`` and
         ``length_normalisation``; ``decoding``: the weights that dev chose, as result.json holds them; of a model with a
-        language model ``context``, ``draft`` and ``decoding_ctc_weight`` too; of a Whisper perhaps ``prefix``, the labels that
-        introduce a text.
+        language model ``context``, ``draft`` and ``decoding_ctc_weight`` too; of a Whisper perhaps ``prefix``, the
+        labels that introduce a text.
     lexicon : Lexicon, optional
         Words of which texts are made, for phoneme units.
     tokens : Tokens, optional

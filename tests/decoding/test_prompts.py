@@ -32,7 +32,7 @@ def certain(*paths):
 
 
 def test_a_draft_is_what_ctc_hears(tokens):
-    """Behind the context and before the sound; frames of the padding say nothing; where nothing is heard is no draft."""
+    """Behind the context, before the sound, of valid frames alone; where nothing is heard, there is no draft."""
     log_probs, lengths = certain([2, 2, 0, 2, 1, 3], [4, 0, 5, 5, 5, 5], [0, 0, 0, 0, 0, 0]), torch.tensor([6, 2, 6])
     said = Prompts(tokens, Letters(), draft=True).said(["Ana", "", ""], [[9], [], []], log_probs, lengths)
     told = [tokens.decode(before) for before in said.before]
