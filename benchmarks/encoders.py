@@ -247,7 +247,7 @@ def tables(found):
         parts += ["Milliseconds:\n", table(found, part, None, lambda row, _: f"{1e3 * row['time']:.0f}")]
         share = f"Share of the peak, {found['peak'] / 1e9:.0f} GFLOP/s, in percent:\n"
         parts += [share, table(found, part, None, lambda row, _: f"{percent(row, found):.0f}")]
-        parts += ["MiB above what is there before:\n", table(found, part, None, memory)]
+        parts += ["Peak memory above that before the call, MiB:\n", table(found, part, None, memory)]
     return "\n".join(parts)
 
 

@@ -51,7 +51,7 @@ def training(options, way, number):
 
 def table(found):
     """A row for each way: medians, and ratios to the first way's training of the same round."""
-    heads = ("from", "CPU s", "beside files, each round", "median", "by the clock, s", "median beside files")
+    heads = ("from", "CPU s", "ratio to files, each round", "median", "wall time, s", "median ratio to files")
     lines = ["| " + " | ".join([*heads, "CPU s of the training alone"]) + " |", "|---|---:|---|---:|---:|---:|---:|"]
     first = next(iter(found.values()))
     for way, runs in found.items():

@@ -73,7 +73,7 @@ def outcome(result):
 
 def table(found):
     """A row a precision: means over seeds, and the ratio of losses of the same seed to fp32's."""
-    heads = ("precision", "linear weights in it", "loss on dev", "beside fp32, each seed", "mean", "ratio of means")
+    heads = ("precision", "linear weights in it", "loss on dev", "ratio to fp32, each seed", "mean", "ratio of means")
     lines = ["| " + " | ".join([*heads, "bound", "CER %", "CPU s"]) + " |", "|---|---:|---:|---|" + "---:|" * 5]
     for name, runs in found.items():
         mean = {key: statistics.mean(run[key] for run in runs) for key in runs[0]}

@@ -104,7 +104,7 @@ def in_turns(options):
 
 def preparing(found):
     lines = [
-        "| processes | CPU s of each | slowest | times as fast as one | by the clock, s |",
+        "| processes | CPU s of each | slowest | times as fast as one | wall time, s |",
         "|---:|---|---:|---:|---:|",
     ]
     first = max(next(iter(found.values()))["cpu"])
@@ -118,7 +118,7 @@ def preparing(found):
 def reading(found):
     seconds, audio = found
     first = seconds[next(iter(WAYS))]
-    lines = ["| from | CPU s an epoch | of the time of files, each round | median |", "|---|---:|---|---:|"]
+    lines = ["| from | CPU s an epoch | ratio to files, each round | median |", "|---|---:|---|---:|"]
     for way, measured in seconds.items():
         ratios = [a / b for a, b in zip(measured, first, strict=True)]
         each = ", ".join(f"{ratio:.2f}" for ratio in ratios)

@@ -26,7 +26,7 @@ def _section(name, group):
     parts = [f"## {group['title']}\n"]
     if group["rows"]:
         parts += ["Milliseconds:\n", _table(name, group, "seconds", 1000)]
-        parts += ["MiB above the inputs at the peak:\n", _table(name, group, "bytes", 2**-20)]
+        parts += ["Peak memory above the inputs, MiB:\n", _table(name, group, "bytes", 2**-20)]
     ratios = [f"- {line}" for line in _ratios(name, group)]
     if ratios:
         parts += ["How many times faster:\n", *ratios, ""]

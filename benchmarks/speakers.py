@@ -90,7 +90,8 @@ def main():
         counts.append(found)
     right = sum(found == a.readers for found in counts)
     print(f"{len(pool)} readers, {a.conversations} conversations of {a.readers}, {heard:.0f} s, --speakers {a.count}")
-    print(f"{100 * errors / words:.1f} % of {words} words are another's; {right} times as many speakers as there are")
+    told = f"the number of speakers is right in {right} of {a.conversations} conversations"
+    print(f"{100 * errors / words:.1f} % of {words} words have the wrong speaker; {told}")
     print(f"found {counts}; {1000 * took / heard:.0f} ms of processor time a second of sound")
 
 

@@ -81,7 +81,7 @@ def measured(options, way):
 
 
 def table(found):
-    lines = ["| way | WER % | CER % | CPU s | RTF | beside the first | opened, MiB | at most, MiB |"]
+    lines = ["| way | WER % | CER % | CPU s | RTF | CPU ratio to the first | after loading, MiB | peak, MiB |"]
     lines.append("|---|---:|---:|---:|---:|---:|---:|---:|")
     first = next(iter(found.values()))["seconds"]
     for name, f in found.items():

@@ -85,9 +85,11 @@ def listing(plan, price=None):
     lines = [f"{states[run]:<9} {run.name:<{width}}  {run.folder}" for run in plan.runs]
     for row in plan.rows:
         if row.same_as:
-            lines.append(f"{row.name} is {row.same_as}: the same hyper-parameters")
+            lines.append(f"{row.name} has the same hyper-parameters as {row.same_as}: one training for both")
         elif row.scoring:
-            lines.append(f"{row.name} is read from the runs of {row.runs[0].folder.parent.name}")
+            lines.append(
+                f"{row.name} needs no training: it is scored from the runs of {row.runs[0].folder.parent.name}"
+            )
     done = [run for run, state in states.items() if state == "finished"]
     lines += cost(plan.runs, done, price)
     return "\n".join([*lines, f"{len(states)} runs, {len(done)} of them finished"])

@@ -45,9 +45,11 @@ def cost(runs, finished, price=None):
     told = [spent(list(contents.values()), price)] if contents else []
     if known:
         amount = in_words(sum(known) / HOUR, on_gpus(contents.values()), price)
-        told.append(f"left: {trainings(len(known))}, at most about {amount}, by the epochs measured in {len(measured)}")
+        told.append(
+            f"to run: {trainings(len(known))}, at most about {amount}, by the epochs measured in {len(measured)}"
+        )
     if unknown := len(guesses) - len(known):
-        told.append(f"left: {trainings(unknown)} of unknown cost: none of the kind has ended an epoch here")
+        told.append(f"to run: {trainings(unknown)} of unknown cost: no such run has finished an epoch yet")
     return told
 
 

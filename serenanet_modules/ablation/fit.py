@@ -25,7 +25,7 @@ def check_fit(variant, full):
     lacking = {_lacking(key, value, changes, full) for key, value in changes.items()}
     if changes and None not in lacking:
         parts = " and ".join(f"'{part}'" for part in sorted(lacking))
-        raise UserError(f"{variant.name} changes nothing, for {parts} is null in the model")
+        raise UserError(f"{variant.name} changes nothing, because {parts} is null in the model")
 
 
 def _changes(variant):

@@ -62,7 +62,7 @@ class LocalJobs:
     def stop(self, again=False):
         """Ask every run to save and end; asked ``again``, end them at once. True: they will be seen to end."""
         if self._running and not again:
-            Bar.write("stopping: runs save a checkpoint and end; once more ends them at once")
+            Bar.write("stopping: each run saves a checkpoint and ends; press Ctrl-C again to end them at once")
         for process in self._running.values():
             if again:
                 os.killpg(process.pid, signal.SIGKILL)  # the data loaders' workers too

@@ -23,7 +23,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.runs.folder import OUTPUT
 
 BASE = "base.yaml"
-SET_HERE = {"experiment": "", "output_folder": ", give --out", "seed": ", give --seeds", "pretrained": ""}
+SET_HERE = {"experiment": "", "output_folder": ", and give --out", "seed": ", and give --seeds", "pretrained": ""}
 NOT_TRAINING = ("experiment", "scoring", *free_to_change(RUN))  # every run decodes each scoring
 
 
@@ -83,8 +83,8 @@ class Run:
             )
         if self.needs and (further := [key for key in self.needs._changed() if key in free_to_change(WEIGHTS)]):
             raise UserError(
-                f"{self.folder} started from {self.needs.folder}, whose {' and '.join(further)} would change now; give "
-                "--out, or delete both folders"
+                f"{self.folder} started from {self.needs.folder}, which would now be trained with another "
+                f"{' and '.join(further)}; give --out, or delete both folders"
             )
         # a run writes its hyper-parameters when it starts and its result when it ends
         ended = result.is_file() and result.stat().st_mtime_ns >= self._settings.stat().st_mtime_ns
@@ -158,7 +158,7 @@ class Planner:
         _, overrides, self.options = read_command_line(self.recipe, [*map(str, suite.base), *arguments])
         for key, hint in SET_HERE.items():
             if key in dict([*overrides, *suite.variants[0].values]):
-                raise UserError(f"--{key} is each run's own here{hint}")
+                raise UserError(f"--{key} is set by the ablation for each run; leave it out{hint}")
         self.base = Path(work or out) / BASE
         write_layer(self.base, suite.base, overrides)
         self._owners = {}  # what a training comes to -> its Run
@@ -203,8 +203,8 @@ class Planner:
             return
         told, names = next(iter(misfits.values())), ", ".join(misfits)
         others = [name for name in fitting if only is None or name in only]
-        hint = f"; the others: --only {','.join(others)}" if others else ""
-        raise UserError(f"{self.suite.file}: not for this base: {names} ({told}){hint}")
+        hint = f"; run the others with --only {','.join(others)}" if others else ""
+        raise UserError(f"{self.suite.file}: variants that do not fit this base: {names} ({told}){hint}")
 
     def _row(self, variant, seeds):
         runs = tuple(self._fine_tuning(variant, seed) for seed in seeds)

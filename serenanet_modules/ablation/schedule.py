@@ -58,7 +58,7 @@ class Schedule:
         states = {run: run.state() for run in self.waiting}  # refuses foreign folders before anything starts
         with Bar(total=len(self.waiting), unit="run", desc="ablation") as self.bar, self._listening():
             for run in [run for run in self.waiting if states[run] == "finished"]:
-                self._close(run, "finished", "done before")
+                self._close(run, "finished", "finished earlier")
             while (self.waiting and not self.signals) or self.jobs.running():
                 if not self.signals:
                     self._start_ready()

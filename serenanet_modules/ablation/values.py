@@ -26,7 +26,7 @@ def read_values(words):
         key, equals, text = word.partition("=")
         values = _split(text)
         if not key or not equals or not all(values):
-            raise UserError(f"--values: '{word}' is no list of values, such as lr=0.001,0.002")
+            raise UserError(f"--values: '{word}' must be KEY=VALUE,VALUE, such as lr=0.001,0.002")
         found.setdefault(key.replace("-", "_"), []).extend(values)
     return found
 
@@ -61,8 +61,8 @@ def combinations(values, where):
         chosen = tuple(zip(values, texts, strict=True))
         name = "+".join(f"{key}={_short(text)}" for key, text in chosen)
         if name in names or len(name) > LONGEST:
-            wrong = "stands there twice" if name in names else f"is longer than {LONGEST} characters"
-            raise UserError(f"{where}: the values {name} {wrong}")
+            wrong = "is given twice" if name in names else f"has a name of more than {LONGEST} characters"
+            raise UserError(f"{where}: the combination {name} {wrong}")
         names.add(name)
         yield name, chosen
 

@@ -3,7 +3,7 @@
 from serenanet_modules.runtime.amounts import counted
 
 HOUR = 3600
-HOURS = "Hours: training and evaluation of all seeds by the clock, times processes; pre-trainings are in no row."
+HOURS = "Hours: wall-clock time of training and evaluation, all seeds, times processes; without pre-training."
 
 
 def seconds_of(content):

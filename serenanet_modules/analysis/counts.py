@@ -90,5 +90,5 @@ def _written(counts):
 def _read(cell):
     counts = [int(part) for part in cell.split()]
     if len(counts) != len(fields(ErrorCounts)) or min(counts) < 0:
-        raise ValueError(f"{cell!r} are no counts")
+        raise ValueError(f"{cell!r} is not four counts")
     return ErrorCounts(*counts)

@@ -73,7 +73,7 @@ def _label(rows, split, measure, reference):
     count = row.system.counted(split, row.kind, measure)
     many = f"{seeds[0]} to {seeds[-1]} seeds" if len(seeds) > 1 else counted(seeds[0], "seed")
     first = f"{split} {measure} minus that of {reference.name}, points"
-    return f"{first}\nn = {count:,} {UNITS[measure]}; {many}; {row.kind}\ndrawn: {_wrapped(row.drawn[split])}"
+    return f"{first}\nn = {count:,} {UNITS[measure]}; {many}; {row.kind}\nresampled: {_wrapped(row.drawn[split])}"
 
 
 def _wrapped(text):
@@ -94,12 +94,12 @@ def _legend(contrasts):
     ring = {"marker": "o", "color": BLUE, "markersize": 6}
     hollow = {**ring, "markerfacecolor": "white"}
     if any(_found(c) for c in tested):
-        yield Line2D([], [], **ring, label="mean over seeds, 95 % interval: found (p < 0.05 after Holm)")
+        yield Line2D([], [], **ring, label="mean over seeds, 95 % interval: significant (p < 0.05 after Holm)")
     if not all(_found(c) for c in tested):
-        yield Line2D([], [], **hollow, label="mean over seeds, 95 % interval: not found")
+        yield Line2D([], [], **hollow, label="mean over seeds, 95 % interval: not significant")
     if len(tested) < len(contrasts):
         yield Line2D([], [], **hollow, linestyle=":", label="not tested, interval of the test set alone")
     if any(len(c.by_seed) > 1 for c in contrasts):
         yield Line2D([], [], linestyle="", marker="|", color=VERMILION, label="a seed")
     if tested:
-        yield Patch(color=PALE, label="less than is found in 4 of 5 cases (Holm's first step)")
+        yield Patch(color=PALE, label="too small to be found with 80 % power (Holm's first step)")

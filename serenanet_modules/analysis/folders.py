@@ -184,7 +184,7 @@ class Result:
                 content = dict(arrays)
             return {**content, "about": json.loads(str(content["about"]))}
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise UserError(f"{file}: cannot be read ({error}); without it the run can be reported on too") from error
+            raise UserError(f"{file}: cannot be read ({error}); delete it to report on the run without it") from error
 
 
 def _check_rates(results):
@@ -202,7 +202,7 @@ def _check_bins(confidence):
         for kinds in entry["sets"].values():
             for found in kinds.values():
                 if len(found["bins"]) != BINS or not all(_is_bin(b) for b in found["bins"] if b is not None):
-                    raise ValueError("a bin of confidences is none")
+                    raise ValueError("a bin of confidences is malformed")
 
 
 def _is_bin(found):

@@ -188,7 +188,7 @@ def _read(result):
         _check(about, gate, cepstra, result.splits)
         return about, gate, cepstra
     except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, BadZipFile) as error:
-        raise UserError(f"{file}: cannot be read ({error}); without it the run can be reported on too") from error
+        raise UserError(f"{file}: cannot be read ({error}); delete it to report on the run without it") from error
 
 
 def _check(about, gate, cepstra, splits):

@@ -16,16 +16,16 @@ from serenanet_modules.runtime.files import replacing, write_text
 NOTES = """\
 Means ± standard deviations over seeds, in percent. Δ is the difference to {reference} in points, over the seeds that
 both have, with its 95 % interval. p is how often chance alone would give a difference this clear, corrected for the
-number of systems that are compared (Holm). Both count what other seeds and what other test sets would have shown.
-“visible” is the smallest difference that would have been found with a probability of 80 %: by one comparison / by
-Holm's first step. A smaller one may be there and not be seen. Without p, seeds are not accounted for (there is one, or
-none in common), and the interval is that of the test set alone.
+number of systems that are compared (Holm). Interval and p allow for other seeds and for other test sets.
+“detectable” is the smallest difference that is found with a probability of 80 % (power): by one comparison / by
+Holm's first step. Smaller differences may exist and not be found. Without p, seeds are not accounted for (there is
+one, or none in common), and the interval is that of the test set alone.
 
 {seeds}
 
 Training time is that of the run alone, without its pre-training; RTF: seconds of features, network and
-greedy decoding for a second of audio. Both are by the clock, with whatever else ran
-beside; CPU is what the processor spent on training. All figures:
+greedy decoding for a second of audio. Both are wall-clock times, which other programs
+make longer; CPU is the processor time of the training. All figures:
 [table.csv](table.csv), [table.tex](table.tex)."""
 
 

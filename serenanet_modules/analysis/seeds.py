@@ -19,13 +19,13 @@ def lines(table):
     sets = in_order(s for rows in table.values() for row in rows for s in row.drawn)
     for split in sets:
         texts = dict.fromkeys(row.drawn[split] for rows in table.values() for row in rows if split in row.drawn)
-        yield f"test sets like {split} are drawn of its {'; of '.join(texts)}"
+        yield f"bootstrap of {split}: resamples its {'; its '.join(texts)}"
     for kind, rows in table.items():
         for key in [(sets[-1], measure) for measure in MEASURES]:
             if noise := next((row.families[key].noise for row in rows if key in row.families), None):
                 alone = {row.system.name: row.rates[key] for row in _independent(rows) if key in row.rates}
-                told = f"{kind}, {' '.join(key)}: a training strays by {100 * noise.sd:.1f} points (standard deviation "
-                told += f"over seeds beyond what all share, pooled, {noise.freedom} degrees of freedom)"
+                told = f"{kind}, {' '.join(key)}: standard deviation over seeds {100 * noise.sd:.1f} points (without "
+                told += f"what a seed does to all systems alike, pooled, {noise.freedom} degrees of freedom)"
                 yield told + _range({name: spread for name, spread in alone.items() if spread.sd is not None})
 
 
@@ -45,11 +45,11 @@ def _range(spreads):
         return ""
     least, most = (choose(spreads, key=lambda name: spreads[name].sd) for choose in (min, max))
     low, high = spreads[least].sd, spreads[most].sd
-    told = f"; systems' own ± are {low:.1f} ({least}) to {high:.1f} ({most})"
+    told = f"; of single systems {low:.1f} ({least}) to {high:.1f} ({most})"
     if not low:
         return told
     chance = chance_ratio([spread.count - 1 for spread in spreads.values()])
-    return f"{told}, a ratio of {high / low:.1f}, where equal ones give up to {chance:.1f} in 95 % of cases"
+    return f"{told}, a ratio of {high / low:.1f}; if all were equal, at most {chance:.1f} in 95 % of cases"
 
 
 def chance_ratio(freedoms, draws=20_000):

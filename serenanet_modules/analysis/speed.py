@@ -17,22 +17,22 @@ COLUMNS = {  # key -> heading
     "model": "model",
     "WER": "WER %",
     "interval": "95 % interval",
-    "difference": "WER against the first",
+    "difference": "Δ WER to the first",
     "CER": "CER %",
-    "difference_cer": "CER against the first",
-    "match": "perfect %",
+    "difference_cer": "Δ CER to the first",
+    "match": "utterances right %",
     "empty": "empty",
-    "looped": "loops",
+    "looped": "looped",
     "p50": "latency p50, s",
     "p95": "p95, s",
-    "rtf": "RTF alone",
+    "rtf": "RTF one by one",
     "rtf_batched": "RTF batched",
     "tokens": "tokens/s",
     "cold": "cold start, s",
     "memory": "peak MiB",
     "parameters": "parameters",
-    "trained": "trained %",
-    "joules": "J/s of audio",
+    "trained": "trained parameters %",
+    "joules": "J per s of audio",
 }
 DPI = 110
 
@@ -142,7 +142,7 @@ def draw(rows, file):
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel("real-time factor: alone (filled), batched (hollow)")
+    axes.set_xlabel("real-time factor: one by one (filled), batched (hollow)")
     axes.set_ylabel("word error rate, %")
     most = max(row["WER"] for row in rows) or 1.0
     axes.set_ylim(-0.03 * most, 1.12 * most)  # points at the edges and their names stand inside

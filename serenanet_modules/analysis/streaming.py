@@ -8,11 +8,11 @@ from serenanet_modules.analysis.palette import BLACK, BLUE, GREEN, GREY, ORANGE
 from serenanet_modules.runtime.files import replacing, write_json
 
 COLUMNS = {  # of a row, and how a table for people calls them
-    **{"set": "set", "way": "way", "look_ahead_ms": "look-ahead, ms", "delay_ms": "waits, ms"},
+    **{"set": "set", "way": "way", "look_ahead_ms": "look-ahead, ms", "delay_ms": "total look-ahead, ms"},
     **{"WER": "WER", "CER": "CER", "PER": "PER", "rtf": "RTF"},
     **{"first_text_p50_ms": "first text p50, ms", "first_text_p95_ms": "p95"},
     **{"first_word_p50_ms": "first word p50, ms", "first_word_p95_ms": "p95", "timed": "timed"},
-    **{"final_p50_ms": "final p50, ms", "final_p95_ms": "p95", "peak_mb": "peak, MB", "carried_kb": "carried, kB"},
+    **{"final_p50_ms": "final p50, ms", "final_p95_ms": "p95", "peak_mb": "peak, MB", "carried_kb": "state, kB"},
 }
 MEASURES = {"WER": BLUE, "CER": ORANGE, "PER": BLUE}
 NOTHING = "–"
@@ -25,7 +25,7 @@ def markdown(rows):
     Examples
     --------
     >>> print(markdown([{"set": "test", "way": "offline", "delay_ms": None, "WER": 12.345, "rtf": 0.0123}]))
-    | set | way | waits, ms | WER | RTF |
+    | set | way | total look-ahead, ms | WER | RTF |
     |---|---|---:|---:|---:|
     | test | offline | – | 12.35 | 0.012 |
     """
@@ -72,7 +72,7 @@ def figure(rows):
         rates.vlines(waits, *ends, color=colour, linewidth=1)
         rates.axhline(offline[measure], color=colour, linestyle="--", linewidth=1, label=f"{measure}, offline")
     read = f"% on {offline['set']}, n = {offline['utterances']}"
-    rates.set(xlabel="sound that the stream waits for, ms", ylabel=read, ylim=(0, None))
+    rates.set(xlabel="total look-ahead, ms", ylabel=read, ylim=(0, None))
     rates.set_xlim(left=0)
     rates.legend(frameon=False, fontsize="small")
     _latencies(delays, [*streams, offline])

@@ -33,7 +33,7 @@ def columns(rows, cost):
         chosen.append(("training, min", lambda row: _spread(row.training, 1 / 60)))
         if any(row.training_cpu for row in rows):
             chosen.append(("CPU, min", lambda row: _spread(row.training_cpu, 1 / 60)))
-        chosen.append(("hours", lambda row: f"{hours(r.content for r in row.system.results):.2f}"))
+        chosen.append(("hours, total", lambda row: f"{hours(r.content for r in row.system.results):.2f}"))
         chosen.append(("RTF", lambda row: _rtf(row.real_time_factor)))
     return chosen
 
@@ -42,11 +42,11 @@ def difference_columns(rows):
     """The same of the differences to the reference on the last set; [] where there are none."""
     sets = in_order(s for row in rows for s, _ in row.differences)
     keys = [(sets[-1], m) for m in MEASURES if any((sets[-1], m) in row.differences for row in rows)] if sets else []
-    chosen = [("system", _name), ("seeds of both", lambda row: _shared(row, keys))] if keys else []
+    chosen = [("system", _name), ("common seeds", lambda row: _shared(row, keys))] if keys else []
     for key in keys:
         chosen.append((f"Δ {' '.join(key)}", lambda row, key=key: _difference(row.differences.get(key))))
         chosen.append((f"p {key[1]}", lambda row, key=key: _p(row.differences.get(key))))
-        chosen.append((f"visible {key[1]}", lambda row, key=key: _visible(row.differences.get(key))))
+        chosen.append((f"detectable {key[1]}", lambda row, key=key: _visible(row.differences.get(key))))
     return chosen
 
 

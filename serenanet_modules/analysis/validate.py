@@ -112,7 +112,7 @@ def guess(data, locale, unlabelled=False):
     if first:
         raise first
     if folder and not unlabelled:
-        unknown = f"{folder}: is in no layout known here; if it is in one, name it by --recipe RECIPE"
+        unknown = f"{folder}: its layout is not recognised; name the recipe that reads it with --recipe RECIPE"
         raise UserError(lacking(folder) or unknown)
     return own
 
@@ -147,7 +147,7 @@ def report(clips, decoded):
     yield from _spelling([clip for clip in clips if clip.candidate.text])
     yield from _characters(kept)
     if not decoded:
-        yield "\nOnly headers were read; --decode also finds what is truncated, damaged, silent or not finite."
+        yield "\nOnly headers were read; --decode also finds truncated, damaged and silent files and invalid samples."
 
 
 def recordings(clips):
@@ -193,8 +193,8 @@ def verdict(clips, unlabelled=False):
     spoken = sum(clip.duration for clip in clips if clip.candidate.split == "train" and not clip.reason)
     if spoken < LITTLE and not unlabelled:
         yield (
-            f"Train has only {duration(spoken)}: half an hour is a start, and so little will hardly teach a model from "
-            "nothing; start from a finished or a public one."
+            f"Train has only {duration(spoken)}, too little to train a model from nothing; start from a finished or a "
+            "public one, and aim at half an hour or more."
         )
 
 
@@ -240,8 +240,8 @@ def _outliers(kept):
 def _spelling(written):
     for title, items in (
         ("transcribers' marks, which are left out of texts (see --marks)", left_out(written)),
-        ("in round brackets, taken as said", asides(written)),
-        ("numbers that may be said in another way than they are read", numbers(written)),
+        ("text in round brackets, taken as spoken", asides(written)),
+        ("numbers whose words may differ from what was said", numbers(written)),
     ):
         if items:
             yield f"\n{title} ({sum(item.count for item in items)})"

@@ -17,7 +17,11 @@ def add(commands, name):
     command.add_argument("--jobs", type=count, metavar="N", help="runs at a time (1; with --sbatch no limit)")
     command.add_argument("--sbatch", type=place, metavar="TEMPLATE", help="submit the runs to Slurm with this script")
     command.add_argument(
-        "--pretraining-arguments", type=words, default=(), metavar="'--key value …'", help="of the pre-trainings alone"
+        "--pretraining-arguments",
+        type=words,
+        default=(),
+        metavar="'--key value …'",
+        help="hyper-parameters of the pre-trainings only",
     )
     add_price(command)
     add_switch(command, "--dry-run", "list the runs, which are finished, and what the others may cost")

@@ -60,19 +60,19 @@ def _align(arguments):
     for format, path in files.items():
         outputs.write(path, write(transcript, format, str(arguments.audio)))
         print(one_line(str(path)))
-    kind = "confidence" if transcript.calibrated else "raw confidence"
+    kind = "confidence" if transcript.calibrated else "uncalibrated confidence"
     print(f"{len(segment.words)} words, {len(segment.tokens)} tokens, {kind} {segment.confidence:.2f}")
     _doubts(transcript)
     return 0
 
 
 def _doubts(transcript):
-    """Name the words that have no place, and those that are hardly heard where they are placed."""
+    """Name the words that have no place, and those of low confidence where they are placed."""
     from serenanet_modules.inference.formats import HEARD
 
     doubtful = [f"{w.text} at {w.start:.2f} s" for w in transcript.words if w.confidence < HEARD]
     unplaced = [word.text for word in transcript.unplaced]
-    for title, found in (("without a place", unplaced), ("hardly heard", doubtful)):
+    for title, found in (("not placed", unplaced), ("low confidence", doubtful)):
         if found:
             more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
             print(f"{title} ({len(found)}): {', '.join(found[:SHOWN])}{more}")

@@ -33,10 +33,12 @@ def add(commands, name):
     command.add_argument("data", metavar="MANIFEST|RECIPE", help="as `serenanet evaluate` takes it")
     command.add_argument("--split", metavar="NAME", help="a set, or all dev, test or train sets (test)")
     command.add_argument("--data-folder", nargs="+", metavar="DIR", help="as `serenanet evaluate` takes it")
-    command.add_argument("--locale", required=True, help="whose text rules are used, for all models")
+    command.add_argument("--locale", required=True, help="language whose text rules are used, for all models")
     command.add_argument("--max-samples", type=count, metavar="N", help="utterances, drawn at random; by default all")
     command.add_argument("--speed-runs", type=count, default=3, metavar="N", help="measurements of each model (3)")
-    command.add_argument("--batch-seconds", type=positive, default=120.0, metavar="S", help="of padded audio (120)")
+    command.add_argument(
+        "--batch-seconds", type=positive, default=120.0, metavar="S", help="audio in a batch, with padding (120)"
+    )
     command.add_argument("--device", default="cpu", help="(cpu)")
     add_out(command, "DIR", f"table, picture, measurements; the same command goes on there ({OUT})", default=OUT)
     add_context(command)

@@ -25,15 +25,15 @@ def add(commands, name):
     command.add_argument(
         "data",
         metavar="MANIFEST|RECIPE|TEXT",
-        help="any that recipes/Custom reads, a prepared manifest.csv, or a recipe; of a language model a text file",
+        help="manifest or folder that recipes/Custom reads, prepared manifest.csv, recipe; for a language model a text",
     )
     command.add_argument("--split", metavar="NAME", help="a set, or all dev, test or train sets (test)")
     command.add_argument(
         "--data-folder", nargs="+", metavar="DIR", help="the recipe's corpus; where a manifest's relative paths start"
     )
-    command.add_argument("--locale", help="whose text rules are used (those of the run)")
+    command.add_argument("--locale", help="language whose text rules are used (that of the run)")
     add_out(command, "DIR", "write hypotheses, alignments and scores")
-    add_decoding(command, "lists of N texts: the error rate of the best of each, and with --out the lists")
+    add_decoding(command, "lists of N texts: their oracle error rate, and with --out the lists")
     add_spoken(command)
     add_switch(command, "--compare-streaming", "error rates, latencies and memory offline and as a stream, greedily")
     command.add_argument(

@@ -13,10 +13,13 @@ def add(commands, name):
         "--to",
         required=True,
         choices=("onnx", "torchscript", "sherpa", "step"),
-        help="sherpa is ONNX for sherpa-onnx, step that of one step of a stream",
+        help="sherpa: ONNX for sherpa-onnx; step: ONNX of one streaming step",
     )
     command.add_argument(
-        "--look-ahead", type=whole, metavar="MS", help="of a step: milliseconds, one that the model has"
+        "--look-ahead",
+        type=whole,
+        metavar="MS",
+        help="with --to step: look-ahead in milliseconds, one that the model has",
     )
     command.add_argument("--quantize", choices=QUANTISATIONS[:1], help="a second ONNX file with weights of 8 bits too")
     add_out(command, "PATH", "a file, or a folder (RESULT_DIR/export)")

@@ -7,13 +7,17 @@ ENDINGS = ("md", "csv", "png")  # of the pages that it writes
 
 def add(commands, name):
     command = commands.add_parser(name, help="error rates of a run on many languages: by language and region, a plot")
-    command.add_argument("folder", metavar="RESULT_DIR", type=place, help="of a training, or of evaluate --out")
-    command.add_argument("recipe", metavar="RECIPE", type=place, help="with a languages.tsv, such as recipes/FLEURS")
+    command.add_argument(
+        "folder", metavar="RESULT_DIR", type=place, help="result folder of a training, or folder of evaluate --out"
+    )
+    command.add_argument(
+        "recipe", metavar="RECIPE", type=place, help="recipe with a languages.tsv, such as recipes/FLEURS"
+    )
     add_out(command, "DIR", "where to write (RESULT_DIR)")
     command.add_argument(
         "--sort", default="region", metavar="NAME", help="region, name, code, score, WER or CER (region)"
     )
-    command.add_argument("--decoder", metavar="NAME", help="of a training (greedy decoding of what it is scored by)")
+    command.add_argument("--decoder", metavar="NAME", help="decoder of a result folder (greedy, of its scoring output)")
     command.add_argument("--split", choices=("test", "dev"), default="test", help="which sets (test)")
     command.set_defaults(run=_languages)
 

@@ -7,9 +7,13 @@ from serenanet_modules.errors import UserError
 def add(commands, name):
     command = commands.add_parser(name, help="estimate an n-gram language model from text")
     command.add_argument(
-        "texts", type=place, metavar="TEXT_FILE", nargs="+", help="UTF-8, one sentence a line, or such as .gz"
+        "texts",
+        type=place,
+        metavar="TEXT_FILE",
+        nargs="+",
+        help="UTF-8 text, one sentence a line; also compressed, .gz",
     )
-    command.add_argument("--locale", required=True, help="whose text normaliser is used, such as sw")
+    command.add_argument("--locale", required=True, help="language whose text rules are used, such as sw")
     command.add_argument(
         "--text-case", choices=("lower", "keep"), default="lower", help="capitals: lower, or keep them (lower)"
     )
@@ -17,10 +21,13 @@ def add(commands, name):
         "--punctuation",
         choices=("drop", "keep"),
         default="drop",
-        help="keep: a word with a mark is another word (drop)",
+        help="keep: “word,” and “word” are two words (drop)",
     )
     command.add_argument(
-        "--marks", choices=("drop", "keep"), default="drop", help="transcribers' marks, as the recogniser's (drop)"
+        "--marks",
+        choices=("drop", "keep"),
+        default="drop",
+        help="transcribers' marks, such as [laughs], as the recogniser has them (drop)",
     )
     add_out(command, "FILE", "the ARPA file to write", required=True)
     command.add_argument("--order", type=count, default=3, help="longest n-gram (3)")

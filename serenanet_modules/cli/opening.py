@@ -7,7 +7,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.precision import KINDS, QUANTISATIONS
 
 RULES = {
-    "rule1_min_trailing_silence": "seconds of silence that start anew when nothing was said (2.4)",
+    "rule1_min_trailing_silence": "seconds of silence after which decoding starts anew if nothing was said (2.4)",
     "rule2_min_trailing_silence": "seconds of silence that end a sentence (1.2)",
     "rule3_min_utterance_length": "seconds after which a sentence is cut where it is quietest (20, or less)",
 }
@@ -93,7 +93,7 @@ def add_spoken(command):
     command.add_argument(
         "--language",
         metavar="CODE|auto",
-        help="the spoken language, such as sw, for a Whisper (auto: it is heard) or a model that has language tokens",
+        help="the spoken language, such as sw, for a Whisper (auto: detected) or a model that has language tokens",
     )
     command.add_argument(
         "--task", choices=("transcribe", "translate"), help="Whisper only; translate writes English (transcribe)"

@@ -13,7 +13,9 @@ NOTHING = "nothing"
 def add(commands, name):
     command = commands.add_parser(name, help="transcribe speech to train on: a manifest of what the model is sure of")
     add_recogniser(command)
-    command.add_argument("audio", metavar="AUDIO", nargs="+", help="files, folders, manifests; - for a list")
+    command.add_argument(
+        "audio", metavar="AUDIO", nargs="+", help="files, folders, manifests; - for a list on standard input"
+    )
     add_out(command, "FILE", "the manifest to write, a .csv", required=True)
     command.add_argument(
         "--min-confidence",
@@ -53,12 +55,13 @@ def _label(arguments):
     if not labels.rows and labels.errors and told == NOTHING:
         return 1
     if not labels.rows:
-        raise UserError(f"{a.out}: no piece of the audio is left (left out: {told})")
+        raise UserError(f"{a.out}: no piece of the audio is left (left out: {told}); lower --min-confidence")
     pseudo_labels.write(a.out, labels.rows)
     outputs.made(a.out)
     print(f"left out: {told}", _kept(labels, a.out), sep="\n")
     if recognizer.run.calibration(recognizer.decoder(a.lm)) is None:
-        print("note: dev has not calibrated the confidences of this decoder; they are mostly too high")
+        told = "the confidences of this decoder are not calibrated, and mostly too high; give a higher --min-confidence"
+        print(f"note: {told}")
     return int(bool(labels.errors))
 
 

@@ -10,9 +10,9 @@ from serenanet_modules.runtime.amounts import counted, duration
 def add(commands, name):
     command = commands.add_parser(name, help="rank recordings: which to transcribe next")
     add_recogniser(command)
-    command.add_argument("audio", metavar="AUDIO", nargs="+", help="files, folders; - for a list")
+    command.add_argument("audio", metavar="AUDIO", nargs="+", help="files, folders; - for a list on standard input")
     add_out(command, "FILE", "the table, tab-separated (standard output)")
-    command.add_argument("--seconds", type=positive, metavar="S", help="how much to choose (all is ranked)")
+    command.add_argument("--seconds", type=positive, metavar="S", help="seconds of audio to choose (all)")
     add_switch(command, "--whole", "rank whole recordings, not pieces of up to 30 s")
     for name, usual, what in (
         ("--doubt", 0.0, "low confidence"),

@@ -34,7 +34,7 @@ def add(commands, name):
     )
     add_device(command)
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
-    command.add_argument("--port", type=int, default=8000, help="(8000); 0 takes a free one")
+    command.add_argument("--port", type=int, default=8000, help="port (8000); 0 takes a free one")
     command.add_argument(
         "--token", default=os.environ.get(TOKEN), help=f"what clients must send as bearer token; by default ${TOKEN}"
     )
@@ -76,9 +76,9 @@ def _add_limits(command):
         type=_megabytes,
         dest="max_upload_bytes",
         metavar="MB",
-        help="of a request (an eighth of what is free on the disk)",
+        help="largest request, in MB (an eighth of what is free on the disk)",
     )
-    limits.add_argument("--max-seconds", type=positive, metavar="S", help="of a recording (14400)")
+    limits.add_argument("--max-seconds", type=positive, metavar="S", help="longest recording, in seconds (14400)")
     limits.add_argument("--max-queue", type=count, metavar="N", help="transcriptions at a time (64)")
     limits.add_argument(
         "--timeout",
@@ -136,7 +136,8 @@ def _named(models):
         if not sign or os.path.exists(given):
             name, folder = _name(given), given
         if not name or name in found:
-            raise UserError(f"{given}: {'another model has' if name else 'lacks'} its name; say NAME=RESULT_DIR")
+            told = "another model has the same name" if name else "has no name"
+            raise UserError(f"{given}: {told}; give NAME=RESULT_DIR")
         found[name] = Path(folder)
     return found
 

@@ -23,7 +23,7 @@ def add(commands, name):
         "--format",
         choices=FORMATS,
         default="txt",
-        help="what to write of each sentence (txt); json has the open one too",
+        help="what to write of each sentence (txt); json also has the unfinished one",
     )
     command.add_argument(
         "--chunk-ms", type=positive, default=200.0, metavar="N", help="milliseconds that are read at a time (200)"
@@ -47,7 +47,7 @@ def _stream(arguments):
     from serenanet_modules.inference.live import chunks
 
     if arguments.nbest > 1 and arguments.format not in ("json", "tsv"):
-        raise UserError(f"--nbest {arguments.nbest}: json and tsv alone hold other texts; give --format json")
+        raise UserError(f"--nbest {arguments.nbest}: only json and tsv hold several hypotheses; give --format json")
     live = LiveStream(opened(arguments), rules(arguments), arguments.look_ahead, arguments.lm)
     if arguments.format == "txt" and sys.stdout.isatty():
         screen = _Line()

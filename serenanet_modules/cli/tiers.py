@@ -43,7 +43,7 @@ def _convert(found, media, out, outputs):
     if out.suffix.lower() not in writers:
         raise UserError(f"--out {out}: ends neither in .eaf nor in .TextGrid")
     if len(found) != 1:
-        raise UserError(f"--out {out}: holds one recording, and there are {len(found)}")
+        raise UserError(f"--out {out}: can hold one recording, and there are {len(found)}; give one")
     (document,) = found
     recording = media.find(document)
     outputs.check(out)

@@ -108,14 +108,14 @@ def _check(arguments, count):
     from serenanet_modules.inference.formats import SEVERAL
 
     if arguments.nbest > 1 and not {"json", "tsv"} & set(arguments.format):
-        raise UserError(f"--nbest {arguments.nbest}: json and tsv alone hold other texts; give --format json")
+        raise UserError(f"--nbest {arguments.nbest}: only json and tsv hold several hypotheses; give --format json")
     single = [name for name in arguments.format if name not in SEVERAL]
     if count > 1 and not arguments.out and single:
         raise UserError(f"--format {single[0]}: holds one recording; for {count} files give --out DIR")
     if len(arguments.format) > 1 and not arguments.out:
         raise UserError(f"--format {','.join(arguments.format)}: several formats are several files; give --out DIR")
     if arguments.segment_at != "pause" and not arguments.annotations:
-        raise UserError(f"--segment-at {arguments.segment_at}: say with --annotations in which files the tier is")
+        raise UserError(f"--segment-at {arguments.segment_at}: give the files that have this tier with --annotations")
     if arguments.annotations and arguments.segment_at == "pause" and "eaf" not in arguments.format:
         raise UserError("--annotations: are for --format eaf and --segment-at TIER; add one of them, or leave them out")
     if arguments.segment_at != "pause" and arguments.channel == "each":

@@ -118,7 +118,9 @@ def add_force(command):
 
 def add_price(command):
     """``--price``, in any currency."""
-    command.add_argument("--price", type=not_negative, metavar="PRICE", help="of an hour of a GPU, or of the machine")
+    command.add_argument(
+        "--price", type=not_negative, metavar="PRICE", help="price of an hour of a GPU, or of the machine"
+    )
 
 
 def not_negative(text):

@@ -42,11 +42,11 @@ REASONS = {
     "missing": "there is no such file",
     "undecodable": "this cannot be read as audio",
     "truncated": "the end of the file is missing",
-    "joined": "there is more in it than its header says, which would not be heard; cut it, or convert it anew",
-    "header": "its header contradicts itself, so it would be heard wrongly; write it anew from its source",
-    "changed": "its bytes were changed on the way; copy it anew, and not as a text",
-    "channels": f"it has more channels than the {MOST_CHANNELS} of the largest arrays of microphones",
-    "rate": f"its rate is none of sound, which lies between {LEAST_RATE} and {MOST_RATE} Hz",
+    "joined": "it holds more audio than its header says, which would be lost; cut it into files, or convert it again",
+    "header": "its header contradicts itself, so it would be decoded wrongly; convert it again from the original",
+    "changed": "it was damaged in copying; copy it again, in binary mode",
+    "channels": f"it has more than {MOST_CHANNELS} channels; keep those with speech",
+    "rate": f"its sampling rate is not between {LEAST_RATE} and {MOST_RATE} Hz",
     "empty": "there is no sound in it (0 samples)",
     "not finite": "it has samples that are infinite or not a number",
     "out of range": "its samples are not between -1 and 1",
@@ -135,7 +135,7 @@ def _opened(path, track):
     if _checked_format(path):
         rate, parts = _with_ffmpeg(path, track)
     elif track not in (None, "1", ffmpeg.DEFAULT):
-        raise AudioError("no such track", path, f"its one track is 1, not {track}")
+        raise AudioError("no such track", path, f"it has one track, 1, and no {track}")
     else:
         rate, parts = _with_libsndfile(path)
     _check_rate(rate, path)
@@ -369,7 +369,7 @@ def _mono(samples, path, channel=None):
         raise AudioError("out of range", path, too_loud)
     if channel is not None:
         if channel >= samples.shape[1]:
-            raise AudioError("no such channel", path, f"the last is {samples.shape[1]}, not {channel + 1}")
+            raise AudioError("no such channel", path, f"it has {samples.shape[1]}, and so no {channel + 1}")
         return samples[:, channel]
     if samples.shape[1] > MOST_CHANNELS:
         raise AudioError("channels", path, str(samples.shape[1]))
@@ -438,7 +438,7 @@ def _check_to_the_end(path, heard):
 def _with_ffmpeg(path, track=None):
     """The same for a file that libsndfile does not know."""
     if tars.member(path):
-        raise AudioError("undecodable", path, "in an archive wav, flac, mp3, ogg and opus are")
+        raise AudioError("undecodable", path, "in an archive only wav, flac, mp3, ogg and opus can be read")
     try:
         rate, parts = ffmpeg.read(path, _block_frames, track)
     except ffmpeg.FFmpegError as error:

@@ -154,7 +154,7 @@ def pool(corrected, old, share_of_old, seed, judged=None):
     if len({role(c.split) for c in kept}) < 3:
         told = ", ".join(f"{n} {reason}" for reason, n in left_out.items()) or "nothing"
         raise UserError(
-            f"{len(kept)} corrected utterances are too few to learn from some and to measure by others; correct at "
+            f"{len(kept)} corrected utterances are too few for train, dev and test; correct at "
             f"least three recordings or sentences (left out: {told})"
         )
     spoken = Counter()

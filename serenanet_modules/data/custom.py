@@ -108,7 +108,7 @@ def _said(found, path):
         spoken.append(replace(candidate, phonemes=phonemes))
     if without:
         named = ", ".join(f"{letter} ({count})" for letter, count in without.most_common(20))
-        logger.warning("%s: has no sound for %s, which are left out", path, named)
+        logger.warning("%s: has no phoneme for %s; these letters are left out", path, named)
     return spoken
 
 
@@ -122,7 +122,7 @@ def _lists(folder, data_root, tier, audio_folder):
         yield folder, above, read_annotations(files, above, tier, audio_folder)
         return
     if data_root is not None and not Path(data_root).is_dir():
-        raise UserError(f"{data_root}: there is no such folder for the relative paths of {folder} to start in")
+        raise UserError(f"data_root {data_root}: there is no such folder; relative paths in {folder} start there")
     for file in [folder] if folder.is_file() else _manifests(folder):
         yield file, Path(data_root or file.parent).absolute(), read_rows(file)
 
@@ -133,7 +133,7 @@ def _cleaned(rows, cleaner, file):
         return rows
     texts = [cleaner(row.get("text")) for row in rows]
     if not any(texts) and any(row.get("text") for row in rows):
-        raise UserError(f"{file}: --clean {cleaner.path} leaves nothing of its {len(rows)} texts")
+        raise UserError(f"{file}: --clean {cleaner.path} leaves nothing of its {len(rows)} texts; correct its rules")
     pairs = zip(rows, texts, strict=True)
     return [replace(row, values={**row.values, "text": text.strip()}) for row, text in pairs if text is not None]
 
@@ -223,7 +223,9 @@ def _span(row):
     if end is None and start is not None and duration is not None:
         end = start + duration
     if end is not None and end <= (start or 0):
-        raise UserError(f"{row.where}: the segment ends at {end:g} s and starts at {start or 0:g} s.")
+        raise UserError(
+            f"{row.where}: the segment ends at {end:g} s and starts at {start or 0:g} s; it must end after that."
+        )
     return start or 0.0, end
 
 

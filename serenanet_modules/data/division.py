@@ -70,8 +70,9 @@ class Division:
             yield f"names {named}, so it is split by {way}, and a speaker may be in train and test"
         if way == "sentence" and "recording" in made:
             yield (
-                f"a recording may be in train and test: there are only {number['recording']}, and split by them train "
-                f"would have {_percent(made['recording'])} of the utterances; --split_by recording does so all the same"
+                f"one recording may be in both train and test: there are only {number['recording']}, and with whole "
+                f"recordings train would have {_percent(made['recording'])} of the utterances; --split_by recording "
+                "splits that way all the same"
             )
         if way not in fair:
             others = [f"; --split_by {other} gives it {_percent(made[other])}" for other in fair[:1]]

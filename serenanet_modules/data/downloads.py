@@ -105,7 +105,7 @@ def fetch(downloads, folder, tell=print, bar=None):
     for download in downloads:
         place = Path(folder) / download.place
         if place.exists():
-            tell(f"{download.place}: is there")
+            tell(f"{download.place}: is already there")
             continue
         under_way.mkdir(parents=True, exist_ok=True)
         file = under_way / download.place.replace("/", "+")
@@ -189,8 +189,8 @@ def _check(download, file):
     if digest.hexdigest() != expected:
         file.unlink()
         raise UserError(
-            f"{download.url}: what came has the sum {digest.hexdigest()}, not {expected}; it is deleted, and the same "
-            "command fetches it anew"
+            f"{download.url}: the downloaded file has the checksum {digest.hexdigest()}, not {expected}; it was "
+            "deleted, and the same command fetches it again"
         )
 
 

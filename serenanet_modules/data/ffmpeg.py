@@ -136,7 +136,9 @@ def _decode(path, size, stream, what):
             while block := process.stdout.read(frame * size(rate, channels)):
                 heard += len(block) / frame / rate
                 if heard > LONG and os.path.getsize(path) < LEAST * heard:
-                    raise FFmpegError(f"its time stamps have holes of hours: {LONG / 3600:.0f} h are nearly nothing")
+                    raise FFmpegError(
+                        f"its time stamps jump by hours: {LONG / 3600:.0f} h in so small a file; convert it again"
+                    )
                 yield np.frombuffer(block[: len(block) // frame * frame], np.float32).reshape(-1, channels)
         if process.wait() or header is None:
             errors.seek(0)

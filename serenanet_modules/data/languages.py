@@ -39,7 +39,7 @@ class LanguageTokens(Units):
             For a language without one.
         """
         if locale not in self._tokens:
-            raise UserError(f"--language: there is no {locale!r}; there are {', '.join(self._tokens)}")
+            raise UserError(f"--language: the model has no {locale!r}; it has {', '.join(self._tokens)}")
         told = LanguageTokens(self._units, self._tokens)
         told.unsaid_first = tuple(label for label in range(self.size) if label != self._tokens[locale])
         return told
@@ -84,7 +84,7 @@ class OwnUnits(Units):
             Where it is not said which language it is.
         """
         if locale is None:
-            raise UserError(f"each language has units of its own; say which it is: {', '.join(self._units)}")
+            raise UserError(f"each language has its own units; give --locale, one of {', '.join(self._units)}")
         if locale not in self._units:
             return []
         return [self._starts[locale] + i for i in self._units[locale].encode(text)]

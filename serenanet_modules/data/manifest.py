@@ -71,7 +71,9 @@ class Candidate:
         check_split(self.split)
         check_weight(self.weight)
         if not 0 <= self.start < (math.inf if self.end is None else self.end):
-            raise ValueError(f"the segment from {self.start} s to {self.end} s is none")
+            raise ValueError(
+                f"the segment from {self.start} s to {self.end} s must begin at 0 or later and end after that"
+            )
 
     @property
     def is_segment(self):

@@ -25,12 +25,12 @@ def changes(data):
         The whole file.
     """
     if BARE.search(data) is None and sum(1 for _ in zip(range(LINES), CRLF.finditer(data), strict=False)) == LINES:
-        return "each byte 10 comes behind a 13, as at ends of lines"
+        return "every line feed has a carriage return before it, as in a text file"
     there = set(data[:LOOK]) if len(data) >= LONG else ()
     if len(there) == 255:
         (missing,) = {*range(256)} - {*there}
         if missing in b"\0\n\r" and data.find(bytes([missing])) < 0:
-            return f"no byte is {missing}, and all others are there"
+            return f"byte {missing} never occurs, all others do"
     if len(there) == 128 and HIGH.search(data) is None:
         return "all bytes are below 128"
     return _pages(data) if data[:4] == b"OggS" else ""
@@ -44,10 +44,10 @@ def _pages(data):
         end += sum(data[at + 27 : end])
         (said,) = struct.unpack_from("<I", data, at + 22)
         if end > len(data) or _sum(data[at : at + 22] + bytes(4) + data[at + 26 : end]) != said:
-            return f"page {number} is not what its sum says"
+            return f"the checksum of Ogg page {number} is wrong"
         at, number = end, number + 1
     rest = data[at : at + LOOK]
-    return f"behind page {number - 1} is none" if any(rest) and not rest.startswith(TAGS) else ""
+    return f"what follows Ogg page {number - 1} is no page" if any(rest) and not rest.startswith(TAGS) else ""
 
 
 def _sum(page):

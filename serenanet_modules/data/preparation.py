@@ -339,7 +339,8 @@ def _say_lost(candidates, texts):
     ]
     if lost:
         logger.warning(
-            "%d texts of dev or test have no letter that the rules of %s keep, the first %r; they count as silence",
+            "%d texts of dev or test have no letter that the rules of %s keep, the first %r; they are scored as empty; "
+            "is --locale right?",
             len(lost),
             lost[0].locale,
             lost[0].text[:60],

@@ -189,7 +189,7 @@ def _json_rows(text, path):
         content = [content]  # JSON lines with a single line
     for number, entry in enumerate(content if isinstance(content, list) else [content], start=1):
         if not isinstance(entry, dict):
-            raise UserError(f"{path}: entry {number} is no mapping of names to values.")
+            raise UserError(f'{path}: entry {number} is no JSON object, {{"name": value, …}}.')
         yield f"{path}: entry {entry.get('id', number)}", _plain(entry, f"{path}: entry {number}")
 
 
@@ -207,7 +207,7 @@ def _json_lines(text, path, whole):
         except (ValueError, RecursionError) as error:
             raise UserError(f"{where} cannot be read as JSON ({error}).") from None
         if not isinstance(entry, dict):
-            raise UserError(f"{where} is no mapping of names to values.")
+            raise UserError(f'{where} is no JSON object, {{"name": value, …}}.')
         yield where, _plain(entry, where)
 
 
@@ -221,7 +221,7 @@ def _json_of(text, where):
         return names
 
     def constant(name):
-        raise UserError(f"{where}: {name} is no value of JSON.")
+        raise UserError(f"{where}: {name} is not allowed in JSON.")
 
     return json.loads(text, object_pairs_hook=mapping, parse_constant=constant)
 

@@ -218,14 +218,15 @@ def load_units(folder: str | Path) -> Units:
         else:
             units = _of_model(saved, (Path(folder) / "units.model").read_bytes())
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename} is missing; train the units again.") from None
+        raise UserError(f"{error.filename} is missing; copy the whole result folder again.") from None
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be read ({error.strerror}).") from None
     except (ValueError, KeyError, RuntimeError, TypeError, RecursionError):
-        raise UserError(f"The units in {folder} are broken; train them again.") from None
+        raise UserError(f"The units in {folder} are damaged; copy the whole result folder again.") from None
     if units.size != saved.get("size"):
         raise UserError(
-            f"{index} speaks of {saved.get('size')} units, but the model beside it has {units.size}; train them again."
+            f"{index} lists {saved.get('size')} units, but the model beside it has {units.size}; copy the whole result "
+            "folder again."
         )
     return units
 

@@ -108,7 +108,7 @@ class WhisperUnits(Units):
         spoken = None if language is None else self.spoken.get(self.language(language))
         if spoken is None:
             asked = (
-                "say which language is spoken, to evaluate with --locale"
+                "say which language is spoken (serenanet evaluate: --locale)"
                 if language is None
                 else f"Whisper has no language {language!r}"
             )

@@ -153,7 +153,7 @@ class NGram:
             keys.append(key[order])
             values.append(numbers[order])
             if (np.diff(keys[-1]) == 0).any():
-                raise _BadArpa(f"a {rows.shape[1]}-gram stands there twice")
+                raise _BadArpa(f"a {rows.shape[1]}-gram is listed twice")
         keys = np.concatenate(keys)
         lengths = [len(rows) for rows, _ in sections]
         self.word = (keys % size).astype(np.int32)
@@ -242,23 +242,23 @@ def _section(numbered, order, count, words, last):
             break
         fields = line.split()
         if not order + 1 <= len(fields) <= order + 2 or len(rows) == count:
-            raise _BadArpa(f"line {number} is none of {count} {order}-grams, nor {following}")
+            raise _BadArpa(f"line {number} is neither one of {count} {order}-grams nor {following}")
         values.append(_values(number, fields[0], fields[order + 1 :]))
         if order == 1:
             if fields[1] in seen:
-                raise _BadArpa(f"line {number}: the word {fields[1][:40]} stands there twice")
+                raise _BadArpa(f"line {number}: the word {fields[1][:40]} is listed twice")
             if len(fields[1]) > LONGEST_WORD:
-                raise _BadArpa(f"line {number}: a word of {len(fields[1])} letters, of {LONGEST_WORD} at most")
+                raise _BadArpa(f"line {number}: a word of {len(fields[1])} letters; at most {LONGEST_WORD} are allowed")
             seen.add(fields[1])
             words.setdefault(fields[1], len(words))
         try:
             rows.append([words[word] for word in fields[1 : order + 1]])
         except KeyError as error:
-            raise _BadArpa(f"line {number}: {error.args[0][:40]!r} is none of its words") from None
+            raise _BadArpa(f"line {number}: {error.args[0][:40]!r} is not among the 1-grams") from None
     else:
         raise _BadArpa(f"it ends before the line {following}")
     if len(rows) != count:
-        raise _BadArpa(f"it says {count} {order}-grams and has {len(rows)}")
+        raise _BadArpa(f"its header says {count} {order}-grams, and it has {len(rows)}")
     return np.array(rows, np.int64).reshape(-1, order), np.array(values).reshape(-1, 2), seen
 
 
@@ -319,5 +319,5 @@ def perplexity(arpa: str | Path, texts: Iterable[str]) -> Perplexity:
         words += len(sentence)
         count += 1
     if not count:
-        raise UserError("The text to measure by holds no words; give at least one sentence.")
+        raise UserError("The text whose perplexity is asked for has no words; give at least one sentence.")
     return Perplexity(math.exp(-total / (words - oov + count)), words, oov, count)

@@ -93,7 +93,7 @@ class Calibration:
                 return cls(numbers, float(bias), words)
         except (LookupError, TypeError, ValueError, OverflowError):
             pass
-        raise ValueError("a map of confidences is none")
+        raise ValueError("a calibration of confidences is malformed")
 
 
 def confidence(word, spans, calibration=None):

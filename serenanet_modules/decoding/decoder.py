@@ -93,7 +93,7 @@ class Decoder(ABC):
         UserError
             Of a decoder that finds one alone.
         """
-        raise UserError(f"{self.name}: gives one text only, and lists take a search with a CTC head; leave --nbest out")
+        raise UserError(f"{self.name}: gives one text only; lists need a model with a CTC head; leave --nbest out")
 
     @abstractmethod
     def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None):

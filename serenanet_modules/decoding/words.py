@@ -193,7 +193,7 @@ class Words:
         self.lexicon.check(self.units.size, self.units.blank_id, self.boundary)
         self.names = self.lexicon.words
         if missing := sorted(self.hotwords.keys() - set(self.names)):
-            raise UserError(f"Hotword {missing[0]!r}: is not in the recogniser's lexicon.")
+            raise UserError(f"Hotword {missing[0]!r}: is not in the recogniser's lexicon; leave it out.")
         self.spelt = [[unit] for unit in range(self.units.size)]
         return [(spelling, i) for i, word in enumerate(self.names) for spelling in self.lexicon.spellings[word]]
 

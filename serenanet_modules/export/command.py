@@ -122,8 +122,8 @@ def export_step(folder, look_ahead=None, out=None, say=print, outputs=None):
             onnx_file.write(step, step.example(), step.outputs, written, told, fixed=True)
         largest = stream.difference(stream.Steps(written), model, look_ahead)
         if not largest <= TOLERANCE:
-            raise UserError(f"{path}: differs from the model by {largest:.1e}; it is not written")
-        say(f"{path}: {_size(written)}, largest difference of a stream {largest:.1e} (tolerance {TOLERANCE})")
+            raise UserError(f"{path}: is not written, as it differs from the model by {largest:.1e}")
+        say(f"{path}: {_size(written)}, largest difference from the model {largest:.1e} (tolerance {TOLERANCE})")
     outputs.made(path, *write_sidecars(path, opened.units, facts))
     return path
 
@@ -196,11 +196,11 @@ def _compared(run, eager, path):
     """
     largest, beside = differences(run, eager)[0], change_beside(run)
     if not largest <= TOLERANCE:
-        raise UserError(f"{path}: differs from the model by {largest:.1e}, more than {TOLERANCE}; it is not written")
+        raise UserError(f"{path}: is not written, as it differs from the model by {largest:.1e}, more than {TOLERANCE}")
     if not beside <= TOLERANCE:
-        raise UserError(f"{path}: other utterances in the batch change an utterance by {beside:.1e}; it is not written")
-    of_batches = f"largest difference of {len(BATCHES)} batches {largest:.1e}"
-    return f"{of_batches}, beside others {beside:.1e} (tolerance {TOLERANCE})"
+        raise UserError(f"{path}: is not written, as other utterances in a batch change the output by {beside:.1e}")
+    of_batches = f"largest difference from the model in {len(BATCHES)} batches {largest:.1e}"
+    return f"{of_batches}, effect of other utterances in a batch {beside:.1e} (tolerance {TOLERANCE})"
 
 
 def _quantised(path, small, to, opened, say):
@@ -212,9 +212,10 @@ def _quantised(path, small, to, opened, say):
         run = _open(to, written, opened)
         largest, same = differences(run, Eager(opened))
         if largest == float("inf"):
-            raise UserError(f"{small}: gives other shapes, or infinite values; it is not written")
+            raise UserError(f"{small}: is not written, as it gives other shapes, or infinite values")
         beside = change_beside(run)
-        say(f"{small}: {_size(written)}, {100 * same:.1f} % of best labels equal on noise, beside others {beside:.1e}")
+        told = f"{100 * same:.1f} % of frames have the model's best label (on noise)"
+        say(f"{small}: {_size(written)}, {told}, effect of other utterances in a batch {beside:.1e}")
     return run
 
 

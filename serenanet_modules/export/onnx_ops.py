@@ -140,7 +140,7 @@ def _conv_torch(x, weight, bias, initial, seq_idx, left, silu, channel_last):
 
 def _check_absent(*carried):
     if any(part is not None for part in carried):
-        raise NotImplementedError("only whole utterances can be exported, not steps with a carried state")
+        raise NotImplementedError("a state that is carried cannot be exported here; --to step exports streaming steps")
 
 
 def _squeeze(x, dim):

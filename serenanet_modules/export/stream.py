@@ -38,7 +38,8 @@ class Step(nn.Module):
         eighth = isinstance(frontend, DepthwiseStriding) and frontend.causal
         if not (eighth and isinstance(encoder, Chunkwise) and encoder.look_aheads and model.car is None):
             raise UserError(
-                "step-by-step export needs an encoder with look_aheads, a causal frontends/striding.yaml, and no CAR"
+                "--to step needs a model with look_aheads, a causal frontends/striding.yaml and car: null, such as "
+                "fast_conformer_streaming.yaml"
             )
         try:
             ahead, *_, self._begun = model.init_state(1, look_ahead)["acoustic"]["encoder"]

@@ -287,15 +287,13 @@ def report(about, out):
     out : Path
     """
     new, old = (duration(about["seconds"][name]) for name in ("train", OLD))
-    yield f"learned from {new} of corrected speech and {old} of what the model had before"
+    yield f"trained on {new} of corrected speech and {old} of the model's earlier training data"
     yield from (f"left out: {number} {reason}" for reason, number in about["left_out"].items())
     yield f"{'held out':<12}{about['measure'] + ' % before':>16}{'after':>8}{'difference':>12}   95 % interval"
     for name, found in about["sets"].items():
         rates = f"{found['before']['percent']:>16.1f}{found['after']['percent']:>8.1f}{found['difference']:>+12.1f}"
         yield f"{name:<12}{rates}   " + "{:+.1f} … {:+.1f}".format(*found["interval_95"])
     if OLD not in about["sets"]:
-        yield "what the model was trained on is not here: what became of that is not measured; give it with --data"
-    kept = (
-        "the adapted model" if about["kept"] == "adapted" else "the model as it was: the adapted one hears more wrong"
-    )
-    yield f"{out}: {kept}"
+        yield "the model's earlier training data is not here, so errors on it are not measured; give it with --data"
+    kept = "adapted model" if about["kept"] == "adapted" else "old model, unchanged: the adapted one makes more errors"
+    yield f"{out}: holds the {kept}"

@@ -68,7 +68,7 @@ def align_text(recognizer, source, text, batch_seconds=120.0, locale=None, unkno
     words = words_of(hypothesis, recognizer.units)
     said = [word for word in words if spans[word.group[0]]]
     if not said:
-        raise UserError("no word of the text is heard in the audio; is it what is said there?")
+        raise UserError("no word of the text was found in the audio; check that they belong together")
     labels = [label for label, span in zip(hypothesis.labels, spans, strict=True) if span]
     known = replace(hypothesis, labels=labels, words=[w.text for w in said], text=" ".join(w.text for w in said))
     calibration = recognizer.run.calibration(recognizer.run.decoders.greedy())

@@ -106,7 +106,7 @@ def report(sets, summary, seconds):
     yield ""
     width = max(6, *(len(name) + 2 for name in sets))
     wide = 2 + max(len(measure) for found in sets.values() for measure in (*found.scores, "measure"))
-    yield f"{'set':<{width}}{'measure':<{wide}}{'%':>7}   {'95 % interval':<16}{'S':>7}{'D':>7}{'I':>7}{'of':>9}"
+    yield f"{'set':<{width}}{'measure':<{wide}}{'%':>7}   {'95 % interval':<16}{'S':>7}{'D':>7}{'I':>7}{'N':>9}"
     for name, found in sets.items():
         for measure, result in found.scores.items():
             r = with_interval(result)
@@ -118,8 +118,9 @@ def report(sets, summary, seconds):
         if "WER" in found.scores and (told := _spaces(found)).spaces:
             yield f"{name}: {told}"
         if found.oracle is not None:
-            yield f"{name}: WER {100 * found.oracle.total.rate:.2f} of the best text of each list"
-    yield from (f"{name}: {s.loops} pieces looped and were decoded again" for name, s in sets.items() if s.loops)
+            yield f"{name}: oracle WER {100 * found.oracle.total.rate:.2f} (the best text of each list)"
+    loops = ((name, counted(s.loops, "piece")) for name, s in sets.items() if s.loops)
+    yield from (f"{name}: {pieces} went round in a loop, decoded again" for name, pieces in loops)
     yield ""
     yield confidence_table((name, s.decoder, s.confidence, s.reliability) for name, s in sets.items())
 

@@ -37,7 +37,9 @@ def read_hotwords(given, spelling, weight=WEIGHT):
     """
     is_file = os.path.isfile(given)  # which, unlike Path's, bears words too many for a name
     if not is_file and names_a_file(given):
-        raise UserError(f"{given}: there is no such file of hotwords; words have commas between")
+        raise UserError(
+            f"{given}: there is no such file; give a file of a word or phrase a line, or words with commas between"
+        )
     try:
         phrases = Path(given).read_text(encoding="utf-8").splitlines() if is_file else given.split(",")
     except (OSError, ValueError) as error:
@@ -59,7 +61,10 @@ def hotwords_of(phrases, spelling, weight=WEIGHT):
     for phrase in filter(str.strip, phrases):
         written = normalise(phrase).split()
         if not written:
-            raise UserError(f"Hotword {phrase.strip()[:60]!r}: nothing of it is a word to the text rules of {locale}")
+            raise UserError(
+                f"Hotword {phrase.strip()[:60]!r}: nothing of it is left by the text rules of {locale}; write it in "
+                "that language's letters"
+            )
         if (longest := max(map(len, written))) > LONGEST:
             raise UserError(f"Hotword {phrase.strip()[:60]!r}…: has a word of {longest} letters; {LONGEST} at most")
         words |= {form: weight * len(word) for word in written for form in _forms(word, style, letters)}

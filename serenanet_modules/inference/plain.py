@@ -44,7 +44,7 @@ class PlainModel:
         config = source.json(CONFIG)
         if (kind := config.get("model_type")) not in KINDS:
             known_here = ", ".join(["whisper", *KINDS])
-            raise UserError(f"{folder}: model_type {kind!r} is none of {known_here}, and this no result folder")
+            raise UserError(f"{folder}: is no result folder, and model_type {kind!r} is not one of {known_here}")
         self.device = usable_device(device)
         try:
             known(config)

@@ -115,7 +115,9 @@ def label(recognizer, candidates, least, held_out, out, lm=None, batch_seconds=1
     """
     recognizer.check_sure()
     if not recognizer.decoder(lm).writes_words:
-        raise UserError(f"{recognizer.folder}: writes phones, no words; give it a --lm, or take a model of characters")
+        raise UserError(
+            f"{recognizer.folder}: writes phonemes, no words; give --lm, or take a model with char or bpe units"
+        )
     labels = Labels()
     labels.left_out[HELD_OUT] = sum(role(c.split) != "train" for c in candidates)
     free = [c for c in candidates if role(c.split) == "train"]
@@ -203,7 +205,7 @@ def _reason(candidate, piece, least, held_out):
         return f"{what} of dev or test"
     if piece.text is None:
         return "nothing said"
-    return f"below {least:g}" if piece.confidence < least else ""
+    return f"with a confidence below {least:g}" if piece.confidence < least else ""
 
 
 def _row(candidate, piece, duration, locale):

@@ -161,8 +161,7 @@ class Recognizer:
         model = self.modules["model"]
         if model.llm is not None and not model.scorings:
             raise UserError(
-                f"{self.folder}: is a speech LLM without a CTC head, which does not say how sure it is; take another "
-                "model"
+                f"{self.folder}: gives no confidences, as it is a speech LLM without a CTC head; take another model"
             )
 
     def transcribe(self, sources, batch_seconds=120.0, lm=None, progress=False, piece_seconds=None):

@@ -74,7 +74,8 @@ def transcribe_segments(recognizer, recording, spans, *options):
         return error
     if behind := [span for i, span in enumerate(spans) if not len(parts[i])]:
         return UserError(
-            f"{recording.path}: ends before {behind[0][0]:.2f} s, where a segment begins; is it the recording?"
+            f"{recording.path}: ends before {behind[0][0]:.2f} s, where a segment of the annotation begins; check that "
+            "they belong together"
         )
     samples = (parts.pop(i) for i in range(len(spans)))
     recognizer = recognizer.hearing_language_of(recording)

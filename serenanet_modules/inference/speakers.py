@@ -187,7 +187,7 @@ def grouped(vectors, count):
     some = vectors[np.linspace(0, len(vectors) - 1, min(len(vectors), GROUPED)).round().astype(int)]
     if count != AUTO and count > len(some):
         raise UserError(
-            f"--speakers {count}: the recording has {len(some)} windows of sound, too few for so many speakers"
+            f"--speakers {count}: the recording is too short for so many ({len(some)} windows); give fewer, or auto"
         )
     if count == AUTO:
         values = np.linalg.eigvalsh(_laplacian(some, COUNTED, FEWEST_COUNTED))

@@ -42,13 +42,13 @@ def spelled(units, locale, text, unknown="error", style=PLAIN):
     if strange and unknown == "error":
         raise UserError(
             f"the text has {'phonemes' if units.kind == 'phoneme' else 'letters'} that the model has no unit for: "
-            f"{in_words(strange)}; --unknown nearest takes what stands in brackets, and skip leaves them out"
+            f"{in_words(strange)}; --unknown nearest takes those in brackets, --unknown skip leaves them out"
         )
     taken = {letter: near if unknown == "nearest" else "" for letter, near in strange.items()}
     said = {word: _replaced(units, sound, taken) for word, sound in said.items()}
     words = [word for word in words if said[word].strip()]
     if not words:
-        raise UserError(f"the text is empty: nothing of {text[:80]!r} can be said")
+        raise UserError(f"the text is empty: nothing of {text[:80]!r} can be written in the units of the model")
     if units.kind == "phoneme":
         labels = units.encode(f" {WORD_BOUNDARY} ".join(said[word] for word in words))
     else:

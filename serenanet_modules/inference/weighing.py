@@ -80,8 +80,8 @@ def _on_dev(run, decoder, lm, given, progress):
     dev = read_dev(run.folder)
     if not dev:
         logger.warning(
-            "%s: holds no %s, so that weights for %s cannot be found; %s are guessed from it (--lm-weight and "
-            "--word-score say others)",
+            "%s: holds no %s, so the weights of %s cannot be tuned on dev; %s are estimated from it (set others with "
+            "--lm-weight and --word-score)",
             *(run.folder, FILE, lm, ", ".join(f"{name} {weight:.2g}" for name, weight in decoder.usual.items())),
         )
         return decoder.usual
@@ -107,7 +107,7 @@ def _tuned(decoder, dev, given, progress):
 
     joint = not isinstance(decoder, BeamDecoder)
     grid = {name: [given[name]] if name in given else tried[joint] for name, tried in GRID.items()}
-    title = "weighing the language model" if progress else None
+    title = "tuning the language model's weights" if progress else None
     if not joint:
         log_probs = [row.log_probs for row in rows]
         tuning = tune(decoder, log_probs, error, *grid.values(), jobs=available_cores(), title=title)
@@ -134,5 +134,5 @@ def _cached(key, find):
     try:
         write_json(file, found)
     except OSError as error:
-        logger.warning("%s: cannot be written (%s); the weights are found anew the next time", file, error)
+        logger.warning("%s: cannot be written (%s); the weights will be tuned again next time", file, error)
     return found

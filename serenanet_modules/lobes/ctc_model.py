@@ -109,8 +109,8 @@ class CTCModel(nn.Module):
             For a look-ahead that the model does not have.
         """
         if look_ahead is not None and look_ahead not in (had := self.acoustic.look_aheads):
-            told = f"only {', '.join(map(str, had))}" if had else "no choice"
-            raise ValueError(f"a look-ahead of {look_ahead} ms is not one of the model's: it has {told}")
+            told = f"it has {', '.join(map(str, had))}; give one of these" if had else "it has one only; leave it out"
+            raise ValueError(f"a look-ahead of {look_ahead} ms is not one of the model's: {told}")
         begun = {"acoustic": self.acoustic.init_state(batch, look_ahead)}
         return begun if self.car is None else begun | {"car": self.car.init_state(batch)}
 

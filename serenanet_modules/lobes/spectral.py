@@ -30,9 +30,11 @@ class SpectralModel(AcousticModel):
     def __init__(self, features, frontend, encoder, pessl=None, labels_per_frame=1):
         super().__init__()
         if pessl is not None and encoder.shortens:
-            raise ValueError(f"pessl needs each frame again, but {type(encoder).__name__} shortens; set pessl: null")
+            raise ValueError(
+                f"pessl needs an output for each frame, but {type(encoder).__name__} downsamples; set pessl: null"
+            )
         if labels_per_frame > 1 and encoder.shortens:
-            raise ValueError(f"{type(encoder).__name__} finds its own frames; set labels_per_frame: 1")
+            raise ValueError(f"{type(encoder).__name__} chooses its own frames; set labels_per_frame: 1")
         self.features, self.frontend, self.encoder, self.pessl = features, frontend, encoder, pessl
         self.d_model, self.labels_per_frame = frontend.d_model, labels_per_frame
         self.unfolding = Unfolding(self.d_model, labels_per_frame) if labels_per_frame > 1 else None

@@ -75,8 +75,8 @@ class SpeechLLM(CTCModel):
             size = self.adapter(given, torch.ones(1, dtype=torch.int64, device=given.device)).x.shape[-1]
         except RuntimeError:
             raise ValueError(
-                f"adapter.d_input must be {self.acoustic.d_model}, the size of the frames; where there is no head, "
-                f"that is what to give as d_model"
+                f"adapter.d_input must be {self.acoustic.d_model}, the size of the acoustic model's frames; where "
+                "there is no head, give it as d_model"
             ) from None
         if size != self.llm.size:
             raise ValueError(f"adapter.d_model is {size}, but must be {self.llm.size}, the language model's")

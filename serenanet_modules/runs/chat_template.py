@@ -35,7 +35,7 @@ def filled(template, values):
     if done.returncode < 0:  # ended by a limit's signal
         raise ValueError(TOO_MUCH)
     if done.returncode:
-        raise ValueError(done.stderr.decode(errors="replace").strip().rpartition("\n")[2] or "it does not end well")
+        raise ValueError(done.stderr.decode(errors="replace").strip().rpartition("\n")[2] or "it failed")
     return json.loads(done.stdout)
 
 

@@ -75,7 +75,9 @@ def read_dev(folder):
         rows = (Row(*found) for found in zip(about["seconds"], log_probs, hidden, strict=True))
         return [Known(t, [next(rows) for _ in range(n)]) for t, n in zip(about["texts"], about["pieces"], strict=True)]
     except (*NOT_READ, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path}: is not what a training writes ({error}); without it the folder opens too") from None
+        raise UserError(
+            f"{path}: is damaged ({error}); copy it again, or delete it: the folder opens without it"
+        ) from None
 
 
 def _chosen(utterances, seed):

@@ -47,7 +47,7 @@ class NeuralLMRun:
         """Refuse a recogniser with other units than those that the model was trained on."""
         if load_units(self.folder / "save" / "units").pieces != units.pieces:
             raise UserError(
-                f"neural_lm: {self.folder} speaks of other units than the recogniser; train it with "
+                f"neural_lm: {self.folder} has other units than the recogniser; train it with "
                 "--acoustic RESULT_DIR of that one"
             )
 
@@ -66,5 +66,7 @@ class NeuralLMRun:
             tensors = read_weights(path)
             model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items()})
         except RuntimeError:
-            raise UserError(f"{path}: does not fit the model in hyperparams.yaml beside it") from None
+            raise UserError(
+                f"{path}: does not fit the model in hyperparams.yaml beside it; copy the whole folder again"
+            ) from None
         return model.eval()

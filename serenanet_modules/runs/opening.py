@@ -73,7 +73,10 @@ def load_weights(modules, path):
     """Load ``model`` from weights.safetensors, and from where the public parts are that the folder refers to."""
     weights, model = read_weights(path), modules.state_dict()
     if other := [name for name in weights if name in model and _kind(weights[name]) != _kind(model[name])]:
-        raise UserError(f"{path}: {other[0]} holds {_kind(weights[other[0]])}, and the model {_kind(model[other[0]])}")
+        raise UserError(
+            f"{path}: {other[0]} holds {_kind(weights[other[0]])}, and the model {_kind(model[other[0]])}; copy the "
+            "whole folder again"
+        )
     try:
         elsewhere = referenced(modules["model"])
         for _, part in referring(modules["model"]):
@@ -82,7 +85,9 @@ def load_weights(modules, path):
         if unexpected or {name.removeprefix("model.") for name in missing} != elsewhere:
             raise RuntimeError("other tensors")
     except RuntimeError:
-        raise UserError(f"{path}: does not fit the model in hyperparams.yaml beside it") from None
+        raise UserError(
+            f"{path}: does not fit the model in hyperparams.yaml beside it; copy the whole folder again"
+        ) from None
 
 
 def _kind(tensor):
@@ -134,7 +139,7 @@ def _results(folder):
         maps = _maps(folder, result.get("confidence", {}))
         return {"decoding": {**_numbers(decoding), **ways}, "confidence": maps, "piece_seconds": seconds}
     except (AttributeError, TypeError, ValueError, LookupError, OverflowError):
-        raise UserError(f"{path}: is not what a training writes; without it the folder opens too") from None
+        raise UserError(f"{path}: is damaged; copy it again, or delete it: the folder opens without it") from None
 
 
 def _maps(folder, measured):

@@ -132,6 +132,6 @@ def _told(path, units, iteration):
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: is not valid JSON ({error})") from None
     except (KeyError, TypeError):
-        raise UserError(f"{path}: is not what a training writes") from None
+        raise UserError(f"{path}: is damaged; copy the whole folder again") from None
     told |= {} if units is None else {"units": {"kind": units.kind, "size": units.size}}
     return told | ({"iteration": iteration} if iteration else {})

@@ -117,7 +117,7 @@ def _read_folder(path):
             raise ValueError("it is far too long")
         config = read_json(file)
         if not isinstance(config, dict):
-            raise ValueError("it is no mapping")
+            raise ValueError("it is no JSON object")
     except (ValueError, RecursionError, OSError) as error:
         raise UserError(f"{file}: cannot be read as JSON ({error})") from None
     try:

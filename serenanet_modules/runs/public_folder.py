@@ -132,7 +132,7 @@ class PublicFolder:
                 raise ValueError("it is far too long")
             found = read_json(path)
             if not isinstance(found, dict):
-                raise ValueError("it is no mapping")
+                raise ValueError("it is no JSON object")
             return found
         except (ValueError, RecursionError, OSError) as error:
             raise UserError(f"{path}: cannot be read as JSON ({error})") from None

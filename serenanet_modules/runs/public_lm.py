@@ -57,7 +57,7 @@ class LanguageModelFolder(PublicFolder):
         found = re.split(f"[{CONTEXT}{SOUND}]", filled)
         if len(found) != 3:
             raise UserError(
-                f"llm.source: the chat template of {self.source} does not say what the user says; give --llm.chat false"
+                f"llm.source: the chat template of {self.source} leaves out the user's message; give --llm.chat false"
             )
         return found
 

@@ -131,7 +131,9 @@ class OpenRun:
         model, settings = self.modules["model"], dict(self.settings)
         if beam_size is not None:
             if model.attention is None and model.llm is None:
-                raise UserError(f"--beam-size: {self.folder} has no label decoder, whose beam this is")
+                raise UserError(
+                    f"--beam-size: {self.folder} has no attention decoder, and is no speech LLM; leave it out"
+                )
             settings["attention_beam_size"] = beam_size
         told = language or (locale and re.split("[-_]", locale.lower())[0])
         if self.units.kind == "whisper" and (language or task or not self.units.normalised):
@@ -141,7 +143,9 @@ class OpenRun:
             settings |= {"language": language, "locale": locale or language}
             return replace(self, settings=settings, units=self.units.speaking(language))
         elif language or task:
-            told = "was trained for one language" if self.units.languages == "shared" else "tells its languages apart"
+            told = (
+                "was trained for one language" if self.units.languages == "shared" else "finds the language by itself"
+            )
             raise UserError(f"--language, --task: {self.folder} {told}; leave them out")
         return replace(self, settings=settings)
 
@@ -217,7 +221,7 @@ class OpenRun:
                 raise UserError(f"{self.folder}: a speech LLM writes by its own language model; leave out --lm")
             return self.decoders.prompted()
         if self.wishes.hotwords and not model.scorings:
-            raise UserError(f"{self.folder}: has no CTC head, which is searched for hotwords; leave them out")
+            raise UserError(f"{self.folder}: has no CTC head, which hotwords need; leave out --hotwords")
         if model.attention is not None and not self.wishes.hotwords:
             return self._joint(lm)
         lexicon = self._lexicon() if self.phonemic else None
@@ -226,9 +230,12 @@ class OpenRun:
             searched = lexicon is not None or self.wishes.hotwords or self.wishes.nbest > 1
             return decoders.beam() if searched else decoders.greedy()
         if Path(lm).is_dir():
-            raise UserError(f"{lm}: is a folder; the CTC beam search takes a word n-gram model (ARPA)")
+            raise UserError(f"{lm}: is a folder; the CTC beam search takes a word n-gram model; give an ARPA file")
         if self.phonemic and lexicon is None:
-            raise UserError(f"{self.folder}: save/lexicon.tsv is missing, which a language model of words needs")
+            raise UserError(
+                f"{self.folder}: save/lexicon.tsv is missing, which --lm needs; copy the whole folder again, or leave "
+                "out --lm"
+            )
         return decoders.beam(self._ngram(self._lm_path(lm)))
 
     def _joint(self, lm):
@@ -238,7 +245,9 @@ class OpenRun:
             device = next(self.modules.parameters()).device
             return self.decoders.joint(label_lm=NeuralLMRun(neural).model(self.units).to(device))
         if lm is not None and self.phonemic:
-            raise UserError(f"{self.folder}: the units are phonemes, which a language model of words cannot score")
+            raise UserError(
+                f"{self.folder}: the units are phonemes, which a language model of words cannot score; leave out --lm"
+            )
         return self.decoders.joint(ngram=None if lm is None else self._lm_path(lm))
 
     @property
@@ -279,7 +288,7 @@ class OpenRun:
         """Refuse to follow a path that stands in a folder which may be anybody's."""
         if trained_with not in (None, "auto"):
             raise UserError(
-                f"{self.folder}: its language model, {trained_with}, is no part of it; to use that one, name it with "
+                f"--lm auto: {self.folder} does not contain its language model, {trained_with}; give its path with "
                 "--lm PATH"
             )
 

@@ -113,10 +113,10 @@ def weights_told(about):
     >>> weights_told({"epochs": [2], "measure": "CER", "best": 44.5})
     'epoch 2 (dev CER 44.5)'
     >>> weights_told({"epochs": [], "measure": None, "best": None})
-    'the latest, before dev was read'
+    'the latest, before the first validation'
     """
     if about["best"] is None:
-        return "the latest, before dev was read"
+        return "the latest, before the first validation"
     best, listed = f"{about['best']:.1f}", ", ".join(f"{round(epoch, 2):g}" for epoch in about.get("averaged", ()))
     if "mean" in about and about["epochs"] == about["averaged"]:
         return f"mean of epochs {listed} (dev {about['measure']} {about['mean']:.1f}; best single {best})"
@@ -162,9 +162,7 @@ def confidences_of(result):
 
 def pretraining_table(splits):
     """Measures of masked prediction and its clusters, for people."""
-    rows = [
-        ("set", "masked acc. %", "always the same %", "dead", "perplexity", "phone purity", "cluster purity", "PNMI")
-    ]
+    rows = [("set", "masked acc. %", "most frequent %", "dead", "perplexity", "phone purity", "cluster purity", "PNMI")]
     for split, m in splits.items():
         phones, usage = m.get("phones", {}), m["usage"]
         agreement = [f"{phones[name]:.3f}" if phones else "-" for name in ("phone_purity", "cluster_purity", "pnmi")]

@@ -147,7 +147,7 @@ class Transfer:
         rows = [f"parameters from {self.origin.name}", f"{'part':<12}" + "".join(f"{c:>14}" for c in COLUMNS.values())]
         rows += [f"{part:<12}" + "".join(f"{n:>14,}" for n in row.values()) for part, row in self.counts().items()]
         if self.by_symbol:
-            rows.append(f"units: {len(self.symbols)} of {self.units.size} are symbols that it had too")
+            rows.append(f"units: {len(self.symbols)} of {self.units.size} are in the model that it starts from too")
         return "\n".join(rows)
 
 

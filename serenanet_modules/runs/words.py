@@ -25,4 +25,6 @@ def read_words(folder):
     try:
         return frozenset(file.read_text(encoding="utf-8").split("\n")) - {""}
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as words ({error}); without it the folder opens too") from None
+        raise UserError(
+            f"{file}: cannot be read as words ({error}); copy it again, or delete it: the folder opens without it"
+        ) from None

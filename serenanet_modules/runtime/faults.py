@@ -83,10 +83,11 @@ def explain(error, folder=None):
     if WORKER.search(str(error)):
         return (
             "a data loader's worker was killed, most often because memory ran out; lower num_workers or "
-            f"max_batch_seconds, or free memory; {RESUMES}"
+            f"free memory; {RESUMES}"
         )
     if out_of_memory(error):
-        hint = f"lower max_batch_seconds in a folder of its own, or free memory; {RESUMES}" if folder else "free some"
+        anew = "or begin anew with a lower --max_batch_seconds and another --experiment"
+        hint = f"free memory; {RESUMES}; {anew}" if folder else "free memory"
         return f"memory ran out ({first}); {hint}"
     return None if number is None else _of_system(error, where)
 

@@ -107,7 +107,8 @@ def _connect():
     try:
         peers = _accept(listener, token) if listener else {0: _call(host, port, token)}
     except OSError as error:
-        logger.warning("Process %d watches no other (%s): one that dies may be waited for", distributed.rank(), error)
+        told = "Process %d cannot watch the others (%s): if one dies, the rest may wait for it without end"
+        logger.warning(told, distributed.rank(), error)
         return {}
     for peer in peers.values():
         _keep_alive(peer)

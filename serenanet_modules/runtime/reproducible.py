@@ -55,9 +55,9 @@ def refuse_repdl(model):
     lacking = Counter(type(m).__name__ for m in owners if not isinstance(m, REPDL))
     named = ", ".join(f"{name} ({count})" for name, count in lacking.most_common())
     raise UserError(
-        f"--reproducible repdl: of the {len(owners)} parts of this model that learn RepDL lacks "
-        f"{sum(lacking.values())}: {named or 'none'}; its Linear reads two dimensions where speech has "
-        "three; and it lacks the CTC loss and AdamW. Use --reproducible, which holds on one machine"
+        f"--reproducible repdl: RepDL lacks {sum(lacking.values())} of the {len(owners)} parts of this model that have "
+        f"weights ({named or 'none'}), its Linear takes two dimensions where speech has three, and it lacks the CTC "
+        "loss and AdamW; use --reproducible, which repeats a training bit by bit on one machine"
     )
 
 

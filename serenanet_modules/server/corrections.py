@@ -105,14 +105,16 @@ async def save(
     """Keep a recording with its corrected transcript, in the place of an earlier one of the same recording."""
     service = request.app.state.service
     if service.options.corrections is None:
-        raise APIError(404, "this server keeps nothing; --corrections FOLDER lets it", code="no_corrections")
+        raise APIError(
+            404, "this server does not save corrections; start it with --corrections FOLDER", code="no_corrections"
+        )
     try:
         edited = Edited.model_validate_json(transcript)
     except ValidationError as error:
         raise _invalid(f"{error.errors()[0]['msg']} at {error.errors()[0]['loc']}") from None
     kept = _transcript(edited)
     if not kept.text:
-        raise _invalid("there is no text in it")
+        raise _invalid("no segment has a text")
     arguments = service.options, file.file, name, kept
     return await anyio.to_thread.run_sync(_keep, *arguments, limiter=service.decoding)
 
@@ -121,7 +123,7 @@ def _transcript(edited):
     """A `Transcript` of what a person left; segments without a text are none."""
     for part in (*edited.segments, *(word for segment in edited.segments for word in segment.words)):
         if not part.start <= part.end <= edited.duration + LATER:
-            raise _invalid(f"something is said from {part.start:g} to {part.end:g} s, of {edited.duration:g} s")
+            raise _invalid(f"a segment or word lies from {part.start:g} to {part.end:g} s, of {edited.duration:g} s")
     segments = tuple(_segment(segment) for segment in edited.segments if segment.text.strip())
     text = " ".join(segment.text for segment in segments)
     return Transcript(text, edited.duration, segments)
@@ -172,7 +174,7 @@ def _check_within(kept, audio, options):
     """Refuse what is said behind the end of the recording."""
     seconds = len(uploads.decoded(audio, options.max_seconds, options.timeout)) / SAMPLE_RATE
     if kept.segments and (last := max(segment.end for segment in kept.segments)) > seconds + LATER:
-        raise _invalid(f"something is said until {last:g} s, and the recording has {seconds:g} s")
+        raise _invalid(f"a segment ends at {last:g} s, but the recording has {seconds:g} s")
 
 
 def _named(name, file, folder):

@@ -74,7 +74,9 @@ async def _refused(request, error):
 async def _invalid(request, error):
     first = error.errors()[0]
     name = next((part for part in reversed(first["loc"]) if isinstance(part, str)), "body")  # numbers are places in it
-    told = "must be a file, with a name" if "UploadFile" in first["msg"] else first["msg"].removeprefix("Value error, ")
+    told = (
+        "must be a file with a filename" if "UploadFile" in first["msg"] else first["msg"].removeprefix("Value error, ")
+    )
     return response(APIError(400, f"{name}: {told}", name, "invalid_value"))
 
 

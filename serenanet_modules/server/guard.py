@@ -30,7 +30,7 @@ class GuardedRoute(APIRoute):
 
         async def guarded(request):
             check_client(request.headers, request.app.state.service.options)
-            check_names(request.query_params, names(self.dependant.query_params), "this address's parameter")
+            check_names(request.query_params, names(self.dependant.query_params), "the query parameter")
             return await handle(request)
 
         return guarded
@@ -61,7 +61,7 @@ class UploadRoute(GuardedRoute):
                 most = room(service.options)
                 received = Request(request.scope, limited(request.receive, service, request.headers, most))
                 async with received.form() as form:  # which the handler then has from there
-                    check_names(form, names(fields(self.dependant)), "the form's field")
+                    check_names(form, names(fields(self.dependant)), "the form field")
                     return await handle(received)
 
         return bounded
@@ -115,9 +115,11 @@ def check_client(headers, options, authorization=None):
     if origin is None:
         return
     if origin.partition("://")[2] != host:
-        raise APIError(403, "without a token only this server's own page may use it", code="foreign_origin")
+        raise APIError(
+            403, "requests from other web pages need a token; start this server with --token", code="foreign_origin"
+        )
     if not _is_known(host, options.hosts):
-        message = f"without a token this server has no page at {host!r}; start it with --token or --allow-host"
+        message = f"without a token this server refuses the host {host!r}; start it with --token or --allow-host"
         raise APIError(403, message, code="unknown_host")
 
 
@@ -144,7 +146,7 @@ def check_token(authorization, token):
     scheme, _, given = (authorization or "").partition(" ")
     right = hmac.compare_digest(given.strip().encode("latin-1"), token.encode())
     if scheme.lower() != "bearer" or not right:
-        raise APIError(401, "this server wants its token as 'Authorization: Bearer TOKEN'", code="invalid_api_key")
+        raise APIError(401, "the token is missing or wrong; send 'Authorization: Bearer TOKEN'", code="invalid_api_key")
 
 
 def limited(receive, service, headers, most):
@@ -167,7 +169,9 @@ def limited(receive, service, headers, most):
             seen += len(message.get("body", b""))
             ended = not message.get("more_body")
             return message
-        raise service.closing() or APIError(408, "the upload is too slow", "file", "upload_too_slow", hang_up=True)
+        raise service.closing() or APIError(
+            408, "the upload is too slow; send a smaller file", "file", "upload_too_slow", hang_up=True
+        )
 
     async def counted():
         nonlocal too_large

@@ -142,7 +142,7 @@ class Session:
     async def _opened(self):
         service, given = self._service, self._socket.query_params
         try:
-            check_names(given, PARAMETERS, "the live route's parameter")
+            check_names(given, PARAMETERS, "the query parameter")
             settings = {name: _value(name, text) for name, text in given.items()}
             self._model = service.model(settings.pop("model", None))
             return await self._network(self._model.open_stream, settings)
@@ -194,7 +194,7 @@ class Session:
             if data is None:
                 if self._stopping:
                     return
-                raise _Refusal(POLICY, 408, f"nothing was sent for {idle:g} s", "idle")
+                raise _Refusal(POLICY, 408, f"nothing was sent for {idle:g} s; send silence too", "idle")
             more, refusal = data, None
             try:
                 while more is not None and not finished and len(data) < TOGETHER:
@@ -206,7 +206,9 @@ class Session:
                 yield samples
             if len(self._odd) > 1:
                 most = self._service.options.max_seconds
-                refusal = _Refusal(POLICY, 413, f"a live session may have {most:g} s of audio", "audio_too_long")
+                refusal = _Refusal(
+                    POLICY, 413, f"a live session ends after {most:g} s of audio; open another one", "audio_too_long"
+                )
             if refusal is not None:
                 raise refusal
 
@@ -239,7 +241,7 @@ def _value(name, text):
     except ValueError:
         value = None
     if value is None:
-        raise APIError(400, f"{name} is {text!r}, which it cannot be", name, "invalid_value")
+        raise APIError(400, f"{name}: {text!r} is no valid value", name, "invalid_value")
     return value
 
 

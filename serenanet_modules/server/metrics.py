@@ -29,7 +29,7 @@ class Metrics:
         )
         self._audio = Counter("serenanet_audio_seconds", "Audio that was transcribed", registry=registry)
         self._sizes = Histogram("serenanet_batch_size", "Requests in a batch", buckets=SIZES, registry=registry)
-        queue = Gauge("serenanet_queue_length", "Requests that wait for the network", registry=registry)
+        queue = Gauge("serenanet_queue_length", "Requests that wait for the model", registry=registry)
         queue.set_function(waiting)
         Gauge("serenanet_live_sessions", "Open live sessions", registry=registry).set_function(live)
 

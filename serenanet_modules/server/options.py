@@ -71,13 +71,11 @@ class Options:
 
     def __post_init__(self):
         if self.token is not None and not (self.token and all("!" <= letter <= "~" for letter in self.token)):
-            raise UserError(
-                "the token must be ASCII letters, digits and signs, without spaces, and at least one of them"
-            )
+            raise UserError("the token must be one or more ASCII letters, digits and punctuation marks, without spaces")
         if self.root_path and not (self.root_path.startswith("/") and not self.root_path.endswith("/")):
             raise UserError(f"the root path {self.root_path!r} must begin with / and not end with it")
         if self.corrections is not None and not self.corrections.is_dir():
             if os.path.lexists(self.corrections):
                 raise UserError(f"--corrections {self.corrections}: is no folder; give another name")
             if not self.corrections.absolute().parent.is_dir():
-                raise UserError(f"--corrections {self.corrections}: there is no folder to make it in; make that first")
+                raise UserError(f"--corrections {self.corrections}: its parent folder does not exist; make that first")

@@ -22,7 +22,7 @@ class Alternative(BaseModel):
 class Listed(Alternative):
     """A text of an n-best list."""
 
-    score: float = Field(description="what the search maximises: logarithms, weights and bonuses, higher is better")
+    score: float = Field(description="score of the search: weighted log-probabilities and bonuses; higher is better")
 
 
 class Insertion(BaseModel):
@@ -54,13 +54,15 @@ class Segment(BaseModel):
     end: float
     text: str
     tokens: list[int] = Field(description="units of the model")
-    temperature: float = Field(description="0: nothing is drawn at random")
+    temperature: float = Field(description="always 0: decoding does not sample")
     avg_logprob: float = Field(description="mean log posterior of the tokens, as the network gives it")
     compression_ratio: float
-    no_speech_prob: float = Field(description="0: what is silent is no segment")
+    no_speech_prob: float = Field(description="always 0: silence gives no segment")
     speaker: str | None = Field(None, description="where `speakers` asks who speaks")
     alternatives: list[Listed] | None = Field(None, description="where `nbest` asks for them, this text first")
-    insertions: list[Insertion] | None = Field(None, description="where `nbest` asks and the texts have words more")
+    insertions: list[Insertion] | None = Field(
+        None, description="where `nbest` asks and other texts have words between"
+    )
 
 
 class Usage(BaseModel):

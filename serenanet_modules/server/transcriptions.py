@@ -39,13 +39,15 @@ async def transcribe(
     request: Request,
     asked: Annotated[dict, Depends(wishes.asked)],
     file: Annotated[UploadFile, File(description="audio of any rate, channel count and format")],
-    model: Annotated[str | None, Form(description=f"one of the server's; {ALIAS}, or none, is its first")] = None,
+    model: Annotated[
+        str | None, Form(description=f"name of a model of this server; its first by default, or for {ALIAS}")
+    ] = None,
     language: Annotated[
-        str | None, Form(description="the model's own, by code or name, or auto; one that it has not is refused")
+        str | None, Form(description="code or name of the language, or auto; one that the model lacks is an error")
     ] = None,
     prompt: Annotated[str | None, Form(description="has no effect")] = None,
     response_format: Annotated[Literal["json", "text", "srt", "verbose_json", "vtt"], Form()] = "json",
-    temperature: Annotated[float, Form(ge=0, le=1, description="has no effect: nothing is drawn at random")] = 0,
+    temperature: Annotated[float, Form(ge=0, le=1, description="has no effect: decoding does not sample")] = 0,
     granularities: Annotated[
         list[Granularity] | None,
         Form(alias="timestamp_granularities[]", description="of verbose_json; segment by default"),
@@ -58,7 +60,7 @@ async def transcribe(
     more_include: Annotated[list[Subtitles] | None, Form(alias="include")] = None,
     stream: Annotated[
         bool,
-        Form(description="server-sent events: of json, a delta for each segment; of verbose_json, how far it is"),
+        Form(description="server-sent events: of json the text of each segment, of verbose_json progress"),
     ] = False,
 ):
     """Transcribe a recording."""
@@ -97,16 +99,17 @@ def _told(model, language):
     if own == AUTO:
         return language
     if codes.language(language) != codes.language(own):
-        raise APIError(400, f"the model transcribes {own!r} and not {language!r}", "language", "unsupported_language")
+        message = f"this model transcribes {own!r}, not {language!r}; leave language out, or ask for another model"
+        raise APIError(400, message, "language", "unsupported_language")
 
 
 def _check_format(response_format, details, stream):
     """Refuse what does not fit the format."""
     if details and response_format != "verbose_json":
-        message = f"timestamps, nbest and include are for response_format verbose_json, and not for {response_format}"
+        message = f"timestamp_granularities, nbest, include: need response_format verbose_json, not {response_format}"
         raise APIError(400, message, "response_format", "invalid_value")
     if stream and response_format in FORMATS:
-        message = f"what is streamed is of response_format json or verbose_json, and not of {response_format}"
+        message = f"stream needs response_format json or verbose_json, not {response_format}"
         raise APIError(400, message, "stream", "invalid_value")
 
 

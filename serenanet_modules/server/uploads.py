@@ -61,7 +61,7 @@ def _decode(path, max_seconds, until):
                 message = f"the audio is longer than {max_seconds:g} s; send it in parts"
                 raise APIError(413, message, "file", "audio_too_long")
             if time.monotonic() > until:
-                raise APIError(503, "decoding the audio took too long", "file", "timeout")
+                raise APIError(503, "decoding the audio took too long; send it in parts", "file", "timeout")
             file.write(np.ascontiguousarray(block, np.float32).data)
         if not file.tell():
             raise AudioError("empty", path)

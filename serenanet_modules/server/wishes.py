@@ -19,11 +19,12 @@ def asked(
     hotwords: Annotated[
         str | None, Form(description="words and phrases that are expected, with commas or line ends between")
     ] = None,
-    hotword_weight: Annotated[float, Form(description="what each letter of them scores more, in nats")] = WEIGHT,
+    hotword_weight: Annotated[float, Form(description="bonus for each of their letters, in nats")] = WEIGHT,
     nbest: Annotated[int, Form(description="of verbose_json: how many texts are listed")] = 1,
     digits: Annotated[bool, Form(description="numbers as digits (sw, en)")] = False,
     speakers: Annotated[
-        str | None, Form(description=f"who speaks: of how many, up to {MOST}, or auto; text and times stay")
+        str | None,
+        Form(description=f"say who speaks: the number of speakers, up to {MOST}, or auto; text and times stay"),
     ] = None,
 ):
     """The fields of a form, by name."""

@@ -43,7 +43,7 @@ def groups(modules, factors=None, later=()):
     """
     found, seen, later, factors = {}, set(), set(map(id, later)), factors or {}
     if not any(p.requires_grad for p in modules.parameters()):
-        raise UserError("freeze: no part of the model is left to train; leave one out")
+        raise UserError("freeze: no part of the model is left to train; freeze fewer parts")
     for module in modules.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if (parameter.requires_grad or id(parameter) in later) and id(parameter) not in seen:
@@ -129,7 +129,8 @@ def parts_to_freeze(model, asked, levels=()):
         count += depth if asked < 0 else 0
         if not 1 <= count <= depth:
             raise UserError(
-                f"freeze: of the encoder's {depth} layers {asked} cannot be frozen; or give front_end, or parts"
+                f"freeze: {asked} is not possible, as the encoder has {depth} layers; give 1 to {depth}, -1 to "
+                f"{1 - depth}, front_end, encoder, or names of parts"
             )
     return [part for level in levels[: count + 1] for part in level]
 

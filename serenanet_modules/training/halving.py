@@ -105,7 +105,8 @@ class Undivided:
         if result is None:
             raise Fault(
                 f"micro-batch {batch.plan.number} of epoch {epoch} ({count} utterances) does not fit into memory, and "
-                "--fsdp cannot try it in halves; lower max_batch_seconds in a folder of its own, or take more processes"
+                "--fsdp cannot split it; begin anew with a lower --max_batch_seconds and another --experiment, or with "
+                "more processes"
             )
         return [(count, result)]
 

@@ -38,9 +38,7 @@ def check_low_rank(model, asked):
         raise UserError("lora: needs peft; pip install 'serenanet[pretrained]'") from None
     encoder = part_of(model, PART, "lora")
     if getattr(encoder, "keep", "copy") == "reference":
-        raise UserError(
-            "keep_encoder: reference is for an encoder that keeps its weights, and lora changes them; set copy"
-        )
+        raise UserError("keep_encoder: reference is for a frozen encoder, and lora changes it; set copy")
     targets, heard = _targets(encoder, asked["targets"]), set()
     hooks = [
         encoder.get_submodule(name).register_forward_hook(lambda *_, name=name: heard.add(name)) for name in targets

@@ -76,14 +76,14 @@ class Progress:
         """Remember how many an optimizer step has, and warn where it is not what it was."""
         had, has = self.micro_batches, accumulation * processes
         if had not in (None, has):
-            hint = "" if had % processes else f"; --grad_accumulation_factor {had // processes} keeps it so"
+            hint = "" if had % processes else f"; --grad_accumulation_factor {had // processes} keeps {had}"
             logger.warning("An optimizer step has %d micro-batches now, and had %d before%s", has, had, hint)
         self.micro_batches = has
 
     def compare_limits(self):
         """Say that another number of epochs was asked for before, as the learning rate goes by it."""
         if self.limit_before != self.limit:
-            told = "number_of_epochs was %d before and is %d now: the learning rate falls to its end at %d"
+            told = "number_of_epochs was %d before and is %d now: the learning rate now falls to its end at epoch %d"
             logger.warning(told, self.limit_before, self.limit, self.limit)
 
     def gather(self):

@@ -88,8 +88,8 @@ def begin_from_source(model, plain, where, given=None):
             changes = changes or plain["unfreeze_after"] or plain["lora"]["r"]
         if part.keep == "reference" and changes:
             raise UserError(
-                f"{where}: what is kept by reference must keep its weights; set 'keep_{kind.key}' to copy, or 'freeze' "
-                f"{kind.place}"
+                f"{where}: 'keep_{kind.key}' is reference, which needs frozen weights; set it to copy, or 'freeze' to "
+                f"[{kind.place}]"
             )
         if part.keep == "reference" or not all(name in given for name in tensors_of(kind, part)):
             take_weights(part)

@@ -36,7 +36,7 @@ def test_by_the_nearest_that_was_measured(made):
     pretraining, full, other = 1800, 3600 + 180, 10 * 360 + 180
     hours = (pretraining + full + other) / 3600
     assert told[1] == (
-        f"left: 3 trainings, at most about {hours:.2f} hours ({2 * hours:.2f} at 2.00 an hour), by the epochs "
+        f"to run: 3 trainings, at most about {hours:.2f} hours ({2 * hours:.2f} at 2.00 an hour), by the epochs "
         "measured in 3"
     )
     assert len(told) == 2
@@ -46,21 +46,21 @@ def test_a_run_under_way_is_measured_by_its_log(made):
     """Only what is left of it counts, at its own pace; an epoch whose checkpoint was lost is logged again."""
     begun = made("full/1")
     (begun.folder / "train_log.txt").write_text(LINE.format(1, 100) + LINE.format(2, 240) + LINE.format(2, 200))
-    assert cost([begun], []) == ["left: 1 training, at most about 0.22 hours, by the epochs measured in 1"]
+    assert cost([begun], []) == ["to run: 1 training, at most about 0.22 hours, by the epochs measured in 1"]
 
 
 def test_several_processes_on_gpus_count_each(made):
     done = made("full/1", 1800, processes=4, device="NVIDIA H200", evaluation=900)
     assert cost([done, made("full/2")], [done]) == [
         "spent: 1 training, 3.00 GPU hours",
-        "left: 1 training, at most about 3.00 GPU hours, by the epochs measured in 1",
+        "to run: 1 training, at most about 3.00 GPU hours, by the epochs measured in 1",
     ]
 
 
 def test_nothing_is_guessed_without_a_measurement(made):
     done, left = made("pretraining/full/1", 60), made("full/1")
     assert cost([done, left], [done])[1:] == [
-        "left: 1 training of unknown cost: none of the kind has ended an epoch here"
+        "to run: 1 training of unknown cost: no such run has finished an epoch yet"
     ]
     assert cost([done], [done]) == ["spent: 1 training, 0.02 hours"]
 

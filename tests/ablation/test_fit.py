@@ -23,15 +23,15 @@ def _planned(tmp_path):
 
 
 def test_all_that_do_not_fit_are_named_at_once(planned):
-    told = "not for this base: resolution_10ms, no_car, car_mamba2, car_ctc, scoring_car .*unknown key 'frontend.reso"
-    with pytest.raises(UserError, match=f"{told}.*; the others: --only full,no_pessl$"):
+    told = "fit this base: resolution_10ms, no_car, car_mamba2, car_ctc, scoring_car .*unknown key 'frontend.reso"
+    with pytest.raises(UserError, match=f"{told}.*; run the others with --only full,no_pessl$"):
         planned()
 
 
 @pytest.mark.parametrize("name", NOTHING)
 def test_what_changes_nothing_is_refused(planned, name):
     with pytest.raises(
-        UserError, match=rf"for this base: {name} \({name} changes nothing, for 'car' is null in the model"
+        UserError, match=rf"do not fit this base: {name} \({name} changes nothing, because 'car' is null in the model"
     ):
         planned({name})
 

@@ -162,19 +162,19 @@ def test_the_listing_says_what_is_done(planned, tmp_path):
     lines = listing(plan).splitlines()
     assert lines[0].split() == ["new", "pretraining/full/1986", str(tmp_path / "pretraining/full/1986")]
     assert any(line.startswith("finished  no_pessl/1986") for line in lines)
-    assert "car_state_16 is full: the same hyper-parameters" in lines
-    assert "scoring_car is read from the runs of full" in lines
+    assert "car_state_16 has the same hyper-parameters as full: one training for both" in lines
+    assert "scoring_car needs no training: it is scored from the runs of full" in lines
     assert lines[-4:] == [
         "spent: 1 training, 0.50 hours",
-        "left: 1 training, at most about 0.50 hours, by the epochs measured in 1",
-        "left: 1 training of unknown cost: none of the kind has ended an epoch here",
+        "to run: 1 training, at most about 0.50 hours, by the epochs measured in 1",
+        "to run: 1 training of unknown cost: no such run has finished an epoch yet",
         "3 runs, 1 of them finished",
     ]
 
 
 @pytest.mark.parametrize("key", ["seed", "output_folder", "experiment", "pretrained"])
 def test_keys_that_each_run_has(planned, key):
-    with pytest.raises(UserError, match=f"--{key} is each run's own here"):
+    with pytest.raises(UserError, match=f"--{key} is set by the ablation for each run; leave it out"):
         planned([f"--{key}", "7"])
 
 

@@ -36,7 +36,7 @@ def test_finished_runs_are_not_done_again(run):
     carry_out(runs)
     again = carry_out([*runs, run("c")])
     assert [state for state, _ in again.values()] == ["finished"] * 3
-    assert again["a"][1] == "done before" and [len(r.starts) for r in runs] == [1, 1]
+    assert again["a"][1] == "finished earlier" and [len(r.starts) for r in runs] == [1, 1]
 
 
 def test_a_failure_costs_only_what_needs_it(run):

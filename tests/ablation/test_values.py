@@ -58,19 +58,19 @@ def test_what_trains_the_same_is_trained_once(file, tmp_path):
 
 @pytest.mark.parametrize("words", [["lr"], ["lr="], ["=1"], ["lr=1,,2"], ["lr=1,"]])
 def test_what_is_no_list(words):
-    with pytest.raises(UserError, match="is no list of values, such as lr=0.001,0.002"):
+    with pytest.raises(UserError, match="must be KEY=VALUE,VALUE, such as lr=0.001,0.002"):
         read_values(words)
 
 
 def test_bad_values(file, tmp_path):
-    with pytest.raises(UserError, match=r"--values: the values lr=1 stands there twice"):
+    with pytest.raises(UserError, match=r"--values: the combination lr=1 is given twice"):
         list(combinations(read_values(["lr=1,1"]), "--values"))
     with pytest.raises(UserError, match="have 1024 combinations; 1000 at most"):
         list(combinations({f"k{i}": ["1", "2"] for i in range(10)}, "--values"))
     with pytest.raises(UserError, match="longer than 200 characters"):
         list(combinations({"k": ["x" * 300]}, "--values"))
     for words, told in (
-        (["seed=1,2"], "--seed is each run's own here, give --seeds"),
+        (["seed=1,2"], "--seed is set by the ablation for each run; leave it out, and give --seeds"),
         (["lr=1,x"], "'lr' must be a number"),
         (["learning_rate=1,2"], "unknown key 'learning_rate'"),
     ):

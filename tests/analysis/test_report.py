@@ -97,10 +97,12 @@ def test_differences_to_the_reference(written):
 
 def test_the_page_says_what_the_comparison_rests_on(written):
     page = (written[0] / "report.md").read_text(encoding="utf-8")
-    assert "- test sets like test are drawn of its 40 recordings, each of one utterance, of 1 speaker\n" in page
-    (line,) = [line for line in page.splitlines() if line.startswith("- greedy, test WER: a training strays by ")]
+    assert "- bootstrap of test: resamples its 40 recordings, each of one utterance, of 1 speaker\n" in page
+    (line,) = [
+        line for line in page.splitlines() if line.startswith("- greedy, test WER: standard deviation over seeds ")
+    ]
     assert "pooled, 2 degrees of freedom)" in line
-    assert re.search(r"systems' own ± are \d+\.\d \(\w+\) to \d+\.\d \(\w+\), a ratio of \d", line)
+    assert re.search(r"of single systems \d+\.\d \(\w+\) to \d+\.\d \(\w+\), a ratio of \d", line)
 
 
 @pytest.mark.parametrize(
@@ -117,9 +119,7 @@ def test_speakers_are_drawn_where_they_are_known(tmp_path, speakers, text):
             make_result(tmp_path / f"{name}/{seed}", name, seed, found, speakers=speakers)
     report([tmp_path], tmp_path / "report")
     assert {row["drawn"].startswith(text) for row in lines(tmp_path / "report")} == {True}
-    assert "- test sets like dev are drawn of its " + text in (tmp_path / "report/report.md").read_text(
-        encoding="utf-8"
-    )
+    assert "- bootstrap of dev: resamples its " + text in (tmp_path / "report/report.md").read_text(encoding="utf-8")
 
 
 def test_markdown(written):

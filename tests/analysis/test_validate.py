@@ -33,7 +33,7 @@ def test_a_corpus_that_can_train(validate, release, tmp_path):
     rows = {line.split()[0]: line.split() for line in out.splitlines() if line.startswith(("train ", "dev ", "test "))}
     assert [rows[split][3] for split in ("train", "dev", "test")] == ["24", "6", "6"]
     assert "characters of train" in out and "A training can start." in out and "--decode also finds" in out
-    told = "Train has only {1} {2}: half an hour is a start, and so little will hardly teach".format(*rows["train"])
+    told = "Train has only {1} {2}, too little to train a model from nothing; start from".format(*rows["train"])
     assert told in out
     assert Image.open(tmp_path / "figure.png").size == (1320, 960)
     assert sorted(release.rglob("*")) == before
@@ -76,7 +76,7 @@ def test_what_the_text_rule_changes_is_named(validate, tmp_path):
         noise(tmp_path / f"{i}.wav")
     _, out, _ = validate(tmp_path / "m.tsv", "--locale", "xx")
     assert "left out of texts (see --marks) (4)\n  [kelele]  2 ×  [kelele] ka\ua789ma %…\n  %UH  1 ×" in out
-    assert "in round brackets, taken as said (1)\n  (ya jana)  1 ×" in out
+    assert "text in round brackets, taken as spoken (1)\n  (ya jana)  1 ×" in out
     told = out.partition("numbers that may be said in another way")[2]
     assert all(f"  {number}  1 ×" in told for number in ("0712 345 678", "12/5/2019", "3.50")) and "4.5" not in told
     changed = out.partition("characters the text rules remove or replace (6); to keep a letter, see --clean FILE\n")[
@@ -117,7 +117,7 @@ def test_layouts_are_guessed(validate, tmp_path):
     assert status == 2 and told in err
     (tmp_path / "audio" / "notes.txt").write_text("habari")
     status, _, err = validate(tmp_path / "audio")
-    assert status == 2 and "is in no layout known here" in err
+    assert status == 2 and "its layout is not recognised" in err
     status, out, _ = validate(tmp_path / "audio", "--unlabelled")
     assert status == 0 and "1 train utterance(s) have no text" in out and "Train has only" not in out
     (tmp_path / "audio" / "train.tsv").write_text("client_id\tpath\tsentence\n")

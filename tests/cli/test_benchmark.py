@@ -125,7 +125,7 @@ def test_rows_are_medians_and_counts():
     assert (row["rtf"], row["tokens"], row["looped"], row["empty"], row["match"]) == (0.2, 2.0, 1, 1, 50.0)
     assert row["trained"] == 25 and row["joules"] is None and round(row["WER"], 2) == 33.33
     assert row["difference"] is None and row["difference_cer"] is None
-    assert "J/s" not in speed.markdown([row]) and "| m |" in speed.markdown([row])
+    assert "J per s" not in speed.markdown([row]) and "| m |" in speed.markdown([row])
 
 
 # --- models of others' making ---------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ def test_a_look_ahead(stream, tmp_path):
     assert found[240][-1] != found[0][-1]
     status, out, err = stream(folder, CLIP, "--look-ahead", 80)
     assert (status, out) == (2, "") and err.startswith("error: ") and err.splitlines()[1:] == []
-    assert "80 ms is not one of the model's: it has only 240, 0" in err
+    assert "80 ms is not one of the model's: it has 240, 0; give one of these" in err
 
 
 def test_hotwords_and_other_texts(stream, causal):
@@ -232,7 +232,7 @@ def test_what_cannot_be_streamed_is_one_sentence(stream, causal, tmp_path):
             (causal, CLIP, "--rule2-min-trailing-silence", "0.1"),
             "rule2_min_trailing_silence is 0.1; give 0.2 s or more",
         ),
-        ((causal, CLIP, "--look-ahead", "240"), "it has no choice"),
+        ((causal, CLIP, "--look-ahead", "240"), "it has one only; leave it out"),
         ((causal, CLIP, "--lm", tmp_path / "no.arpa"), "no.arpa: no such language model"),
         ((tmp_path / "nowhere", CLIP), "nowhere: there is no such folder"),
     ):

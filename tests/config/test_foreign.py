@@ -349,5 +349,5 @@ def test_language_models_outside(copy, tmp_path):
     )
     recognizer = Recognizer.from_folder(copy)
     assert recognizer.settings["decoding"] == {"word_score": 1.5, "attention/beam": {}}
-    with pytest.raises(UserError, match="secret, is no part of it"):
+    with pytest.raises(UserError, match="does not contain its language model, .*secret; give"):
         recognizer.transcribe([], lm="auto")

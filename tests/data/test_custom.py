@@ -25,7 +25,7 @@ def test_paths_start_at_the_manifest_or_at_the_root(tmp_path):
     root.mkdir()
     there = [str(c.path) for c in candidates(file, "sw", data_root=str(root))]
     assert there == [f"{root}/a.wav", f"{root}/b.wav", f"{root}/c.wav", "/other/d.wav"]
-    with pytest.raises(UserError, match="no such folder for the relative paths"):
+    with pytest.raises(UserError, match="there is no such folder; relative paths"):
         candidates(file, "sw", data_root=str(tmp_path / "none"))
 
 
@@ -104,7 +104,7 @@ def test_of_few_recordings_train_gets_its_share(tmp_path, caplog):
     file = tsv(tmp_path / "m.tsv", *rows, head="path\ttext\tstart\tend\tspeaker")
     assert Counter(c.split for c in candidates(file, "sw")) == {"train": 20, "dev": 2, "test": 2}
     assert "so it is split by sentence, and a speaker may be in train and test" in caplog.text
-    assert "there are only 3, and split by them train would have 42 % of the utterances" in caplog.text
+    assert "there are only 3, and with whole recordings train would have 42 % of the utterances" in caplog.text
     caplog.clear()
     by_recording = candidates(file, "sw", split_by="recording")
     assert Counter(c.split for c in by_recording) == {"train": 10, "dev": 8, "test": 6}
@@ -196,7 +196,7 @@ def test_letters_give_phonemes(tmp_path, caplog):
     table.write_text("# ours\nng ŋ\nn n\n\na a\naa a:\n", encoding="utf-8")
     found = candidates(file, "xx", letter_to_sound=table)
     assert [c.phonemes for c in found] == ["ŋ a: | n a", "N A"]
-    assert "has no sound for x (1), which are left out" in caplog.text
+    assert "has no phoneme for x (1); these letters are left out" in caplog.text
     for wrong in ("n", "n n n", "n n\nn m", "", "# ours"):
         table.write_text(wrong)
         with pytest.raises(UserError, match="letters.txt: "):

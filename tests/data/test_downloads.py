@@ -117,7 +117,7 @@ def test_it_is_what_the_recipe_reads(libri, server, tmp_path, capsys):
     ]
     assert [path.name for path in (tmp_path / "got").iterdir()] == ["LibriSpeech"]
     server.asked.clear()
-    assert libri() == 0 and "dev-clean: is there" in capsys.readouterr().out and not server.asked
+    assert libri() == 0 and "dev-clean: is already there" in capsys.readouterr().out and not server.asked
 
 
 def test_it_goes_on_where_a_connection_broke(libri, server, capsys):
@@ -146,7 +146,7 @@ def test_wrong_sums(libri, server, tmp_path, capsys):
     server.trouble = ["spoil"]
     assert libri() == 2
     error = capsys.readouterr().err
-    assert "what came has the sum" in error and error.count("\n") == 1
+    assert "the downloaded file has the checksum" in error and error.count("\n") == 1
     assert not (tmp_path / "got/LibriSpeech").exists() and libri() == 0
 
 

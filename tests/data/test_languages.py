@@ -32,7 +32,7 @@ def test_what_is_written_is_read_again(units, tmp_path):
     assert (tmp_path / "units.json").read_text().count("en_us") == 1
     broken = (tmp_path / "units.model").read_bytes()[:-9]
     (tmp_path / "units.model").write_bytes(broken)
-    with pytest.raises(UserError, match="are broken; train them again"):
+    with pytest.raises(UserError, match="are damaged; copy the whole result folder again"):
         load_units(tmp_path)
 
 
@@ -43,7 +43,7 @@ def test_a_token_says_the_language_and_nothing_else(units):
     if units.languages == "own":
         assert not set(said["en_us"]) & set(said["de_de"])
         assert units.encode("a", "sw_ke") == [] and units.decode(units.encode("z", "en_us")) == "⁇"
-        with pytest.raises(UserError, match="say which it is: de_de, en_us, ru_ru"):
+        with pytest.raises(UserError, match="give --locale, one of de_de, en_us, ru_ru"):
             units.encode("a")
         return
     assert said["en_us"][1:] == said["de_de"][1:] == units.encode("a") == units.encode("a", "sw_ke")

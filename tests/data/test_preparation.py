@@ -303,7 +303,7 @@ def test_a_text_of_another_script_is_named(corpus, tmp_path, caplog):
     """Of which nothing is left to score by; a mark alone is nothing that is said."""
     corpus.add("mark", "test", text="[kelele]")
     corpus.prepare(tmp_path / "out")
-    assert "count as silence" not in caplog.text
+    assert "scored as empty" not in caplog.text
     corpus.add("other", "test", text="кису хики")
     corpus.prepare(tmp_path / "out")
     assert "1 texts of dev or test have no letter that the rules of sw keep, the first 'кису хики'" in caplog.text

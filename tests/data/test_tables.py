@@ -61,7 +61,7 @@ def test_a_single_line_of_json_lines(tmp_path):
         ("m.jsonl", '{"path": "a"}\n{"path": }\n', "line 2 is not valid JSON"),
         ("m.json", '[{"path": "a"},\n{"path" "b"}]\n', "line 2 is not valid JSON"),
         ("m.json", '{"u": {"path": "a"}, "u": {"path": "b"}}', "'u' is there twice"),
-        ("m.json", '[{"path": "a"}, 3]', "entry 2 is no mapping"),
+        ("m.json", '[{"path": "a"}, 3]', "entry 2 is no JSON object"),
         ("m.json", '[{"path": {"file": "a"}}]', "entry 1: 'path' must be a text or a number"),
         ("m.jsonl", '{"path": "a"}\n{"text": "b"}\n', "line 2: none of the columns path, wav"),
     ],

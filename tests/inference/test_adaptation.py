@@ -88,7 +88,7 @@ def test_the_old_model_stays_where_the_new_is_worse(tiny, tmp_path):
     assert [sha256(tmp_path / "new" / name) for name in names] == [sha256(tiny[1] / name) for name in names]
     about = {"kept": "old", "measure": "WER", "sets": sets, "seconds": {"train": 60.0, "old": 0.0}, "left_out": {}}
     lines = list(adaptation.report(about, tmp_path / "new"))
-    assert "the model as it was" in lines[-1] and any("give it with --data" in line for line in lines)
+    assert "holds the old model, unchanged" in lines[-1] and any("give it with --data" in line for line in lines)
 
 
 def test_a_stopped_adaptation_goes_on(tiny, corrections, tmp_path):

@@ -64,7 +64,7 @@ def test_phonemes_are_aligned_by_words(tmp_path):
 
 def test_what_cannot_be_aligned_is_one_sentence(recognizer, clips, tmp_path, monkeypatch):
     for text, words in (
-        ("baba" * 200, "no word of the text is heard"),
+        ("baba" * 200, "no word of the text was found"),
         ("baba Xaqa", "no unit for: q, x; --unknown nearest"),
         (" … ", "the text is empty"),
     ):

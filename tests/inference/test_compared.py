@@ -188,7 +188,11 @@ def test_a_causal_conmamba(manifest, tmp_path):
 @pytest.mark.parametrize(
     ("family", "more", "words"),
     [
-        ("ssm", ("--compare-streaming", "--look-ahead", "80"), "80 ms is not one of the model's: it has only 240, 0"),
+        (
+            "ssm",
+            ("--compare-streaming", "--look-ahead", "80"),
+            "80 ms is not one of the model's: it has 240, 0; give one of these",
+        ),
         ("ssm", ("--look-ahead", "240"), "--look-ahead and --chunk-ms go with --compare-streaming"),
         ("ssm", ("--compare-streaming", "--lm", "auto"), "leave --lm out"),
         ("ssm", ("--compare-streaming", "--lm", "auto", "--lm-weight", "1"), "leave --lm, --lm-weight out"),
@@ -199,9 +203,9 @@ def test_a_causal_conmamba(manifest, tmp_path):
         ("ssm", ("--compare-streaming", "--beam-size", "4"), "leave --beam-size out"),
         ("ssm", ("--compare-streaming", "--context", "saa"), "leave --context out"),
         ("ssm", ("--compare-streaming", "--batch-seconds", "60"), "leave --batch-seconds out"),
-        ("conmamba", ("--compare-streaming",), "cannot stream: ConMambaEncoder reads backwards"),
+        ("conmamba", ("--compare-streaming",), "cannot stream: ConMambaEncoder is bidirectional"),
         ("conmamba", ("--compare-streaming",), "; to stream, train ssm.yaml, "),
-        ("conmamba2-causal", ("--compare-streaming", "--look-ahead", "0"), "it has no choice"),
+        ("conmamba2-causal", ("--compare-streaming", "--look-ahead", "0"), "it has one only; leave it out"),
     ],
 )
 def test_refusals(recognizer, family, more, words, tmp_path, capsys):

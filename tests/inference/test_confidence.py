@@ -121,7 +121,7 @@ def test_aligned_words_have_greedy_decodings_confidence(calibrated, folder, reco
     text = "baba na mama"
     found, raw = (align_text(r, clips[0], text) for r in (calibrated, recognizer))
     assert found.calibrated and not raw.calibrated and found.tokens == raw.tokens and said(found) != said(raw)
-    for used, words in ((folder, ", confidence 0."), (tiny[1], ", raw confidence 0.")):
+    for used, words in ((folder, ", confidence 0."), (tiny[1], ", uncalibrated confidence 0.")):
         assert cli.main(["align", str(used), str(clips[0]), text, "--out", str(tmp_path / "x.TextGrid")]) == 0
         assert words in capsys.readouterr().out
 

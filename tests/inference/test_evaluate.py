@@ -100,7 +100,7 @@ def test_lists_of_texts(evaluate, tiny, tmp_path):
     assert (used["nbest"], used["hotwords"], used["lm_weight"]) == (4, {"saa": 1.5}, None)
     found, rows = scores(out)["test"], list(csv.DictReader((out / "nbest_test.csv").open(encoding="utf-8")))
     assert status == 0 and found["oracle"]["percent"] <= found["WER"]["percent"]
-    assert f"WER {found['oracle']['percent']:.2f} of the best text of each list" in printed
+    assert f"oracle WER {found['oracle']['percent']:.2f} (the best text of each list)" in printed
     decoded = {
         row["id"]: row["hypothesis"] for row in csv.DictReader((out / "decoded_test.csv").open(encoding="utf-8"))
     }

@@ -187,7 +187,7 @@ def test_files_that_are_not_written(pseudo_label, phonemic, radio, tmp_path):
     refused(pseudo_label(radio, out=tmp_path / "pseudo.txt"), "ends in .csv")
     (phonemic[1] / "save/lexicon.tsv").rename(tmp_path / "lexicon.tsv")
     try:
-        refused(pseudo_label(radio, model=phonemic[1]), "writes phones")
+        refused(pseudo_label(radio, model=phonemic[1]), "writes phonemes, no words")
     finally:
         (tmp_path / "lexicon.tsv").rename(phonemic[1] / "save/lexicon.tsv")
 

@@ -109,7 +109,7 @@ def test_hotwords_of_a_hybrid_model(folder, tmp_path, tunings):
 def test_what_cannot_be_weighed(folder, tmp_path, tunings, caplog):
     """Without what dev was, the weights are guessed from the model; a broken file is an error."""
     (folder / FILE).write_bytes(b"PK\x03\x04 no")
-    with pytest.raises(UserError, match=f"{FILE}: is not what a training writes"):
+    with pytest.raises(UserError, match=f"{FILE}: is damaged"):
         Recognizer.from_folder(folder).decoder(tmp_path / "one.arpa")
     (folder / FILE).unlink()
     decoder = Recognizer.from_folder(folder).decoder(tmp_path / "one.arpa")

@@ -79,7 +79,9 @@ def test_how_long_it_will_take_is_said_at_once(train):
     outlook = r"epoch 1 of 2: \d+ of 24 utterances after \d s; all 2 epochs take about \d+ s"
     assert re.fullmatch(outlook, lines[first + 1]) and not any("epoch 2 of 2: " in line for line in lines)
     more = train(*PAIRS, *short[:2], "--number_of_epochs", 3, hooks=[impatient], folder=run.folder).done()
-    assert "number_of_epochs was 2 before and is 3 now: the learning rate falls to its end at 3\n" in more.output
+    assert (
+        "number_of_epochs was 2 before and is 3 now: the learning rate now falls to its end at epoch 3\n" in more.output
+    )
     assert re.search(r"epoch 3 of 3: \d+ of 24 utterances after \d s; what is left takes about \d+ s", more.output)
     shown = train(*short, hooks=[impatient], environment={"SERENANET_BARS": "1"}, folder=run.folder / "shown").done()
     assert "epoch 1 of 2: 24 utterances in " in shown.output and "24 utterances after" not in shown.output

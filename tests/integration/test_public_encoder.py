@@ -92,7 +92,7 @@ def test_it_is_used(run, corpus, encoder, tmp_path):
 def test_it_exports(run, tmp_path, to):
     lines = []
     export(run.folder, to, out=tmp_path, say=lines.append)
-    assert "largest difference of 7 batches" in lines[0]
+    assert "largest difference from the model in 7 batches" in lines[0]
     assert json.loads((tmp_path / "model.json").read_text())["frame_seconds"] == 0.04
 
 
@@ -148,7 +148,7 @@ def test_a_reference(begin, encoder, corpus, run):
         (
             None,
             ("--keep_encoder", "reference", "--freeze", "null"),
-            "must keep its weights; set 'keep_encoder' to copy",
+            "'keep_encoder' is reference, which needs frozen weights; set it to copy",
         ),
         (
             None,

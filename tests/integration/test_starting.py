@@ -68,7 +68,7 @@ def test_another_language(train, reference, other):
     assert about["folder"] == str(reference.folder) and about["gave"] == "weights" and "tensors" not in about
     assert about["parts"]["encoder"]["loaded"] == run.result["parameters"]["encoder"]
     assert f"parameters from {reference.folder}" in run.output
-    assert f"units: {len(shared)} of {units.size} are symbols that it had too" in run.output
+    assert f"units: {len(shared)} of {units.size} are in the model that it starts from too" in run.output
     card = (run.folder / "README.md").read_text(encoding="utf-8")
     assert f"| started from | {about['experiment']}, commit {about['commit']}, " in card
     assert f"of sw, {theirs.size} units of kind char, {len(shared)} of {units.size} symbols kept |" in card

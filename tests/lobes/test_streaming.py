@@ -256,17 +256,17 @@ def test_features_look_ahead():
 @pytest.mark.parametrize(
     ("encoder", "car", "words"),
     [
-        (two_way, None, "ConMambaEncoder reads backwards too; make it with causal: true"),
+        (two_way, None, "ConMambaEncoder is bidirectional; set causal: true and train again"),
         (partial(RotaryTransformerEncoder, D, 2, 1, 32), None, "RotaryTransformerEncoder reads whole utterances only"),
         (partial(ConformerEncoder, D, 2, 1, 32), None, "ConformerEncoder reads whole utterances only"),
-        (fast, None, r"FastConformerEncoder reads whole utterances only; make it with look_aheads: \[0\]"),
-        (hybrid, None, r"SSMEncoder reads whole utterances only; make it with look_aheads: \[0\]"),
-        (lambda: chunked(outer=two_way()), None, "ConMambaEncoder reads backwards too"),
-        (lambda: chunked(inner=two_way()), None, "ConMambaEncoder reads backwards too"),
+        (fast, None, r"FastConformerEncoder reads whole utterances; set look_aheads, such as \[0\]"),
+        (hybrid, None, r"SSMEncoder reads whole utterances; set look_aheads, such as \[0\]"),
+        (lambda: chunked(outer=two_way()), None, "ConMambaEncoder is bidirectional"),
+        (lambda: chunked(inner=two_way()), None, "ConMambaEncoder is bidirectional"),
         (lambda: chunked(inner=causal(right_context=1)), None, "right_context: 0"),
         (lambda: chunked(FixedPooling(D)), None, "learned chunks"),
         (lambda: chunked(read="chunks"), None, "read: frames"),
-        (causal, partial(CAR, D, UNITS, d_model=8, bidirectional=True), "CAR reads backwards too"),
+        (causal, partial(CAR, D, UNITS, d_model=8, bidirectional=True), "CAR is bidirectional"),
     ],
 )
 def test_what_cannot_stream_says_so(encoder, car, words):

@@ -117,7 +117,7 @@ def test_labels_past_the_last_place_share_it():
 
 @pytest.mark.parametrize("options", [{"mixer": "plain"}, {"mixer": "attention", "positions": 5}])
 def test_positions_are_for_plain_attention(options):
-    with pytest.raises(ValueError, match="plain attention needs them, others not"):
+    with pytest.raises(ValueError, match="give positions with plain, and null with others"):
         AttentionDecoder(D, UNITS, 2, 1, D, **options)
 
 

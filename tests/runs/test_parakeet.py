@@ -454,7 +454,7 @@ def test_bad_folders_are_refused(tmp_path):
         ("config.json", None, "has no config.json"),
         ("model.safetensors", None, "has no model.safetensors"),
         ("config.json", "{", "cannot be read as JSON"),
-        ("config.json", "[]", "no mapping"),
+        ("config.json", "[]", "no JSON object"),
         ("config.json", '{"model_type": []}', r"its model_type is \[\]; only models with 'parakeet_ctc' or"),
         ("config.json", '{"model_type": "parakeet_ctc"}', "has no 'encoder_config'"),
         ("config.json", '{"model_type": "parakeet_ctc", "encoder_config": 5}', "has no 'encoder_config'"),

@@ -33,7 +33,7 @@ def change(folder, name="config.json", **values):
     ("values", "words"),
     [
         ({"auto_map": {"AutoModelForCausalLM": "evil.Evil"}}, "never run"),
-        ({"model_type": "gpt2"}, "model_type 'gpt2' is none of llama"),
+        ({"model_type": "gpt2"}, "model_type 'gpt2' is not one of llama"),
         ({"hidden_size": 30000}, "cannot be used"),
         ({"hidden_size": 10**9}, "hidden_size is 1000000000"),
         ({"intermediate_size": 100000}, "far larger than"),
@@ -88,7 +88,7 @@ def test_weights_are_those_of_the_folder(tmp_path, name, learns):
         ("{{ ''.__class__.__mro__ }}", "unsafe"),
         ("{% for", "unexpected"),
         ("{{ raise_exception('no') }}", "undefined"),
-        ("x", "does not say what the user says"),
+        ("x", "leaves out the user's message"),
         ("{{ 10 ** (10 ** 10) }}", "it takes more than"),
         ("{{ 'x' * 100000000 }}", "256 MiB of memory"),
         ("{{ 'x'.ljust(100000) }}", "longer than 65536 characters"),

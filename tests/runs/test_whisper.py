@@ -100,9 +100,9 @@ def test_a_beam_is_searched(whisper, recognizer):
 
 def test_without_ctc_there_are_no_hotwords_and_no_lists(recognizer):
     """The sentences say why, and what to do."""
-    with pytest.raises(UserError, match="has no CTC head, .*; leave them out"):
+    with pytest.raises(UserError, match="has no CTC head, .*; leave out --hotwords"):
         recognizer.wishing(hotwords=(("saa", 9.0),)).decoder()
-    with pytest.raises(UserError, match="lists take a search with a CTC head; leave --nbest out"):
+    with pytest.raises(UserError, match="lists need a model with a CTC head; leave --nbest out"):
         recognizer.listing(2).transcribe(noise(0.5))
 
 

@@ -13,7 +13,8 @@ import torch
 from serenanet_modules.lobes.blocks.mamba import Mamba
 from serenanet_modules.runtime.eager import eager
 block = Mamba(4, d_state=2)
-optimizer = eager(torch.optim.AdamW)(block.parameters())
+from serenanet_modules.training.muon import Muon
+optimizer = eager(Muon)(block.parameters(), lr=0.1)
 block(torch.ones(1, 3, 4)).sum().backward()
 optimizer.step()
 optimizer.zero_grad()

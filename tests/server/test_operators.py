@@ -60,7 +60,7 @@ def test_several_models(serve, recognizer, clips, transcripts):
 
 
 @pytest.mark.parametrize(
-    "models, words", [(["a/x", "b/x"], "b/x: another model has its name"), (["=x"], "=x: lacks its name")]
+    "models, words", [(["a/x", "b/x"], "b/x: another model has the same name"), (["=x"], "=x: has no name")]
 )
 def test_names_of_models(capsys, models, words):
     assert cli.main(["serve", "--port", "0", *models]) == 2

@@ -102,9 +102,9 @@ def test_places_that_are_not_free(host, port):
     [
         (["nowhere"], "nowhere: there is no such folder"),
         (["nowhere", "--token", ""], "--token: is empty"),
-        (["nowhere", "--corrections", "nobody/saved"], "--corrections nobody/saved: there is no folder to make it in"),
+        (["nowhere", "--corrections", "nobody/saved"], "--corrections nobody/saved: its parent folder does not exist"),
         (["nowhere", "--corrections", __file__], "test_run.py: is no folder; give another name"),
-        (["nowhere", "--token", "sécret"], "the token must be ASCII"),
+        (["nowhere", "--token", "sécret"], "the token must be one or more ASCII"),
         (["nowhere", "--max-seconds", "-1"], "'-1' is not a number above 0"),
         (["nowhere", "--max-queue", "none"], "'none' is not a number from 1"),
     ],

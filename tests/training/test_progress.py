@@ -77,7 +77,7 @@ def test_another_limit_is_said(tmp_path, caplog, limit):
     caplog.set_level(logging.WARNING)
     new = resumed(Progress(limit=2), tmp_path / "a", end_of_epoch=True, limit=limit)
     new.compare_limits()
-    told = f"number_of_epochs was 2 before and is {limit} now: the learning rate falls to its end at {limit}"
+    told = f"number_of_epochs was 2 before and is {limit} now: the learning rate now falls to its end at epoch {limit}"
     assert caplog.messages == ([told] if limit != 2 else []) and new.limit == limit
     resumed(new, tmp_path / "b", end_of_epoch=True).compare_limits()
     file = next((tmp_path / "b").glob("*/progress.ckpt"))
@@ -158,6 +158,6 @@ def test_other_steps_are_said(tmp_path, caplog):
     new.count_micro_batches(accumulation=1, processes=2)
     assert "optimizer step" not in caplog.text
     new.count_micro_batches(accumulation=2, processes=2)
-    assert "has 4 micro-batches now, and had 2 before; --grad_accumulation_factor 1 keeps it so" in caplog.text
+    assert "has 4 micro-batches now, and had 2 before; --grad_accumulation_factor 1 keeps 2" in caplog.text
     new.count_micro_batches(accumulation=1, processes=3)
     assert "has 3 micro-batches now, and had 4 before\n" in caplog.text

@@ -90,9 +90,11 @@ def _tiers_by_name(root, path):
             passed.append(above)
             parent = elements[above].get("PARENT_REF") or ""
             if parent in passed:
-                raise UserError(f"{path}: the tier {parent!r:.60} lies inside itself.")
+                raise UserError(f"{path}: the tier {parent!r:.60} is its own parent; correct it in ELAN.")
             if parent and parent not in elements:
-                raise UserError(f"{path}: the tier {above!r:.60} lies inside {parent!r:.60}, which is not there.")
+                raise UserError(
+                    f"{path}: the parent {parent!r:.60} of the tier {above!r:.60} does not exist; correct it in ELAN."
+                )
             above = parent
         known_good.update(passed)
     return elements
@@ -155,7 +157,7 @@ class _Times:
             if name not in self._raw:
                 raise UserError(f"{self.path}: the annotation {name!r:.40} is referred to but does not exist.")
             if len(line) > len(self._raw):
-                raise UserError(f"{self.path}: the annotation {name!r:.40} lies inside itself.")
+                raise UserError(f"{self.path}: the annotation {name!r:.40} is its own parent; correct it in ELAN.")
             line.append(name)
             name = self._raw[name].parent
         for child in reversed(line):

@@ -45,7 +45,9 @@ def data_of(path):
     if len(data) > MOST_BYTES:
         raise UserError(f"{path}: is larger than {MOST_BYTES >> 20} MiB; cut it into several files.")
     if data.startswith(POINTER) or not data:
-        raise UserError(f"{path}: {'stands for a file that `git lfs pull` fetches' if data else 'is empty'}.")
+        raise UserError(
+            f"{path}: {'is a pointer of Git LFS; `git lfs pull` fetches the file' if data else 'is empty'}."
+        )
     return data
 
 
@@ -159,5 +161,5 @@ def json_mapping(text, where):
     except (ValueError, RecursionError) as error:
         raise UserError(f"{where}: cannot be read as JSON ({error}).") from None
     if not isinstance(said, dict):
-        raise UserError(f"{where}: is no mapping of names to values.")
+        raise UserError(f'{where}: is no JSON object, {{"name": value, …}}.')
     return said

@@ -149,7 +149,7 @@ def why_not():
     try:
         library()
     except cpp.CompileError as error:
-        logger.warning("Without the compiled beam search, one in Python takes its place: %s", error)
+        logger.warning("The compiled beam search cannot be used, but a slower one in Python: %s", error)
         return str(error)
     return None
 

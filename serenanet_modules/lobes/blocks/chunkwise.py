@@ -67,7 +67,9 @@ class Chunkwise(Streaming):
         """
         had = [ahead for ahead in self.look_aheads if ahead != ALL]
         if not had:
-            raise CannotStream(f"{type(self).__name__} reads whole utterances only; make it with look_aheads: [0]")
+            raise CannotStream(
+                f"{type(self).__name__} reads whole utterances; set look_aheads, such as [0], and train again"
+            )
         if look_ahead is not None and look_ahead not in had:
             raise ValueError(f"look_ahead is {look_ahead} frames, but the encoder has {', '.join(map(str, had))}")
         look_ahead = self.look_ahead if look_ahead is None else look_ahead

@@ -24,7 +24,7 @@ def feed_forward(d_model, d_ffn, dropout):
 def check_kernel(size):
     """Refuse null as the width of a convolution that must be there, with a ValueError."""
     if size is None:
-        raise ValueError("kernel_size is null; this part cannot do without its convolution")
+        raise ValueError("kernel_size is null, but this part needs its convolution; give an odd number")
 
 
 def check_centred(kernel_size):

@@ -99,7 +99,7 @@ class Encoder(Part):
 
     def hidden(self, x, lengths):
         """Output of the last layer (B, T, d_model) before any norm; undefined in the padding."""
-        raise ValueError(f"{type(self).__name__} does not show the output of its layers")
+        raise ValueError(f"{type(self).__name__} gives no access to the output of its layers")
 
     def cut(self, layer):
         """Drop the layers after this one, counted from 1.
@@ -110,7 +110,7 @@ class Encoder(Part):
             Where there is no such layer.
         """
         if not self.depth:
-            raise ValueError(f"{type(self).__name__} does not show the output of its layers")
+            raise ValueError(f"{type(self).__name__} gives no access to the output of its layers")
         if not 1 <= layer <= self.depth:
             raise ValueError(f"the encoder has no layer {layer}, only 1 to {self.depth}")
         self.layers = self.layers[:layer]

@@ -167,7 +167,9 @@ class CausalStack(nn.Module):
         if mixer not in MIXERS:
             raise ValueError(f"mixer is {mixer!r}; it must be one of {', '.join(MIXERS)}")
         if (mixer == "plain") != (positions is not None):
-            raise ValueError(f"mixer is {mixer!r} and positions is {positions}: plain attention needs them, others not")
+            raise ValueError(
+                f"mixer is {mixer!r} and positions is {positions}; give positions with plain, and null with others"
+            )
         sizes = (d_model,) if mixer.startswith("mamba") else (d_model, n_heads)
         looks = MemoryAttention if mixer == "plain" else CrossAttention
         self.scale = d_model**0.5 if positions is None else 1.0

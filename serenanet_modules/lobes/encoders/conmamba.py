@@ -112,7 +112,7 @@ class ConMambaEncoder(Streaming, Encoder):
             If the encoder is not causal.
         """
         if not self.causal:
-            raise CannotStream("ConMambaEncoder reads backwards too; make it with causal: true")
+            raise CannotStream("ConMambaEncoder is bidirectional; set causal: true and train again")
         return tuple(layer.init_state(batch) for layer in self.layers)
 
     @property

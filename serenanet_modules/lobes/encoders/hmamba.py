@@ -91,8 +91,7 @@ class ChunkedEncoder(Streaming, Encoder):
         """
         if self.shortens or not self.chunking.streams:
             raise CannotStream(
-                "of ChunkedEncoders only those that read frames of learned chunks go on frame by frame; make it with "
-                "read: frames and DynamicChunking"
+                "a ChunkedEncoder streams only with read: frames and DynamicChunking; set both and train again"
             )
         if self.inner.look_ahead:
             raise CannotStream("the inner layers of a ChunkedEncoder need right_context: 0 to stream")

@@ -85,7 +85,7 @@ class CAR(Streaming, Part):
             If they also read backwards.
         """
         if self.bidirectional:
-            raise CannotStream("CAR reads backwards too; make it with bidirectional: false")
+            raise CannotStream("CAR is bidirectional; set bidirectional: false and train again")
         return tuple(block.init_state(batch) for block in self.blocks)
 
     def step(self, x, state):

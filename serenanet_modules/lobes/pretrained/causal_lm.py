@@ -66,7 +66,7 @@ class CausalLM(nn.Module):
         super().__init__()
         family, values = known_language_model(config)
         if learns not in WAYS:
-            raise ValueError(f"learns is {learns!r}, none of {', '.join(WAYS)}")
+            raise ValueError(f"learns is {learns!r}; it must be one of {', '.join(WAYS)}")
         if keep == "reference" and learns == "all":
             raise ValueError("keep is reference, but all of the language model learns; set it to copy")
         self.source, self.revision, self.sha256, self.keep = source, revision, sha256, keep

@@ -67,7 +67,7 @@ class PublicEncoder(nn.Module):
         super().__init__()
         family, values = known(config)
         if window not in ("cut", "padded"):
-            raise ValueError(f"window is {window!r}, neither cut nor padded")
+            raise ValueError(f"window is {window!r}; it must be cut or padded")
         if language is not None and not values.get("adapter_attn_dim"):
             raise ValueError(f"language is {language!r}, but this encoder has no adapters of languages, as MMS has")
         self.source, self.language, self.revision, self.sha256, self.keep = source, language, revision, sha256, keep

@@ -158,9 +158,9 @@ def chosen(config, families):
     """
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in families:
-        raise ValueError(f"model_type {kind!r} is none of {', '.join(families)}")
+        raise ValueError(f"model_type {kind!r} is not one of {', '.join(families)}")
     if config.get("auto_map"):
-        raise ValueError("auto_map asks for code of its own, which is never run")
+        raise ValueError("auto_map asks for Python code of the folder's own, which is never run; take another model")
     return kind, families[kind]
 
 
@@ -185,7 +185,7 @@ def known(config):
         for part in value if isinstance(value, (list, tuple)) else [value]:
             _check(key, part)
     if isinstance(values.get("conv_dim"), (list, tuple)) and len(values["conv_dim"]) > MOST_LAYERS:
-        raise ValueError(f"conv_dim has {len(values['conv_dim'])} layers")
+        raise ValueError(f"conv_dim has {len(values['conv_dim'])} layers; at most {MOST_LAYERS}")
     return family, {"model_type": kind, **values}
 
 
@@ -195,4 +195,4 @@ def _check(key, value):
     most = MOST_LAYERS if key.endswith("_layers") else MOST_POSITIONS if "positions" in key else MOST_WIDTH
     most = MOST_CONTEXT if key.endswith(CONTEXTS) else most
     if isinstance(value, (int, float)) and not 0 <= value <= most:
-        raise ValueError(f"{key} is {value}, which no encoder has")
+        raise ValueError(f"{key} is {value}, out of range")

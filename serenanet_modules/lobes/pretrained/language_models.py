@@ -81,7 +81,7 @@ def known_language_model(config):
         most = MOST.get(key)
         for number in value if isinstance(value, list) else [value]:
             if most and not (type(number) is int and 0 <= number <= most):
-                raise ValueError(f"{key} is {number!r}, which no language model has")
+                raise ValueError(f"{key} is {number!r}, out of range")
     return family, {"model_type": kind, **values}
 
 

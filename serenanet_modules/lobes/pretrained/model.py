@@ -60,7 +60,9 @@ class EncodedModel(AcousticModel):
             own = round(100 * encoder.frame_seconds)
             raise ValueError(f"output_stride is {output_stride}, but must be a multiple of the encoder's {own}")
         if head is not None and head.shortens:
-            raise ValueError(f"head: {type(head).__name__} shortens, and the encoder's frames are few already")
+            raise ValueError(
+                f"head: {type(head).__name__} downsamples, but the encoder's frames are few already; take another"
+            )
         size = encoder.d_model // encoder.n_layers
         wide = self.stack * size
         self.encoder = encoder

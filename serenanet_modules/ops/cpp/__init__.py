@@ -58,7 +58,7 @@ def _why_not():
     try:
         _load()
     except CompileError as error:
-        logger.warning("Without C++ kernels, plain PyTorch takes their place: %s", error)
+        logger.warning("The C++ kernels cannot be used, but plain PyTorch, which is slower: %s", error)
         return str(error)
     return None
 

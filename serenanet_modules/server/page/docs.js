@@ -24,7 +24,7 @@ function table(properties, required, all) {
     make(
       "tr",
       {},
-      make("th", { scope: "row" }, make("code", {}, name), required.includes(name) ? " (needed)" : ""),
+      make("th", { scope: "row" }, make("code", {}, name), required.includes(name) ? " (required)" : ""),
       make("td", {}, kind(schema, all)),
       make("td", {}, schema.description ?? resolved(schema, all).description ?? ""),
     ),

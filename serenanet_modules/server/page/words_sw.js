@@ -110,7 +110,7 @@ export default {
   cut_off: "Mawasiliano ya moja kwa moja yamekatika.",
   too_large: "Faili ni kubwa kuliko MB {size}, ambazo seva inazikubali. Itume kwa vipande.",
   no_microphone: "Hakuna maikrofoni.",
-  forbidden_microphone: "Kivinjari hakiruhusu maikrofoni.",
+  forbidden_microphone: "Kivinjari hakiruhusu maikrofoni. Iruhusu katika mipangilio ya kivinjari kwa ukurasa huu.",
   insecure: "Vivinjari hurekodi kwenye kurasa salama tu: tumia https, au anwani ya mashine hii yenyewe.",
   scripts: "Ukurasa huu unahitaji JavaScript.",
   api: "Kwa programu",

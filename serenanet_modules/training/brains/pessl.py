@@ -37,7 +37,9 @@ class PESSLBrain(HearsSpeech, RecipeBrain):
         """Refuse a model without PESSL."""
         super().check(plain, where)
         if "pessl" in plain:  # which leaves objects out
-            raise UserError(f"{where}: 'pessl' is null, but masked prediction is all that this training does")
+            raise UserError(
+                f"{where}: 'pessl' is null, but pre-training needs it; set it to !include:pretraining/pessl.yaml"
+            )
 
     @classmethod
     def learn(cls, plain, where, texts, save, locales=()):

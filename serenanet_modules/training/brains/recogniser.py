@@ -34,7 +34,10 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
         super().check(plain, where)
         given_language_model(plain["lm"])
         if plain["units"] == "phoneme" and plain["language_units"] != "shared":
-            raise UserError(f"{where}: 'language_units' is {plain['language_units']}; phonemes are shared by languages")
+            raise UserError(
+                f"{where}: 'language_units' is {plain['language_units']}, but languages always share phonemes; set it "
+                "to shared"
+            )
         if plain["units"] == "phoneme" and cls.style(plain).written:
             raise UserError(
                 f"{where}: phonemes have no capitals and no punctuation; leave text_case and punctuation out"

@@ -42,8 +42,8 @@ class HearsSpeech:
         super().check(plain, where)
         if plain["iteration"] > 1 and ("pessl" in plain or plain["pretrained"] is None):
             raise UserError(
-                f"{where}: 'iteration' {plain['iteration']} needs 'pessl', and --pretrained RESULT_DIR of the one "
-                "before"
+                f"{where}: 'iteration' {plain['iteration']} needs 'pessl', and --pretrained RESULT_DIR of "
+                f"iteration {plain['iteration'] - 1}"
             )
 
     @classmethod

@@ -48,11 +48,11 @@ def test_what_refers_to_annotations_has_their_time(tmp_path):
 @pytest.mark.parametrize(
     ("tiers", "slots", "said"),
     [
-        ([tier("A", parent="B"), tier("B", parent="A")], [], "lies inside itself"),
-        ([tier("A", parent="A")], [], "lies inside itself"),
+        ([tier("A", parent="B"), tier("B", parent="A")], [], "is its own parent"),
+        ([tier("A", parent="A")], [], "is its own parent"),
         ([tier("A", parent="B")], [], "'B', which is not there"),
         ([tier("A"), tier("A")], [], "two tiers 'A'"),
-        ([tier("A", ("a1", "x", "a2"), ("a2", "x", "a1"))], [], "lies inside itself"),
+        ([tier("A", ("a1", "x", "a2"), ("a2", "x", "a1"))], [], "is its own parent"),
         ([tier("A", ("a1", "x", "a9"))], [], "'a9' is referred to but does not exist"),
         ([tier("A", ("a1", "x", 1, 2))], [0], "'ts2' is referred to but does not exist"),
         ([tier("A", ("a1", "x", 1, 2), ("a1", "y", 1, 2))], [0, 1], "'a1' twice"),
