@@ -21,7 +21,8 @@ def groups(modules, factors=None, later=()):
     """Groups of trainable parameters for an optimizer, alike in decay and rate.
 
     Weight decay is for matrices and filters: not for vectors (a learned frame), biases, norms, embeddings, and what a
-    lobe marks ``_no_weight_decay`` as mamba_ssm does (``A_log`` and ``D`` of a scan).
+    lobe marks ``_no_weight_decay`` as mamba_ssm does (``A_log`` and ``D`` of a scan). What a lobe marks
+    ``_elementwise`` is for optimizers that take each number by itself, not for `Muon`.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ def groups(modules, factors=None, later=()):
     Returns
     -------
     list of dict
-        ``params``, ``factor`` and, where nothing is decayed, ``weight_decay`` 0.
+        ``params``, ``factor`` and, where nothing is decayed, ``weight_decay`` 0; ``elementwise`` where that is marked.
 
     Raises
     ------
@@ -48,12 +49,11 @@ def groups(modules, factors=None, later=()):
         for name, parameter in module.named_parameters(recurse=False):
             if (parameter.requires_grad or id(parameter) in later) and id(parameter) not in seen:
                 seen.add(id(parameter))  # two parts may share it
-                key = factors.get(id(parameter), 1.0), _decays(module, name, parameter)
-                found.setdefault(key, []).append(parameter)
-    return [
-        {"params": parameters, "factor": factor, **({} if decays else {"weight_decay": 0.0})}
-        for (factor, decays), parameters in found.items()
-    ]
+                decay = {} if _decays(module, name, parameter) else {"weight_decay": 0.0}
+                marked = {"elementwise": True} if decay == {} and hasattr(parameter, "_elementwise") else {}
+                group = {"factor": factors.get(id(parameter), 1.0), **decay, **marked}
+                found.setdefault(tuple(group.items()), []).append(parameter)
+    return [{"params": parameters, **dict(group)} for group, parameters in found.items()]
 
 
 def rate_factors(model, plain, levels=(), loaded=()):

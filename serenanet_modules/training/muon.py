@@ -17,7 +17,8 @@ class Muon(torch.optim.AdamW):
     """AdamW whose updates of matrices are orthogonalised momentum (Jordan et al. 2024, Liu et al. 2025).
 
     An update of a matrix moves all of its directions alike, however the gradient's strengths differ. Matrices are the
-    parameters of two dimensions that weight decay is for; filters, vectors and embeddings are left to AdamW. Unlike
+    parameters of two dimensions that weight decay is for, in groups that are not ``elementwise``; filters, vectors and
+    embeddings are left to AdamW. Unlike
     `torch.optim.Muon` it takes matrices of one shape at once, and bfloat16 only where the device multiplies it: others
     need ten times as long for it.
 
@@ -47,7 +48,7 @@ class Muon(torch.optim.AdamW):
     (True, True)
     """
 
-    def __init__(self, params, lr, matrix_rate=4.0, momentum=0.95, iterations=5, **adamw):
+    def __init__(self, params, lr, matrix_rate=2.0, momentum=0.95, iterations=5, **adamw):
         super().__init__(params, lr=lr, **adamw)
         self.matrix_rate, self.momentum, self.iterations = matrix_rate, momentum, iterations
         self._step_supports_amp_scaling = False  # a step with an overflow is left out as a whole
@@ -66,7 +67,8 @@ class Muon(torch.optim.AdamW):
         """Change the matrices, and take their gradients away; these, by parameter."""
         gradients, by_shape = {}, {}
         for group in self.param_groups:
-            for parameter in group["params"] if group["weight_decay"] else ():
+            whole = group["weight_decay"] and not group.get("elementwise")
+            for parameter in group["params"] if whole else ():
                 if parameter.ndim == 2 and parameter.grad is not None:
                     gradients[parameter], parameter.grad = parameter.grad, None
                     update = self._direction(parameter, gradients[parameter])

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.support.hooks import killed_before_deleting, slow
+from tests.support.hooks import improving, killed_before_deleting, slow
 from tests.support.tiny import PAIRS, checkpoints, log, same
 
 EVERY_STEP = ("--ckpt_interval_minutes", 0.0005)
@@ -24,13 +24,14 @@ def test_killed_again_and_again(train, reference):
     assert same(run, reference)
 
 
-def test_killed_between_saving_and_deleting(train, reference):
+def test_killed_between_saving_and_deleting(train, tmp_path):
     """SIGKILL when the last epoch is saved and what it makes superfluous is there still: no checkpoint too many."""
-    run = train(*PAIRS, hooks=[killed_before_deleting])
+    whole = train(*PAIRS, folder=tmp_path / "whole", hooks=[improving]).done()
+    run = train(*PAIRS, hooks=[improving, killed_before_deleting])
     assert run.wait() == -signal.SIGKILL
-    assert len(checkpoints(run.folder)) > len(checkpoints(reference.folder))
-    run = train(*PAIRS).done()
-    assert same(run, reference) and len(checkpoints(run.folder)) == len(checkpoints(reference.folder))
+    assert (len(checkpoints(run.folder)), len(checkpoints(whole.folder))) == (3, 2)
+    run = train(*PAIRS, hooks=[improving]).done()
+    assert same(run, whole) and len(checkpoints(run.folder)) == 2
 
 
 def test_killed_in_validation(train, reference):

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from serenanet_modules.lobes.frontends import ATHM
 from serenanet_modules.runtime.eager import eager
+from serenanet_modules.training.groups import groups as groups_of
 from serenanet_modules.training.muon import Muon, orthogonalised
 
 SETTINGS = {"lr": 0.01, "weight_decay": 0.1, "betas": (0.9, 0.98)}
@@ -125,3 +127,21 @@ def test_what_has_no_gradient_stays():
     before = [p.detach().clone() for p in model[3].parameters()]
     take_steps(model, optimizer, 2)
     assert all(map(torch.equal, before, model[3].parameters()))
+
+
+def test_a_gate_is_left_to_adamw():
+    """What a lobe marks stands in a group of its own, which moves element by element."""
+    athm = ATHM(8, 12, gate_size=6)
+    made = groups_of(nn.ModuleDict({"model": athm}))
+    marked = [p for group in made if group.get("elementwise") for p in group["params"]]
+    assert {id(p) for p in marked} == {id(layer.weight) for layer in (athm.gate_mlp[0], athm.gate_mlp[2])}
+    before = {id(p): p.detach().clone() for group in made for p in group["params"]}
+    optimizers = Muon(made, **SETTINGS), torch.optim.AdamW(groups_of(nn.ModuleDict({"model": athm})), **SETTINGS)
+    found = []
+    for optimizer in optimizers:
+        for parameter in athm.parameters():
+            parameter.data.copy_(before[id(parameter)])
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+        found.append([p.detach().clone() for p in marked])
+    assert all(map(torch.equal, *found))

@@ -66,6 +66,8 @@ class ATHM(Blockwise, FrontEnd):
             if count > 1
             else None
         )
+        for parameter in () if self.gate_mlp is None else self.gate_mlp.parameters():
+            parameter._elementwise = True  # moved as whole matrices, the gate soon opens for one branch alone
         self.reduce = (
             nn.Conv1d(d_model, d_model, kernel_size=output_stride, stride=output_stride) if output_stride > 1 else None
         )
