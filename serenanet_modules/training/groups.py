@@ -21,8 +21,8 @@ def groups(modules, factors=None, later=()):
     """Groups of trainable parameters for an optimizer, alike in decay and rate.
 
     Weight decay is for matrices and filters: not for vectors (a learned frame), biases, norms, embeddings, and what a
-    lobe marks ``_no_weight_decay`` as mamba_ssm does (``A_log`` and ``D`` of a scan). What a lobe marks
-    ``_elementwise`` is for optimizers that take each number by itself, not for `Muon`.
+    lobe marks ``_no_weight_decay`` as mamba_ssm does (``A_log`` and ``D`` of a scan). All of
+    these, and what a lobe marks ``_elementwise``, are for optimizers that take each number by itself, not for `Muon`.
 
     Parameters
     ----------
@@ -35,7 +35,8 @@ def groups(modules, factors=None, later=()):
     Returns
     -------
     list of dict
-        ``params``, ``factor`` and, where nothing is decayed, ``weight_decay`` 0; ``elementwise`` where that is marked.
+        ``params``, ``factor`` and, where nothing is decayed, ``weight_decay`` 0; ``elementwise`` of these and of marked
+        ones.
 
     Raises
     ------
@@ -49,9 +50,9 @@ def groups(modules, factors=None, later=()):
         for name, parameter in module.named_parameters(recurse=False):
             if (parameter.requires_grad or id(parameter) in later) and id(parameter) not in seen:
                 seen.add(id(parameter))  # two parts may share it
-                decay = {} if _decays(module, name, parameter) else {"weight_decay": 0.0}
-                marked = {"elementwise": True} if decay == {} and hasattr(parameter, "_elementwise") else {}
-                group = {"factor": factors.get(id(parameter), 1.0), **decay, **marked}
+                decays, group = _decays(module, name, parameter), {"factor": factors.get(id(parameter), 1.0)}
+                group |= {} if decays else {"weight_decay": 0.0}
+                group |= {"elementwise": True} if not decays or hasattr(parameter, "_elementwise") else {}
                 found.setdefault(tuple(group.items()), []).append(parameter)
     return [{"params": parameters, **dict(group)} for group, parameters in found.items()]
 

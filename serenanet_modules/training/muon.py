@@ -17,8 +17,7 @@ class Muon(torch.optim.AdamW):
     """AdamW whose updates of matrices are orthogonalised momentum (Jordan et al. 2024, Liu et al. 2025).
 
     An update of a matrix moves all of its directions alike, however the gradient's strengths differ. Matrices are the
-    parameters of two dimensions that weight decay is for, in groups that are not ``elementwise``; filters, vectors and
-    embeddings are left to AdamW. Unlike
+    parameters of two dimensions in groups that are not ``elementwise``; all else is left to AdamW. Unlike
     `torch.optim.Muon` it takes matrices of one shape at once, and bfloat16 only where the device multiplies it: others
     need ten times as long for it.
 
@@ -67,8 +66,7 @@ class Muon(torch.optim.AdamW):
         """Change the matrices, and take their gradients away; these, by parameter."""
         gradients, by_shape = {}, {}
         for group in self.param_groups:
-            whole = group["weight_decay"] and not group.get("elementwise")
-            for parameter in group["params"] if whole else ():
+            for parameter in () if group.get("elementwise") else group["params"]:
                 if parameter.ndim == 2 and parameter.grad is not None:
                     gradients[parameter], parameter.grad = parameter.grad, None
                     update = self._direction(parameter, gradients[parameter])

@@ -22,7 +22,7 @@ def network():
 def groups(model):
     matrices = [p for p in model.parameters() if p.ndim == 2]
     others = [p for p in model.parameters() if p.ndim != 2]
-    return [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+    return [{"params": matrices}, {"params": others, "weight_decay": 0.0, "elementwise": True}]
 
 
 def take_steps(model, optimizer, count, seed=1):
@@ -56,13 +56,13 @@ def test_nothing_comes_of_nothing():
     torch.testing.assert_close(weight.detach(), torch.full((4, 4), 1 - 0.01 * 0.1))
 
 
-@pytest.mark.parametrize("tall", [False, True])
-def test_an_update_is_what_the_papers_say(tall):
+@pytest.mark.parametrize(("tall", "decay"), [(False, 0.1), (True, 0.1), (True, 0.0)])
+def test_an_update_is_what_the_papers_say(tall, decay):
     """Of momentum as Nesterov has it, of root mean square 0.2 · matrix_rate · lr, beside decoupled decay."""
     torch.manual_seed(3)
     weight, first, second = (torch.randn(*((48, 16) if tall else (16, 48))) for _ in range(3))
     parameter = nn.Parameter(weight.clone())
-    optimizer = Muon([parameter], matrix_rate=2.0, **SETTINGS)
+    optimizer = Muon([parameter], matrix_rate=2.0, **{**SETTINGS, "weight_decay": decay})
     for gradient in (first, second):
         before, parameter.grad = parameter.detach().clone(), gradient.clone()
         optimizer.step()
@@ -71,7 +71,7 @@ def test_an_update_is_what_the_papers_say(tall):
     direction = direction.mT if tall else direction
     expected = orthogonalised(direction.unsqueeze(0))[0]
     expected = (expected.mT if tall else expected) * 0.2 * 48**0.5
-    found = (before * (1 - 0.01 * 0.1) - parameter.detach()) / (0.01 * 2.0)
+    found = (before * (1 - 0.01 * decay) - parameter.detach()) / (0.01 * 2.0)
     torch.testing.assert_close(found, expected, rtol=2e-3, atol=2e-3)
     assert found.square().mean().sqrt() == pytest.approx(0.2, rel=0.3)
     assert torch.equal(parameter.grad, second)
@@ -82,7 +82,7 @@ def test_all_else_is_left_to_adamw():
     model, other = network(), network()
     embedding = nn.Parameter(torch.randn(5, 3))
     same = nn.Parameter(embedding.detach().clone())
-    ours = Muon([*groups(model), {"params": [embedding], "weight_decay": 0.0}], **SETTINGS)
+    ours = Muon([*groups(model), {"params": [embedding], "weight_decay": 0.0, "elementwise": True}], **SETTINGS)
     theirs = torch.optim.AdamW([*groups(other), {"params": [same], "weight_decay": 0.0}], **SETTINGS)
     for parameter, mate in zip([*model.parameters(), embedding], [*other.parameters(), same], strict=True):
         parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel()))
@@ -133,7 +133,7 @@ def test_a_gate_is_left_to_adamw():
     """What a lobe marks stands in a group of its own, which moves element by element."""
     athm = ATHM(8, 12, gate_size=6)
     made = groups_of(nn.ModuleDict({"model": athm}))
-    marked = [p for group in made if group.get("elementwise") for p in group["params"]]
+    marked = [p for g in made if g.get("elementwise") and "weight_decay" not in g for p in g["params"]]
     assert {id(p) for p in marked} == {id(layer.weight) for layer in (athm.gate_mlp[0], athm.gate_mlp[2])}
     before = {id(p): p.detach().clone() for group in made for p in group["params"]}
     optimizers = Muon(made, **SETTINGS), torch.optim.AdamW(groups_of(nn.ModuleDict({"model": athm})), **SETTINGS)
