@@ -155,10 +155,13 @@ class Espeak:
             return 0
 
         self._library.espeak_SetSynthCallback(keep)
-        self._speak_as(manner.voice)
-        for parameter, value in ((RATE, manner.rate), (PITCH, manner.pitch), (RANGE, manner.range)):
-            self._library.espeak_SetParameter(parameter, value, 0)
-        self._library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, UTF8 | PHONEMES, None, None)
+        try:
+            self._speak_as(manner.voice)
+            for parameter, value in ((RATE, manner.rate), (PITCH, manner.pitch), (RANGE, manner.range)):
+                self._library.espeak_SetParameter(parameter, value, 0)
+            self._library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, UTF8 | PHONEMES, None, None)
+        finally:
+            self._library.espeak_SetSynthCallback(None)  # a function that Python has freed must not be called
         return b"".join(sound)
 
     def _speak_as(self, voice):

@@ -130,7 +130,7 @@ def _told(path, units, iteration):
         told = {key: result[key] for key in ("experiment", "commit", "epochs")}
         told |= {"hours": result["data"]["splits"]["train"]["hours"], "locales": result["data"]["locales"]}
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: is not valid JSON ({error})") from None
+        raise UserError(f"{path}: is damaged ({error}); copy the whole folder again") from None
     except (KeyError, TypeError):
         raise UserError(f"{path}: is damaged; copy the whole folder again") from None
     told |= {} if units is None else {"units": {"kind": units.kind, "size": units.size}}

@@ -152,7 +152,10 @@ def test_a_pre_training_that_goes_on(planned, folder):
         pretend(run, True)
     assert states() == ["finished", "finished"]
     assert states("--number_of_epochs", "90", "--beam_size", "8") == ["begun", "begun"]
-    with pytest.raises(UserError, match="no_car/1986 started from .*full/1986, whose number_of_epochs would change"):
+    with pytest.raises(
+        UserError,
+        match="no_car/1986 started from .*full/1986, which would now be trained with another number_of_epochs",
+    ):
         states(epochs="9")
 
 

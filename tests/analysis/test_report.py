@@ -248,7 +248,7 @@ def test_hours_and_their_price(results, tmp_path):
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "- spent: 3 trainings, 0.10 hours (0.20 at 2.00 an hour)" in page
     head, _, row = [line for line in page.splitlines() if line.startswith("|")][:3]
-    assert dict(zip(head.split(" | "), row.split(" | "), strict=True))["hours"] == "0.10"
+    assert dict(zip(head.split(" | "), row.split(" | "), strict=True))["hours, total"] == "0.10"
 
 
 def test_groups_of_an_ablation(results, tmp_path):

@@ -77,7 +77,7 @@ def test_what_the_text_rule_changes_is_named(validate, tmp_path):
     _, out, _ = validate(tmp_path / "m.tsv", "--locale", "xx")
     assert "left out of texts (see --marks) (4)\n  [kelele]  2 ×  [kelele] ka\ua789ma %…\n  %UH  1 ×" in out
     assert "text in round brackets, taken as spoken (1)\n  (ya jana)  1 ×" in out
-    told = out.partition("numbers that may be said in another way")[2]
+    told = out.partition("numbers whose words may differ")[2]
     assert all(f"  {number}  1 ×" in told for number in ("0712 345 678", "12/5/2019", "3.50")) and "4.5" not in told
     changed = out.partition("characters the text rules remove or replace (6); to keep a letter, see --clean FILE\n")[
         2

@@ -137,7 +137,7 @@ def test_folders_without_or_with_broken_units(tmp_path):
         load_units(tmp_path)
     train_units("bpe", TEXTS, 40, tmp_path)
     (tmp_path / "units.model").write_bytes(b"nonsense")
-    with pytest.raises(UserError, match="broken"):
+    with pytest.raises(UserError, match="damaged"):
         load_units(tmp_path)
     train_units("bpe", TEXTS, 40, tmp_path)
     train_units("bpe", TEXTS, 36, tmp_path / "other")
@@ -145,7 +145,7 @@ def test_folders_without_or_with_broken_units(tmp_path):
     with pytest.raises(UserError, match="40 units.* has 36"):
         load_units(tmp_path)
     (tmp_path / "units.json").write_text("{", encoding="utf-8")
-    with pytest.raises(UserError, match="broken"):
+    with pytest.raises(UserError, match="damaged"):
         load_units(tmp_path)
 
 

@@ -50,8 +50,8 @@ def test_a_file_that_differs_is_not_written(exports, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("family", "look_ahead", "words"),
     [
-        ("conmamba", None, "needs an encoder with look_aheads"),
-        ("fast-conformer", None, "needs an encoder"),
+        ("conmamba", None, "needs a model with look_aheads"),
+        ("fast-conformer", None, "needs a model with"),
         ("fast-conformer-streaming", 160, "160 ms .* it has 240, 0; give one of these"),
     ],
 )

@@ -81,8 +81,8 @@ def test_what_the_model_is_not_sure_of(pseudo_label, radio):
     least = (confidences[2] + confidences[3]) / 2
     status, out, _, kept = pseudo_label(radio, least=least)
     assert status == 0 and kept == [row for row in rows if float(row["confidence"]) > least]
-    assert f"3 below {least:g}" in out and f"{len(rows) - 3} pieces" in out
-    refused(pseudo_label(radio, least=1), "no piece", f"{len(rows)} below 1")
+    assert f"3 with a confidence below {least:g}" in out and f"{len(rows) - 3} pieces" in out
+    refused(pseudo_label(radio, least=1), "no piece", f"{len(rows)} with a confidence below 1")
     refused(pseudo_label(radio, least=1.5), "--min-confidence 1.5")
 
 

@@ -103,7 +103,7 @@ def test_groups_and_sequence():
         assert len(groups) == 3 and all(len(set(labels[truth == i])) == 1 for i in range(3))
     vectors[10] = 0.45 * middles[0] + 0.55 * middles[1]  # one unsure window changes no turn
     assert len(set(sequence(vectors, grouped(vectors, 3))[:40])) == 1
-    with pytest.raises(UserError, match="--speakers 9: the recording has 3 windows"):
+    with pytest.raises(UserError, match="--speakers 9: the recording is too short for so many .3 windows"):
         grouped(vectors[:3], 9)
 
 

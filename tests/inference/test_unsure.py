@@ -27,5 +27,5 @@ def recogniser(model):
     ids=["rank", "pseudo-label"],
 )
 def test_a_speech_llm_without_a_ctc_head(use):
-    refusal(lambda: use(recogniser(speech_llm(ctc=False))), "run: is a speech LLM without a CTC head", "take another")
+    refusal(lambda: use(recogniser(speech_llm(ctc=False))), "run: gives no confidences", "take another")
     recogniser(speech_llm()).check_sure()

@@ -40,7 +40,7 @@ CASES = {
     ),
     "other number of units": (["--n_units", "7"], ["'n_units' is 7", "char units"]),
     "fp16 without a GPU": (["--precision", "fp16"], ["'precision' fp16 needs a GPU", "use bf16 or fp32"]),
-    "RepDL": (["--reproducible", "repdl"], ["repdl: of the ", "LayerNorm (", "it lacks the CTC loss and AdamW"]),
+    "RepDL": (["--reproducible", "repdl"], ["repdl: RepDL lacks ", "LayerNorm (", "it lacks the CTC loss and AdamW"]),
     "fp8 without a GPU": (["--eval_precision", "fp8"], ["'eval_precision' fp8 needs a GPU", "or --emulate_precision"]),
     "CUDA without a GPU": (["--device=cuda"], ["no usable GPU"]),
 }

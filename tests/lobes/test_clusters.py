@@ -71,7 +71,7 @@ def test_encoder_layer():
     torch.testing.assert_close(found, torch.nn.functional.layer_norm(seen[0], (D,)))
     with pytest.raises(ValueError, match="no layer 4, only 1 to 2"):
         EncoderLayer(net, 4)
-    with pytest.raises(ValueError, match="ConformerEncoder does not show"):
+    with pytest.raises(ValueError, match="ConformerEncoder gives no access"):
         EncoderLayer(SpectralModel(Given(), net.frontend, ConformerEncoder(D, 2, 1, 32, 3)), 1)
 
 

@@ -264,7 +264,7 @@ def test_features_look_ahead():
         (lambda: chunked(outer=two_way()), None, "ConMambaEncoder is bidirectional"),
         (lambda: chunked(inner=two_way()), None, "ConMambaEncoder is bidirectional"),
         (lambda: chunked(inner=causal(right_context=1)), None, "right_context: 0"),
-        (lambda: chunked(FixedPooling(D)), None, "learned chunks"),
+        (lambda: chunked(FixedPooling(D)), None, "DynamicChunking"),
         (lambda: chunked(read="chunks"), None, "read: frames"),
         (causal, partial(CAR, D, UNITS, d_model=8, bidirectional=True), "CAR is bidirectional"),
     ],

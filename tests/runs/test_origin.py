@@ -71,7 +71,7 @@ def test_files_that_are_missing(folder, tmp_path, name):
 def test_results_that_are_none(folder, tmp_path, text):
     copy = shutil.copytree(folder, tmp_path / "copy")
     (copy / "result.json").write_text(text)
-    with pytest.raises(UserError, match="result.json: is not"):
+    with pytest.raises(UserError, match="result.json: is damaged"):
         open_origin(str(copy))
 
 

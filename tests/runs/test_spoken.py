@@ -40,7 +40,7 @@ def test_every_search_begins_with_the_language_that_it_was_told(language):
 @pytest.mark.parametrize(
     ("how", "attention", "language", "message"),
     [
-        ("token", "a decoder", "fr", "no 'fr'; there are en_us, sw"),
+        ("token", "a decoder", "fr", "the model has no 'fr'; it has en_us, sw"),
         ("token", None, "sw", "leave them out"),
         ("own", "a decoder", "sw", "leave them out"),
     ],

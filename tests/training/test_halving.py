@@ -65,5 +65,5 @@ def test_what_cannot_be_divided_says_so():
     """Where processes compute together, memory that is short is one sentence that says which option to lower."""
     batch = SimpleNamespace(plan=SimpleNamespace(number=7), utterances=["a", "b", "c"])
     assert Undivided().run(2, batch, lambda start, stop: (start, stop)) == [(3, (0, 3))]
-    with pytest.raises(Fault, match=r"micro-batch 7 of epoch 2 \(3 utterances\) .* lower max_batch_seconds"):
+    with pytest.raises(Fault, match=r"micro-batch 7 of epoch 2 \(3 utterances\) .* lower --max_batch_seconds"):
         Undivided().run(2, batch, lambda start, stop: None)

@@ -167,7 +167,7 @@ def test_an_encoder_that_is_kept_by_reference():
     """Its folder would lack what the adapters have learned."""
     model = recogniser()
     model.acoustic.encoder.keep = "reference"
-    with pytest.raises(UserError, match="keep_encoder: reference is for an encoder that keeps its weights"):
+    with pytest.raises(UserError, match="keep_encoder: reference is for a frozen encoder"):
         check_low_rank(model, asked(["q_proj"]))
 
 

@@ -111,7 +111,7 @@ export default {
   too_large: "The file is larger than {size} MB, more than the server takes. Send it in parts.",
   no_microphone: "There is no microphone.",
   forbidden_microphone: "The browser does not allow the microphone. Allow it in the browser's settings for this page.",
-  insecure: "Browsers record on secure pages only: use https, or open http://localhost on the server's own machine.",
+  insecure: "Browsers record on secure pages only: use https, or open the page as localhost on the server's own machine.",
   scripts: "This page needs JavaScript.",
   api: "API (for programs)",
 };

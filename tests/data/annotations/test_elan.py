@@ -50,7 +50,7 @@ def test_what_refers_to_annotations_has_their_time(tmp_path):
     [
         ([tier("A", parent="B"), tier("B", parent="A")], [], "is its own parent"),
         ([tier("A", parent="A")], [], "is its own parent"),
-        ([tier("A", parent="B")], [], "'B', which is not there"),
+        ([tier("A", parent="B")], [], "the parent 'B' of the tier 'A' does not exist"),
         ([tier("A"), tier("A")], [], "two tiers 'A'"),
         ([tier("A", ("a1", "x", "a2"), ("a2", "x", "a1"))], [], "is its own parent"),
         ([tier("A", ("a1", "x", "a9"))], [], "'a9' is referred to but does not exist"),
