@@ -7,6 +7,7 @@ it said before, in its sound and even in its length, so each sentence is said by
 import contextlib
 import ctypes
 import difflib
+import functools
 import json
 import os
 import re
@@ -72,13 +73,8 @@ class Espeak:
             import espeakng_loader
         except ImportError:
             raise UserError(f"{purpose}: needs espeak-ng; run 'pip install espeakng-loader'") from None
-        self._library, self._data = ctypes.CDLL(espeakng_loader.get_library_path()), espeakng_loader.get_data_path()
-        for name, result in (("TextToPhonemes", ctypes.c_char_p), ("Info", ctypes.c_char_p), ("ListVoices", _VOICES)):
-            getattr(self._library, f"espeak_{name}").restype = result
-        self.sample_rate = self._library.espeak_Initialize(SYNCHRONOUS, 0, self._data.encode(), DONT_EXIT)
-        if self.sample_rate <= 0:
-            raise UserError(f"espeak-ng finds no data in {self._data}; reinstall espeakng-loader")
-        self._library.espeak_ng_SetRandSeed(ctypes.c_long(SEED))
+        self._data = espeakng_loader.get_data_path()
+        self._library, self.sample_rate = _opened(espeakng_loader.get_library_path(), self._data)
         self.version = self._library.espeak_Info(None).decode().split()[0]
 
     # --- what it knows --------------------------------------------------------------------------------------------
@@ -167,6 +163,19 @@ class Espeak:
     def _speak_as(self, voice):
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise UserError(f"espeak-ng cannot open its voice {voice!r} in {self._data}; reinstall espeakng-loader")
+
+
+@functools.cache  # its state is the process's: it is not to be initialised over itself
+def _opened(path, data):
+    """The library and its sample rate."""
+    library = ctypes.CDLL(path)
+    for name, result in (("TextToPhonemes", ctypes.c_char_p), ("Info", ctypes.c_char_p), ("ListVoices", _VOICES)):
+        getattr(library, f"espeak_{name}").restype = result
+    sample_rate = library.espeak_Initialize(SYNCHRONOUS, 0, data.encode(), DONT_EXIT)
+    if sample_rate <= 0:
+        raise UserError(f"espeak-ng finds no data in {data}; reinstall espeakng-loader")
+    library.espeak_ng_SetRandSeed(ctypes.c_long(SEED))
+    return library, sample_rate
 
 
 class _Voice(ctypes.Structure):
