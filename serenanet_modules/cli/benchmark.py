@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from serenanet_modules.cli.opening import add_context
+from serenanet_modules.cli.opening import add_context, add_quantize
 from serenanet_modules.cli.values import add_out, count, pairs, place, positive
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import read_json, sha256
@@ -42,6 +42,7 @@ def add(commands, name):
     command.add_argument("--device", default="cpu", help="(cpu)")
     add_out(command, "DIR", f"table, picture, measurements; the same command goes on there ({OUT})", default=OUT)
     add_context(command)
+    add_quantize(command, "; each result folder is measured both ways")
     command.set_defaults(run=_benchmark, takes_more=True)
 
 
@@ -54,14 +55,16 @@ def _benchmark(arguments):
     a = arguments
     outputs = Outputs("benchmark", [*a.models, a.data, *(a.data_folder or ())], a.force)
     outputs.check_folder(a.out)
-    models = {name: (folder, _files(folder)) for name, folder in _named(a.models).items()}
+    models = {name: (folder, None, _files(folder)) for name, folder in _named(a.models).items()}
+    if a.quantize:
+        models = dict(_beside(models, a.quantize))
     outputs.begin(a.out)
     rows, root = _prepared(a)
     clips = [(u.id, str(root / u.path)) for u in rows]
     runs = {model: [] for model in models}
     for number in range(a.speed_runs):  # one of each model, then the next: what slows the machine slows all
-        for name, (folder, sums) in models.items():
-            runs[name].append(_measurement(a, name, folder, sums, number, clips))
+        for name, model in models.items():
+            runs[name].append(_measurement(a, name, *model, number, clips))
     normalise = normaliser(a.locale)
     for measured in runs.values():
         measured[0]["texts"] = {key: normalise(text) for key, text in measured[0]["texts"].items()}
@@ -111,14 +114,24 @@ def _files(folder):
     return sums_of(folder) or {path.name: sha256(path) for path in others}
 
 
-def _measurement(a, name, folder, sums, number, clips):
+def _beside(models, quantize):
+    """The models, and behind each result folder the same with weights of fewer bits."""
+    from serenanet_modules.inference.plain import is_plain
+
+    for name, (folder, _, sums) in models.items():
+        yield name, (folder, None, sums)
+        if not is_plain(folder):
+            yield f"{name}, {quantize}", (folder, quantize, sums)
+
+
+def _measurement(a, name, folder, quantize, sums, number, clips):
     """What a process of its own measures; what an earlier call with the same request has measured is taken."""
     from serenanet_modules.runtime.files import write_json
 
     file = re.sub(r"[^\w.-]+", "_", name)
     out = a.out / "runs" / f"{file}-{number}.json"
     request = {"model": str(folder), "device": a.device, "locale": a.locale, "context": a.context, "sums": sums}
-    request |= {"clips": clips, "batch_seconds": a.batch_seconds, "out": str(out)}
+    request |= {"quantize": quantize, "clips": clips, "batch_seconds": a.batch_seconds, "out": str(out)}
     asked = out.with_suffix(".request.json")
     if out.is_file() and asked.is_file():
         earlier = read_json(asked)

@@ -33,13 +33,18 @@ def add_device(command):
     add_switch(
         command, "--emulate-precision", "round as a GPU with tf32, fp8 or mx would, on any machine; for study, slow"
     )
+    add_quantize(command)
+    add_switch(command, "--reproducible", "bitwise the same output in every run; one thread, no batches")
+
+
+def add_quantize(command, more=""):
+    """``--quantize``; ``more`` is said of it."""
     command.add_argument(
         "--quantize",
         choices=QUANTISATIONS,
         help="int8: linear layers of 8 bits, on a CPU, faster, nearly as exact; nf4, or int4 on a GPU: a speech LLM's "
-        "language model in 4, smaller",
+        f"language model in 4, smaller{more}",
     )
-    add_switch(command, "--reproducible", "bitwise the same output in every run; one thread, no batches")
 
 
 def add_lm(command):

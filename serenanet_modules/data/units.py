@@ -18,7 +18,6 @@ from serenanet_modules.runtime.files import read_json, replacing, write_json
 
 BLANK = "<blank>"
 KINDS = ("char", "bpe", "unigram", "phoneme")  # that `train_units` makes
-MAX_PHONEME_UNITS = 41  # 39 ARPAbet phones, the word boundary and the blank
 
 
 class Units(ABC):
@@ -60,6 +59,11 @@ class Units(ABC):
     def size(self) -> int:
         """Number of units, blank included: the width of the output layer."""
         return len(self.pieces)
+
+    @property
+    def phonemic(self) -> bool:
+        """Whether they are phonemes, which a lexicon makes words of."""
+        return self.kind == "phoneme"
 
     @property
     def spelling(self) -> list[str]:
@@ -179,8 +183,7 @@ def train_units(kind: str, texts: Iterable[str], vocab_size: int | None, folder:
     Raises
     ------
     UserError
-        If `kind` is unknown, the text is empty, `vocab_size` does not fit the text, or blank,
-        boundary and phonemes are more than 41.
+        If `kind` is unknown, the text is empty, or `vocab_size` does not fit the text.
     """
     texts = [text for text in texts if text.strip()]
     if kind not in KINDS:
@@ -251,13 +254,7 @@ def _inventory(phonemes):
 
 def _train_phonemes(texts):
     inventory = {phoneme for text in texts for phoneme in text.split()} - {PhonemeUnits.boundary}
-    units = PhonemeUnits(sorted(inventory))
-    if units.size > MAX_PHONEME_UNITS:
-        raise UserError(
-            f"The training text has {len(inventory)} phonemes, which make {units.size} units with "
-            f"blank and boundary, more than {MAX_PHONEME_UNITS}: {' '.join(sorted(inventory))}."
-        )
-    return units
+    return PhonemeUnits(sorted(inventory))
 
 
 def _train_sentencepiece(kind, texts, vocab_size):

@@ -65,7 +65,7 @@ class Decoder(ABC):
     @property
     def writes_words(self):
         """Whether texts are of words; else they are phones, with a mark between words."""
-        return self.units.kind != "phoneme"
+        return not self.units.phonemic
 
     @abstractmethod
     def decode(self, outputs, lengths):

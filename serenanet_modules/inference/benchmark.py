@@ -27,18 +27,19 @@ class Measured:
 
     Parameters
     ----------
-    folder, device, locale, context
+    folder, device, locale, context, quantize
         As of `cli.benchmark`.
     """
 
-    def __init__(self, folder, device, locale, context=None):
+    def __init__(self, folder, device, locale, context=None, quantize=None):
         self.trained = None
         if is_plain(folder):
             self._model = PlainModel(folder, device)
             self.hear, self.most = self._model.hear, self._model.most_seconds
             self.parameters, self.decoder = self._model.parameters, "greedy"
             return
-        recognizer = self._model = Recognizer.from_folder(folder, device, context, locale=locale)
+        computing = {"quantize": quantize}
+        recognizer = self._model = Recognizer.from_folder(folder, device, context, computing=computing, locale=locale)
         made = recognizer.decoder()
         self.decoder, self.most = made.name, recognizer.settings["piece_seconds"]
         self.parameters = sum(p.numel() for p in recognizer.modules.parameters())
@@ -74,8 +75,8 @@ def measure(request):
     Parameters
     ----------
     request : dict
-        ``model``, ``device``, ``locale`` and ``context``; ``clips``, pairs of an id and a path; ``batch_seconds``; and
-        ``spawned``, when the process was asked for.
+        ``model``, ``device``, ``locale``, ``context`` and ``quantize``; ``clips``, pairs of an id and a path;
+        ``batch_seconds``; and ``spawned``, when the process was asked for.
 
     Returns
     -------
@@ -83,7 +84,7 @@ def measure(request):
         Plain values.
     """
     share_cores()
-    model = Measured(request["model"], request["device"], request["locale"], request["context"])
+    model = Measured(*(request[name] for name in ("model", "device", "locale", "context", "quantize")))
     first = model.write(_pieces(request["clips"][0][1], model.most))
     cold = time.time() - request["spawned"]
     clips = [(name, _pieces(path, model.most)) for name, path in request["clips"]]

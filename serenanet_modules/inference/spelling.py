@@ -34,14 +34,14 @@ def spelled(units, locale, text, unknown="error", style=PLAIN):
     """
     rule = normaliser(locale, style)
     words = rule(text).split()
-    say = _phones(units, locale) if units.kind == "phoneme" else str
+    say = _phones(units, locale) if units.phonemic else str
     marks = {word for word in words if KEPT.fullmatch(word) and word in units.pieces}  # transcribers', each a unit
     said = {word: word if word in marks else say(word) for word in words}
     strange = unknown_letters(units, locale, (sound for word, sound in said.items() if word not in marks))
     strange |= dict.fromkeys(_dropped(rule, text), "")
     if strange and unknown == "error":
         raise UserError(
-            f"the text has {'phonemes' if units.kind == 'phoneme' else 'letters'} that the model has no unit for: "
+            f"the text has {'phonemes' if units.phonemic else 'letters'} that the model has no unit for: "
             f"{in_words(strange)}; --unknown nearest takes those in brackets, --unknown skip leaves them out"
         )
     taken = {letter: near if unknown == "nearest" else "" for letter, near in strange.items()}
@@ -49,7 +49,7 @@ def spelled(units, locale, text, unknown="error", style=PLAIN):
     words = [word for word in words if said[word].strip()]
     if not words:
         raise UserError(f"the text is empty: nothing of {text[:80]!r} can be written in the units of the model")
-    if units.kind == "phoneme":
+    if units.phonemic:
         labels = units.encode(f" {WORD_BOUNDARY} ".join(said[word] for word in words))
     else:
         labels = units.encode(" ".join(said[word] for word in words), locale)
@@ -64,7 +64,7 @@ def _dropped(rule, text):
 
 def unknown_letters(units, locale, words):
     """Letters, or phonemes, of words that have no unit, each with the nearest that has one, "" where there is none."""
-    if units.kind == "phoneme":
+    if units.phonemic:
         return dict.fromkeys(sorted(set(" ".join(words).split()) - set(units.pieces)), "")
     letters = sorted(set("".join(words)))
     return {letter: _nearest(units, locale, letter) for letter in letters if not _known(units, locale, letter)}
@@ -82,7 +82,7 @@ def _phones(units, locale):
 
 def _replaced(units, sound, taken):
     """A word without its strange letters; of phonemes, which stand between spaces, each is one."""
-    if units.kind == "phoneme":
+    if units.phonemic:
         return " ".join(filter(None, (taken.get(phone, phone) for phone in sound.split())))
     return "".join(taken.get(letter, letter) for letter in sound)
 

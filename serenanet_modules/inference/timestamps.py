@@ -57,5 +57,5 @@ def placed(hypothesis, units, spans, edges, calibration=None):
 
 def surface(units, label):
     """A label as text; joined, those of SentencePiece units are the sentence, after a space."""
-    begins_word = units.kind != "phoneme" and units.pieces[label].startswith(units.boundary)
+    begins_word = not units.phonemic and units.pieces[label].startswith(units.boundary)
     return " " * begins_word + units.decode([label])

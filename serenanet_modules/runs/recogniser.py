@@ -65,7 +65,7 @@ class OpenRun:
     @property
     def phonemic(self):
         """Whether the model's units are phonemes."""
-        return self.units.kind == "phoneme"
+        return self.units.phonemic
 
     @property
     def style(self):

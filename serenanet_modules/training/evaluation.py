@@ -194,7 +194,7 @@ class Evaluation:
                 for m in measures_of(words, not words, both=self.style.written)
             }
             columns[decoder.name] = texts
-        write_decoded(self.folder, split, rows, columns, phonemic=self.brain.units.kind == "phoneme")
+        write_decoded(self.folder, split, rows, columns, phonemic=self.brain.units.phonemic)
         return results
 
     def _as_measured(self, measure, rows, *texts):

@@ -87,7 +87,7 @@ class Searches:
     def __init__(self, decoders, hparams, train, folder):
         self.decoders, self.hparams, self.train, self.folder = decoders, hparams, train, folder
         self.chosen = decoders.settings["decoding"]
-        self.phonemic = decoders.units.kind == "phoneme"
+        self.phonemic = decoders.units.phonemic
 
     def tuned_on(self, heard, dev):
         """All searches, in the order of result.json.

@@ -77,6 +77,18 @@ def test_models_take_turns_and_are_compared(asked, models, monkeypatch, capsys):
     assert main([*line, "--batch-seconds", "10"]) == 0 and len(spawned) == 10
 
 
+def test_a_model_in_eight_bits_is_measured_beside_itself(models, tmp_path, monkeypatch):
+    """Each result folder twice, the second with smaller weights, under a name that says so."""
+    in_this_process(monkeypatch)
+    data = [str(SAMPLE / "test.tsv"), "--locale", "sw", "--max-samples", "2", "--speed-runs", "1"]
+    assert main(["benchmark", models[0], *data, "--quantize", "int8", "--out", str(tmp_path)]) == 0
+    with open(tmp_path / "benchmark.csv", encoding="utf-8", newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["model"], second["model"]) == ("a", "a, int8") and second["difference"]
+    asked = [json.loads(file.read_text()) for file in sorted((tmp_path / "runs").glob("*.request.json"))]
+    assert {request["quantize"] for request in asked} == {None, "int8"}
+
+
 def test_a_model_that_has_changed_is_measured_anew(models, tmp_path, monkeypatch, capsys):
     """Other weights, or other settings, in the same folder."""
     spawned, folder = in_this_process(monkeypatch), copy_without(Path(models[0]), tmp_path / "model")
@@ -165,6 +177,7 @@ def test_a_plain_folder(plain, models, tmp_path):
         "device": "cpu",
         "locale": "sw",
         "context": None,
+        "quantize": None,
         "batch_seconds": 20.0,
         "spawned": 0.0,
     }
@@ -204,7 +217,8 @@ def test_a_whisper_is_heard_as_everywhere(tmp_path):
     """By this project's own decoder, in the language that is asked for."""
     folder, clip = make_whisper(tmp_path / "whisper", seconds=30.0), next((SAMPLE / "clips").iterdir())
     assert not is_plain(folder)
-    request = {"model": str(folder), "device": "cpu", "locale": "sw", "context": None, "batch_seconds": 20.0}
+    request = {"model": str(folder), "device": "cpu", "locale": "sw", "context": None}
+    request |= {"quantize": None, "batch_seconds": 20.0}
     found = benchmark.measure({**request, "spawned": 0.0, "clips": [(clip.stem, str(clip))]})
     (heard,) = Recognizer.from_folder(folder, locale="sw").transcribe([clip])
     assert found["texts"] == found["alone"] == {clip.stem: heard.text} and heard.text

@@ -18,11 +18,24 @@ from tests.support import hooks
 from tests.support.encoders import save_encoder
 from tests.support.language_models import LORA, PROMPT, VOCABULARY, save_language_model, speech_llm, tokenizer
 from tests.support.presets import HPARAMS, preset
-from tests.support.tiny import MODEL, checkpoints, command, decoded, heard, same, weights
+from tests.support.tiny import (
+    MODEL,
+    checkpoints,
+    command,
+    decoded,
+    heard,
+    log,
+    make_corpus,
+    read_tsv,
+    same,
+    weights,
+    write_tsv,
+)
 from tests.support.tiny import Run as Start
 
 TINY = ("--head", "null", "--d_model", 32, "--adapter.d_hidden", 24)
 QUICK = ("--number_of_epochs", 2, "--beam_size", 0)
+WITHOUT_CTC = ("--ctc_head", "false", "--ctc_weight", 0, "--draft", "false", "--preparation.frames_per_character", 0)
 
 
 @pytest.fixture(scope="module", name="sources")
@@ -159,6 +172,19 @@ def test_over_an_acoustic_model_of_this_project(train, sources, tmp_path):
     assert isinstance(Recognizer.from_folder(run.folder).transcribe([torch.zeros(16000).numpy()])[0].text, str)
 
 
+def test_without_a_ctc_head(train, sources, tmp_path):
+    """A text of more letters than there are frames is trained on, and there is no CTC loss."""
+    release = make_corpus(tmp_path / "release")
+    rows = read_tsv(release / "train.tsv")
+    rows[0]["sentence"] = " ".join(["habari"] * 40)
+    write_tsv(release / "train.tsv", rows)
+    short = ("--number_of_epochs", 1, "--beam_size", 0)
+    run = train(*short, corpus=release, hparams=preset("speech_llm"), model=arguments(sources, *WITHOUT_CTC)).done()
+    assert set(run.result["history"][0]["train"]) == {"loss", "tokens", "accuracy"}
+    assert run.result["data"]["splits"]["train"]["utterances"] == len(rows)
+    assert "left out" not in log(run.folder) and set(run.result["results"]["test"]) == {"llm/greedy"}
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -169,6 +195,7 @@ def test_over_an_acoustic_model_of_this_project(train, sources, tmp_path):
         (("--d_model", 48), "adapter.d_input must be 32"),
         (("--ctc_head", "false"), "'ctc_weight' is 0.3, but there is no CTC head"),
         (("--ctc_head", "false", "--ctc_weight", 0), "no CTC head, whose text would be a draft; set 'draft' to false"),
+        (WITHOUT_CTC[:-2], "'preparation.frames_per_character' is 1.0, which leaves out what CTC cannot learn"),
     ],
 )
 def test_what_cannot_be(train, sources, more, words):

@@ -95,6 +95,7 @@ def test_the_plans_own_preset():
     assert (plain["number_of_epochs"], plain["lr"], model.acoustic.frame_seconds) == (1, 2e-3, 0.1)
     asked = ("max_batch_utterances", "validate_every", "early_stopping_patience")
     assert [plain[key] for key in asked] == [16, 100, 2]
+    assert plain["preparation"]["frames_per_character"] == 0  # 100 ms frames are fewer than letters
 
 
 def _needed(hparams):

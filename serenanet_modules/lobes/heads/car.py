@@ -1,4 +1,4 @@
-"""CAR, the context-aware refinement: a small Mamba that predicts the units a second time."""
+"""CAR, the CTC alignment refinement: a small Mamba that predicts the units a second time."""
 
 from torch import nn
 

@@ -37,20 +37,23 @@ class CTCBrain(RecogniserBrain):
         return {}
 
     def scalars(self, outputs):
-        """What the parts tell."""
-        return outputs.extras.scalars
+        """What the parts tell, and how sure CAR is of its labels: the mean probability of a frame's likeliest."""
+        if outputs.car is None:
+            return outputs.extras.scalars
+        valid = valid_mask(outputs.lengths, outputs.car.shape[1])
+        return {**outputs.extras.scalars, "car_probability": outputs.car.detach().amax(-1)[valid].exp().mean()}
 
     def compute_objectives(self, outputs, batch, stage):
         """Named losses, each a mean over the batch's utterances; ``loss`` is their weighted sum."""
         h, losses, total = self.hparams, {}, 0.0
         feasible = frames_needed(batch.labels, batch.label_lengths) <= outputs.lengths
-        if outputs.decoder is not None:
+        if self.modules.model.scorings:
             if stage == Stage.TRAIN and batch.plan.weight:
                 left_out = [u.id for u, ok in zip(batch.utterances, feasible.tolist(), strict=True) if not ok]
                 self.progress.infeasible += left_out
             losses["ctc"] = self._ctc(outputs.decoder, outputs, batch, feasible)
             total = h.ctc_weight * losses["ctc"]
-        if stage == Stage.TRAIN and h.consistency_weight and outputs.decoder is not None:
+        if stage == Stage.TRAIN and h.consistency_weight and self.modules.model.scorings:
             per_utterance = disagreement(outputs.decoder, outputs.lengths) / batch.label_lengths.clamp(min=1)
             losses["consistency"] = batch.mean(per_utterance)
             total = total + h.consistency_weight * losses["consistency"]
@@ -96,7 +99,7 @@ class CTCBrain(RecogniserBrain):
         """Decode a dev batch."""
         for head, decoder in self.dev_decoders.items():
             for utterance, found in zip(batch.utterances, decoder.decode(outputs, outputs.lengths), strict=True):
-                reference = utterance.phonemes if self.units.kind == "phoneme" else utterance.text
+                reference = utterance.phonemes if self.units.phonemic else utterance.text
                 self._decoded.append((head, utterance.id, reference, found.text))
 
     def dev_errors(self):
@@ -112,7 +115,7 @@ class CTCBrain(RecogniserBrain):
             rows = [row for own, *row in decoded if own == head]
             references = {key: reference for key, reference, _ in rows}
             hypotheses = {key: hypothesis for key, _, hypothesis in rows}
-            levels = {"PER": "phone"} if self.units.kind == "phoneme" else {"CER": "char", "WER": "word"}
+            levels = {"PER": "phone"} if self.units.phonemic else {"CER": "char", "WER": "word"}
             for name, level in levels.items():
                 errors[head + name] = 100 * score(references, hypotheses, level).total.rate
         return errors

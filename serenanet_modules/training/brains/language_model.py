@@ -34,7 +34,7 @@ class LanguageModelBrain(UnitsBrain):
         folder = Path(plain["acoustic"])
         if not cls.kept(folder / "save"):
             raise UserError(f"acoustic: {folder} is not the result folder of a recogniser: save/units is missing")
-        if load_units(folder / "save/units").kind == "phoneme":
+        if load_units(folder / "save/units").phonemic:
             raise UserError(f"acoustic: {folder} has phoneme units; a language model of text needs others")
 
     @classmethod

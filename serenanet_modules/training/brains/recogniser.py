@@ -86,7 +86,7 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
 
     def encode(self, utterance):
         """Unit ids; phonemes that only dev has are left out, as the model cannot say them."""
-        if self.units.kind != "phoneme":
+        if not self.units.phonemic:
             return self.units.encode(utterance.text, utterance.locale)
         return self.units.encode(" ".join(p for p in utterance.phonemes.split() if p in self.units.pieces))
 

@@ -34,6 +34,12 @@ class SpeechLLMBrain(CTCBrain):
             raise UserError(f"{where}: 'ctc_weight' is {plain['ctc_weight']}, but there is no CTC head; set it to 0")
         if not plain["ctc_head"] and plain["draft"]:
             raise UserError(f"{where}: there is no CTC head, whose text would be a draft; set 'draft' to false")
+        least = plain["preparation"]["frames_per_character"]
+        if not plain["ctc_head"] and least:
+            raise UserError(
+                f"{where}: 'preparation.frames_per_character' is {least}, which leaves out what CTC cannot learn, but "
+                "there is no CTC head; set it to 0"
+            )
 
     @classmethod
     def settle(cls, hparams, save):
