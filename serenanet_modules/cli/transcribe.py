@@ -82,7 +82,7 @@ def _transcribe(arguments):
     for file, places, transcript in zip(
         found, zip(*paths, strict=True), _heard(arguments, recognizer, found), strict=True
     ):
-        texts = _texts(arguments, transcript, file)
+        texts = _texts(arguments, transcript, file, places if arguments.out else None)
         if isinstance(texts, UserError):
             Bar.write(f"error: {texts}", file=sys.stderr)
             status = 1
@@ -162,23 +162,24 @@ def _read(arguments, recognizer, found):
             yield error
 
 
-def _texts(arguments, transcript, file):
+def _texts(arguments, transcript, file, places):
     """The text of each output file, or the `UserError` that says why there is none."""
     if isinstance(transcript, UserError):
         return transcript
     try:
-        return [_written(arguments, transcript, name, file) for name in arguments.format]
+        places = places or [None] * len(arguments.format)
+        return [_written(arguments, transcript, *pair, file) for pair in zip(arguments.format, places, strict=True)]
     except UserError as error:
         return error
 
 
-def _written(arguments, transcript, name, file):
+def _written(arguments, transcript, name, path, file):
     """The text of an output file."""
     from serenanet_modules.inference import formats
     from serenanet_modules.inference.segments import annotations_of
 
     if name == "eaf" and arguments.annotations:
-        path = annotations_of(file.path, arguments.annotations)
-        if path.suffix.lower() == ".eaf":
-            return formats.added(transcript, path, file.path)
-    return formats.write(transcript, name, file.name)
+        annotated = annotations_of(file.path, arguments.annotations)
+        if annotated.suffix.lower() == ".eaf":
+            return formats.added(transcript, annotated, file.path)
+    return formats.write(transcript, name, file.name, path)

@@ -26,21 +26,20 @@ TRANSCRIPTIONS = (*ENDINGS, *SUFFIXES, *custom.PACKED, ".tar", ".xml", "text")  
 UNLABELLED_DEV = 0.02  # of the files, where no corpus has a dev set
 
 
-def entries(data_folder, where=None):
-    """The files and folders of a ``data_folder``, one or a list; errors name ``where``, the file of the setting.
+def entries(data_folder):
+    """The files and folders of a ``data_folder``, one or a list.
 
     Raises
     ------
     UserError
         Where one of them is not there, or there is none.
     """
-    key = "data_folder" if where is None else f"{where}: 'data_folder'"
     listed = data_folder if isinstance(data_folder, list | tuple) else [data_folder]
     if not listed:
-        raise UserError(f"{key}: the list is empty")
+        raise UserError("data_folder: the list is empty; give a corpus")
     for entry in listed:
         if not isinstance(entry, str | Path) or not os.path.exists(entry):  # unlike Path's, of any name
-            raise UserError(f"{key}: there is no file or folder {entry}")
+            raise UserError(f"data_folder: there is no file or folder {entry}")
     return [Path(entry).absolute() for entry in listed]
 
 

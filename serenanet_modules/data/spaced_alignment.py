@@ -54,5 +54,5 @@ def _best(scores, optional):
     path = np.empty(len(scores), np.int64)
     for t in range(len(scores) - 1, -1, -1):
         path[t] = place
-        place -= steps[t, place]
+        place -= int(steps[t, place])  # not in int8, which ends at 127
     return path

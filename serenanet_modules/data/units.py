@@ -12,12 +12,13 @@ from pathlib import Path
 
 import sentencepiece
 
+from serenanet_modules.config.keys import KINDS_OF_UNITS
 from serenanet_modules.data.text.marks import KEPT
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import read_json, replacing, write_json
 
 BLANK = "<blank>"
-KINDS = ("char", "bpe", "unigram", "phoneme")  # that `train_units` makes
+KINDS = tuple(kind for kind in KINDS_OF_UNITS if kind != "whisper")  # that `train_units` makes
 
 
 class Units(ABC):
@@ -210,7 +211,7 @@ def load_units(folder: str | Path) -> Units:
     index = Path(folder) / "units.json"
     try:
         saved = read_json(index)
-        if saved["kind"] not in (*KINDS, "whisper"):
+        if saved["kind"] not in KINDS_OF_UNITS:
             raise ValueError
         if saved["kind"] == "whisper":
             from serenanet_modules.data.whisper_units import WhisperUnits  # which is made of what stands here

@@ -66,6 +66,17 @@ class ConvolvedMelPower(nn.Module):
         return functional.conv1d(real + imaginary, self.filters).transpose(1, 2)
 
 
+def check_absent(*carried):
+    """Refuse what a stream carries, in an export of whole utterances.
+
+    Raises
+    ------
+    NotImplementedError
+    """
+    if any(part is not None for part in carried):
+        raise NotImplementedError("a state that is carried cannot be exported here; --to step exports streaming steps")
+
+
 @contextlib.contextmanager
 def plain_operations():
     """Let `ops` run its plain PyTorch, whose operations the formats know."""

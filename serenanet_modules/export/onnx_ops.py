@@ -13,6 +13,7 @@ from onnxscript import FLOAT, graph, script
 from onnxscript import opset18 as op
 
 import serenanet_modules.ops  # noqa: F401  registers what is translated
+from serenanet_modules.export.network import check_absent
 
 OPSET = 18
 CHUNK = 64  # steps of Mamba-2's scan in one product of matrices
@@ -114,7 +115,7 @@ def chunk_scan(x: Heads, dt: Steps, log_decay: Steps, B: Grouped, C: Grouped, be
 
 
 def _scan_torch(u, delta, A, B, C, initial_state, save):
-    _check_absent(initial_state)
+    check_absent(initial_state)
     y = selective_scan(u, delta, A, B, C)
     return y, op.Identity(y), op.Identity(y)  # nothing reads the states
 
@@ -128,7 +129,7 @@ def _ssd(x, dt, log_decay, B, C, initial, save, chunk):
 
 
 def _conv_torch(x, weight, bias, initial, seq_idx, left, silu, channel_last):
-    _check_absent(seq_idx)
+    check_absent(seq_idx)
     channels, width = weight.shape
     if initial is not None:  # what came before stands in the place of the first zeros
         x, pads = op.Concat(initial, x, axis=2), [0, 0]
@@ -136,11 +137,6 @@ def _conv_torch(x, weight, bias, initial, seq_idx, left, silu, channel_last):
         pads = [left, width - 1 - left]
     y = op.Conv(x, op.Unsqueeze(weight, op.Constant(value_ints=[1])), bias, group=channels, pads=pads)
     return op.Mul(y, op.Sigmoid(y)) if silu else y
-
-
-def _check_absent(*carried):
-    if any(part is not None for part in carried):
-        raise NotImplementedError("a state that is carried cannot be exported here; --to step exports streaming steps")
 
 
 def _squeeze(x, dim):

@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 import serenanet_modules.ops  # noqa: F401  registers what is replaced
+from serenanet_modules.export.network import check_absent
 
 
 @torch.jit.script
@@ -70,25 +71,20 @@ def chunk_scan(x: Tensor, dt: Tensor, log_decay: Tensor, B: Tensor, C: Tensor, s
 
 
 def _scan_torch(u, delta, A, B, C, initial_state, save):
-    _check_absent(initial_state)
+    check_absent(initial_state)
     return selective_scan(u, delta, A, B, C), None, None  # nothing reads the states
 
 
 def _ssd(x, dt, log_decay, B, C, initial, save, chunk):
-    _check_absent(initial)
+    check_absent(initial)
     return chunk_scan(x, dt, log_decay, B, C), None, None
 
 
 def _conv_torch(x, weight, bias, initial, seq_idx, left, silu, channel_last):
-    _check_absent(initial, seq_idx)
+    check_absent(initial, seq_idx)
     padded = functional.pad(x, (left, weight.shape[1] - 1 - left))
     y = functional.conv1d(padded, weight.unsqueeze(1), bias, groups=weight.shape[0])
     return functional.silu(y) if silu else y
-
-
-def _check_absent(*carried):
-    if any(part is not None for part in carried):
-        raise NotImplementedError("a state that is carried cannot be exported here; --to step exports streaming steps")
 
 
 REPLACED = {

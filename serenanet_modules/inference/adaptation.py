@@ -36,6 +36,7 @@ from serenanet_modules.training.sources import preparation_of
 TRAINING, ABOUT = "training", "adapted.json"
 ONLY_OF_TRAININGS = ("CKPT+*", "frozen.safetensors", ".lock", "asked.txt")  # in a result folder
 WARMUP = 50  # optimizer steps
+FEW = 50  # words by which nothing is measured
 
 
 @dataclass(frozen=True)
@@ -278,6 +279,11 @@ def _copy(source, target):
         shutil.copyfile(source, target)
 
 
+def _length(found):
+    """Tokens of a set's references."""
+    return sum(found["before"][name] for name in ("hits", "substitutions", "deletions"))
+
+
 def report(about, out):
     """Yield lines for people of what ``adapted.json`` says.
 
@@ -289,10 +295,14 @@ def report(about, out):
     new, old = (duration(about["seconds"][name]) for name in ("train", OLD))
     yield f"trained on {new} of corrected speech and {old} of the model's earlier training data"
     yield from (f"left out: {number} {reason}" for reason, number in about["left_out"].items())
-    yield f"{'held out':<12}{about['measure'] + ' % before':>16}{'after':>8}{'difference':>12}   95 % interval"
+    measure, tokens = about["measure"], "words" if about["measure"] == "WER" else "phones"
+    yield f"{'held out':<12}{tokens:>7}{measure + ' % before':>16}{'after':>8}{'difference':>12}   95 % interval"
     for name, found in about["sets"].items():
         rates = f"{found['before']['percent']:>16.1f}{found['after']['percent']:>8.1f}{found['difference']:>+12.1f}"
-        yield f"{name:<12}{rates}   " + "{:+.1f} … {:+.1f}".format(*found["interval_95"])
+        yield f"{name:<12}{_length(found):>7}{rates}   " + "{:+.1f} … {:+.1f}".format(*found["interval_95"])
+    for name, found in about["sets"].items():
+        if (length := _length(found)) < FEW:
+            yield f"{name}: {length} {tokens} are too few to measure by; correct more"
     if OLD not in about["sets"]:
         yield "the model's earlier training data is not here, so errors on it are not measured; give it with --data"
     kept = "adapted model" if about["kept"] == "adapted" else "old model, unchanged: the adapted one makes more errors"

@@ -74,7 +74,7 @@ def check_there(paths):
     paths = list(dict.fromkeys(paths))
     if paths and not any(os.path.exists((inside := member(path)) and inside.tar or path) for path in paths):
         others = f"; none of the {len(paths)} recordings is there" if len(paths) > 1 else ""
-        raise UserError(f"{paths[0]}: there is no such file{others}")
+        raise UserError(f"{paths[0]}: there is no such file or folder{others}")
 
 
 def outputs(files, folder, suffix):

@@ -30,10 +30,11 @@ SUFFIXES = {name: name for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "
 SUFFIXES |= {"textgrid": "TextGrid", "words": "words.tsv"}
 HEARD = 0.05  # confidence below which a word of a given text may well not be said
 WHERE_ASKED = ("speaker", "unplaced", "alternatives", "insertions", "language")  # json leaves them out when empty
+ROOM = 0.5  # seconds around the words of a phrase
 TIMES, CONFIDENCES = 3, 4  # digits; scores have those of confidences
 
 
-def write(transcript, format, name="audio"):
+def write(transcript, format, name="audio", path=None):
     """A transcript in one of the formats above.
 
     Parameters
@@ -43,6 +44,8 @@ def write(transcript, format, name="audio"):
         A key of `SUFFIXES`.
     name : str
         The recording's file, which json and ctm say, the latter without folder and suffix.
+    path : Path, optional
+        Where the text is to be; an ELAN file names the recording from there too.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def write(transcript, format, name="audio"):
     clip_1 1 0.120 0.280 saa 0.9800
     clip_1 1 0.480 0.480 mbili 0.7500
     """
-    return _WRITERS[format](transcript, name)
+    return _eaf(transcript, name, path) if format == "eaf" else _WRITERS[format](transcript, name)
 
 
 class Growing:
@@ -179,8 +182,8 @@ def _textgrid(transcript, name):
     return textgrid.write(document(transcript, name), transcript.duration)
 
 
-def _eaf(transcript, name):
-    return elan_writing.write(document(transcript, name))
+def _eaf(transcript, name, path=None):
+    return elan_writing.write(document(transcript, name, path))
 
 
 def _words(transcript, _):
@@ -200,17 +203,61 @@ def added(transcript, path, recording):
     return elan_writing.add(path, document(transcript).tiers, recording).decode("utf-8-sig")
 
 
-def document(transcript, name="audio"):
+def document(transcript, name="audio", path=None):
     """A transcript as a `Document`: the tiers phrases, words, tokens and, of the words, confidence.
+
+    Phrases have room around their words, as `roomy` gives it.
 
     Parameters
     ----------
     transcript : Transcript
     name : str
         The recording's file.
+    path : Path, optional
+        The document's; by default beside the recording.
     """
+    transcript = replace(transcript, segments=roomy(transcript.segments, transcript.duration))
     tiers = tuple(tier for speaker in transcript.speakers for tier in _tiers(transcript.of(speaker), speaker))
-    return Document(Path(name), tiers, (name,))
+    if path is None:
+        return Document(Path(name), tiers, (name,))
+    return Document(Path(path), tiers, (str(Path(name).absolute()),))
+
+
+def roomy(segments, duration):
+    """Segments that reach into the pauses around their words, by half of each pause and `ROOM` at most.
+
+    CTC says a label late and short, so that sounds at the edges lie outside of what it spends on them; who cuts the
+    recording by these segments, to learn from them when they are corrected, shall have the whole. Edges that are not
+    those of words, but somebody's, stay.
+
+    Parameters
+    ----------
+    segments : sequence of Segment
+        In the order of time.
+    duration : float
+        Seconds of the recording.
+
+    Returns
+    -------
+    tuple of Segment
+
+    Examples
+    --------
+    >>> from serenanet_modules.inference.transcript import Segment, Word
+    >>> words = Word("saa", 0.2, 0.4, 1.0), Word("mbili", 0.8, 1.2, 1.0)
+    >>> spoken = [Segment(w.text, w.start, w.end, 1.0, (w,), ()) for w in words]
+    >>> [(round(s.start, 3), round(s.end, 3)) for s in roomy(spoken, 9.0)]
+    [(0.0, 0.6), (0.6, 1.7)]
+    """
+    found = []
+    for i, segment in enumerate(segments):
+        first, last = (segment.words[0].start, segment.words[-1].end) if segment.words else (None, None)
+        before = (segments[i - 1].end + segment.start) / 2 if i else 0.0
+        behind = (segment.end + segments[i + 1].start) / 2 if i + 1 < len(segments) else duration
+        start = min(segment.start, max(before, segment.start - ROOM)) if first == segment.start else segment.start
+        end = max(segment.end, min(behind, segment.end + ROOM)) if last == segment.end else segment.end
+        found.append(replace(segment, start=start, end=end))
+    return tuple(found)
 
 
 def _tiers(transcript, speaker):

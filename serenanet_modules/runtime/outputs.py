@@ -73,7 +73,7 @@ class Outputs:
             raise UserError(f"{folder}: holds an input of this command; give another folder")
         own = _made(folder).get(ALL, {}).get("command") == self.command
         if (folder / RUN).exists():
-            held = "is finished, it holds the result of this command" if own else "holds a training"
+            held = "holds the finished result of an earlier call" if own else "holds a training"
             raise UserError(f"{folder}: {held}; give another folder")
         strangers = [path for path in folder.iterdir() if path.name != LIST]
         if strangers and not own and not self.force:

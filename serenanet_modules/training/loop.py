@@ -7,8 +7,10 @@ gradients that change nothing; micro-batches that do not fit into memory done in
 signals; an end when the hours are over; and losses logged by name.
 """
 
+import contextlib
 import logging
 import math
+import os
 import signal
 import time
 
@@ -36,6 +38,7 @@ from serenanet_modules.training.writers import Writers
 logger = logging.getLogger(__name__)
 
 LOG_EVERY = 10  # optimizer steps between TensorBoard points
+STDERR = 2
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)  # the last is what Slurm is asked for before its limit
 CHECKPOINT_BEFORE_VALIDATION = 30.0  # seconds of training worth a checkpoint when an epoch's steps are done
 
@@ -116,6 +119,9 @@ class RecipeBrain(Task, sb.Brain):
         self.sharing.end(self.modules)
 
     def _on_signal(self, number, frame):
+        if self.signal is None and distributed.is_main():  # a step may take a while
+            with contextlib.suppress(OSError):  # no logger: this may stand in the middle of another line
+                os.write(STDERR, b"\nstopping after this step, with a checkpoint\n")
         self.signal = number
 
     def on_fit_start(self):
@@ -134,7 +140,9 @@ class RecipeBrain(Task, sb.Brain):
             self.writer = Writers(_plain(vars(self.hparams)), self.optimizer_step)
         if self.progress.finished:  # and killed, perhaps, before it had deleted
             self._keep_few()
-        if self.progress.epoch:
+        if self.progress.finished:
+            logger.info("The training is finished; the model is evaluated")
+        elif self.progress.epoch:
             logger.info("Resuming in epoch %d after %d utterances", self.progress.epoch, self.progress.read)
         self.progress.compare_limits()
         self.progress.count_micro_batches(self.train_sampler.accumulation, distributed.world_size())

@@ -92,7 +92,7 @@ class Speech(Source):
 
     def check(self):
         """Refuse a corpus that is not there."""
-        corpora.entries(self.plain["data_folder"], self.where)
+        corpora.entries(self.plain["data_folder"])
 
     def look(self):
         """Read the corpus's lists and let the task learn what its outputs stand for."""

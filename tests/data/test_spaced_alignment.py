@@ -56,3 +56,11 @@ def test_nearly_silent_phones_are_no_silence():
         all_right.append(np.mean([one == other for one, other in pairs]))
         stops_right.append(np.mean([one == other for one, other in pairs if other == "t"]))
     assert all_right[1] > max(0.85, all_right[0]) and stops_right[1] > stops_right[0] + 0.05
+
+
+def test_more_places_than_eight_bits_count():
+    """A way through hundreds of phones."""
+    count = 300
+    scores = np.full((2 * count, count), -10.0)
+    scores[np.arange(2 * count), np.arange(2 * count) // 2] = 0.0
+    assert _best(scores, np.zeros(count, bool)).tolist() == [t // 2 for t in range(2 * count)]

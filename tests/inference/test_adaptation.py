@@ -74,7 +74,7 @@ def test_the_old_model_stays_where_the_new_is_worse(tiny, tmp_path):
     sets = {
         "corrected": {
             "difference": 0.1,
-            "before": {"percent": 10.0},
+            "before": {"percent": 10.0, "hits": 5, "substitutions": 1, "deletions": 1},
             "after": {"percent": 10.1},
             "interval_95": [-1, 1],
         }
@@ -88,6 +88,7 @@ def test_the_old_model_stays_where_the_new_is_worse(tiny, tmp_path):
     assert [sha256(tmp_path / "new" / name) for name in names] == [sha256(tiny[1] / name) for name in names]
     about = {"kept": "old", "measure": "WER", "sets": sets, "seconds": {"train": 60.0, "old": 0.0}, "left_out": {}}
     lines = list(adaptation.report(about, tmp_path / "new"))
+    assert "held out      words" in lines[1] and "7 words are too few to measure by" in lines[3]
     assert "holds the old model, unchanged" in lines[-1] and any("give it with --data" in line for line in lines)
 
 
@@ -127,7 +128,7 @@ def test_refusals(tiny, corrections, adapted, tmp_path, capsys):
     lines = {
         "has no hyperparams.yaml": [corrections, corrections, "--out", tmp_path / "a"],
         "no row has a text": [tiny[1], empty, "--out", tmp_path / "b"],
-        "is finished, it holds the result of this command; give another": [*new, "--out", adapted],
+        "holds the finished result of an earlier call; give another": [*new, "--out", adapted],
         "holds an input of this command; give another": [*new, "--out", tiny[1]],
         "holds a training; give another": [adapted, corrections, "--out", tiny[1]],
     }

@@ -61,7 +61,7 @@ def test_signals_save_and_exit(train, reference, number, stage):
     run.until((run.folder / stage).exists)
     run.send(number)
     assert run.wait() == 128 + number, run.output
-    assert "Traceback" not in run.output
+    assert "Traceback" not in run.output and "stopping after this step, with a checkpoint" in run.output
     assert signal.Signals(number).name in log(run.folder)
     if stage == "training":
         assert len(checkpoints(run.folder)) == 1

@@ -100,7 +100,7 @@ def test_what_is_kept_is_a_corpus(serve, clips, tmp_path):
         ("saa tatu", first.json()["audio"]),
         ("saa mbili", other.json()["audio"]),
     }
-    assert {(c.start, c.end) for c in found} == {(0.1, 0.9)}
+    assert {(c.start, round(c.end, 3)) for c in found} == {(0.0, 1.4)}  # with room around the words
 
 
 def test_what_is_not_kept(serve, clips, tmp_path):

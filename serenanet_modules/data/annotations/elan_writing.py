@@ -3,6 +3,7 @@
 import itertools
 import math
 import mimetypes
+import os
 import re
 from bisect import bisect_right
 from datetime import UTC, datetime
@@ -58,7 +59,7 @@ def write(document):
     str
     """
     parts = _parts(_renamed(document.tiers, set()))
-    media = "".join(f"        {_descriptor(name)}\n" for name in document.media)
+    media = "".join(f"        {_descriptor(name, document.path)}\n" for name in document.media)
     head = HEAD.format(date=datetime.now(UTC).isoformat(timespec="seconds"), media=media, last=parts.last)
     end = "</ANNOTATION_DOCUMENT>\n"
     return f"{head}{parts.slots}    </TIME_ORDER>\n{parts.tiers}{parts.types}{parts.constraint}{end}"
@@ -185,11 +186,13 @@ def _type(tier, types):
     return name
 
 
-def _descriptor(name):
+def _descriptor(name, annotations):
+    """Where a recording is, and where from the file that annotates it: beside it, if its name is no whole path."""
     path = Path(name)
     kind = mimetypes.guess_type(path.name)[0] or "unknown"
     url = path.absolute().as_uri()
-    relative = quoteattr(_plain(f"./{path.name}"))
+    beside = os.path.relpath(path, annotations.absolute().parent) if path.is_absolute() else path.name
+    relative = quoteattr(_plain(beside if beside.startswith("..") else f"./{beside}"))
     return f'<MEDIA_DESCRIPTOR MEDIA_URL={quoteattr(url)} MIME_TYPE="{kind}" RELATIVE_MEDIA_URL={relative}/>'
 
 

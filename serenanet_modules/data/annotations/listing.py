@@ -24,7 +24,7 @@ def lines(document, media):
         path = media.find(document)
         sound = f"{path}" if path.is_file() else f"{path} (missing)"
     except UserError as error:
-        sound = f"missing: {error}"
+        sound = f"not looked for: {error}"
     several = f" ({document.name})" if document.name != document.path.stem else ""
     yield f"{document.path}{several}\n  recording: {sound}"
     rows = [HEAD, *(_row(tier) for tier in document.tiers)]

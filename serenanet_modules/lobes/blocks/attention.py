@@ -18,6 +18,54 @@ class Memory(NamedTuple):
     mask: Tensor
 
 
+def continued(q, k, v, state):
+    """Causal attention of the next U labels to those before them, and to themselves.
+
+    Parameters
+    ----------
+    q, k, v : Tensor
+        (B, H, U, head_size).
+    state : tuple of Tensor
+        Keys and values (B, H, before, head_size) of the labels so far.
+
+    Returns
+    -------
+    (Tensor, tuple)
+        (B, U, H head_size), and the keys and values of all labels so far.
+    """
+    length, before, mask = q.shape[2], state[0].shape[2], None
+    if before:
+        k, v = (torch.cat([old.to(new.dtype), new], dim=2) for old, new in zip(state, (k, v), strict=True))
+        if length > 1:
+            mask = torch.ones(length, before + length, dtype=torch.bool, device=q.device).tril(before)
+    y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=not before and length > 1)
+    return y.transpose(1, 2).flatten(2), (k, v)
+
+
+class ReadsMemory:
+    """Attention of labels over an encoder's frames; padding is never read.
+
+    A subclass has ``queries(x)`` and ``joined(y)``, from (B, U, d_model) to heads (B, H, U, head_size) and back, and
+    ``read(frames)``, keys and values of frames (B, T, d_model), such heads too.
+    """
+
+    def memory(self, frames, lengths):
+        """frames (B, T, d_model), lengths (B,) -> `Memory`, computed once for all labels."""
+        mask = valid_mask(lengths, frames.shape[1])[:, None, None]
+        return Memory(*self.read(zero_padding(frames, lengths)), mask)
+
+    def weights(self, x, memory):
+        """How much each label of x (B, U, d_model) attends to each frame: (B, H, U, T)."""
+        scores = self.queries(x) @ memory.keys.transpose(2, 3) / self.head_size**0.5
+        return scores.masked_fill(~memory.mask, -torch.inf).softmax(-1)
+
+    def forward(self, x, memory):
+        """x (N, U, d_model) -> the same shape; N is the memory's B, or a multiple: hypotheses side by side."""
+        q = self.queries(x.reshape(len(memory.keys), -1, x.shape[2]))
+        y = functional.scaled_dot_product_attention(q, memory.keys, memory.values, attn_mask=memory.mask)
+        return self.joined(y).view_as(x)
+
+
 class SelfAttention(nn.Module):
     """Self-attention whose queries, keys and values come of one matrix; a subclass has ``attend(q, k, v, plan)``.
 
@@ -70,19 +118,23 @@ class Attention(nn.Module):
 
     def forward(self, x, mask=None):
         """x (B, T, d_model), mask (B, 1, 1, T) of keys that count -> (B, T, d_model)."""
-        return self.mixed(self.heads(self.q_proj(x)), *self.keys_values(x), mask)
+        y = functional.scaled_dot_product_attention(self.queries(x), *self.read(x), attn_mask=mask)
+        return self.joined(y)
 
     def heads(self, x):
         """(B, T, d_model) -> (B, H, T, head_size)."""
         return x.unflatten(2, (self.n_heads, self.head_size)).transpose(1, 2)
 
-    def keys_values(self, x):
+    def queries(self, x):
+        """x (B, T, d_model) -> (B, H, T, head_size)."""
+        return self.heads(self.q_proj(x))
+
+    def read(self, x):
         """x (B, T, d_model) -> keys, values (B, H, T, head_size)."""
         return self.heads(self.k_proj(x)), self.heads(self.v_proj(x))
 
-    def mixed(self, q, k, v, mask=None, causal=False):
-        """Queries (B, H, U, head_size), keys and values (B, H, T, head_size) -> (B, U, d_model)."""
-        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+    def joined(self, y):
+        """Heads (B, H, T, head_size) -> (B, T, d_model)."""
         return self.out_proj(y.transpose(1, 2).flatten(2))
 
 
@@ -100,33 +152,9 @@ class CausalAttention(Attention):
 
     def step(self, x, state):
         """Continue by x (B, U, d_model), any U: the same shape, and the keys and values of all labels so far."""
-        length, before = x.shape[1], state[0].shape[2]
-        k, v = self.keys_values(x)
-        mask = None
-        if before:
-            k, v = (torch.cat([old.to(new.dtype), new], dim=2) for old, new in zip(state, (k, v), strict=True))
-            if length > 1:
-                mask = torch.ones(length, before + length, dtype=torch.bool, device=x.device).tril(before)
-        y = self.mixed(self.heads(self.q_proj(x)), k, v, mask, causal=not before and length > 1)
-        return y, (k, v)
+        y, state = continued(self.queries(x), *self.read(x), state)
+        return self.out_proj(y), state
 
 
-class MemoryAttention(Attention):
+class MemoryAttention(ReadsMemory, Attention):
     """Labels attend to an encoder's frames; padding is never read."""
-
-    def memory(self, frames, lengths):
-        """frames (B, T, d_model), lengths (B,) -> `Memory`, computed once for all labels."""
-        return Memory(
-            *self.keys_values(zero_padding(frames, lengths)), valid_mask(lengths, frames.shape[1])[:, None, None]
-        )
-
-    def weights(self, x, memory):
-        """How much each label of x (B, U, d_model) attends to each frame: (B, H, U, T)."""
-        scores = self.heads(self.q_proj(x)) @ memory.keys.transpose(2, 3) / self.head_size**0.5
-        return scores.masked_fill(~memory.mask, -torch.inf).softmax(-1)
-
-    def forward(self, x, memory):
-        """x (N, U, d_model) -> the same shape; N is the memory's B, or a multiple: hypotheses side by side."""
-        n, batch = len(x), len(memory.keys)
-        q = self.heads(self.q_proj(x).view(batch, n // batch * x.shape[1], -1))
-        return self.mixed(q, *memory).view_as(x)

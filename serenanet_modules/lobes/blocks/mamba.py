@@ -7,11 +7,11 @@ from torch import nn
 
 from serenanet_modules.lobes.blocks.layers import Linear
 from serenanet_modules.lobes.blocks.lengths import padded, reverse, zero_padding
-from serenanet_modules.lobes.blocks.streaming import CannotStream
+from serenanet_modules.lobes.blocks.streaming import CannotStream, Recurrent
 from serenanet_modules.ops import causal_conv1d_fn, linear, selective_scan_fn
 
 
-class Mamba(nn.Module):
+class Mamba(Recurrent, nn.Module):
     """Selective state-space block (Gu and Dao 2023, arXiv 2312.00752).
 
     Constructor, parameter names and shapes are those of mamba_ssm's ``Mamba``: a state dict of either loads into the
@@ -115,23 +115,6 @@ class Mamba(nn.Module):
         weight = self.in_proj.weight
         window = weight.new_zeros(batch, self.d_inner, self.d_conv - 1)
         return window, at_least_float32(weight.new_zeros(batch, self.d_inner, self.d_state))
-
-    def step(self, x, state):
-        """Continue by any number of frames, as if `forward` had seen all that came before too.
-
-        Parameters
-        ----------
-        x : Tensor
-            The next frames (B, T, d_model).
-        state : tuple
-            From `init_state` or from the last call; it is not changed.
-
-        Returns
-        -------
-        (Tensor, tuple)
-            y (B, T, d_model) and the state after these frames; both carry gradients.
-        """
-        return self._run(x, *state) if x.shape[1] else (x, state)
 
     def _run(self, x, window, state):
         u, z = self.in_proj(x).transpose(1, 2).chunk(2, dim=1)  # each (B, inner, T)

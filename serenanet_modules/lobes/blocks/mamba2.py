@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.layers import Linear
 from serenanet_modules.lobes.blocks.mamba import at_least_float32, step_size_biases
+from serenanet_modules.lobes.blocks.streaming import Recurrent
 from serenanet_modules.ops import causal_conv1d_fn, mamba_chunk_scan_combined
 
 
@@ -48,7 +49,7 @@ class RMSNorm(nn.Module):
         return y.to(x.dtype)
 
 
-class Mamba2(nn.Module):
+class Mamba2(Recurrent, nn.Module):
     """State-space duality block (Dao and Gu 2024, arXiv 2405.21060).
 
     Constructor, parameter names and shapes are those of mamba_ssm's ``Mamba2``: a state dict of either loads into the
@@ -198,23 +199,6 @@ class Mamba2(nn.Module):
         window = weight.new_zeros(batch, self.conv1d.in_channels, self.d_conv - 1)
         state = weight.new_zeros(batch, self.nheads, self.headdim, self.d_state)
         return window, at_least_float32(state)
-
-    def step(self, x, state):
-        """Continue by any number of frames, as if `forward` had seen all that came before too.
-
-        Parameters
-        ----------
-        x : Tensor
-            The next frames (B, T, d_model).
-        state : tuple
-            From `init_state` or from the last call; it is not changed.
-
-        Returns
-        -------
-        (Tensor, tuple)
-            y (B, T, d_model) and the state after these frames; both carry gradients.
-        """
-        return self._run(x, *state) if x.shape[1] else (x, state)
 
     def _run(self, x, window, state, seq_idx=None):
         streaming = state is not None

@@ -23,6 +23,27 @@ class Streaming:
         return self.step(x, state)[0]
 
 
+class Recurrent(Streaming):
+    """A block whose ``_run(x, window, state)`` goes on from a convolution's last inputs and a recurrence's state."""
+
+    def step(self, x, state):
+        """Continue by any number of frames, as if `forward` had seen all that came before too.
+
+        Parameters
+        ----------
+        x : Tensor
+            The next frames (B, T, d_model).
+        state : tuple
+            From `init_state` or from the last call; it is not changed.
+
+        Returns
+        -------
+        (Tensor, tuple)
+            y (B, T, d_model) and the state after these frames; both carry gradients.
+        """
+        return self._run(x, *state) if x.shape[1] else (x, state)
+
+
 def step_through(layers, x, state):
     """Continue through layers that stream by x (B, T, d): the last one's y, and the next states, one a layer."""
     following = []

@@ -6,11 +6,15 @@ recurrence. Its tensors are batch-first, so that hypotheses are chosen and dropp
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from serenanet_modules.lobes.blocks.attention import CausalAttention, Memory, MemoryAttention, SelfAttention
+from serenanet_modules.lobes.blocks.attention import (
+    CausalAttention,
+    MemoryAttention,
+    ReadsMemory,
+    SelfAttention,
+    continued,
+)
 from serenanet_modules.lobes.blocks.layers import Dropout, Linear
-from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
 from serenanet_modules.lobes.blocks.mamba import Mamba
 from serenanet_modules.lobes.blocks.mamba2 import Mamba2
 from serenanet_modules.lobes.blocks.rotary import check_heads, rotary_angles, rotate
@@ -36,22 +40,14 @@ class CausalSelfAttention(SelfAttention):
 
     def step(self, x, state):
         """Continue by x (B, U, d_model), any U: the same shape, and the keys and values of all labels so far."""
-        batch, length, d_model = x.shape
-        before = state[0].shape[2]
-        qkv = self.heads(x)
-        rotation = [part[before:] for part in rotary_angles(before + length, self.head_size, x.device)]
+        before, qkv = state[0].shape[2], self.heads(x)
+        rotation = [part[before:] for part in rotary_angles(before + x.shape[1], self.head_size, x.device)]
         q, k = rotate(qkv[:2], rotation)  # (B, H, U, head_size)
-        v = qkv[2]
-        mask = None
-        if before:
-            k, v = torch.cat([state[0].to(k.dtype), k], 2), torch.cat([state[1].to(v.dtype), v], 2)
-            if length > 1:
-                mask = torch.ones(length, before + length, dtype=torch.bool, device=x.device).tril(before)
-        y = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=not before and length > 1)
-        return self.out(y.transpose(1, 2).reshape(batch, length, d_model)), (k, v)
+        y, state = continued(q, k, qkv[2], state)
+        return self.out(y), state
 
 
-class CrossAttention(nn.Module):
+class CrossAttention(ReadsMemory, nn.Module):
     """Attention of labels over encoder frames; padding frames are never read.
 
     Parameters
@@ -66,25 +62,17 @@ class CrossAttention(nn.Module):
         self.keys_values = Linear(d_model, 2 * d_model)
         self.out = Linear(d_model, d_model)
 
-    def memory(self, frames, lengths):
-        """frames (B, T, d_model), lengths (B,) -> `Memory`, computed once for all labels."""
-        batch, total, _ = frames.shape
-        kv = self.keys_values(zero_padding(frames, lengths)).view(batch, total, 2, self.n_heads, self.head_size)
-        return Memory(*kv.permute(2, 0, 3, 1, 4), valid_mask(lengths, total)[:, None, None, :])
+    def queries(self, x):
+        """x (B, U, d_model) -> (B, H, U, head_size)."""
+        return self.query(x).unflatten(2, (self.n_heads, self.head_size)).transpose(1, 2)
 
-    def weights(self, x, memory):
-        """How much each label of x (B, U, d_model) attends to each frame: (B, H, U, T)."""
-        q = self.query(x).unflatten(2, (self.n_heads, self.head_size)).transpose(1, 2)
-        scores = q @ memory.keys.transpose(2, 3) / self.head_size**0.5
-        return scores.masked_fill(~memory.mask, -torch.inf).softmax(-1)
+    def read(self, frames):
+        """frames (B, T, d_model) -> keys and values (2, B, H, T, head_size)."""
+        return self.keys_values(frames).unflatten(2, (2, self.n_heads, self.head_size)).permute(2, 0, 3, 1, 4)
 
-    def forward(self, x, memory):
-        """x (N, U, d_model) -> the same shape; N is the memory's B, or a multiple: hypotheses side by side."""
-        n, length, d_model = x.shape
-        batch = len(memory.keys)
-        q = self.query(x).view(batch, n // batch * length, self.n_heads, self.head_size).transpose(1, 2)
-        y = functional.scaled_dot_product_attention(q, memory.keys, memory.values, attn_mask=memory.mask)
-        return self.out(y.transpose(1, 2).reshape(n, length, d_model))
+    def joined(self, y):
+        """Heads (B, H, U, head_size) -> (B, U, d_model)."""
+        return self.out(y.transpose(1, 2).flatten(2))
 
 
 class CausalLayer(nn.Module):

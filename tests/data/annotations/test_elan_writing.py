@@ -64,6 +64,13 @@ def test_structure(tmp_path):
         check(elan_writing.add(path, drawn(1, tmp_path).tiers))
 
 
+def test_a_recording_in_another_folder_is_found_from_the_file(tmp_path):
+    """So that both folders may move together."""
+    file, sound = tmp_path / "heard/a.eaf", tmp_path / "new/a.wav"
+    text = elan_writing.write(Document(file, (), (str(sound),)))
+    assert 'RELATIVE_MEDIA_URL="../new/a.wav"' in text and f'MEDIA_URL="{sound.as_uri()}"' in text
+
+
 def test_another_reader_reads_the_same(tmp_path):
     """pympi-ling: times in milliseconds, texts, parents, participants and media of what is written and added."""
     pympi = pytest.importorskip("pympi", reason="pympi-ling is not installed")
