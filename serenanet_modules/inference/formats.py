@@ -113,7 +113,9 @@ def _txt(transcript, _):
 
 
 def _json(transcript, name):
-    return _line({"file": name, **_rounded(asdict(transcript))})
+    told = asdict(transcript)
+    del told["cut"]
+    return _line({"file": name, **_rounded(told)})
 
 
 def _line(value):
@@ -206,7 +208,7 @@ def added(transcript, path, recording):
 def document(transcript, name="audio", path=None):
     """A transcript as a `Document`: the tiers phrases, words, tokens and, of the words, confidence.
 
-    Phrases have room around their words, as `roomy` gives it.
+    Phrases have room around their words, as `roomy` gives it, where nobody has cut them.
 
     Parameters
     ----------
@@ -216,7 +218,8 @@ def document(transcript, name="audio", path=None):
     path : Path, optional
         The document's; by default beside the recording.
     """
-    transcript = replace(transcript, segments=roomy(transcript.segments, transcript.duration))
+    if not transcript.cut:
+        transcript = replace(transcript, segments=roomy(transcript.segments, transcript.duration))
     tiers = tuple(tier for speaker in transcript.speakers for tier in _tiers(transcript.of(speaker), speaker))
     if path is None:
         return Document(Path(name), tiers, (name,))
@@ -227,8 +230,7 @@ def roomy(segments, duration):
     """Segments that reach into the pauses around their words, by half of each pause and `ROOM` at most.
 
     CTC says a label late and short, so that sounds at the edges lie outside of what it spends on them; who cuts the
-    recording by these segments, to learn from them when they are corrected, shall have the whole. Edges that are not
-    those of words, but somebody's, stay.
+    recording by these segments, to learn from them when they are corrected, shall have the whole.
 
     Parameters
     ----------
@@ -251,11 +253,10 @@ def roomy(segments, duration):
     """
     found = []
     for i, segment in enumerate(segments):
-        first, last = (segment.words[0].start, segment.words[-1].end) if segment.words else (None, None)
         before = (segments[i - 1].end + segment.start) / 2 if i else 0.0
         behind = (segment.end + segments[i + 1].start) / 2 if i + 1 < len(segments) else duration
-        start = min(segment.start, max(before, segment.start - ROOM)) if first == segment.start else segment.start
-        end = max(segment.end, min(behind, segment.end + ROOM)) if last == segment.end else segment.end
+        start = min(segment.start, max(before, segment.start - ROOM))
+        end = max(segment.end, min(behind, segment.end + ROOM))
         found.append(replace(segment, start=start, end=end))
     return tuple(found)
 

@@ -88,7 +88,7 @@ def transcribe_segments(recognizer, recording, spans, *options):
             found.append(_segment(heard, *span, join, recognizer.run.wishes.nbest))
     text = join(segment.text for segment in found)
     duration = seconds(recording.path) or max((end for _, end in spans), default=0.0)
-    return Transcript(text, duration, tuple(found), calibrated, language=recognizer.language)
+    return Transcript(text, duration, tuple(found), calibrated, language=recognizer.language, cut=True)
 
 
 def _segment(heard, start, end, join, n):

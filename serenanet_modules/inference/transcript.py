@@ -148,6 +148,8 @@ class Transcript:
         Words of a given text that have no place in the audio, in order.
     language : str
         What a model of several heard, or was told that it hears; "" of any other.
+    cut : bool
+        Whether somebody has said where each segment begins and ends; else with its first and last word.
     """
 
     text: str
@@ -156,6 +158,7 @@ class Transcript:
     calibrated: bool = False
     unplaced: tuple[Unplaced, ...] = ()
     language: str = ""
+    cut: bool = False
 
     @property
     def speakers(self):
