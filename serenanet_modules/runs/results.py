@@ -2,6 +2,9 @@
 
 from serenanet_modules.lobes.acoustic import AcousticModel
 
+MOST = 40  # percent of the letters or phones, above which hardly a word is right
+POOR = "\nIt has hardly begun to learn: give it more epochs, more speech, or a model to start from (docs/starting.md)."
+
 
 def parameters(model, counted=lambda parameter: True):
     """Parameters by part, those of an acoustic model by its own parts, and in all; perhaps only some of them."""
@@ -43,7 +46,7 @@ def usual_decoder(result, name):
 
 
 def in_words(result):
-    """One sentence that says how good a recogniser is on its test sets, or on dev where there are none.
+    """How good a recogniser is on its test sets, or on dev where there are none, and what to do where it is useless.
 
     Parameters
     ----------
@@ -59,6 +62,9 @@ def in_words(result):
     'On test 47.6 % of the words and 10.3 % of the letters are wrong (greedy); with --lm auto 24.6 % and 7.2 %.'
     >>> in_words({**result, "spaced": False})
     'On test 10.3 % of the letters are wrong (greedy); with --lm auto 7.2 %.'
+    >>> print(in_words({"scoring": "car", "results": {"test": {"car/greedy": {"CER": {"percent": 71}}}}}))
+    On test 71.0 % of the letters are wrong (greedy).
+    It has hardly begun to learn: give it more epochs, more speech, or a model to start from (docs/starting.md).
     """
     names = [name for name in result["results"] if not name.startswith("dev")] or list(result["results"])
     usual = usual_decoder(result, names[0])
@@ -74,7 +80,8 @@ def in_words(result):
         told = " and ".join(rates if others == kinds else [f"{rate} of the {kind}" for kind, rate in same])
         model = "--lm auto" if "lm_tool" in result.get("decoding", {}) else "the language model"
         sentence += f"; with {model} {told}"
-    return f"{sentence}."
+    measures = result["results"][names[0]][usual]
+    return f"{sentence}.{POOR if measures.get('CER', measures.get('PER'))['percent'] > MOST else ''}"
 
 
 def _rates_of(result, names, decoder):
