@@ -1,11 +1,14 @@
 """Transcripts as files: what other programs read in them is what was heard."""
 
 import json
+import random
 import re
+from itertools import pairwise
 
 import pytest
 from praatio import textgrid
 
+from serenanet_modules.inference import formats
 from serenanet_modules.inference.formats import SUFFIXES, write
 from serenanet_modules.inference.subtitles import LINE, LONGEST, cues
 from serenanet_modules.inference.transcript import Segment, Token, Transcript, Word
@@ -127,3 +130,24 @@ def test_silence_has_a_file_too(format):
     """Nothing heard is no error, and no word."""
     text = re.sub('DATE="[^"]*"', "", write(SILENCE, format))  # when an ELAN file was written
     assert not re.search(r"ng'ombe|\d\d:\d\d", text)
+
+
+def test_phrases_have_room():
+    """Phrases hold their words, overlap no other and reach as far into pauses as they may; those that are cut stay."""
+    rng = random.Random(0)
+    for _ in range(200):
+        edges = sorted(rng.uniform(0, 20) for _ in range(2 * rng.randint(1, 8)))
+        said = tuple(
+            Segment("saa", start, end, 1.0, (Word("saa", start, end, 1.0),), ())
+            for start, end in zip(edges[::2], edges[1::2], strict=True)
+        )
+        found = formats.roomy(said, 20.0)
+        both = list(zip(found, said, strict=True))
+        assert all(0 <= new.start <= old.start and old.end <= new.end <= 20 for new, old in both)
+        assert all(a.end <= b.start for a, b in pairwise(found))
+        pauses = [after.start - before.end for before, after in pairwise(said)]
+        left = [after.start - before.end for before, after in pairwise(found)]
+        assert left == pytest.approx([max(0.0, pause - 2 * formats.ROOM) for pause in pauses], abs=1e-9)
+        heard = Transcript("saa", 20.0, said, cut=True)
+        (phrases, *_) = formats.document(heard).tiers
+        assert [(a.start, a.end) for a in phrases.annotations] == [(s.start, s.end) for s in said]
