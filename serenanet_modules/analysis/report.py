@@ -87,10 +87,24 @@ def report(places, out, reference=None, price=None, copies=None):
         raise UserError(f"--reference: there is no experiment {reference!r}; there are {', '.join(found)}")
     systems = [System(name, list(runs.values()), _scoring(name, runs.values())) for name, runs in found.items()]
     notes = [*(f"left out: {sentence}" for sentence in left_out), spent([r.content for r in results], price)]
+    notes += _test_sets(results)
     for system in systems if copies else ():
         for result in system.results:
             write_copy(result, Path(copies) / system.name.replace("/", "_") / str(result.seed))
     return _write(systems, Path(out), reference, notes)
+
+
+def _test_sets(results):
+    """Yield a sentence for each dataset whose results are of several test sets."""
+    found = {}
+    for result in results:
+        test = result.content.get("data", {}).get("splits", {}).get("test", {})
+        if told := test.get("utterances"):
+            size = f"{counted(told, 'utterance')} of {counted(test.get('characters', 0), 'letter')}"
+            found.setdefault(result.dataset, {})[size] = None
+    for dataset, sizes in found.items():
+        if len(sizes) > 1:
+            yield f"the test sets of {dataset} differ ({'; '.join(sizes)}): rates on different ones do not compare"
 
 
 def write_report(groups, out, reference=None, missing=(), command=None):
@@ -129,15 +143,12 @@ def _write(systems, out, reference, notes, command=None):
     base = by_name.get(reference, systems[0]) if reference in (None, *by_name) else None
     table = summarise(systems, base, lambda work: Bar(work, desc="bootstrap", leave=False))
     out.mkdir(parents=True, exist_ok=True)
+    with replacing(out / "table.csv") as path:  # first: it is there, whatever becomes of a picture
+        tables.write_csv(path, table)
+    write_text(out / "table.tex", tables.latex(table))
     images = plots.write_all(systems, table, base or systems[0], out)
     more = sections.write_all(systems, base or systems[0], out)
-    with replacing(out / "table.csv") as path:
-        tables.write_csv(path, table)
-    for name, text in (
-        ("table.tex", tables.latex(table)),
-        ("report.md", _page(systems, table, base, images, more, notes, command)),
-    ):
-        write_text(out / name, text)
+    write_text(out / "report.md", _page(systems, table, base, images, more, notes, command))
     return f"{tables.plain(table)}\nreport: {out / 'report.md'}"
 
 

@@ -326,6 +326,21 @@ def test_other_test_sets_are_not_compared(tmp_path):
     }
 
 
+def test_a_page_says_that_test_sets_differ(tmp_path):
+    """Of one dataset; those of several are named with it."""
+    for name, count, dataset in (("a", 5, "xx"), ("b", 7, "xx"), ("c", 9, "yy")):
+        test = {"splits": {"test": {"utterances": count, "characters": 10 * count, "hours": 1}}}
+        errors = {"test": {"decoder/greedy": [1] * count}}
+        make_result(tmp_path / name, name, 1, errors, dataset=dataset, data=test)
+    said = "- the test sets of xx differ (5 utterances of 50 letters; 7 utterances of 70 letters)"
+    for names in ("ab", "abc"):
+        report([tmp_path / name for name in names], tmp_path / names)
+        page = (tmp_path / names / "report.md").read_text(encoding="utf-8")
+        assert said in page and "yy differ" not in page
+    report([tmp_path / "a", tmp_path / "c"], tmp_path / "ac")
+    assert "test sets of" not in (tmp_path / "ac/report.md").read_text(encoding="utf-8")
+
+
 def test_bad_places(tmp_path):
     out = tmp_path / "report"
     with pytest.raises(UserError, match="there is no such folder"):
