@@ -1,5 +1,6 @@
 """``serenanet pseudo-label``."""
 
+import math
 import sys
 
 from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_spoken, opened
@@ -55,7 +56,7 @@ def _label(arguments):
     if not labels.rows and labels.errors and told == NOTHING:
         return 1
     if not labels.rows:
-        raise UserError(f"{a.out}: no piece of the audio is left (left out: {told}); lower --min-confidence")
+        raise UserError(f"{a.out}: no piece of the audio is left (left out: {told}){_advice(labels.surest)}")
     pseudo_labels.write(a.out, labels.rows)
     outputs.made(a.out)
     print(f"left out: {told}", _kept(labels, a.out), sep="\n")
@@ -63,6 +64,12 @@ def _label(arguments):
         told = "the confidences of this decoder are not calibrated, and mostly too high; give a higher --min-confidence"
         print(f"note: {told}")
     return int(bool(labels.errors))
+
+
+def _advice(surest):
+    """What to do where nothing was sure enough; nothing where no piece could be kept."""
+    least = math.floor(100 * surest) / 100
+    return f"; give a lower --min-confidence, such as {least:g}: the surest has {surest:.3f}" if surest else ""
 
 
 def _kept(labels, out):

@@ -43,12 +43,15 @@ class Labels:
         Of all audio.
     errors : list of UserError
         Of recordings that could not be read.
+    surest : float
+        The greatest confidence of a piece that may be kept, whether it was or not; 0 where there is none.
     """
 
     rows: list = field(default_factory=list)
     left_out: Counter = field(default_factory=Counter)
     seconds: float = 0.0
     errors: list = field(default_factory=list)
+    surest: float = 0.0
 
 
 def recordings(arguments, locale, stdin):
@@ -134,7 +137,10 @@ def label(recognizer, candidates, least, held_out, out, lm=None, batch_seconds=1
             labels.seconds += duration
             for piece in pieces:
                 said = Said(*piece)
-                reason = _reason(candidate, said, least, held_out)
+                reason = _reason(candidate, said, held_out)
+                if not reason:
+                    labels.surest = max(labels.surest, said.confidence)
+                    reason = f"with a confidence below {least:g}" if said.confidence < least else ""
                 if reason:
                     labels.left_out[reason] += 1
                 else:
@@ -199,13 +205,11 @@ def _opened(candidates, given):
                 yield path  # which fails alike, and says why
 
 
-def _reason(candidate, piece, least, held_out):
-    """Why a piece is left out, "" if it is not."""
+def _reason(candidate, piece, held_out):
+    """Why a piece is left out however sure it is, "" if it is not."""
     if what := held_out.has(candidate, piece.text or ""):
         return f"{what} of dev or test"
-    if piece.text is None:
-        return "nothing said"
-    return f"with a confidence below {least:g}" if piece.confidence < least else ""
+    return "nothing said" if piece.text is None else ""
 
 
 def _row(candidate, piece, duration, locale):

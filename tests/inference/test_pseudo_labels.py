@@ -82,7 +82,10 @@ def test_what_the_model_is_not_sure_of(pseudo_label, radio):
     status, out, _, kept = pseudo_label(radio, least=least)
     assert status == 0 and kept == [row for row in rows if float(row["confidence"]) > least]
     assert f"3 with a confidence below {least:g}" in out and f"{len(rows) - 3} pieces" in out
-    refused(pseudo_label(radio, least=1), "no piece", f"{len(rows)} with a confidence below 1")
+    none = pseudo_label(radio, least=1)
+    refused(none, "no piece", f"{len(rows)} with a confidence below 1", f"the surest has {confidences[-1]:.3f}")
+    advised = float(none[2].partition("such as ")[2].partition(":")[0])
+    assert pseudo_label(radio, least=advised)[3]
     refused(pseudo_label(radio, least=1.5), "--min-confidence 1.5")
 
 
@@ -170,9 +173,9 @@ def test_of_nothing_no_manifest_is_written(pseudo_label, radio, tmp_path):
     _, out, *_ = pseudo_label(radio / "amina" / "short0.mp3")
     assert ": 1 piece, " in out and " h, by" not in out
     before = (tmp_path / "pseudo.csv").read_bytes()
-    refused(pseudo_label("misspelt"), "misspelt: there is no such file")
+    refused(pseudo_label("misspelt"), "misspelt: there is no such file or folder")
     (tmp_path / "list.csv").write_text("path\na.wav\nb.wav\n")
-    refused(pseudo_label(tmp_path / "list.csv"), "a.wav: there is no such file; none of the 2 recordings is there")
+    refused(pseudo_label(tmp_path / "list.csv"), "a.wav: there is no such file or folder; none of the 2 recordings is there")
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     status, out, err, _ = pseudo_label(tmp_path / "broken.wav")
     assert (status, out) == (1, "") and "broken.wav" in err and err.count("\n") == 1
