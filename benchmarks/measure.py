@@ -10,12 +10,19 @@ import sys
 import time
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from serenanet_modules.ops import linear
 from serenanet_modules.runtime.memory import forget_peak, peak, resident, status
 
 PASSES = ("forward", "forward+backward")
+_aten = torch.ops.aten
+ATTENTION = {  # of a CPU: operations from the shapes of what is given
+    _aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v),
+    _aten._scaled_dot_product_flash_attention_for_cpu_backward: lambda grad, q, k, v, *_, **__: (
+        sdpa_backward_flop_count(grad, q, k, v)
+    ),
+}
 
 
 def once(function, inputs, gradient, way, autocast, device):
@@ -78,8 +85,15 @@ def alternate(calls, repeats, device, expected, budget=20.0):
 
 
 def operations(call):
-    """Floating point operations of one call, as torch counts them."""
-    with FlopCounterMode(display=False) as counter:
+    """Floating point operations of one call, as torch counts them, and of attention on a CPU, which it does not.
+
+    Examples
+    --------
+    >>> q = torch.randn(1, 2, 8, 4)
+    >>> operations(lambda: torch.nn.functional.scaled_dot_product_attention(q, q, q))  # 4 B H T² D
+    2048
+    """
+    with FlopCounterMode(display=False, custom_mapping=ATTENTION) as counter:
         call()
     return counter.get_total_flops()
 

@@ -86,18 +86,18 @@ def table(found):
 
 
 def figure(found):
-    """Error rate of each run over the PNMI of what it started from: a panel for each measure, a mark for each run."""
+    """Error rate of each run over the phone purity of what it started from: a panel for each measure, a mark for each run."""
     measures = [m for m in MEASURES if any(m in pair.rates for pair in found)]
     systems = list(dict.fromkeys(pair.system for pair in found))
     drawn = Figure(figsize=(1.8 + 3.4 * len(measures), 3.6), layout="constrained")
     for panel, measure in zip(drawn.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
         for number, system in enumerate(systems):
             own = [pair for pair in found if pair.system == system and measure in pair.rates]
-            places = [pair.measures["phones"]["pnmi"] for pair in own]
+            places = [pair.measures["phones"]["phone_purity"] for pair in own]
             colour = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY)[number % 6]
             style = {"color": colour, "marker": MARKS[number % len(MARKS)], "alpha": 0.8}
             panel.scatter(places, [pair.rates[measure] for pair in own], label=f"{system} (n = {len(own)})", **style)
-        panel.set_xlabel("PNMI of the pre-training's clusters (dev)")
+        panel.set_xlabel("phone purity of the pre-training's clusters (dev)")
         panel.set_ylabel(f"{found[0].split} {measure}, %")
         panel.grid(linewidth=0.4, alpha=0.6)
         panel.spines[["top", "right"]].set_visible(False)

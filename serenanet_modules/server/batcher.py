@@ -1,6 +1,7 @@
 """One thread that runs a network, on several requests at a time."""
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -70,7 +71,8 @@ class Batcher:
     """Collects audio that arrives while the network is busy, or within a few milliseconds of it, into batches.
 
     A request that finds the network idle is taken at once. Behind a batch of several, whose senders may well send their
-    next ones now, it is given a moment for company, and a longer one while others are known to be coming.
+    next ones now, it is given a moment until as many are here again, and a longer one while others are on their way:
+    inside `expecting`.
 
     Parameters
     ----------
@@ -83,17 +85,17 @@ class Batcher:
         Seconds to wait for company behind a batch that had some.
     observe : callable, optional
         Called after each batch with its number of requests and its seconds of audio.
-    coming : callable, optional
-        Says how many requests are on their way to the batcher, or in it.
     idle : callable, optional
-        Called when nothing has come for `IDLE` seconds behind a batch.
+        Called when nothing has come for `IDLE` seconds behind a batch, in the batcher's thread.
     """
 
-    def __init__(self, recognise, batch_seconds, wait=0.005, observe=None, coming=lambda: 0, idle=lambda: None):
+    def __init__(self, recognise, batch_seconds, wait=0.005, observe=None, idle=lambda: None):
         self._recognise, self._batch_seconds, self._wait = recognise, batch_seconds, wait
         self._observe = observe or (lambda requests, seconds: None)
-        self._coming, self._idle, self._worked = coming, idle, False
-        self._jobs, self._changed, self._closed, self._company = deque(), threading.Condition(), False, False
+        self._idle, self._closed = idle, False
+        self._jobs, self._changed = deque(), threading.Condition()
+        self._company = 0  # in the latest batch
+        self._coming = self._slow = 0  # on their way; those among them that were waited for in vain
         self.last_seconds = 0.0  # that the latest batch took
         self._in_work = []
         self._thread = threading.Thread(target=self._run, name="batcher", daemon=True)
@@ -120,6 +122,19 @@ class Batcher:
             self._jobs.append(job)
             self._changed.notify()
         return job
+
+    @contextlib.contextmanager
+    def expecting(self):
+        """Around the work of whoever is about to submit a request, or to find that there is none."""
+        with self._changed:
+            self._coming += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._coming -= 1
+                self._slow = min(self._slow, self._coming)
+                self._changed.notify()
 
     async def result(self, job):
         """The transcript; cancelled before its turn, a job costs nothing, and later no more than the next few seconds.
@@ -161,18 +176,20 @@ class Batcher:
     def _next(self):
         """Wait for a batch; none at the end."""
         with self._changed:
-            if self._worked and not self._changed.wait_for(self._wanted, IDLE):
-                self._idle()
+            wanted = self._changed.wait_for(self._wanted, IDLE if self._company else None)
+        if not wanted:
+            self._idle()  # without the lock: who submits must not wait for it
+        with self._changed:
             self._changed.wait_for(self._wanted)
-            self._worked = True
-            if self._company:
-                self._changed.wait_for(self._enough, self._wait)
-                self._changed.wait_for(self._all_here, LONGER * self._wait)
+            if self._company > 1:
+                self._changed.wait_for(self._as_many, self._wait)
+                if not self._changed.wait_for(self._all_here, LONGER * self._wait):
+                    self._slow = self._coming
             batch, seconds = [], 0.0
             while self._jobs and (not batch or self._joins(batch[0], seconds)):
                 batch.append(self._jobs.popleft())
                 seconds += batch[-1].seconds
-            self._company = len(batch) > 1
+            self._company = len(batch)
         return batch
 
     def _joins(self, first, seconds):
@@ -186,8 +203,11 @@ class Batcher:
     def _enough(self):
         return self._closed or sum(job.seconds for job in self._jobs) >= self._batch_seconds
 
+    def _as_many(self):
+        return self._enough() or len(self._jobs) + self._coming - self._slow >= self._company
+
     def _all_here(self):
-        return self._enough() or self._coming() <= len(self._jobs)
+        return self._enough() or self._coming <= self._slow
 
     def _results(self, jobs):
         """Transcripts or errors; what a batch dies of is found by trying its requests one by one."""

@@ -33,7 +33,7 @@ class Model:
         `LiveStream`, or what does as it.
     turn : Lock
         Held while its network reads a batch.
-    observe, coming : callable
+    observe : callable
         As of `Batcher`.
 
     Attributes
@@ -47,14 +47,14 @@ class Model:
         For a language model that cannot be used.
     """
 
-    def __init__(self, name, recognizer, options, open_stream, turn, observe, coming):
+    def __init__(self, name, recognizer, options, open_stream, turn, observe):
         self.name, self.recognizer, self._options, self._turn = name, recognizer, options, turn
         # the language model is tried, and the first request does not wait for what is set up at first use
         recognizer.transcribe([np.zeros(SAMPLE_RATE, np.float32)], lm=options.lm)
         self._open_stream, self._beside = open_stream, recognizer.beside()
         self.can_stream = self._streams()
         settings = options.batch_seconds, options.batch_wait, observe
-        self.batcher = Batcher(partial(self._recognise, recognizer), *settings, coming, hand_back)
+        self.batcher = Batcher(partial(self._recognise, recognizer), *settings, self._hand_back)
         self._recognising = lru_cache(MOST_WISHES)(self._recognising)
 
     @property
@@ -139,6 +139,10 @@ class Model:
         except UserError:
             return False
         return True
+
+    def _hand_back(self):
+        with self._turn:  # not under another model's work
+            hand_back()
 
     def _recognise(self, recognizer, sources, heard, name=_unnamed):
         options = self._options

@@ -48,7 +48,7 @@ class Service:
         self.decoding, self.streaming = anyio.CapacityLimiter(options.decoders), anyio.CapacityLimiter(1)
         turn = threading.Lock()  # of the models, whose batches share the machine's cores and memory
         self.models = {
-            name: Model(name, recognizer, options, open_stream, turn, self.metrics.batch, lambda: self.admission.count)
+            name: Model(name, recognizer, options, open_stream, turn, self.metrics.batch)
             for name, recognizer in recognizers.items()
         }
 

@@ -69,17 +69,16 @@ async def transcribe(
     chosen = service.model(model)
     asked["language"] = _told(chosen, language)
     _check_format(response_format, granularities or include or asked["nbest"] > 1, stream)
-    recognise = await anyio.to_thread.run_sync(chosen.recognising, asked, limiter=service.decoding)
-    options = service.options
-    samples = await anyio.to_thread.run_sync(
-        uploads.read, file.file, options.max_seconds, options.timeout, limiter=service.decoding
-    )
+    with chosen.batcher.expecting():
+        ready = await anyio.to_thread.run_sync(
+            _prepared, chosen, asked, file.file, service.options, limiter=service.decoding
+        )
+        job = chosen.batcher.submit(*ready)
 
     def shape(transcript):
         parts = granularities or ("segment",), include
         return shapes.verbose(transcript, transcript.language or chosen.language, chosen.recognizer.units, *parts)
 
-    job = chosen.batcher.submit(samples, recognise)
     if stream and response_format == "verbose_json":
         return StreamingResponse(_events(service, chosen, job, shape), media_type=EVENTS)
     transcript = await _unless_gone(request, _ready(service, chosen, job))
@@ -89,6 +88,12 @@ async def transcribe(
         return PlainTextResponse(shapes.events(transcript), media_type=EVENTS)
     found = shapes.transcription(transcript) if response_format == "json" else shape(transcript)
     return JSONResponse(found.model_dump(exclude_none=True))
+
+
+def _prepared(model, asked, file, options):
+    """What the model's batcher is given of an upload."""
+    recognise = model.recognising(asked)
+    return uploads.read(file, options.max_seconds, options.timeout), recognise
 
 
 def _told(model, language):

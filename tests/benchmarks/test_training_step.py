@@ -3,6 +3,10 @@
 import importlib
 from types import SimpleNamespace
 
+import pytest
+import torch
+from torch.nn import functional
+
 from tests.support.tiny import ROOT
 
 
@@ -32,3 +36,17 @@ def test_shares_of_the_peak(monkeypatch, capsys):
     training_step.report(medians, SimpleNamespace(out=None))
     told = capsys.readouterr().out
     assert "| GFLOP | 2.0 |  |" in told and "| share of the peak | 40% |  |" in told
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_operations_of_attention_are_counted(monkeypatch, masked):
+    """Two products forward, five backward, of 2 B H T² D operations each."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    measure = importlib.import_module("measure")
+    q, k, v = (torch.randn(2, 4, 30, 8, requires_grad=True) for _ in range(3))
+    mask = torch.ones(30, 30, dtype=torch.bool) if masked else None
+    once = 2 * 2 * 4 * 30**2 * 8
+    attention = functional.scaled_dot_product_attention
+    with torch.no_grad():
+        assert measure.operations(lambda: attention(q, k, v, mask)) == 2 * once
+    assert measure.operations(lambda: attention(q, k, v, mask).sum().backward()) == 7 * once

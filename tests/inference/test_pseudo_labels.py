@@ -175,7 +175,9 @@ def test_of_nothing_no_manifest_is_written(pseudo_label, radio, tmp_path):
     before = (tmp_path / "pseudo.csv").read_bytes()
     refused(pseudo_label("misspelt"), "misspelt: there is no such file or folder")
     (tmp_path / "list.csv").write_text("path\na.wav\nb.wav\n")
-    refused(pseudo_label(tmp_path / "list.csv"), "a.wav: there is no such file or folder; none of the 2 recordings is there")
+    refused(
+        pseudo_label(tmp_path / "list.csv"), "a.wav: there is no such file or folder; none of the 2 recordings is there"
+    )
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     status, out, err, _ = pseudo_label(tmp_path / "broken.wav")
     assert (status, out) == (1, "") and "broken.wav" in err and err.count("\n") == 1

@@ -1,6 +1,7 @@
 """Requests share batches, and nothing else."""
 
 import asyncio
+import contextlib
 import threading
 
 import numpy as np
@@ -105,30 +106,78 @@ def test_company_is_waited_for_where_there_was_some():
     assert network.sizes == [1, 1, 2, 2]
 
 
+@contextlib.asynccontextmanager
+async def behind_company(network, wait, others=2):
+    """A `Batcher` that has just had a batch of some, behind one of one."""
+    batcher = Batcher(network, 100.0, wait)
+    network.go.clear()
+    first = asyncio.create_task(batcher.result(batcher.submit(SECOND)))
+    await asyncio.to_thread(network.began.wait, 60)
+    jobs = [asyncio.create_task(batcher.result(batcher.submit(SECOND + value))) for value in range(1, 1 + others)]
+    network.go.set()
+    assert await asyncio.gather(first, *jobs) == list(range(1 + others))
+    yield batcher
+    batcher.close()
+
+
 def test_company_on_its_way_is_waited_for(monkeypatch):
-    """Longer than other company, and no longer than until it is here."""
-    network, coming = Network(), [0]
+    """Longer than other company, and no longer than until it is here, or it is clear that it does not come."""
+    network = Network()
     monkeypatch.setattr(batching, "LONGER", 10_000)
 
     async def main():
-        batcher = Batcher(network, 100.0, 0.01, coming=lambda: coming[0])
-        network.go.clear()
-        first = asyncio.create_task(batcher.result(batcher.submit(SECOND)))
-        await asyncio.to_thread(network.began.wait, 60)
-        others = [asyncio.create_task(batcher.result(batcher.submit(SECOND + value))) for value in (8, 9)]
-        while len(batcher) < 2:
-            await asyncio.sleep(0)
-        network.go.set()
-        assert await asyncio.gather(first, *others) == [0, 8, 9]
-        coming[0] = 3
-        jobs = [asyncio.create_task(batcher.result(batcher.submit(SECOND + value))) for value in (1, 2)]
-        await asyncio.sleep(0.05)
-        assert network.sizes == [1, 2]
-        assert await asyncio.gather(*jobs, batcher.result(batcher.submit(SECOND + 3))) == [1, 2, 3]
-        batcher.close()
+        async with behind_company(network, 0.01) as batcher:
+            with batcher.expecting():
+                jobs = [asyncio.create_task(batcher.result(batcher.submit(SECOND + value))) for value in (1, 2)]
+                await asyncio.sleep(0.05)
+                assert network.sizes == [1, 2]
+                jobs += [asyncio.create_task(batcher.result(batcher.submit(SECOND + 3)))]
+            assert await asyncio.gather(*jobs) == [1, 2, 3]
+            with pytest.raises(UserError), batcher.expecting():
+                jobs = [asyncio.create_task(batcher.result(batcher.submit(SECOND + value))) for value in (1, 2, 4)]
+                await asyncio.sleep(0.05)
+                raise UserError("no audio")
+            assert await asyncio.gather(*jobs) == [1, 2, 4]
 
     asyncio.run(main())
-    assert network.sizes == [1, 2, 3]
+    assert network.sizes == [1, 2, 3, 3]
+
+
+def test_what_comes_slowly_is_waited_for_once(monkeypatch):
+    """An upload that takes long to decode does not stop each batch that is made meanwhile."""
+    network, waits = Network(), []
+
+    async def main():
+        async with behind_company(network, 0.01) as batcher:
+            once, wait_for = batcher._changed.wait_for, batcher._changed.wait_for
+
+            def waited(predicate, timeout=None):
+                found = wait_for(predicate, timeout)
+                if timeout is not None and timeout > 0.05 and timeout < batching.IDLE:
+                    waits.append(bool(found))
+                return found
+
+            monkeypatch.setattr(batcher._changed, "wait_for", waited)
+            with batcher.expecting():
+                for _ in range(3):
+                    jobs = [asyncio.create_task(batcher.result(batcher.submit(SECOND + value))) for value in (1, 2)]
+                    assert await asyncio.gather(*jobs) == [1, 2]
+            monkeypatch.setattr(batcher._changed, "wait_for", once)
+
+    asyncio.run(main())
+    assert waits[0] is False and waits[1:] and all(waits[1:])
+
+
+def test_as_many_as_last_time_are_not_waited_for_longer():
+    network = Network()
+
+    async def main():
+        async with behind_company(network, 600.0) as batcher:
+            jobs = [asyncio.create_task(batcher.result(batcher.submit(SECOND + value))) for value in (1, 2)]
+            assert await asyncio.gather(*jobs) == [1, 2]
+
+    asyncio.run(main())
+    assert network.sizes == [1, 2, 2]
 
 
 def test_idle_once_behind_work(monkeypatch):
