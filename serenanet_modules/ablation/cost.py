@@ -40,9 +40,13 @@ def cost(runs, finished, price=None):
     """
     contents = {run: _content(run) for run in runs if run in finished}
     measured = {run: found for run in runs if (found := _measure(run, contents.get(run)))}
+    begun = [found.training for run, found in measured.items() if run not in contents]
     guesses = [_estimate(run, measured) for run in runs if run not in finished]
     known = [seconds for seconds in guesses if seconds is not None]
     told = [spent(list(contents.values()), price)] if contents else []
+    if begun:
+        amount = in_words(sum(begun) / HOUR, on_gpus(contents.values()), price)
+        told.append(f"begun: {trainings(len(begun))}, so far about {amount}")
     if known:
         amount = in_words(sum(known) / HOUR, on_gpus(contents.values()), price)
         told.append(

@@ -86,7 +86,7 @@ def table(found):
 
 
 def figure(found):
-    """Error rate of each run over the phone purity of what it started from: a panel for each measure, a mark for each run."""
+    """Error rate of each run over the phone purity of its pre-training: a panel a measure, a mark a run."""
     measures = [m for m in MEASURES if any(m in pair.rates for pair in found)]
     systems = list(dict.fromkeys(pair.system for pair in found))
     drawn = Figure(figsize=(1.8 + 3.4 * len(measures), 3.6), layout="constrained")

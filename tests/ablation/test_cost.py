@@ -46,7 +46,10 @@ def test_a_run_under_way_is_measured_by_its_log(made):
     """Only what is left of it counts, at its own pace; an epoch whose checkpoint was lost is logged again."""
     begun = made("full/1")
     (begun.folder / "train_log.txt").write_text(LINE.format(1, 100) + LINE.format(2, 240) + LINE.format(2, 200))
-    assert cost([begun], []) == ["to run: 1 training, at most about 0.22 hours, by the epochs measured in 1"]
+    assert cost([begun], []) == [
+        "begun: 1 training, so far about 0.06 hours",
+        "to run: 1 training, at most about 0.22 hours, by the epochs measured in 1",
+    ]
 
 
 def test_several_processes_on_gpus_count_each(made):

@@ -48,7 +48,7 @@ def test_runs_are_joined_with_their_pretraining(tmp_path):
                                           ("40.0", "0.350", "0.250", "b", "1", "20.0")]  # fmt: skip
     panels = figure(found).axes
     points = [tuple(map(float, point)) for marks in panels[0].collections for point in marks.get_offsets()]
-    assert points == [(0.5, 0.0), (0.5, 10.0), (0.25, 20.0)]
+    assert points == [(0.6, 0.0), (0.6, 10.0), (0.35, 20.0)]
 
 
 def test_in_the_report_of_an_ablation(tmp_path):
