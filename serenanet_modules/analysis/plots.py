@@ -59,6 +59,9 @@ def write_all(systems, table, reference, out):
     for name, _, figure in drawn:
         with replacing(out / name) as path:
             figure.savefig(path, dpi=DPI, format="png")
+        if name.startswith("differences_"):
+            with replacing((out / name).with_suffix(".pdf")) as path:  # for a paper
+                figure.savefig(path, format="pdf", metadata={"CreationDate": None})
     return [(name, caption) for name, caption, _ in drawn]
 
 

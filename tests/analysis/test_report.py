@@ -161,6 +161,8 @@ def test_pictures(written):
     names = {path.name for path in written[0].glob("*.png")}
     rates = {"rates_greedy.png", "rates_prefix-beam_lm.png", "learning_curves_WER.png"}
     assert names == rates | {"differences_greedy.png", "differences_prefix-beam_lm.png"} | EXAMPLES
+    for_papers = [path for path in written[0].glob("*.pdf") if path.read_bytes().startswith(b"%PDF")]
+    assert {path.stem for path in for_papers} == {"differences_greedy", "differences_prefix-beam_lm"}
     for name in names:
         with Image.open(written[0] / name) as image:
             assert len(image.convert("RGB").getcolors(10**6)) > 10
