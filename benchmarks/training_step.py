@@ -3,8 +3,8 @@
     SMALL=hparams/serenanet.yaml+hparams/sizes/serenanet/small.yaml
     python benchmarks/training_step.py $SMALL --data_folder DIR --against COMMIT
     python benchmarks/training_step.py $SMALL --data_folder DIR --compile none default
-    python benchmarks/training_step.py hparams/serenanet.yaml hparams/conmamba_ctc.yaml hparams/conformer_ctc.yaml \\
-        benchmarks/torchaudio_conformer.yaml --data_folder DIR --max_batch_seconds 60
+    python benchmarks/training_step.py hparams/conmamba_ctc.yaml hparams/hmamba.yaml benchmarks/conformer_9m.yaml \\
+        benchmarks/torchaudio_conformer_9m.yaml --data_folder DIR --max_batch_seconds 60 --operators 12
 
 The other commit is checked out into a temporary work tree. All contestants take turns, a fresh process each; every
 process trains on the same micro-batches, over and over, timed after each was seen once. Medians over steps, then over
@@ -12,8 +12,9 @@ rounds. A model's files are joined by +. Models share micro-batches if they agre
 given here. ``--compile blocks`` is what trainings do with that option; the others compile the whole model, by
 ``reduce-overhead`` with CUDA graphs.
 
-Operations are those of matrix products, convolutions and attention as torch counts them, on plain PyTorch's path, where
-scans are few of them; the peak is the fastest large matrix product of the same process.
+Operations are those of matrix products, convolutions and attention as `measure.operations` counts them, on plain
+PyTorch's path, where scans are few of them; the peak is the fastest large matrix product of the same process.
+``--operators 12`` says of the twelve that take most which share of a step's CPU time is theirs, by torch's profiler.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 WARM_UP = 5  # steps, at least
+PROFILED = 5  # steps
 PARTS = (
     *("loading", "speed perturbation", "features", "SpecAugment", "front end", "encoder", "CAR", "compiled model"),
     *("losses", "backward", "optimizer", "other"),
@@ -55,6 +57,12 @@ def main():
         for name, runs in rounds.items()
     }
     report(medians, options)
+    if options.operators:
+        print(
+            "",
+            operators_told({name: runs[-1]["operators"] for name, runs in rounds.items()}, options.operators),
+            sep="\n",
+        )
 
 
 def parse():
@@ -71,6 +79,7 @@ def parse():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--operators", type=int, default=0, metavar="N", help="the costliest, of all contestants")
     parser.add_argument("--out", help="folder for training_step.json, .md and .png")
     parser.add_argument("--worker", help=argparse.SUPPRESS)  # folder for the run's files
     return parser.parse_args()
@@ -117,6 +126,7 @@ def in_process(folder, hparams, mode, options):
     """`measure` of a checkout's own copy of this script, with its package and recipe."""
     names = ("data_folder", "recipe", "max_batch_seconds", "batches", "steps", "device", "precision")
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
+    given |= {"operators": options.operators} if options.operators else {}
     arguments = [hparams, "--compile", mode, *(str(x) for name, value in given.items() for x in (f"--{name}", value))]
     environment = os.environ | {
         "PYTHONPATH": str(folder),
@@ -166,11 +176,26 @@ def measure(options):
             brain.fit_batch(batch)
         clock.stop()
     told = {"operations": statistics.median(counted), "peak": matrix_rate(options.device)} if counted else {}
+    told |= {"operators": profiled(brain, batches)} if options.operators else {}
     return clock.medians(warm_up + WARM_UP) | told
+
+
+def profiled(brain, batches):
+    """Each operator's share of the CPU time of some steps, without that of operators that it calls."""
+    import torch
+
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        for batch in islice(batches, PROFILED):
+            brain.fit_batch(batch)
+    found = {event.key: event.self_cpu_time_total for event in profile.key_averages()}
+    total = sum(found.values())
+    return {name: time / total for name, time in found.items()}
 
 
 def trainer(options):
     """A brain ready to train, and its loader; as `Experiment.run` makes them."""
+    from speechbrain import Stage
+
     from serenanet_modules.runtime import distributed
     from serenanet_modules.training.experiment import Experiment
 
@@ -189,10 +214,11 @@ def trainer(options):
         brain, source = experiment._ready()
         brain.on_fit_start()
         brain.progress.epoch = 1
+        brain.on_stage_start(Stage.TRAIN, 1)
     finally:
         sys.stdout = stdout
     plans = list(islice(brain.train_sampler, options.batches))
-    order = islice(cycle(plans), max(WARM_UP, options.batches) + WARM_UP + options.steps)
+    order = islice(cycle(plans), max(WARM_UP, options.batches) + WARM_UP + options.steps + PROFILED)
     return brain, source.loader(source.splits["train"], list(order), brain.encode)
 
 
@@ -258,6 +284,31 @@ def report(medians, options):
         (folder / "training_step.md").write_text(table + "\n", encoding="utf-8")
         (folder / "training_step.json").write_text(json.dumps(medians, indent=1), encoding="utf-8")
         plot(medians, folder / "training_step.png")
+
+
+def operators_told(shares, count):
+    """A table of the operators that take most of any contestant's time.
+
+    Examples
+    --------
+    >>> print(operators_told({"a": {"mm": 0.5, "add": 0.1, "to": 0.01}, "b": {"mm": 0.2, "scan": 0.4}}, 2))
+    | share of CPU time | a | b |
+    |---|---:|---:|
+    | mm | 50 % | 20 % |
+    | scan |  | 40 % |
+    | others | 11 % | 0 % |
+    """
+    most = {name: max(found.get(name, 0.0) for found in shares.values()) for found in shares.values() for name in found}
+    chosen = sorted(most, key=most.get, reverse=True)[:count]
+    lines = [f"| share of CPU time | {' | '.join(shares)} |", "|---|" + "---:|" * len(shares)]
+    for name in chosen:
+        cells = {key: f"{100 * found[name]:.0f} %" for key, found in shares.items() if name in found}
+        lines.append(row(name, list(shares), cells))
+    rest = {
+        key: f"{100 * sum(share for name, share in found.items() if name not in chosen):.0f} %"
+        for key, found in shares.items()
+    }
+    return "\n".join([*lines, row("others", list(shares), rest)])
 
 
 def row(name, contestants, cells):

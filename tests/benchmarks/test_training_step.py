@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from serenanet_modules.config.hparams import Hparams
 from tests.support.tiny import ROOT
 
 
@@ -50,3 +51,16 @@ def test_operations_of_attention_are_counted(monkeypatch, masked):
     with torch.no_grad():
         assert measure.operations(lambda: attention(q, k, v, mask)) == 2 * once
     assert measure.operations(lambda: attention(q, k, v, mask).sum().backward()) == 7 * once
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("conformer_9m", 9.3), ("conformer_19m", 19), ("torchaudio_conformer", 1.73), ("torchaudio_conformer_9m", 9.0)],
+)
+def test_other_models_are_as_large_as_they_say(monkeypatch, name, millions):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    hparams = Hparams.load(ROOT / "benchmarks" / f"{name}.yaml", {})
+    needed = {"dataset": "none", "locale": "none", "data_folder": "none", "n_units": "32"}
+    hparams.override(list(needed.items()))
+    model = hparams.build()["model"]
+    assert sum(p.numel() for p in model.parameters()) / 1e6 == pytest.approx(millions, rel=0.03)
