@@ -482,6 +482,7 @@ ARGUMENTS = {  # of parts, whichever part has one of this name; null, which some
         ),
         Key("expand", NUMBER, WEIGHTS, "inner width of Mamba, times d_model", above=0, most=1024),
         Key("dropout", NUMBER, WEIGHTS, "dropout probability", least=0, most=1),
+        Key("nonlinear", SWITCH, WEIGHTS, "a norm and GELU in each of ATHM's branches"),
         Key("target", NUMBER, WEIGHTS, "mean frames per chunk", least=1, most=MOST_SIZE),
         Key("betas", NUMBER, WEIGHTS, "betas of the optimizer", least=0, most=1, several=True),
         Key("speeds", WHOLE, WEIGHTS, "speeds in percent", least=10, most=1000, several=True),

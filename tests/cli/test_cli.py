@@ -376,7 +376,7 @@ def test_demo(checkout, monkeypatch, capfd):
     for words in ("$ serenanet transcribe results/", "reference: ", "M parameters"):
         assert words in out
     sentence = in_words(json.loads((folder / "result.json").read_text()))
-    assert "; with --lm auto " in sentence and out.splitlines().count(sentence) == 2
+    assert "; with --lm auto " in sentence and out.count(sentence) == 2
     assert "serenanet report results/CommonVoice/sw/serenanet_demo/1986 --out report" in out
 
     demo.run(checkout)

@@ -37,8 +37,9 @@ def test_gate_is_a_distribution_over_resolutions():
     assert gate.std(1).min() > 0  # each frame has its own
 
 
-def test_every_branch_is_weighted_and_trained():
-    athm = ATHM(16, 8, gate_size=8).eval()
+@pytest.mark.parametrize("nonlinear", [False, True])
+def test_every_branch_is_weighted_and_trained(nonlinear):
+    athm = ATHM(16, 8, gate_size=8, nonlinear=nonlinear).eval()
     x, lengths = torch.randn(2, 13, 16), torch.tensor([13, 10])
     for i in range(3):
         with torch.no_grad():  # a gate that hears one branch only
@@ -55,6 +56,16 @@ def test_every_branch_is_weighted_and_trained():
     torch.nn.init.zeros_(athm.gate_mlp[-1].bias)
     athm(x, lengths)[0].square().sum().backward()
     assert all(p.grad.abs().max() > 0 for p in athm.parameters())
+
+
+@pytest.mark.parametrize("nonlinear", [False, True])
+def test_what_branches_are(nonlinear):
+    """Under an even gate all of it is one linear map, which the finest branch has too; nonlinear, it is none."""
+    athm = ATHM(4, 6, output_stride=4, dropout=0.0, nonlinear=nonlinear).double()
+    torch.nn.init.zeros_(athm.gate_mlp[-1].weight)
+    lengths, (a, b) = torch.tensor([8]), torch.randn(2, 1, 8, 4, dtype=torch.float64)
+    nothing, one, other, both = (athm(x, lengths)[0] for x in (torch.zeros_like(a), a, b, a + b))
+    assert torch.allclose(both - nothing, one - nothing + other - nothing) == (not nonlinear)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 6, 7, 8, 13])

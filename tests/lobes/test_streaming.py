@@ -55,6 +55,7 @@ def chunked(chunking=None, outer=None, inner=None, **options):
 FRONTENDS = {
     "athm": lambda n: ATHM(n, D, gate_size=8),
     "athm_stride_4": lambda n: ATHM(n, D, gate_size=8, output_stride=4),
+    "athm_nonlinear": lambda n: ATHM(n, D, gate_size=8, nonlinear=True),
     "athm_3": lambda n: ATHM(n, D, resolutions=[3], output_stride=2),
     "conv1d": lambda n: StridedConv(n, D, output_stride=4),
     "conv2d": lambda n: ConvFrontend(n, D, channels=(4, 3)),

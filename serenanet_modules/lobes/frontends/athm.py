@@ -17,7 +17,9 @@ class ATHM(Blockwise, FrontEnd):
     """Convolution branches of kernel = stride = r, upsampled and mixed by a softmax gate.
 
     Per resolution r: ``f = Conv1d(x)``, ``f = f + Linear(f)``, ``up = upsample(f)``; then
-    ``gate = softmax(MLP([up, ...]))`` over the resolutions of each frame and ``y = sum_r gate_r up_r``.
+    ``gate = softmax(MLP([up, ...]))`` over the resolutions of each frame and ``y = sum_r gate_r up_r``. All branches of
+    this are linear maps of the same frames, and what they say under one gate the finest can say alone. ``nonlinear``
+    makes them differ: ``f = LayerNorm(Conv1d(x))``, ``f = f + Linear(GELU(f))``.
 
     Parameters
     ----------
@@ -34,6 +36,7 @@ class ATHM(Blockwise, FrontEnd):
         Input frames per output frame. Above 1 the mixed frames are joined by a convolution of kernel =
         stride = ``output_stride``.
     dropout : float
+    nonlinear : bool
 
     Examples
     --------
@@ -52,6 +55,7 @@ class ATHM(Blockwise, FrontEnd):
         gate_size=256,
         output_stride=1,
         dropout=0.1,
+        nonlinear=False,
     ):
         super().__init__()
         self.input_size, self.d_model = input_size, d_model
@@ -60,6 +64,7 @@ class ATHM(Blockwise, FrontEnd):
         self.period = math.lcm(*self.resolutions, output_stride)  # input frames after which all branches meet
         self.branches = nn.ModuleList(nn.Conv1d(input_size, d_model, kernel_size=r, stride=r) for r in self.resolutions)
         self.residuals = nn.ModuleList(Linear(d_model, d_model) for _ in self.resolutions)
+        self.norms = nn.ModuleList(nn.LayerNorm(d_model) for _ in self.resolutions) if nonlinear else None
         count = len(self.resolutions)
         self.gate_mlp = (
             nn.Sequential(Linear(count * d_model, gate_size), nn.GELU(), Linear(gate_size, count))
@@ -103,7 +108,10 @@ class ATHM(Blockwise, FrontEnd):
     def _branch(self, i, x):
         """x (B, T, F) -> (B, T / r, d_model); upsampling is left to broadcasting over r."""
         f = strided(self.branches[i], x)
-        return f + self.residuals[i](f)
+        if self.norms is None:
+            return f + self.residuals[i](f)
+        f = self.norms[i](f)
+        return f + self.residuals[i](functional.gelu(f))
 
     def _weights(self, branches, total):
         """Softmax over resolutions (B, T, R) of the MLP on all branches side by side.
