@@ -51,8 +51,9 @@ class AttentionGreedy(Decoder):
 
     def decode(self, outputs, lengths):
         """As of `Decoder`."""
-        found = attention_greedy(self.decoder, outputs.hidden, lengths, Unsaid(self.units))
-        return heard(self.decoder, self.units, outputs.hidden, lengths, found, self.alone)
+        memory = outputs.hidden.float()
+        found = attention_greedy(self.decoder, memory, lengths, Unsaid(self.units))
+        return heard(self.decoder, self.units, memory, lengths, found, self.alone)
 
     def decode_rows(self, rows, batch_seconds=120.0, jobs=1, title=None):
         """As of `Decoder`."""
@@ -136,11 +137,12 @@ class AttentionBeam(Decoder):
 
     def decode(self, outputs, lengths):
         """As of `Decoder`."""
-        found = self.nbest(outputs.hidden, outputs.log_probs(self.scoring), lengths, 1)
+        memory = outputs.hidden.float()
+        found = self.nbest(memory, outputs.log_probs(self.scoring), lengths, 1)
         best = [hypotheses[0] for hypotheses in found]
         if not self.alone:
             return best
-        return heard(self.decoder, self.units, outputs.hidden, lengths, [found.labels for found in best], alone=True)
+        return heard(self.decoder, self.units, memory, lengths, [found.labels for found in best], alone=True)
 
     def listed(self, outputs, lengths, n):
         """As of `Decoder`; a model that writes without CTC has no such list."""

@@ -113,7 +113,7 @@ class Prompted(Decoder):
         prompts, each = Prompts(self.tokens, self.units, self.draft), len(hidden)
         said = prompts.said([self.context] * each, [[]] * each, log_probs, lengths)
         with torch.no_grad():
-            heard = self.model.embeddings(hidden, log_probs, lengths)
+            heard = self.model.embeddings(hidden.float(), log_probs, lengths)  # whatever the network's precision
             return self._searched(*self.model.sequences(heard, said), limits)
 
     def _searched(self, x, valid, limits):

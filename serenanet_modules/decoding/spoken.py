@@ -26,6 +26,6 @@ def spoken(decoder, units, memory, lengths):
         Codes, such as ``sw``.
     """
     decoder = decoder.behind(units.prefix_start)
-    logits = decoder.first_logits(decoder.init_state(memory, lengths))  # (B, V)
+    logits = decoder.first_logits(decoder.init_state(memory.float(), lengths))  # (B, V)
     codes, labels = zip(*units.spoken.items(), strict=True)
     return [codes[i] for i in logits[:, list(labels)].argmax(-1).tolist()]

@@ -280,6 +280,16 @@ def test_greedy(mixer):
         assert attention_greedy(net, memory[i : i + 1, :n], lengths[i : i + 1]) == [labels]
 
 
+def test_what_a_network_of_bfloat16_heard():
+    """Frames of that type are decoded as the same in float32."""
+    net, (memory, log_probs, lengths) = decoder(), inputs([6, 4])
+    low = memory.bfloat16()
+    for search in (AttentionGreedy(net, pieces()), AttentionBeam(net, pieces(), 4)):
+        assert search.decode(*outputs(low, log_probs, lengths)) == search.decode(
+            *outputs(low.float(), log_probs, lengths)
+        )
+
+
 def test_rows_are_decoded_in_batches(word_lm):
     """What was kept, in batches of any size, gives what the batch gave, in order; names say which search it was."""
     net, (memory, log_probs, lengths) = decoder(), inputs([9, 30, 6, 17])

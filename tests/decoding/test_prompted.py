@@ -4,11 +4,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
+from serenanet_modules.data.sources import Piece
+from serenanet_modules.decoding.network import Network
 from serenanet_modules.decoding.prompted import MORE, PER_SECOND, Prompted, ctc_score
 from serenanet_modules.errors import UserError
+from serenanet_modules.lobes.adapter import ConvAdapter, QFormerAdapter, StackAdapter
+from serenanet_modules.lobes.encoders.rotary import RotaryTransformerEncoder
 from serenanet_modules.lobes.speech_llm import Said
+from serenanet_modules.runtime.precision import Context
 from tests.support.language_models import PROMPT, VOCABULARY, speech_llm, tokenizer
 
 
@@ -138,6 +144,19 @@ def test_an_answer_ends_with_the_positions_that_there_are(tokens):
         own = slice(row, row + 1)
         alone = search.nbest(output.hidden[own, :n], output.decoder[own, :n], output.lengths[own])
         assert [answer.tokens for answer in alone[0]] == [answer.tokens for answer in answers[row]]
+
+
+@pytest.mark.parametrize("adapter", [StackAdapter, ConvAdapter, QFormerAdapter])
+def test_it_writes_what_a_network_of_bfloat16_heard(adapter, tokens):
+    """Whose frames have that type; the adapter and the language model compute in float32."""
+    model = speech_llm("llama", adapter=adapter, head=RotaryTransformerEncoder(32, 2, 1, 32), d_model=32)
+    network = Network(nn.ModuleDict({"model": model}), torch.device("cpu"), Context("bf16", "cpu"))
+    noise = torch.randn(9000, generator=torch.Generator().manual_seed(5)).numpy()
+    output = network.output([Piece(0.0, noise), Piece(0.0, noise[:4000])])
+    assert output.hidden.dtype == torch.bfloat16
+    search = Prompted(model, Letters(), tokens)
+    exact = output._replace(hidden=output.hidden.float())
+    assert search.decode(output, output.lengths) == search.decode(exact, output.lengths)
 
 
 def _prefix(model, search, output):

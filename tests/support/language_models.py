@@ -1,6 +1,7 @@
 """Public language models at the size of a test, random, and a speech LLM made of one and a tiny encoder."""
 
 import json
+from functools import partial
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -72,13 +73,17 @@ def save_language_model(folder, name="llama", template=TEMPLATE):
     return folder
 
 
-def speech_llm(name="llama", n_units=9, stack=2, **options):
-    """A `SpeechLLM` of a tiny Whisper encoder, random, in evaluation mode; ``options`` are `CausalLM`'s and its own."""
+def speech_llm(name="llama", n_units=9, stack=2, adapter=None, **options):
+    """A `SpeechLLM` of a tiny Whisper encoder, random, in evaluation mode; ``options`` are `CausalLM`'s and its own.
+
+    ``head`` and ``d_model`` are those of `EncodedModel`; ``adapter`` makes one of three sizes.
+    """
     torch.manual_seed(1)
     own = {key: options.pop(key) for key in ("compress", "ctc") if key in options}
-    acoustic = EncodedModel(PublicEncoder("none", TINY["whisper"]), None, output_stride=4)
+    size, head = options.pop("d_model", None), options.pop("head", None)
+    acoustic = EncodedModel(PublicEncoder("none", TINY["whisper"]), head, size, output_stride=4)
     llm = CausalLM("none", TINY_LMS[name], prompt=PROMPT, **options)
-    adapter = StackAdapter(acoustic.d_model, llm.size, 32, stack)
+    adapter = (adapter or partial(StackAdapter, stack=stack))(acoustic.d_model, llm.size, 32)
     model = SpeechLLM(llm, adapter, acoustic=acoustic, n_units=n_units, **own)
     with torch.no_grad():
         for parameter in llm.parameters():
