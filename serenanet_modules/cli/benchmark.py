@@ -48,7 +48,7 @@ def add(commands, name):
 
 def _benchmark(arguments):
     from serenanet_modules.analysis import speed
-    from serenanet_modules.data.text import normaliser
+    from serenanet_modules.data.text import rule_of_others
     from serenanet_modules.runtime.files import write_text
     from serenanet_modules.runtime.outputs import Outputs
 
@@ -65,9 +65,9 @@ def _benchmark(arguments):
     for number in range(a.speed_runs):  # one of each model, then the next: what slows the machine slows all
         for name, model in models.items():
             runs[name].append(_measurement(a, name, *model, number, clips))
-    normalise = normaliser(a.locale)
+    rule = rule_of_others(a.locale)
     for measured in runs.values():
-        measured[0]["texts"] = {key: normalise(text) for key, text in measured[0]["texts"].items()}
+        measured[0]["texts"] = {key: rule(text) for key, text in measured[0]["texts"].items()}
     table = speed.summary(runs, {u.id: u.text for u in rows})
     write_text(a.out / "benchmark.md", speed.markdown(table))
     write_text(a.out / "benchmark.csv", speed.as_csv(table))

@@ -10,7 +10,7 @@ from serenanet_modules.analysis.spaces import space_errors
 from serenanet_modules.data.manifest import Utterance, by_set, read_manifest
 from serenanet_modules.data.preparation import prepare
 from serenanet_modules.data.summary import in_words
-from serenanet_modules.data.text import normaliser, rewriter
+from serenanet_modules.data.text import normaliser, rewriter, rule_of_others
 from serenanet_modules.data.text.digits import digits
 from serenanet_modules.inference.hearing import Hearing
 from serenanet_modules.inference.numerals import written
@@ -81,7 +81,7 @@ def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=
     for name, inside in by_set(rows).items():
         heard, took = hearing.of(name, inside, batch_seconds, progress)
         if not recognizer.units.normalised:
-            heard = {u.id: heard[u.id].written_by(normaliser(u.locale, style)) for u in inside}
+            heard = {u.id: heard[u.id].written_by(rule_of_others(u.locale, style)) for u in inside}
         sets[name], seconds = _score(inside, heard, decoder, measured), seconds + took
     return sets, prepared.summary, seconds
 

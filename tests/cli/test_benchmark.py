@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from serenanet_modules.analysis import speed
 from serenanet_modules.cli import main
 from serenanet_modules.cli.benchmark import _named
 from serenanet_modules.inference import benchmark
+from serenanet_modules.inference.hearing import Hearing, Said
 from serenanet_modules.inference.plain import PlainModel, is_plain
 from serenanet_modules.inference.recognizer import Recognizer
 from tests.support.folders import copy_without, make_random_result
@@ -119,6 +121,38 @@ def test_a_process_of_its_own(models, tmp_path, capsys):
     assert main(["benchmark", str(tmp_path / "empty"), *line[2:], "--out", str(tmp_path)]) == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert said[-1].startswith("error: ") and "hyperparams.yaml is missing" in said[-1] and "Traceback" not in said
+
+
+def test_benchmark_and_evaluate_score_other_systems_alike(tmp_path, monkeypatch):
+    """Digits and titles are spelled out as the corpus has them, before punctuation goes."""
+    whisper, clip = make_whisper(tmp_path / "whisper"), next((SAMPLE / "clips").iterdir())
+    (tmp_path / "m.csv").write_text(f'path,text\n{clip},"MISTER QUILTER\'S TWO MANUALS"\n', encoding="utf-8")
+    said = "Mr. Quilter's 2 manuals."
+    line = [str(whisper), str(tmp_path / "m.csv"), "--locale", "en_librispeech", "--out"]
+
+    def measured(arguments, **options):
+        request = json.loads(Path(arguments[-1]).read_text(encoding="utf-8"))
+        found = {"texts": {name: said for name, _ in request["clips"]}, "looped": 0, "single": 1.0, "batched": 1.0}
+        found |= {"seconds": 1.0, "cold_start": 1.0, "peak_bytes": 1, "latencies": [1.0], "labels": 1, "joules": None}
+        Path(request["out"]).write_text(json.dumps({**found, "parameters": 1, "trained_parameters": None}))
+        return subprocess.CompletedProcess(arguments, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", measured)
+    assert main(["benchmark", *line, str(tmp_path / "b"), "--speed-runs", "1"]) == 0
+    with open(tmp_path / "b/benchmark.csv", encoding="utf-8", newline="") as file:
+        assert next(csv.DictReader(file))["WER"] == "0.0"
+    heard = [(word, 1.0) for word in said.split()]
+    monkeypatch.setattr(
+        Hearing,
+        "_heard",
+        lambda _, rows, *more: {
+            "seconds": 1.0,
+            "utterances": {u.id: asdict(Said(said, "", heard, False)) for u in rows},
+        },
+    )
+    assert main(["evaluate", *line, str(tmp_path / "e"), "--language", "en"]) == 0
+    scores = json.loads((tmp_path / "e/scores.json").read_text(encoding="utf-8"))
+    assert [found["WER"]["percent"] for found in scores["results"].values()] == [0.0]
 
 
 def test_names_tell_models_apart():

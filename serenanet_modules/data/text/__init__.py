@@ -82,6 +82,20 @@ def rewriter(locale: str) -> Callable[[str], str]:
     return getattr(module_of(locale), "rewrite", str)
 
 
+def rule_of_others(locale: str, style: Style = PLAIN) -> Callable[[str], str]:
+    """Return what texts of any system, with digits and punctuation, go through before they are scored.
+
+    That is the `rewriter`, and then the `normaliser`, which would leave out what the former spells out.
+
+    Examples
+    --------
+    >>> rule_of_others("en_librispeech")("Mr. Quilter's 2 manuals."), rule_of_others("sw")("Habari.")
+    ("mister quilter's two manuals", 'habari')
+    """
+    rewrite, normalise = rewriter(locale), normaliser(locale, style)
+    return lambda text: normalise(rewrite(text))
+
+
 def module_of(locale):
     """The module of a locale's rule."""
     name = locale.lower().replace("-", "_")
