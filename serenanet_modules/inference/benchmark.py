@@ -42,7 +42,7 @@ class Measured:
         recognizer = self._model = Recognizer.from_folder(folder, device, context, computing=computing, locale=locale)
         made = recognizer.decoder()
         self.decoder, self.most = made.name, recognizer.settings["piece_seconds"]
-        self.parameters = sum(p.numel() for p in recognizer.modules.parameters())
+        self.parameters = recognizer.run.parameters
         self.hear = partial(_heard, recognizer, made)
         result = Path(folder) / "result.json"
         if result.is_file():

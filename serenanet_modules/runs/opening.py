@@ -56,7 +56,7 @@ def open_run(folder, device):
     style = [name for name in STYLE if name in built]
     settings = {name: built[name] for name in (*SETTINGS, *style, *more)} | _results(folder)
     _check_beams(settings, document.source)
-    return OpenRun(folder, modules.to(device).eval(), units, settings, (weights,))
+    return OpenRun(folder, modules.to(device).eval(), units, settings, (weights,), _size(modules))
 
 
 def _of_whisper(folder, device):
@@ -66,7 +66,11 @@ def _of_whisper(folder, device):
     settings |= {"attention_beam_size": 1, "length_normalisation": True, "neural_lm": None}
     settings |= {"decoding": {}, "confidence": {}, "piece_seconds": BOUNDS[1]}
     modules = nn.ModuleDict({"model": source.model()}).to(device).eval()
-    return OpenRun(folder, modules, source.units, settings, tuple(source.files))
+    return OpenRun(folder, modules, source.units, settings, tuple(source.files), _size(modules))
+
+
+def _size(modules):
+    return sum(parameter.numel() for parameter in modules.parameters())
 
 
 def load_weights(modules, path):

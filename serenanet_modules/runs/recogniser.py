@@ -48,6 +48,8 @@ class OpenRun:
         utterances were; of a Whisper that was told how to write ``language``, ``task`` and ``prefix``.
     files : tuple of Path
         Of the weights.
+    parameters : int
+        How many numbers the model has, before it is given fewer bits.
     wishes : Wishes
         What its user asks.
     kept : dict
@@ -59,6 +61,7 @@ class OpenRun:
     units: Units
     settings: dict
     files: tuple
+    parameters: int = 0
     wishes: Wishes = Wishes()
     kept: dict = field(default_factory=dict)
 

@@ -80,13 +80,14 @@ def test_models_take_turns_and_are_compared(asked, models, monkeypatch, capsys):
 
 
 def test_a_model_in_eight_bits_is_measured_beside_itself(models, tmp_path, monkeypatch):
-    """Each result folder twice, the second with smaller weights, under a name that says so."""
+    """Each result folder twice, the second with as many but smaller weights, under a name that says so."""
     in_this_process(monkeypatch)
     data = [str(SAMPLE / "test.tsv"), "--locale", "sw", "--max-samples", "2", "--speed-runs", "1"]
     assert main(["benchmark", models[0], *data, "--quantize", "int8", "--out", str(tmp_path)]) == 0
     with open(tmp_path / "benchmark.csv", encoding="utf-8", newline="") as file:
         first, second = csv.DictReader(file)
     assert (first["model"], second["model"]) == ("a", "a, int8") and second["difference"]
+    assert first["parameters"] == second["parameters"]
     asked = [json.loads(file.read_text()) for file in sorted((tmp_path / "runs").glob("*.request.json"))]
     assert {request["quantize"] for request in asked} == {None, "int8"}
 
