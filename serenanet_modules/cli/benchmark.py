@@ -12,6 +12,7 @@ from serenanet_modules.cli.opening import add_context, add_quantize
 from serenanet_modules.cli.values import add_out, count, pairs, place, positive
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import read_json, sha256
+from serenanet_modules.runtime.precision import FOUR_BITS
 
 OUT = Path("benchmark")
 READ = (".json", ".safetensors", ".txt", ".model", ".jinja")  # files of a folder of transformers, by how they end
@@ -42,7 +43,7 @@ def add(commands, name):
     command.add_argument("--device", default="cpu", help="(cpu)")
     add_out(command, "DIR", f"table, picture, measurements; the same command goes on there ({OUT})", default=OUT)
     add_context(command)
-    add_quantize(command, "; each result folder is measured both ways")
+    add_quantize(command, "; each model that can have them is measured both ways")
     command.set_defaults(run=_benchmark, takes_more=True)
 
 
@@ -55,16 +56,19 @@ def _benchmark(arguments):
     a = arguments
     outputs = Outputs("benchmark", [*a.models, a.data, *(a.data_folder or ())], a.force)
     outputs.check_folder(a.out)
-    models = {name: (folder, None, _files(folder)) for name, folder in _named(a.models).items()}
-    if a.quantize:
-        models = dict(_beside(models, a.quantize))
+    folders = _named(a.models)
+    told = {name: a.context if _writes_after_a_prompt(folder) else None for name, folder in folders.items()}
+    models = {n: {"model": str(f), "sums": _files(f), "context": told[n]} for n, f in folders.items()}
+    if a.context is not None and not any(context is not None for context in told.values()):
+        raise UserError("--context: is for speech LLMs, and no model here is one; leave it out")
+    models = _beside(models, a.quantize, a.device)
     outputs.begin(a.out)
     rows, root = _prepared(a)
     clips = [(u.id, str(root / u.path)) for u in rows]
     runs = {model: [] for model in models}
     for number in range(a.speed_runs):  # one of each model, then the next: what slows the machine slows all
         for name, model in models.items():
-            runs[name].append(_measurement(a, name, *model, number, clips))
+            runs[name].append(_measurement(a, name, model, number, clips))
     rule = rule_of_others(a.locale)
     for measured in runs.values():
         measured[0]["texts"] = {key: rule(text) for key, text in measured[0]["texts"].items()}
@@ -114,24 +118,47 @@ def _files(folder):
     return sums_of(folder) or {path.name: sha256(path) for path in others}
 
 
-def _beside(models, quantize):
-    """The models, and behind each result folder the same with weights of fewer bits."""
+def _writes_after_a_prompt(folder):
+    """Whether a folder's model is a speech LLM."""
+    from serenanet_modules.config.foreign import FILE, Document
+    from serenanet_modules.runs.public_lm import CLASS, PART
+
+    return (folder / FILE).is_file() and bool(Document.of_run(folder).arguments(PART, CLASS))
+
+
+def _beside(models, quantize, device):
+    """The models, and behind each that can have weights of fewer bits, where some are asked for, the same with those.
+
+    Raises
+    ------
+    UserError
+        For fewer bits that the device has not, and where none of the models can have them.
+    """
     from serenanet_modules.inference.plain import is_plain
+    from serenanet_modules.runtime.quantised import check_quantisation
 
-    for name, (folder, _, sums) in models.items():
-        yield name, (folder, None, sums)
-        if not is_plain(folder):
-            yield f"{name}, {quantize}", (folder, quantize, sums)
+    found, four = {}, quantize in FOUR_BITS
+    if quantize:
+        check_quantisation(quantize, device, "fp32")
+    for name, model in models.items():
+        folder = Path(model["model"])
+        found[name] = {**model, "quantize": None}
+        if quantize and (_writes_after_a_prompt(folder) if four else not is_plain(folder)):
+            found[f"{name}, {quantize}"] = {**model, "quantize": quantize}
+    if quantize and len(found) == len(models):
+        whose = "speech LLMs" if four else "result folders and Whispers"
+        raise UserError(f"--quantize {quantize}: is for {whose}, and no model here is one; leave it out")
+    return found
 
 
-def _measurement(a, name, folder, quantize, sums, number, clips):
+def _measurement(a, name, model, number, clips):
     """What a process of its own measures; what an earlier call with the same request has measured is taken."""
     from serenanet_modules.runtime.files import write_json
 
     file = re.sub(r"[^\w.-]+", "_", name)
     out = a.out / "runs" / f"{file}-{number}.json"
-    request = {"model": str(folder), "device": a.device, "locale": a.locale, "context": a.context, "sums": sums}
-    request |= {"quantize": quantize, "clips": clips, "batch_seconds": a.batch_seconds, "out": str(out)}
+    request = {**model, "device": a.device, "locale": a.locale}
+    request |= {"clips": clips, "batch_seconds": a.batch_seconds, "out": str(out)}
     asked = out.with_suffix(".request.json")
     if out.is_file() and asked.is_file():
         earlier = read_json(asked)
@@ -145,6 +172,6 @@ def _measurement(a, name, folder, quantize, sums, number, clips):
         [sys.executable, "-m", "serenanet_modules.inference.benchmark", str(asked)], stderr=subprocess.PIPE, text=True
     )
     if ended.returncode:
-        said = ended.stderr.strip().rpartition("\n")[2].removeprefix("error: ")
-        raise UserError(said if said.startswith(str(folder)) else f"{folder}: cannot be measured ({said})")
+        said, folder = ended.stderr.strip().rpartition("\n")[2].removeprefix("error: "), model["model"]
+        raise UserError(said if said.startswith(folder) else f"{folder}: cannot be measured ({said})")
     return read_json(out)

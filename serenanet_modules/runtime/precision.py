@@ -49,7 +49,8 @@ KINDS = {
     "mxfp8": Kind("bf16", (10, 0), multiple=32, torchao=True, emulation=True),
     "mxfp4": Kind("bf16", (10, 0), multiple=32, torchao=True, emulation=True),
 }
-QUANTISATIONS = ("int8", "nf4", "int4")  # of a finished model: `runtime.quantised`
+FOUR_BITS = ("nf4", "int4")  # of a language model alone
+QUANTISATIONS = ("int8", *FOUR_BITS)  # of a finished model: `runtime.quantised`
 
 
 def check_precision(name, device, emulated, what):

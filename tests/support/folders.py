@@ -4,7 +4,7 @@ import json
 import shutil
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from serenanet_modules.config.hparams import Hparams
@@ -13,6 +13,8 @@ from serenanet_modules.lobes.ctc_model import CTCModel
 from serenanet_modules.runs.folder import for_use, write_hyperparams
 from serenanet_modules.runs.whole import FILE as SUMS
 from tests.support.encoders import settled
+from tests.support.language_models import tokenizer
+from tests.support.presets import preset
 from tests.support.tiny import Run, command, make_corpus
 
 BLANK_PENALTY = 10.0  # nats: after a few steps a CTC model says blank and nothing else
@@ -89,4 +91,18 @@ def make_random_result(folder, hparams, *overrides, units="char", texts=("mama a
                 nn.init.orthogonal_(projection)
     parts = nn.ModuleDict({"model": built["model"]})
     save_file(parts.state_dict(), folder / "weights.safetensors")
+    return folder
+
+
+def make_random_speech_llm(folder, *overrides):
+    """A result folder of a speech LLM that nobody trained, which holds its encoder and its language model."""
+    tiny = [("encoder.source", "whisper-30s"), ("head", "null"), ("d_model", "32"), ("adapter.d_hidden", "24")]
+    kept = [("keep_encoder", "copy"), ("keep_llm", "copy")]
+    make_random_result(folder, preset("speech_llm"), *tiny, *kept, *overrides)
+    tokenizer().save(str(folder / "save/tokenizer.json"))
+    weights = load_file(folder / "weights.safetensors")
+    for name, weight in weights.items():
+        if name.startswith("model.llm."):  # as it begins, it says nothing
+            weight.add_(0.2 * torch.randn_like(weight))
+    save_file(weights, folder / "weights.safetensors")
     return folder
