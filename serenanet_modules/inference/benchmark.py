@@ -3,7 +3,6 @@
 ``python -m serenanet_modules.inference.benchmark REQUEST.json`` writes a measurement; `cli.benchmark` asks for them.
 """
 
-import resource
 import sys
 import time
 from functools import partial
@@ -12,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from serenanet_modules.data.sources import Piece, cut
+from serenanet_modules.data.sources import Piece, cut, windows
 from serenanet_modules.decoding.loops import loop
+from serenanet_modules.decoding.network import WINDOW
 from serenanet_modules.inference.energy import energy, used
 from serenanet_modules.inference.plain import PlainModel, is_plain
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runtime.files import read_json, write_json
+from serenanet_modules.runtime.memory import peak
 from serenanet_modules.runtime.provenance import device_name
 from serenanet_modules.runtime.threads import share_cores
 
@@ -87,23 +88,22 @@ def measure(request):
     model = Measured(*(request[name] for name in ("model", "device", "locale", "context", "quantize")))
     first = model.write(_pieces(request["clips"][0][1], model.most))
     cold = time.time() - request["spawned"]
-    clips = [(name, _pieces(path, model.most)) for name, path in request["clips"]]
-    start, counters = time.monotonic(), energy(request["device"])
-    latencies, alone, labels = [], {}, 0
-    for name, pieces in clips:
+    latencies, alone, labels, seconds, joules = [], {}, 0, 0.0, []
+    for name, path in request["clips"]:
+        pieces, counters = _pieces(path, model.most), energy(request["device"])
         begun = time.monotonic()
         found = [hypothesis for piece in pieces for hypothesis in model.write([piece])]
         latencies.append(time.monotonic() - begun)
+        joules.append(used(counters, energy(request["device"])))
+        seconds += sum(piece.seconds for piece in pieces)
         alone[name], labels = _text(found), labels + sum(len(h.labels) for h in found if h is not None)
-    single, joules = time.monotonic() - start, used(counters, energy(request["device"]))
-    start = time.monotonic()
-    texts, looped = _batched(model, clips, request["batch_seconds"])
-    batched, seconds = time.monotonic() - start, sum(p.seconds for _, pieces in clips for p in pieces)
+    texts, looped, batched = _batched(model, request["clips"], request["batch_seconds"])
     return {
         **{"decoder": model.decoder, "parameters": model.parameters, "trained_parameters": model.trained},
         **{"device": device_name(torch.device(request["device"])), "threads": torch.get_num_threads()},
-        **{"cold_start": cold, "latencies": latencies, "single": single, "batched": batched, "seconds": seconds},
-        **{"labels": labels, "joules": joules, "peak_bytes": _peak(request["device"]), "texts": texts, "alone": alone},
+        **{"cold_start": cold, "latencies": latencies, "single": sum(latencies), "batched": batched},
+        **{"seconds": seconds, "labels": labels, "joules": None if None in joules else sum(joules)},
+        **{"peak_bytes": peak(request["device"]), "texts": texts, "alone": alone},
         **{"looped": looped, "first": _text(first)},
     }
 
@@ -113,27 +113,39 @@ def _pieces(path, most):
 
 
 def _batched(model, clips, batch_seconds):
-    """Texts by id of all clips, read in batches from long to short, and how many went round."""
-    order = sorted(((p, name, i) for name, pieces in clips for i, p in enumerate(pieces)), key=lambda x: -x[0].seconds)
-    found, batch, looped = {name: {} for name, _ in clips}, [], 0
-    for at, (piece, name, i) in enumerate(order):
-        batch.append((piece, name, i))
-        if at + 1 == len(order) or batch[0][0].seconds * (len(batch) + 1) > batch_seconds:
-            for (_, owner, place), hypothesis in zip(batch, model.write([b[0] for b in batch]), strict=True):
-                found[owner][place] = hypothesis
-                looped += hypothesis is not None and (hypothesis.looped or bool(loop(hypothesis.text.split())))
-            batch = []
-    return {name: _text([parts[i] for i in sorted(parts)]) for name, parts in found.items()}, looped
+    """Texts by id of all clips, how many pieces went round, and the seconds of the model's work.
+
+    As in a transcription, some batches of audio are held at a time.
+    """
+    names, texts, said, looped, worked = iter(clips), {}, [], 0, 0.0
+    for window in windows((path for _, path in clips), WINDOW * batch_seconds, model.most):
+        pieces = [event for event in window if isinstance(event, Piece)]
+        begun = time.monotonic()
+        heard = _in_batches(model, pieces, batch_seconds)
+        worked += time.monotonic() - begun
+        looped += sum(h is not None and (h.looped or bool(loop(h.text.split()))) for h in heard)
+        following = iter(heard)
+        for event in window:
+            if isinstance(event, Piece):
+                said.append(next(following))
+            else:
+                texts[next(names)[0]], said = _text(said), []
+    return texts, looped, worked
+
+
+def _in_batches(model, pieces, batch_seconds):
+    """What is written of each piece, read in batches from long to short."""
+    found, order = [None] * len(pieces), sorted(range(len(pieces)), key=lambda i: -pieces[i].seconds)
+    while order:
+        size = max(1, int(batch_seconds / pieces[order[0]].seconds))
+        batch, order = order[:size], order[size:]
+        for i, hypothesis in zip(batch, model.write([pieces[i] for i in batch]), strict=True):
+            found[i] = hypothesis
+    return found
 
 
 def _text(hypotheses):
     return " ".join(h.text for h in hypotheses if h is not None and h.text)
-
-
-def _peak(device):
-    if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main():

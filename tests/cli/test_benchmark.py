@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import weakref
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from serenanet_modules.analysis import speed
 from serenanet_modules.cli import main
 from serenanet_modules.cli.benchmark import _named
+from serenanet_modules.data.sources import Piece
 from serenanet_modules.inference import benchmark
 from serenanet_modules.inference.hearing import Hearing, Said
 from serenanet_modules.inference.plain import PlainModel, is_plain
@@ -142,6 +144,28 @@ def test_batched_texts_are_those_alone(asked, models, monkeypatch):
     in_this_process(monkeypatch)
     found = json.loads((out / "runs/a-0.json").read_text(encoding="utf-8"))
     assert found["texts"] == found["alone"] and len(found["texts"]) == 3 and any(found["texts"].values())
+
+
+def test_of_all_clips_a_few_batches_are_held(models, monkeypatch):
+    """Each is read where it is timed, so that the peak is not that of the data."""
+    held, most = weakref.WeakSet(), 0
+    monkeypatch.setattr(benchmark, "WINDOW", 1)
+
+    class Counted(Piece):
+        def __init__(self, *arguments):
+            nonlocal most
+            super().__init__(*arguments)
+            held.add(self)
+            most = max(most, len(held))
+
+        __hash__ = object.__hash__
+
+    monkeypatch.setattr("serenanet_modules.data.sources.Piece", Counted)
+    clips = [(path.stem, str(path)) for path in sorted((SAMPLE / "clips").iterdir())[:10]]
+    request = {"model": models[0], "device": "cpu", "locale": "sw", "context": None, "quantize": None}
+    found = benchmark.measure({**request, "batch_seconds": 5.0, "spawned": 0.0, "clips": clips})
+    assert most < 5 and len(found["texts"]) == 10 and found["texts"] == found["alone"]
+    assert found["seconds"] > 20 and len(found["latencies"]) == 10
 
 
 def test_a_process_of_its_own(models, tmp_path, capsys):
