@@ -20,7 +20,7 @@ from serenanet_modules.inference import benchmark
 from serenanet_modules.inference.hearing import Hearing, Said
 from serenanet_modules.inference.plain import PlainModel, is_plain
 from serenanet_modules.inference.recognizer import Recognizer
-from tests.support.folders import copy_without, make_random_result, make_random_speech_llm
+from tests.support.folders import copy_without, make_random_result
 from tests.support.presets import preset
 from tests.support.refusals import refusal
 from tests.support.tiny import SAMPLE
@@ -94,29 +94,24 @@ def test_a_model_in_eight_bits_is_measured_beside_itself(models, tmp_path, monke
     assert {request["quantize"] for request in asked} == {None, "int8"}
 
 
-@pytest.fixture(scope="module", name="speech_llm")
-def _speech_llm(tmp_path_factory):
-    return make_random_speech_llm(tmp_path_factory.mktemp("speech_llm") / "llm")
-
-
-def test_four_bits_and_contexts_are_for_speech_llms_alone(models, speech_llm, tmp_path, monkeypatch, capsys):
+def test_four_bits_and_contexts_are_for_speech_llms_alone(models, speech_llm_folder, tmp_path, monkeypatch, capsys):
     """Others are measured without; what no model, or the device, can have is said before anything is measured."""
     spawned = in_this_process(monkeypatch)
     data = [str(SAMPLE / "test.tsv"), "--locale", "sw", "--max-samples", "1", "--speed-runs", "1", "--out"]
     for model, more, words in [
         (models[0], ("nf4",), "--quantize nf4: is for speech LLMs, and no model here is one; leave it out"),
         (models[0], ("nf4", "--context", "Wanjiku"), "--context: is for speech LLMs, and no model here is one"),
-        (str(speech_llm), ("int4",), "int4: needs a GPU"),
-        (str(speech_llm), ("int8", "--device", "cuda:0"), "int8: is for CPUs"),
+        (str(speech_llm_folder), ("int4",), "int4: needs a GPU"),
+        (str(speech_llm_folder), ("int8", "--device", "cuda:0"), "int8: is for CPUs"),
     ]:
         assert main(["benchmark", model, *data, str(tmp_path / "none"), "--quantize", *more]) == 2
         assert words in capsys.readouterr().err and not spawned and not (tmp_path / "none").exists()
-    line = ["benchmark", str(speech_llm), models[0], *data, str(tmp_path / "out"), "--quantize", "nf4"]
+    line = ["benchmark", str(speech_llm_folder), models[0], *data, str(tmp_path / "out"), "--quantize", "nf4"]
     assert main([*line, "--context", "Wanjiku"]) == 0
     with open(tmp_path / "out/benchmark.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["model"] for row in rows] == ["llm", "llm, nf4", "a"]
-    assert rows[0]["parameters"] == rows[1]["parameters"]
+    assert rows[0]["parameters"] == rows[1]["parameters"] and all(float(row["tokens"]) > 0 for row in rows)
     asked = [json.loads(file.read_text()) for file in sorted((tmp_path / "out/runs").glob("*.request.json"))]
     assert [(request["context"], request["quantize"]) for request in asked] == [
         (None, None),

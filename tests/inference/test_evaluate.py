@@ -21,7 +21,7 @@ from serenanet_modules.runs.dev import read_dev
 from tests.support import layouts
 from tests.support.families import CONMAMBA, make_result
 from tests.support.folders import copy_without
-from tests.support.tiny import ROOT, prepared_manifest
+from tests.support.tiny import ROOT, SAMPLE, prepared_manifest, read_tsv, write_tsv
 
 RECIPE = ROOT / "recipes/CommonVoice/sw"
 WEIGHTS = ("lm_weight", "word_score")
@@ -45,6 +45,23 @@ def of_training(folder, split, decoder):
 
 def scores(folder):
     return json.loads((folder / "scores.json").read_text())["results"]
+
+
+def test_a_speech_llm(evaluate, speech_llm_folder, tmp_path):
+    """Texts are the recogniser's, with the context that is told."""
+    write_tsv(tmp_path / "few.tsv", read_tsv(SAMPLE / "test.tsv")[:2])
+    told = ("--data-folder", SAMPLE / "clips", "--context", "Wanjiku", "--out", tmp_path / "out")
+    status, printed, _ = evaluate(speech_llm_folder, tmp_path / "few.tsv", *told)
+    assert status == 0 and "llm/greedy" in printed
+    with open(tmp_path / "out/decoded_test.csv", encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file))
+    clip = next((SAMPLE / "clips").glob(f"{row['id']}*"))
+    model = Recognizer.from_folder(speech_llm_folder, context="Wanjiku")
+    assert (
+        row["hypothesis"]
+        == model.transcribe(clip).text
+        != Recognizer.from_folder(speech_llm_folder).transcribe(clip).text
+    )
 
 
 @pytest.mark.parametrize("split, more, decoder", [("test", (), "greedy"), ("dev", ("--lm", "auto"), "prefix-beam+lm")])

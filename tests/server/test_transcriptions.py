@@ -13,6 +13,7 @@ import torch
 from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.inference import formats
 from serenanet_modules.inference.alternatives import unsaid
+from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.speakers import naming
 from serenanet_modules.inference.transcript import Alternative, Insertion, Transcript
 from serenanet_modules.lobes.speaker_encoder import SpeakerEncoder
@@ -222,6 +223,15 @@ def test_hotwords_and_other_texts(serve, recognizer, clips):
         assert [part["alternatives"] for part in told] == [[asdict(a) for a in part.alternatives] for part in parts]
     assert {"score"} == found["segments"][0]["alternatives"][0].keys() - found["words"][0]["alternatives"][0].keys()
     assert "alternatives" not in post(client, clips[0].read_bytes(), data={"response_format": "verbose_json"}).text
+
+
+def test_hotwords_of_a_speech_llm(serve, speech_llm_folder, clips):
+    """They stand in the prompt of the request that asks for them, and of no other."""
+    model = Recognizer.from_folder(speech_llm_folder)
+    plain, told = model.transcribe(clips[0]).text, model.wishing(hotwords=(("saa", 1.0),)).transcribe(clips[0]).text
+    client = serve(model)
+    assert post(client, clips[0].read_bytes(), data={"hotwords": "Saa"}).json()["text"] == told != plain
+    assert post(client, clips[0].read_bytes()).json()["text"] == plain
 
 
 def test_words_that_other_texts_have_between(recognizer):

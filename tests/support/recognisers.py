@@ -1,9 +1,9 @@
-"""One tiny result folder of characters and one of phonemes for all tests of what is done with a recogniser."""
+"""Tiny result folders, of characters, of phonemes and of a speech LLM, for all tests of what is done with one."""
 
 import pytest
 
 from serenanet_modules.inference.recognizer import Recognizer
-from tests.support.folders import make_corpus_and_result
+from tests.support.folders import make_corpus_and_result, make_random_speech_llm
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +16,12 @@ def tiny(tmp_path_factory):
 def phonemic(tmp_path_factory):
     """(corpus, result folder) of a phoneme model."""
     return make_corpus_and_result(tmp_path_factory.mktemp("phonemes"), "--units", "phoneme")
+
+
+@pytest.fixture(scope="session")
+def speech_llm_folder(tmp_path_factory):
+    """The result folder of a speech LLM that nobody trained, of characters."""
+    return make_random_speech_llm(tmp_path_factory.mktemp("speech_llm") / "llm")
 
 
 @pytest.fixture(scope="session")
