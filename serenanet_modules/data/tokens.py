@@ -10,6 +10,18 @@ DRAFT = "It may be: {}.\n"  # of a draft, after the context
 MOST_BYTES = 2**26
 
 
+def read_tokenizer(file):
+    """The library's tokenizer of a tokenizer.json (Path); a UserError for what is none."""
+    from tokenizers import Tokenizer  # of the extra `pretrained`
+
+    try:
+        if file.stat().st_size > MOST_BYTES:
+            raise ValueError("it is far too long")
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # the library's own are plain ones
+        raise UserError(f"{file}: cannot be read as a tokenizer ({error})") from None
+
+
 class Tokens:
     """A tokenizer as transformers write it, and a prompt.
 
@@ -31,15 +43,8 @@ class Tokens:
     """
 
     def __init__(self, file, prompt, end, size):
-        from tokenizers import Tokenizer  # of the extra `pretrained`
-
         self.file, self.prompt, self.end = Path(file), tuple(prompt), tuple(end)
-        try:
-            if self.file.stat().st_size > MOST_BYTES:
-                raise ValueError("it is far too long")
-            self._tokenizer = Tokenizer.from_file(str(file))
-        except Exception as error:  # the library's own are plain ones
-            raise UserError(f"{file}: cannot be read as a tokenizer ({error})") from None
+        self._tokenizer = read_tokenizer(self.file)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         if self._tokenizer.get_vocab_size() > size:

@@ -3,6 +3,7 @@
 import re
 
 from serenanet_modules.data.tokens import FILE as TOKENIZER
+from serenanet_modules.data.tokens import read_tokenizer
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.pretrained import CausalLM
 from serenanet_modules.lobes.pretrained.language_models import known_language_model
@@ -20,10 +21,18 @@ class LanguageModelFolder(PublicFolder):
     KEY, BESIDE, NEEDED = f"{PART}.source", (TOLD, TEMPLATE, GENERATION), (CONFIG, TOKENIZER)
 
     def _known(self):
-        ends = {"eos_token_id": self.json(GENERATION).get("eos_token_id") or self.json(CONFIG).get("eos_token_id")}
-        if ends["eos_token_id"] is None:
+        return known_language_model({**self.json(CONFIG), "eos_token_id": self._ends()})[1]
+
+    def _ends(self):
+        """What ends a text; of several tokens that of the tokenizer first, for the first is learned."""
+        found = [self.json(name).get("eos_token_id") for name in (GENERATION, CONFIG)]
+        ends = next((ids for ids in found if ids not in (None, [])), None)
+        if ends is None:
             raise ValueError("its configuration names no eos_token_id, which would end a text")
-        return known_language_model({**self.json(CONFIG), **ends})[1]
+        if not isinstance(ends, list):
+            return ends
+        own = read_tokenizer(self.path / TOKENIZER).token_to_id(_text(self.json(TOLD).get("eos_token")))
+        return sorted(ends, key=lambda token: token != own)
 
     def _part(self, values):
         return CausalLM(self.source, values)

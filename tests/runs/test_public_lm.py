@@ -83,6 +83,25 @@ def test_weights_are_those_of_the_folder(tmp_path, name, learns):
 
 
 @pytest.mark.parametrize(
+    ("ends", "eos_token", "expected"),
+    [
+        ([0, 2], "<|im_end|>", [2, 0]),
+        ([0, 1, 2], {"content": "<|im_end|>"}, [2, 0, 1]),
+        ([1, 0], "<|im_end|>", [1, 0]),
+        ([0, 2], None, [0, 2]),
+        (0, "<|im_end|>", 0),
+    ],
+)
+def test_the_tokenizers_own_end_is_learned(folder, ends, eos_token, expected):
+    """Where it is among those of the configuration; else the first of these."""
+    change(folder, "generation_config.json", eos_token_id=ends)
+    change(folder, "tokenizer_config.json", eos_token=eos_token)
+    assert LanguageModelFolder(str(folder)).arguments()["eos_token_id"] == expected
+    if expected == [2, 0]:
+        assert CausalLM(**LanguageModelFolder(str(folder)).told()).end == [2, 0]
+
+
+@pytest.mark.parametrize(
     ("template", "words"),
     [
         ("{{ ''.__class__.__mro__ }}", "unsafe"),
