@@ -10,6 +10,15 @@ DRAFT = "It may be: {}.\n"  # of a draft, after the context
 MOST_BYTES = 2**26
 
 
+def one_context(*contexts):
+    """One context of several, of which some may be empty or None: names and words with commas between.
+
+    >>> one_context("Wanjiku, Juma", "", None, "kisu")
+    'Wanjiku, Juma, kisu'
+    """
+    return ", ".join(filter(None, contexts))
+
+
 def read_tokenizer(file):
     """The library's tokenizer of a tokenizer.json (Path); a UserError for what is none."""
     from tokenizers import Tokenizer  # of the extra `pretrained`

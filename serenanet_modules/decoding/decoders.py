@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from serenanet_modules.data.tokens import one_context
 from serenanet_modules.decoding.attention import AttentionBeam, AttentionGreedy
 from serenanet_modules.decoding.beam import BeamDecoder
 from serenanet_modules.decoding.greedy import Greedy
@@ -105,8 +106,8 @@ class Decoders:
             given = self.settings.get("decoding_ctc_weight")
             chosen = {"ctc_weight": given} if isinstance(given, float | int) else {}
             chosen |= self._weights(self.settings["decoding"].get(Prompted.NAME, {}), "ctc_weight")
-        told = [self.settings["context"] or "", *(word for word in self.hotwords or () if word[-1].isalnum())]
-        context, draft = ", ".join(filter(None, told)), self.settings["draft"]
+        told = (word for word in self.hotwords or () if word[-1].isalnum())
+        context, draft = one_context(self.settings["context"], *told), self.settings["draft"]
         return Prompted(self.model, self.units, self.tokens, context, beam_size, draft, **chosen)
 
     @staticmethod

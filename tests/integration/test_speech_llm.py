@@ -35,6 +35,7 @@ from tests.support.tiny import Run as Start
 
 TINY = ("--head", "null", "--d_model", 32, "--adapter.d_hidden", 24)
 QUICK = ("--number_of_epochs", 2, "--beam_size", 0)
+CONTEXT = ("--context_words", 4, "--context", "Wanjiku")
 WITHOUT_CTC = ("--ctc_head", "false", "--ctc_weight", 0, "--draft", "false", "--preparation.frames_per_character", 0)
 
 
@@ -52,10 +53,10 @@ def arguments(sources, *more):
 
 @pytest.fixture(scope="module", name="run")
 def _run(corpus, sources, tmp_path_factory):
-    """A whole job with low-rank adapters."""
+    """A whole job with low-rank adapters, and contexts of which some are drawn."""
     folder = tmp_path_factory.mktemp("speech_llm") / "run"
     model = arguments(sources, "--llm.learns", "lora", "--llm.lora.r", 2)
-    return Start(command(corpus, folder, *QUICK, hparams=preset("speech_llm"), model=model), folder).done()
+    return Start(command(corpus, folder, *QUICK, *CONTEXT, hparams=preset("speech_llm"), model=model), folder).done()
 
 
 def test_the_folder_is_small_and_says_where_the_rest_is(run, sources):
@@ -138,10 +139,10 @@ def test_a_reference_that_is_gone_or_another(run, sources, what):
 def test_killed_and_resumed(train, run, sources, tmp_path):
     """It ends as the run that nothing disturbed."""
     options = {"hparams": preset("speech_llm"), "model": arguments(sources, "--llm.learns", "lora", "--llm.lora.r", 2)}
-    started = train(*QUICK, "--ckpt_interval_minutes", 0.0005, hooks=[hooks.slow], **options)
+    started = train(*QUICK, *CONTEXT, "--ckpt_interval_minutes", 0.0005, hooks=[hooks.slow], **options)
     started.until(lambda: checkpoints(started.folder))
     started.kill()
-    resumed = train(*QUICK, **options).done()
+    resumed = train(*QUICK, *CONTEXT, **options).done()
     assert same(resumed, run)
 
 

@@ -1,15 +1,19 @@
 """A speech LLM: positions, padding, losses and frozen parts; adapters; the size of the plan's own one."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from speechbrain.core import Stage
 from torch.nn import functional
 
+from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.adapter import ConvAdapter, QFormerAdapter, StackAdapter, by_labels
 from serenanet_modules.lobes.blocks.parts import Frames
 from serenanet_modules.lobes.pretrained import CausalLM
 from serenanet_modules.lobes.speech_llm import Said
-from serenanet_modules.training.brains.speech_llm import drawn_contexts, token_loss
+from serenanet_modules.training.brains.speech_llm import SpeechLLMBrain, drawn_contexts, token_loss
 from tests.support.language_models import LORA, SIZES, TINY_LMS, speech_llm
 
 TEXTS = [[40, 41, 42, 43, 44], [50], []]
@@ -107,6 +111,17 @@ def test_contexts_are_drawn():
     words = [context.split(", ") for context in found if context]
     assert 40 < len(words) < 80 and all(said == sorted(set(said)) and len(said) <= 4 for said in words)
     assert {"kuku", "ndizi"} < {word for said in words for word in said}
+
+
+def test_a_context_has_commas_between_words_in_training_as_in_use():
+    """Those that are drawn stand behind the one that is given; outside of training none are drawn."""
+    hparams = SimpleNamespace(context="Wanjiku", context_words=2)
+    brain, said = SimpleNamespace(hparams=hparams), [SimpleNamespace(text="mama")] * 20
+    assert set(SpeechLLMBrain.contexts(brain, said, Stage.TRAIN)) == {"Wanjiku", "Wanjiku, mama"}
+    assert set(SpeechLLMBrain.contexts(brain, said, Stage.VALID)) == {"Wanjiku"}
+    settings = {"context": "Wanjiku", "draft": False, "attention_beam_size": 1}
+    used = Decoders(speech_llm(), None, settings, hotwords={"mama": 1.0}).prompted()
+    assert used.context == "Wanjiku, mama"
 
 
 def test_the_sound_is_heard_at_the_size_of_embeddings():

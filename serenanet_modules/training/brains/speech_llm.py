@@ -8,6 +8,7 @@ from speechbrain.core import Stage
 from torch.nn import functional
 
 from serenanet_modules.data.tokens import FILE as TOKENIZER
+from serenanet_modules.data.tokens import one_context
 from serenanet_modules.decoding.prompts import Prompts
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.recogniser import tokens_of
@@ -65,12 +66,15 @@ class SpeechLLMBrain(CTCBrain):
 
     def compute_forward(self, batch, stage):
         """As `CTCBrain`'s; the texts and prompts are told to the language model."""
-        most = self.hparams.context_words if stage == Stage.TRAIN else 0
-        contexts = drawn_contexts([utterance.text.split() for utterance in batch.utterances], most)
-        default = self.hparams.context or ""
-        self._contexts = [" ".join(filter(None, (default, context))) for context in contexts]
+        self._contexts = self.contexts(batch.utterances, stage)
         self._texts = [self.tokens.encode(utterance.text) for utterance in batch.utterances]
         return super().compute_forward(batch, stage)
+
+    def contexts(self, utterances, stage):
+        """The context of each utterance: that of the hyper-parameters, and in training words that are drawn."""
+        most = self.hparams.context_words if stage == Stage.TRAIN else 0
+        drawn = drawn_contexts([utterance.text.split() for utterance in utterances], most)
+        return [one_context(self.hparams.context, context) for context in drawn]
 
     def model_inputs(self, batch):
         """What the language model is told."""
