@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from serenanet_modules.data.text.written import unmarked
 from serenanet_modules.data.tokens import one_context
 from serenanet_modules.decoding.attention import AttentionBeam, AttentionGreedy
 from serenanet_modules.decoding.beam import BeamDecoder
@@ -106,8 +107,7 @@ class Decoders:
             given = self.settings.get("decoding_ctc_weight")
             chosen = {"ctc_weight": given} if isinstance(given, float | int) else {}
             chosen |= self._weights(self.settings["decoding"].get(Prompted.NAME, {}), "ctc_weight")
-        told = (word for word in self.hotwords or () if word[-1].isalnum())
-        context, draft = one_context(self.settings["context"], *told), self.settings["draft"]
+        context, draft = one_context(self.settings["context"], *unmarked(self.hotwords or ())), self.settings["draft"]
         return Prompted(self.model, self.units, self.tokens, context, beam_size, draft, **chosen)
 
     @staticmethod

@@ -8,9 +8,12 @@ from torch import nn
 from torch.nn import functional
 
 from serenanet_modules.data.sources import Piece
+from serenanet_modules.data.text import Style
+from serenanet_modules.decoding.decoders import Decoders
 from serenanet_modules.decoding.network import Network
 from serenanet_modules.decoding.prompted import MORE, PER_SECOND, Prompted, ctc_score
 from serenanet_modules.errors import UserError
+from serenanet_modules.inference.hotwords import hotwords_of
 from serenanet_modules.lobes.adapter import ConvAdapter, QFormerAdapter, StackAdapter
 from serenanet_modules.lobes.encoders.rotary import RotaryTransformerEncoder
 from serenanet_modules.lobes.speech_llm import Said
@@ -198,6 +201,18 @@ def test_a_context_stands_in_the_prompt(tokens):
         Prompted(model, Letters(), tokens, c).nbest(output.hidden, output.decoder, output.lengths) for c in ("", "x")
     ]
     assert first[0] != first[1]
+
+
+def test_hotwords_of_any_script_stand_in_the_prompt(tokens):
+    """Words that end in a vowel sign or a virama too; forms with punctuation, which texts have, do not."""
+    letters = "".join({*"हिन्दी", *"தமிழ்", *"हिन्दी।"})
+    words = {}
+    for locale, word in (("hi", "हिन्दी"), ("ta", "தமிழ்")):
+        words |= hotwords_of([word], (locale, Style("keep", "keep"), letters))
+    assert "हिन्दी।" in words
+    settings = {"context": None, "draft": False, "attention_beam_size": 1}
+    made = Decoders(speech_llm("llama"), Letters(), settings, tokens=tokens, hotwords=words).prompted()
+    assert made.context == "हिन्दी, தமிழ்"
 
 
 def test_the_cache_costs_what_is_new():

@@ -94,6 +94,17 @@ def styled(rule: Callable[[str], str], style: Style) -> Callable[[str], str]:
     return written
 
 
+def unmarked(words):
+    """Of words those that no mark of a sentence stands behind.
+
+    Examples
+    --------
+    >>> unmarked(["हिन्दी", "हिन्दी।", "தமிழ்", "தமிழ்.", "ng'", "Juma?"])
+    ['हिन्दी', 'தமிழ்', "ng'"]
+    """
+    return [word for word in words if word[-1] not in MARKS + WIDE]
+
+
 def _stretches(text):
     """Yield what stands between marks, each with the mark that ends it."""
     at = 0
