@@ -192,6 +192,7 @@ def test_without_a_ctc_head(train, sources, tmp_path):
         (("--llm.source", "null"), "give the language model with --llm.source"),
         (("--llm.learns", "all"), "keep is reference, but all of the language model learns"),
         (("--units", "phoneme"), "a language model writes words"),
+        (("--language_units", "own"), "'language_units' is own, but a language model does not say which language"),
         (("--llm.learns", "lora", "--llm.lora.targets", "[nope]"), "no linear layer 'nope'"),
         (("--d_model", 48), "adapter.d_input must be 32"),
         (("--ctc_head", "false"), "'ctc_weight' is 0.3, but there is no CTC head"),

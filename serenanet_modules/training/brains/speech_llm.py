@@ -27,10 +27,15 @@ class SpeechLLMBrain(CTCBrain):
 
     @classmethod
     def check(cls, plain, where):
-        """Refuse units that are no letters, and CTC where there is no head."""
+        """Refuse units that are no letters or each language's own, and CTC where there is no head."""
         super().check(plain, where)
         if plain["units"] == "phoneme":
             raise UserError(f"{where}: 'units' is phoneme, but a language model writes words; give char or bpe")
+        if plain["language_units"] == "own":
+            raise UserError(
+                f"{where}: 'language_units' is own, but a language model does not say which language it writes; give "
+                "shared or token"
+            )
         if not plain["ctc_head"] and plain["ctc_weight"]:
             raise UserError(f"{where}: 'ctc_weight' is {plain['ctc_weight']}, but there is no CTC head; set it to 0")
         if not plain["ctc_head"] and plain["draft"]:
