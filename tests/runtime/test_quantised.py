@@ -17,7 +17,7 @@ NEAR = {"int8": 0.02, "nf4": 0.12}  # of the norm of the logits
 @pytest.mark.parametrize("kind", NEAR)
 @torch.no_grad()
 def test_logits_stay_near(name, kind):
-    """Also behind low-rank adapters, which stay as they are."""
+    """Also with low-rank adapters, which four bits leave as they are."""
     torch.manual_seed(0)
     model = nn.Module()
     model.llm = CausalLM("none", TINY_LMS[name], learns="lora", lora=LORA).eval()  # as transformers begins
