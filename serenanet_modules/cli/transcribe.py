@@ -78,6 +78,9 @@ def _transcribe(arguments):
     if arguments.out:
         outputs.check(*(path for places in paths for path in places))
     recognizer = opened(arguments)
+    if not recognizer.places_words and (arguments.speakers or {*arguments.format} != {"txt"}):
+        lacks = "has no CTC head, which places words: their times and confidences say nothing"
+        Bar.write(f"warning: {arguments.folder}: {lacks}; take another model where they count", file=sys.stderr)
     status, written, silent = 0, 0, 0
     for file, places, transcript in zip(
         found, zip(*paths, strict=True), _heard(arguments, recognizer, found), strict=True

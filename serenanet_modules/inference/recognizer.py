@@ -156,10 +156,15 @@ class Recognizer:
         """Whether the model's units are phonemes."""
         return self.run.phonemic
 
-    def check_sure(self):
-        """Refuse a model that cannot say how sure it is of its words: a speech LLM without a CTC head."""
+    @property
+    def places_words(self):
+        """Whether it knows where its words lie and how sure they are: not a speech LLM without a CTC head."""
         model = self.modules["model"]
-        if model.llm is not None and not model.scorings:
+        return model.llm is None or bool(model.scorings)
+
+    def check_sure(self):
+        """Refuse a model that cannot say how sure it is of its words."""
+        if not self.places_words:
             raise UserError(
                 f"{self.folder}: gives no confidences, as it is a speech LLM without a CTC head; take another model"
             )

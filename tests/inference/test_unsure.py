@@ -1,4 +1,4 @@
-"""What needs confidences refuses models that have none, before any audio is read."""
+"""What needs confidences refuses models that have none, before any audio is read; what writes times says so."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 from torch import nn
 
+from serenanet_modules.cli import main
 from serenanet_modules.inference import pseudo_labels, ranking
 from serenanet_modules.inference.recognizer import Recognizer
+from tests.support.folders import make_random_speech_llm
 from tests.support.language_models import speech_llm
 from tests.support.refusals import refusal
+from tests.support.tiny import SAMPLE
 
 
 def recogniser(model):
@@ -29,3 +32,15 @@ def recogniser(model):
 def test_a_speech_llm_without_a_ctc_head(use):
     refusal(lambda: use(recogniser(speech_llm(ctc=False))), "run: gives no confidences", "take another")
     recogniser(speech_llm()).check_sure()
+
+
+@pytest.mark.parametrize("more", [("--format", "txt"), ("--format", "json"), ("--format", "srt")])
+def test_times_without_a_ctc_head(more, tmp_path, capsys):
+    """Formats that have times come with a warning, plain text does not; a CTC head places words."""
+    without = (("ctc_head", "false"), ("ctc_weight", "0"), ("draft", "false"))
+    folder, clip = tmp_path / "llm", next((SAMPLE / "clips").iterdir())
+    make_random_speech_llm(folder, *without)
+    assert main(["transcribe", str(folder), str(clip), *more]) == 0
+    warned = f"warning: {folder}: has no CTC head, which places words" in capsys.readouterr().err
+    assert warned == (more[1] != "txt")
+    assert recogniser(speech_llm()).places_words

@@ -82,8 +82,9 @@ def make_random_result(folder, hparams, *overrides, units="char", texts=("mama a
     torch.manual_seed(1)
     built = hparams.build()
     with torch.no_grad():
-        built["model"].decoder.weight.mul_(10)  # for confident posteriors
-        built["model"].decoder.bias[0] -= blank
+        if built["model"].scorings:
+            built["model"].decoder.weight.mul_(10)  # for confident posteriors
+            built["model"].decoder.bias[0] -= blank
         for statistic, decibel in zip(built["model"].acoustic.statistics.values(), (-30.0, 12.0), strict=False):
             statistic.fill_(decibel)  # about those of speech
         for name, projection in built["model"].named_parameters():
