@@ -26,9 +26,9 @@ class SetScore:
 
     ``scores`` holds the `Score` of each measure; ``confidence`` says what the confidences are, ``raw`` or
     ``calibrated``, ``decoder`` whose they are, and ``reliability`` how well they say the share of words that are right.
-    ``loops`` are the pieces of audio that an attention decoder said the same in again and again, and had to say anew.
-    ``others`` are n-best lists by id, as of `hearing.Said`, where they were wanted, and ``oracle`` is the score of the
-    best text of each.
+    ``loops`` are the pieces of audio in which a decoder said the same again and again, until it was stopped, ``empty``
+    the utterances of which it wrote nothing. ``others`` are n-best lists by id, as of `hearing.Said`, where they were
+    wanted, and ``oracle`` is the score of the best text of each.
     """
 
     utterances: list[Utterance]
@@ -39,6 +39,7 @@ class SetScore:
     confidence: str
     reliability: dict
     loops: int = 0
+    empty: int = 0
     oracle: Score | None = None
     others: dict[str, list[tuple[str, float, float]]] | None = None
 
@@ -89,11 +90,15 @@ def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=
 def asked(recognizer, lm):
     """What was asked of the decoding, by name: hotwords with what each scores more, and the weights that it had.
 
-    Weights are None without a language model.
+    Those of a language model are None without one; a prompt's context, a beam and CTC's weight stand there where the
+    model or its decoder has them.
     """
     wishes, decoder = recognizer.run.wishes, recognizer.decoder(lm)
+    more = {"context": recognizer.settings["context"]} if "context" in recognizer.settings else {}
+    has = {"beam_size": "beam_size", "decoding_ctc_weight": "ctc_weight"}
+    more |= {name: getattr(decoder, own) for name, own in has.items() if hasattr(decoder, own)}
     weights = {name: lm and getattr(decoder, name) for name in ("lm_weight", "word_score")}
-    return {"nbest": wishes.nbest, "digits": wishes.digits, "hotwords": dict(wishes.hotwords), **weights}
+    return {"nbest": wishes.nbest, "digits": wishes.digits, "hotwords": dict(wishes.hotwords), **weights, **more}
 
 
 def report(sets, summary, seconds):
@@ -119,8 +124,11 @@ def report(sets, summary, seconds):
             yield f"{name}: {told}"
         if found.oracle is not None:
             yield f"{name}: oracle WER {100 * found.oracle.total.rate:.2f} (the best text of each list)"
-    loops = ((name, counted(s.loops, "piece")) for name, s in sets.items() if s.loops)
-    yield from (f"{name}: {pieces} went round in a loop, decoded again" for name, pieces in loops)
+    for name, found in sets.items():
+        if found.loops:
+            yield f"{name}: {counted(found.loops, 'piece')} went round in a loop; what was said again is left out"
+        if found.empty:
+            yield f"{name}: nothing was written of {counted(found.empty, 'utterance')}"
     yield ""
     yield confidence_table((name, s.decoder, s.confidence, s.reliability) for name, s in sets.items())
 
@@ -161,10 +169,10 @@ def write(sets, folder, about):
         if found.others:
             _write_lists(folder / f"nbest_{name}.csv", found.others)
     sure = {name: {"decoder": s.decoder, s.confidence: s.reliability} for name, s in sets.items()}
-    loops = {name: s.loops for name, s in sets.items()}
+    counts = {kind: {name: getattr(s, kind) for name, s in sets.items()} for kind in ("loops", "empty")}
     best = {name: {"oracle": with_interval(s.oracle)} for name, s in sets.items() if s.oracle is not None}
     results = {name: found | best.get(name, {}) for name, found in results.items()}
-    write_json(folder / "scores.json", {**about, "results": results, "confidence": sure, "loops": loops})
+    write_json(folder / "scores.json", {**about, "results": results, "confidence": sure, **counts})
 
 
 def _write_lists(file, lists):
@@ -185,12 +193,12 @@ def _score(rows, heard, decoder, measures):
     plain = [{u.id: normaliser(u.locale)(found[u.id]) for u in rows} for found in as_written]
     pairs = {"PER": spoken} | {m: plain if m.endswith(NORMALISED) else as_written for m in measures if m != "PER"}
     scores = {m: score(*pairs[m], LEVELS[m]) for m in measures}
-    loops, lists = sum(heard[u.id].loops for u in rows), None
+    loops, empty, lists = sum(heard[u.id].loops for u in rows), sum(not heard[u.id].text for u in rows), None
     if decoder.writes_words and any(heard[u.id].others for u in rows):
         lists = {u.id: [(rewrite[u.locale](text), *told) for text, *told in heard[u.id].others] for u in rows}
     oracle = lists and _oracle(rows, {key: [text for text, *_ in found] for key, found in lists.items()})
     sure = _reliability(rows, heard, decoder)
-    return SetScore(rows, texts, phones, scores, decoder.name, *sure, loops, oracle, lists)
+    return SetScore(rows, texts, phones, scores, decoder.name, *sure, loops, empty, oracle, lists)
 
 
 def _oracle(rows, lists):

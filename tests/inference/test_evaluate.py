@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -16,6 +16,7 @@ from serenanet_modules.data.manifest import Utterance, read_manifest, write_mani
 from serenanet_modules.data.units import load_units
 from serenanet_modules.decoding.greedy import collapse
 from serenanet_modules.inference.evaluate import SetScore, report
+from serenanet_modules.inference.hearing import Hearing, Said
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runs.dev import read_dev
 from tests.support import layouts
@@ -56,6 +57,8 @@ def test_a_speech_llm(evaluate, speech_llm_folder, tmp_path):
     with open(tmp_path / "out/decoded_test.csv", encoding="utf-8", newline="") as file:
         row = next(csv.DictReader(file))
     clip = next((SAMPLE / "clips").glob(f"{row['id']}*"))
+    used = json.loads((tmp_path / "out/scores.json").read_text(encoding="utf-8"))
+    assert (used["context"], used["beam_size"], used["decoding_ctc_weight"]) == ("Wanjiku", 1, 0.0)
     model = Recognizer.from_folder(speech_llm_folder, context="Wanjiku")
     assert (
         row["hypothesis"]
@@ -272,3 +275,19 @@ def test_errors_that_are_only_a_space_are_told():
     lines = list(report(sets, {"splits": {}}, 1.0))
     assert "a: 2 of 2 word errors (100.0 %) are only a space; WER without them 0.00" in lines
     assert not [line for line in lines if line.startswith("b:")]
+
+
+def test_loops_and_empty_texts_are_told(evaluate, speech_llm_folder, tmp_path, monkeypatch):
+    """Of any decoder: what is said is true of one that decodes anew and of one that is stopped."""
+    write_tsv(tmp_path / "few.tsv", read_tsv(SAMPLE / "test.tsv")[:3])
+    said = iter([Said("mama mama", "", [], False, loops=2), Said("", "", [], False), Said("", "", [], False)])
+    heard = {"seconds": 1.0, "utterances": None}
+    monkeypatch.setattr(
+        Hearing, "_heard", lambda _, rows, *more: {**heard, "utterances": {u.id: asdict(next(said)) for u in rows}}
+    )
+    told = ("--data-folder", SAMPLE / "clips", "--out", tmp_path / "out")
+    status, printed, _ = evaluate(speech_llm_folder, tmp_path / "few.tsv", *told)
+    assert status == 0 and "test: 2 pieces went round in a loop; what was said again is left out" in printed
+    assert "test: nothing was written of 2 utterances" in printed
+    found = json.loads((tmp_path / "out/scores.json").read_text(encoding="utf-8"))
+    assert (found["loops"], found["empty"]) == ({"test": 2}, {"test": 2})
