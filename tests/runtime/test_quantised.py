@@ -11,6 +11,7 @@ from serenanet_modules.runtime.quantised import NF4Linear, check_quantisation, q
 from tests.support.language_models import LORA, TINY_LMS, speech_llm
 
 NEAR = {"int8": 0.02, "nf4": 0.12}  # of the norm of the logits
+BEHIND = {"olmo2": 1.5}  # times as far: whose norms stand behind the layers
 
 
 @pytest.mark.parametrize("name", TINY_LMS)
@@ -25,7 +26,7 @@ def test_logits_stay_near(name, kind):
     before = model.llm(x, valid, 9)
     assert quantise(model, kind=kind)["layers"] > 10
     after = model.llm(x, valid, 9)
-    assert 0 < float((after - before).norm() / before.norm()) < NEAR[kind]
+    assert 0 < float((after - before).norm() / before.norm()) < NEAR[kind] * BEHIND.get(name, 1)
     adapters = [m for n, m in model.llm.named_modules() if "lora_" in n and isinstance(m, nn.Linear)]
     assert adapters and (kind == "int8" or all(type(m) is nn.Linear for m in adapters))
 

@@ -18,8 +18,11 @@ SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "nu
 SIZES |= {"num_key_value_heads": 2, "vocab_size": VOCABULARY, "max_position_embeddings": 512, "eos_token_id": 2}
 TINY_LMS = {  # name -> configuration
     "llama": {"model_type": "llama", **SIZES, "tie_word_embeddings": True},
+    "mistral": {"model_type": "mistral", **SIZES, "tie_word_embeddings": False},
     "qwen2": {"model_type": "qwen2", **SIZES, "tie_word_embeddings": False},
     "qwen3": {"model_type": "qwen3", **SIZES, "head_dim": 8, "tie_word_embeddings": True},
+    "smollm3": {"model_type": "smollm3", **SIZES, "no_rope_layer_interval": 2, "pad_token_id": 0},
+    "olmo2": {"model_type": "olmo2", **SIZES, "pad_token_id": 0},
     "granite": {"model_type": "granite", **SIZES, "embedding_multiplier": 6.0, "logits_scaling": 4.0},
     "doge": {"model_type": "doge", **SIZES, "keep_window_size": 64},
 }

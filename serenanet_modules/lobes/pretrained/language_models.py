@@ -13,7 +13,7 @@ MOST |= {"num_experts": 2**16, "eos_token_id": 2**19, "bos_token_id": 2**19}
 COMMON = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
     *("num_key_value_heads", "head_dim", "hidden_act", "max_position_embeddings", "rms_norm_eps"),
-    *("tie_word_embeddings", "attention_dropout", "bos_token_id", "eos_token_id"),
+    *("tie_word_embeddings", "attention_dropout", "bos_token_id", "eos_token_id", "pad_token_id"),
     *("rope_parameters", "rope_theta", "rope_scaling"),
 )
 WINDOWS = ("use_sliding_window", "sliding_window", "max_window_layers", "layer_types")
