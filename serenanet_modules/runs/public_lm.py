@@ -77,7 +77,17 @@ class LanguageModelFolder(PublicFolder):
             if file.stat().st_size > MOST_JSON:
                 raise UserError(f"{file}: is far too long")
             return file.read_text(encoding="utf-8")
-        return told if isinstance(told, str) else None
+        return told if told is None or isinstance(told, str) else self._default(told)
+
+    def _default(self, templates):
+        """That of several named templates whose name is default."""
+        entries = [entry for entry in templates if isinstance(entry, dict)] if isinstance(templates, list) else []
+        named = [entry.get("template") for entry in entries if entry.get("name") == "default"]
+        if len(named) != 1 or not isinstance(named[0], str):
+            raise UserError(
+                f"llm.source: of the chat templates of {self.source} none is named default; give --llm.chat false"
+            )
+        return named[0]
 
     def _filled(self, template, messages, marks):
         """A template filled in; it may be anybody's, and reaches nothing but these values."""

@@ -129,3 +129,16 @@ def test_prompts(folder):
     assert source.prompt("", False) == ["<|im_start|>", "", "\n"]
     (folder / "chat_template.jinja").write_text(TEMPLATE.replace("user", "x"), encoding="utf-8")
     assert LanguageModelFolder(str(folder)).prompt("", True)[2].endswith("assistant\n")
+
+
+def test_named_templates(folder):
+    """Of several the one named default is filled in; where there is none, one sentence."""
+    expected = LanguageModelFolder(str(folder)).prompt("Write.", True)
+    several = [{"name": "tool_use", "template": "x"}, {"name": "default", "template": TEMPLATE}]
+    change(folder, "tokenizer_config.json", chat_template=several)
+    assert LanguageModelFolder(str(folder)).prompt("Write.", True) == expected
+    for wrong in (several[:1], [], {"default": TEMPLATE}, [{"name": "default"}], ["default"]):
+        change(folder, "tokenizer_config.json", chat_template=wrong)
+        source = LanguageModelFolder(str(folder))
+        refusal(lambda source=source: source.prompt("", True), "llm.source", "none is named default", "llm.chat false")
+        assert len(source.prompt("", False)) == 3
