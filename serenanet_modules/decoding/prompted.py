@@ -16,6 +16,15 @@ PER_SECOND, MORE = 12, 10  # tokens that an answer has at most, for a second of 
 IMPOSSIBLE = -1e4  # nats, of a text that CTC has no path for
 
 
+def most_tokens(seconds):
+    """Tokens that an answer has at most.
+
+    >>> most_tokens(1.5)
+    28
+    """
+    return ceil(PER_SECOND * seconds) + MORE
+
+
 class Answer(NamedTuple):
     """What a language model wrote: its tokens without the end, their log-probability, and whether it went round."""
 
@@ -109,7 +118,7 @@ class Prompted(Decoder):
         list of list of Answer
         """
         seconds = [frames * self.model.acoustic.frame_seconds for frames in lengths.tolist()]
-        limits = [ceil(PER_SECOND * length) + MORE for length in seconds]
+        limits = [most_tokens(length) for length in seconds]
         prompts, each = Prompts(self.tokens, self.units, self.draft), len(hidden)
         said = prompts.said([self.context] * each, [[]] * each, log_probs, lengths)
         with torch.no_grad():

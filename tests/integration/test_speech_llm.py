@@ -174,7 +174,8 @@ def test_over_an_acoustic_model_of_this_project(train, sources, tmp_path):
 
 
 def test_without_a_ctc_head(train, sources, tmp_path):
-    """A text of more letters than there are frames is trained on, and there is no CTC loss."""
+    """A text of more letters than there are frames is trained on, and there is no CTC loss; that no answer will be as
+    long is said."""
     release = make_corpus(tmp_path / "release")
     rows = read_tsv(release / "train.tsv")
     rows[0]["sentence"] = " ".join(["habari"] * 40)
@@ -183,6 +184,7 @@ def test_without_a_ctc_head(train, sources, tmp_path):
     run = train(*short, corpus=release, hparams=preset("speech_llm"), model=arguments(sources, *WITHOUT_CTC)).done()
     assert set(run.result["history"][0]["train"]) == {"loss", "tokens", "accuracy"}
     assert run.result["data"]["splits"]["train"]["utterances"] == len(rows)
+    assert "of the training texts have more tokens than an answer may have" in log(run.folder)
     assert "left out" not in log(run.folder) and set(run.result["results"]["test"]) == {"llm/greedy"}
 
 

@@ -13,7 +13,7 @@ from serenanet_modules.lobes.adapter import ConvAdapter, QFormerAdapter, StackAd
 from serenanet_modules.lobes.blocks.parts import Frames
 from serenanet_modules.lobes.pretrained import CausalLM
 from serenanet_modules.lobes.speech_llm import Said
-from serenanet_modules.training.brains.speech_llm import SpeechLLMBrain, drawn_contexts, token_loss
+from serenanet_modules.training.brains.speech_llm import SpeechLLMBrain, drawn_contexts, share_too_long, token_loss
 from tests.support.language_models import LORA, SIZES, TINY_LMS, speech_llm
 
 TEXTS = [[40, 41, 42, 43, 44], [50], []]
@@ -111,6 +111,15 @@ def test_contexts_are_drawn():
     words = [context.split(", ") for context in found if context]
     assert 40 < len(words) < 80 and all(said == sorted(set(said)) and len(said) <= 4 for said in words)
     assert {"kuku", "ndizi"} < {word for said in words for word in said}
+
+
+def test_texts_that_no_answer_is_long_enough_for_are_counted():
+    """Twelve tokens a second and ten; of many texts some are looked at."""
+    letters = SimpleNamespace(encode=list)
+    rows = [SimpleNamespace(text="a" * n, duration=1.0) for n in (22, 23)]
+    assert share_too_long(letters, []) == share_too_long(letters, rows[:1]) == 0
+    assert share_too_long(letters, rows * 2) == 0.5
+    assert share_too_long(letters, rows[1:] * 5000) == 1
 
 
 def test_a_context_has_commas_between_words_in_training_as_in_use():

@@ -1,6 +1,8 @@
 """Training of a speech LLM: an adapter, and adapters of the language model where asked, learn to let it write."""
 
+import logging
 from functools import cached_property, partial
+from math import ceil
 from pathlib import Path
 
 import torch
@@ -9,11 +11,14 @@ from torch.nn import functional
 
 from serenanet_modules.data.tokens import FILE as TOKENIZER
 from serenanet_modules.data.tokens import one_context
+from serenanet_modules.decoding.prompted import MORE, PER_SECOND, most_tokens
 from serenanet_modules.decoding.prompts import Prompts
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.recogniser import tokens_of
 from serenanet_modules.training.brains.ctc import CTCBrain
 from serenanet_modules.training.public_source import keep_tokenizer
+
+logger = logging.getLogger(__name__)
 
 NOTHING = -100  # the target where nothing is asked for
 
@@ -64,6 +69,16 @@ class SpeechLLMBrain(CTCBrain):
         """The language model's `Tokens`."""
         return tokens_of(self.modules.model.llm, Path(self.hparams.output_folder) / "save" / TOKENIZER)
 
+    def ready(self, root, splits, start):
+        """As of `HearsSpeech`; texts that no answer is long enough for are told of."""
+        super().ready(root, splits, start)
+        if share := share_too_long(self.tokens, splits["train"]):
+            logger.warning(
+                "%.1f %% of the training texts have more tokens than an answer may have, which is cut off there: %d "
+                "for each second of sound, and %d; take a language model whose tokenizer knows the language",
+                *(100 * share, PER_SECOND, MORE),
+            )
+
     @property
     def made_with(self):
         """As of `RecogniserBrain`, with the tokens."""
@@ -99,6 +114,12 @@ class SpeechLLMBrain(CTCBrain):
         """What the language model writes, and greedy decoding of the CTC head, where there is one."""
         ctc = {"ctc_": self.decoders.greedy()} if self.modules.model.scorings else {}
         return {"": self.decoders.prompted(beam_size=1), **ctc}
+
+
+def share_too_long(tokens, utterances, most=1000):
+    """Share of utterances, or of ``most`` of them, whose texts have more tokens than `most_tokens`."""
+    chosen = [utterances[i] for i in range(0, len(utterances), ceil(len(utterances) / most))] if utterances else []
+    return sum(len(tokens.encode(u.text)) > most_tokens(u.duration) for u in chosen) / max(1, len(chosen))
 
 
 def drawn_contexts(texts, most):
