@@ -5,8 +5,8 @@
 The file names rows; a row is a list of command lines, the last of which trains the recogniser into ``{run}``. What
 many lines share stands once under ``words``. What is finished is not done again, so a run that was stopped goes on.
 The table is printed after each row and written to ``starting-SPLIT.md``. CPU minutes are those of all commands of a
-row, whatever was run again for it, of the rows that it is ``after``, and of the encoding whose frames another row has
-made and this one has read.
+row, whatever was run again for it, of the rows that it is ``after``, those that they are ``after``, and so on, and of
+encodings whose frames other rows have made and these have read; each counts once.
 """
 
 import argparse
@@ -91,24 +91,41 @@ class Row:
         file = self.run / "result.json"
         return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
-    def encoding(self, rows):
-        """CPU minutes of an encoder's frames that it has read and another row has made; 0 where those count already.
+    def chain(self, rows):
+        """Itself and all rows that it starts from, by way of others too; each once."""
+        found, waiting = {}, [self]
+        while waiting:
+            row = waiting.pop()
+            if row.name not in found:
+                found[row.name] = row
+                waiting += [rows[name] for name in row.entry.get("after", [])]
+        return list(found.values())
+
+    def maker(self, rows):
+        """The row that has made the frames of an encoder that it has read; None where it reads none.
 
         What the frames have cost is the same number in all runs that read them; the first to finish has made them.
         """
         cost = _encoding(self.result)
         makers = [row for row in rows.values() if cost and _encoding(row.result) == cost]
-        first = min(makers, key=lambda row: row.result["finished"], default=self)
-        return 0.0 if first is self or first.name in self.entry.get("after", []) else cost["encoder_cache_cpu"] / 60
+        return min(makers, key=lambda row: row.result["finished"], default=None)
+
+    def all_minutes(self, rows):
+        """CPU minutes of its chain, and of each encoding that the chain has read and none of its rows has made."""
+        chain = self.chain(rows)
+        made = {maker.name: maker for row in chain if (maker := row.maker(rows)) is not None}
+        read = [
+            _encoding(made[name].result)["encoder_cache_cpu"] / 60 for name in made.keys() - {r.name for r in chain}
+        ]
+        return sum(row.minutes for row in chain) + sum(read)
 
     def line(self, rows):
         """Its line of the table, or None before it is finished."""
         if (result := self.result) is None:
             return None
         rates = [_percent(result["results"][self.options.split], name) for name in ("greedy", "prefix-beam+lm")]
-        minutes = self.minutes + self.encoding(rows) + sum(rows[name].minutes for name in self.entry.get("after", []))
         trained = f"{result.get('trained_parameters', result['parameters']['total']) / 1e6:.2f} M"
-        cells = [self.entry["says"], *sum(rates, []), self._unseen(), f"{minutes:.0f}", trained]
+        cells = [self.entry["says"], *sum(rates, []), self._unseen(), f"{self.all_minutes(rows):.0f}", trained]
         return "| " + " | ".join(cells) + " |"
 
     def _unseen(self):

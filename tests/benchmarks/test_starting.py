@@ -12,26 +12,40 @@ from serenanet_modules.config.settings import check_values, read_command_line
 from serenanet_modules.data.recipe import Recipe
 from tests.support.tiny import ROOT
 
+RATES = {"decoder/greedy": {"WER": {"percent": 50.0}, "CER": {"percent": 10.0}}}
 
-def test_encoding_counts_once_for_each_row(tmp_path, monkeypatch):
-    """In the row that did it, in those that read its frames, and not twice in one that comes after it."""
+
+def _minutes(tmp_path, monkeypatch, costs):
+    """The column of CPU minutes; a row has a step of 20, and as told: what encoding cost, its end, and ``after``."""
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     starting = importlib.import_module("starting")
     options = Namespace(out=tmp_path, split="dev", unseen=None)
-    rates = {"decoder/greedy": {"WER": {"percent": 50.0}, "CER": {"percent": 10.0}}}
-    costs = {"maker": (600.0, "02", []), "reader": (600.0, "03", []), "after": (600.0, "09", ["maker"])}
-    costs |= {"other": (60.0, "04", []), "none": (None, "05", [])}
     rows = {}
     for name, (cost, finished, after) in costs.items():
         rows[name] = starting.Row(name, {"says": name, "after": after, "steps": []}, options)
         rows[name].run.mkdir(parents=True)
         seconds = {} if cost is None else {"encoder_cache": 2 * cost, "encoder_cache_cpu": cost}
-        result = {"seconds": seconds, "finished": finished, "results": {"dev": rates}, "parameters": {"total": 1}}
+        result = {"seconds": seconds, "finished": finished, "results": {"dev": RATES}, "parameters": {"total": 1}}
         (rows[name].run / "result.json").write_text(json.dumps({**result, "trained_parameters": 10**6}))
         told = {"cpu": 1200.0, "status": 0, "counted": True}
         (rows[name].folder / "step1.json").write_text(json.dumps(told))
-    minutes = {name: row.line(rows).split(" | ")[-2] for name, row in rows.items()}
-    assert minutes == {"maker": "20", "reader": "30", "after": "40", "other": "20", "none": "20"}
+    return {name: int(row.line(rows).split(" | ")[-2]) for name, row in rows.items()}
+
+
+def test_encoding_counts_once_for_each_row(tmp_path, monkeypatch):
+    """In the row that did it, in those that read its frames, and not twice in one that comes after it."""
+    costs = {"maker": (600.0, "02", []), "reader": (600.0, "03", []), "after": (600.0, "09", ["maker"])}
+    costs |= {"other": (60.0, "04", []), "none": (None, "05", [])}
+    minutes = _minutes(tmp_path, monkeypatch, costs)
+    assert minutes == {"maker": 20, "reader": 30, "after": 40, "other": 20, "none": 20}
+
+
+def test_rows_of_a_chain_count_once(tmp_path, monkeypatch):
+    """What a row's ``after`` came after counts too, and what that has read; once, also where two ways lead there."""
+    costs = {"maker": (600.0, "01", []), "first": (600.0, "02", []), "second": (None, "03", ["first"])}
+    costs |= {"third": (600.0, "04", ["second"]), "both": (None, "05", ["third", "first"])}
+    minutes = _minutes(tmp_path, monkeypatch, costs)
+    assert minutes == {"maker": 20, "first": 30, "second": 50, "third": 70, "both": 90}
 
 
 @pytest.mark.parametrize("file", ["starting.yaml", "systems.yaml", "techniques.yaml"])
