@@ -7,7 +7,7 @@ from pathlib import Path
 from serenanet_modules.errors import UserError
 
 NAME = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
-
+CACHED = "models--"  # begins the name of a model's folder in the hub's cache
 
 OWNED = re.compile(r"\w[\w.-]*/\w[\w.-]*(@[\w./-]+)?")  # owner/name, or owner/name@revision
 
@@ -78,6 +78,29 @@ def local(source, wanted, key, revision=None):
             f"{key}: there is no folder {source}, and the hub does not give a model of this name ({reason})"
         ) from None
     return path, path.name
+
+
+def known_as(folder):
+    """What a folder of the hub's cache is on the hub.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    tuple
+        ``owner/name`` and the commit; None and None of any other folder.
+
+    Examples
+    --------
+    >>> known_as("cache/models--owner--name/snapshots/0123abc"), known_as("results/sw/1986")
+    (('owner/name', '0123abc'), (None, None))
+    """
+    *_, model, snapshots, commit = "", "", *Path(folder).absolute().parts
+    if snapshots != "snapshots" or not model.startswith(CACHED):
+        return None, None
+    return model.removeprefix(CACHED).replace("--", "/"), commit
 
 
 def _barred(error):

@@ -25,7 +25,7 @@ A speech recogniser for `{locales}`, trained with [SpeechBrain](https://speechbr
 | units | {units[size]} of kind {units[kind]} |
 | parameters | {parameters:,} |
 | epochs | {epochs}, {seconds:,.0f} s on {device} |{weights}
-| code | commit {commit}, seed {seed} |{start}
+| code | commit {commit}, seed {seed} |{public}{start}
 
 ## Error rates
 
@@ -56,7 +56,10 @@ SpeechBrain's `EncoderASR.from_hparams` opens it too, but runs whatever `hyperpa
 {licence}
 """
 PLACE, UNKNOWN = "FOLDER", "unknown"
-NO_LICENCE = "Not stated yet: put it here and in `license` above. It depends on that of the training data too."
+NO_LICENCE = (
+    "Not stated yet: put it here and in `license` above. It depends on those of the training data and of what the "
+    "model is made from."
+)
 
 
 def write_card(folder):
@@ -107,6 +110,7 @@ def card(result, place=PLACE, licence=UNKNOWN):
             "summary": in_words(result),
             "table": result_table(result["results"]),
             "weights": f"\n| weights | {weights_told(result['weights'])} |" if "weights" in result else "",
+            "public": "".join(map(_public, result.get("public", []))),
             "start": _start(result.get("pretrained")),
             "place": place,
             "licence": NO_LICENCE if licence == UNKNOWN else f"`{licence}`",
@@ -119,17 +123,24 @@ def front(result):
     """The card's data: language, licence, task, and the error rates of what `serenanet transcribe` uses by itself."""
     languages = sorted({locale.replace("_", "-").split("-")[0].lower() for locale in result["data"]["locales"]})
     sets = [name for name in result["results"] if not name.startswith("dev")]
-    started = result.get("pretrained") or {}
+    bases = _bases(result)
     return {
         "language": languages,
         "license": UNKNOWN,
-        **({"base_model": started["folder"]} if "revision" in started else {}),
+        **({"base_model": bases} if bases else {}),
         "library_name": "speechbrain",
         "pipeline_tag": "automatic-speech-recognition",
         "tags": ["speechbrain", "serenanet", "speech-recognition"],
         "metrics": sorted({measure for name in sets for measure in _rates(result, name)}),
         "model-index": [{"name": _line(result["experiment"]), "results": [_entry(result, name) for name in sets]}],
     }
+
+
+def _bases(result):
+    """Names on the hub of what the model is made from."""
+    started = result.get("pretrained") or {}
+    names = [started["folder"]] if "revision" in started else []
+    return sorted({*names, *(part["source"] for part in result.get("public", []) if "revision" in part)})
 
 
 def _entry(result, name):
@@ -145,8 +156,14 @@ def _rates(result, name):
     return {measure.lower(): found["percent"] for measure, found in usual.items()}
 
 
+def _public(part):
+    """A row on a public part."""
+    told = [part["source"], *([f"revision {part['revision']}"] if "revision" in part else [])]
+    return f"\n| {part['part']} | " + ", ".join(map(_plain, [*told, f"SHA-256 {part['sha256']}"])) + " |"
+
+
 def _start(about):
-    """A row on what the model started from, "" where that is nothing."""
+    """Rows on what the model started from, and of each part what it took; "" where that is nothing."""
     if not about:
         return ""
     told = [f"commit {about['commit']}"] if "commit" in about else []
@@ -156,7 +173,13 @@ def _start(about):
     told += ["{kept} of {of} symbols kept".format(**about["symbols"])] if "symbols" in about else []
     told += ["its clusters only"] if about.get("gave") == "targets" else []
     name = about["folder"] if "revision" in about else about.get("experiment", Path(about["folder"]).name)
-    return "\n| started from | " + ", ".join(map(_plain, [name, *map(str, told)])) + " |"
+    rows = [("started from", ", ".join(map(_plain, [name, *map(str, told)])))]
+    rows += [(f"parameters of {_plain(part)}", _taken(counts)) for part, counts in about.get("parts", {}).items()]
+    return "".join(f"\n| {label} | {words} |" for label, words in rows)
+
+
+def _taken(counts):
+    return ", ".join(f"{n:,} {_plain(how.replace('_', ' '))}" for how, n in counts.items() if n)
 
 
 def _plain(text):

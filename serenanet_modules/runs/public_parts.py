@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from serenanet_modules.config.foreign import Document
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.pretrained import CausalLM, PublicEncoder
-from serenanet_modules.runs import public_encoder, public_lm
+from serenanet_modules.runs import hub, public_encoder, public_lm
 
 
 class Kind(NamedTuple):
@@ -121,6 +122,31 @@ def referred_by(document, model):
     found = [] if document is None else public_parts(model)
     told = [(kind, part, document.arguments(kind.key, kind.name)) for kind, part in found]
     return [(kind, part, there) for kind, part, there in told if there.get("keep") == "reference"]
+
+
+def sources(folder):
+    """Where the public parts of a result folder's model are from, for its result.json and model card.
+
+    Parameters
+    ----------
+    folder : Path
+
+    Returns
+    -------
+    list of dict
+        ``part``, in words; ``source``, a name on the hub or that of a folder; of the hub's ``revision``; ``sha256``.
+    """
+    document = Document.of_run(folder)
+    told = [(kind, document.arguments(kind.key, kind.name)) for kind in KINDS]
+    return [{"part": kind.words, **_source(there)} for kind, there in told if there]
+
+
+def _source(told):
+    name, revision = told["source"], told.get("revision")
+    if revision is None:
+        name, revision = hub.known_as(name)
+    known = {"source": Path(told["source"]).name} if revision is None else {"source": name, "revision": revision}
+    return {**known, "sha256": told["sha256"]}
 
 
 def weight_files(document, weights):

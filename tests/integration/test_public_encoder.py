@@ -84,7 +84,9 @@ def test_it_is_used(run, corpus, encoder, tmp_path):
             Streamer(recognizer).feed(load(clips[0]))
     finally:
         hidden.rename(encoder)
-    assert "Error rates" in (run.folder / "README.md").read_text(encoding="utf-8")
+    card, sha256 = (run.folder / "README.md").read_text(encoding="utf-8"), EncoderFolder(str(encoder)).sha256
+    assert "Error rates" in card and f"| public encoder | wavlm, SHA-256 {sha256} |" in card
+    assert run.result["public"] == [{"part": "public encoder", "source": "wavlm", "sha256": sha256}]
 
 
 @pytest.mark.slow

@@ -75,6 +75,36 @@ def test_what_it_started_from():
     assert "started from" not in card({**RESULT, "pretrained": None}) + card(RESULT)
 
 
+def test_what_was_taken_of_each_part():
+    """As result.json has it; what there was none of is not told."""
+    parts = {
+        "encoder": {"loaded": 900_000, "by_symbol": 0, "new": 0, "left_out": 0},
+        "decoder": {"loaded": 0, "by_symbol": 1240, "new": 1, "left_out": 70},
+    }
+    body = card({**RESULT, "pretrained": {**START, "parts": parts}})
+    assert (
+        "| parameters of encoder | 900,000 loaded |\n| parameters of decoder | 1,240 by symbol, 1 new, 70 left out |"
+        in body
+    )
+
+
+def test_public_parts_are_named():
+    """In the body all of them, as bases for the hub those that are there."""
+    public = [
+        {"part": "public encoder", "source": "openai/whisper-base", "revision": "e37", "sha256": "ab12"},
+        {"part": "language model", "source": "doge", "sha256": "cd34"},
+    ]
+    front, body = front_and_body(card({**RESULT, "public": public}))
+    assert front["base_model"] == ["openai/whisper-base"]
+    assert "| public encoder | openai/whisper-base, revision e37, SHA-256 ab12 |" in body
+    assert "| language model | doge, SHA-256 cd34 |" in body
+    started = {**START, "folder": "owner/name", "revision": "0123"}
+    front, _ = front_and_body(card({**RESULT, "public": public, "pretrained": started}))
+    assert front["base_model"] == ["openai/whisper-base", "owner/name"]
+    front, _ = front_and_body(card({**RESULT, "public": public[1:], "pretrained": START}))
+    assert "base_model" not in front
+
+
 @pytest.mark.parametrize("name", ["a\n---\nlicense: mit", "x: [", "<script>`|", "{0.__class__}", "'\"", "\u202ea"])
 def test_names_are_only_names(name):
     """Whatever a run is called, the card says the same."""

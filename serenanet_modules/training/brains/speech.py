@@ -9,7 +9,7 @@ from serenanet_modules.data.batching import loader_of
 from serenanet_modules.decoding.network import exact_parts
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.origin import open_origin
-from serenanet_modules.runs.public_parts import referenced
+from serenanet_modules.runs.public_parts import referenced, sources
 from serenanet_modules.runs.start import Start
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import read_json, replacing, write_json
@@ -120,10 +120,10 @@ class HearsSpeech:
 
     @classmethod
     def about(cls, plain, save):
-        """What this run started from, None for one that did not."""
+        """What this run started from, None for one that did not; and where its public parts are from."""
         about = _kept(save)
         about.pop("tensors", None)
-        return {"pretrained": about or None}
+        return {"pretrained": about or None, "public": sources(save.parent)}
 
 
 def _kept(save):
