@@ -212,6 +212,12 @@ class Hparams:
         common = [key for key in mine if key in other and key not in free]
         return [key for key in common if bare(mine[key]) != bare(other[key])]
 
+    def other_arguments(self, file):
+        """(name, value here, value there) of those `arguments` that another standalone file has with another value."""
+        text = Path(file).read_text(encoding="utf-8")
+        there = dict(arguments_of(parse(text, file), (), False))
+        return [(name, value, there[name]) for name, value in self.arguments() if there.get(name, value) != value]
+
     @functools.cached_property
     def text(self):
         """The standalone yaml, references resolved."""

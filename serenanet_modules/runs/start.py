@@ -6,6 +6,15 @@ from serenanet_modules.runs.clusters import load_clusters
 from serenanet_modules.runs.origin import ACOUSTIC
 from serenanet_modules.runs.transfer import Transfer
 
+PARTS = {  # how the names of their tensors begin
+    "encoder": f"{ACOUSTIC}encoder.",
+    "head": f"{ACOUSTIC}head.",
+    "attention_decoder": "attention.",
+    "adapter": "adapter.",
+}
+ALIKE = ("n_heads", "norm", "layers")  # their arguments with which the same tensors compute something else
+CONFIG = "config"  # all of which is so of a public encoder, dropouts aside
+
 
 class Start:
     """An origin as a certain run starts from it.
@@ -37,8 +46,8 @@ class Start:
     Raises
     ------
     UserError
-        For other features, a missing iteration in between, frame rates of which neither is a multiple of the other, and
-        an acoustic model that differs.
+        For other features, a missing iteration in between, frame rates of which neither is a multiple of the other, an
+        acoustic model that differs, and a part of which weights are taken and that computes something else with them.
     """
 
     def __init__(self, origin, hparams, model, iteration=1, units=None, unit_parts=()):
@@ -52,6 +61,7 @@ class Start:
         goes_on = masked and self.clusters is not None
         plan = (origin, model, units, unit_parts, goes_on, hparams.source)
         self.transfer = None if self.teaches else Transfer(*plan)
+        self._check_arguments(hparams)
 
     def _check_features(self, hparams, acoustic):
         there, wanted = self.origin.hparams, self.origin.features
@@ -96,6 +106,19 @@ class Start:
                 f"frames of {frame * targets:g} ms; one must be a multiple of the other"
             )
 
+    def _check_arguments(self, hparams):
+        """Refuse an argument that no tensor's shape shows, of the acoustic model and of heads that are taken."""
+        if self.teaches or self.origin.hparams is None:
+            return
+        taken = (*self.transfer.whole, *self.transfer.by_symbol)
+        for name, here, value in hparams.other_arguments(self.origin.hparams.source):
+            begins = PARTS.get(name.partition(".")[0], "")
+            if _counts(name) and (begins.startswith(ACOUSTIC) or any(t.startswith(begins) for t in taken)):
+                raise UserError(
+                    f"{hparams.source}: '{name}' is {here}, but {value} in {self.origin.name}, whose weights compute "
+                    "something else with it; give both the same"
+                )
+
     def given(self):
         """Tensors that the run takes whole, by name."""
         return {} if self.transfer is None else self.transfer.given()
@@ -109,3 +132,9 @@ class Start:
         """What result.json says of it."""
         gave = {"gave": "targets"} if self.teaches else {"gave": "weights", **self.transfer.about()}
         return {**self.origin.about, **gave}
+
+
+def _counts(name):
+    """Whether an argument of a part, by its name with dots, is one that must be the same."""
+    part, *inside, last = name.split(".")
+    return part in PARTS and (last in ALIKE or (CONFIG in inside and "dropout" not in last))

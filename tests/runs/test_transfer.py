@@ -1,12 +1,18 @@
 """What a new model takes of a finished one: all of the acoustic model, heads that fit, rows of shared symbols."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.data.units import train_units
 from serenanet_modules.errors import UserError
-from tests.support.origins import make_origin, new_model, start
+from tests.support.encoders import TINY, USUAL, settled
+from tests.support.folders import make_random_result
+from tests.support.origins import RUN, make_origin, new_model, start
+from tests.support.presets import preset
 
 TEXT = ["mama anakula ng'ombe wa baba", "kitoto chadhani"]
 HYBRID = [("attention_decoder.n_layers", "1"), ("attention_decoder.d_ffn", "32"), ("frontend.channels", "[4, 3]")]
@@ -124,6 +130,7 @@ MISFITS = {
         [("frontend", "!include:frontends/conv1d.yaml")],
         r"acoustic.frontend.conv.weight is not there in .*, but 32×80×4 in the model of ",
     ),
+    "heads": ([("encoder.n_heads", "2")], r"demo.yaml: 'encoder.n_heads' is 2, but 4 in .*; give both the same"),
 }
 
 
@@ -142,3 +149,52 @@ def test_fewer_layers(origin, tmp_path):
     units = train_units("char", TEXT[:1], None)
     with pytest.raises(UserError, match="layers.1.convolution.depthwise.bias is 32 in .*, but not there in"):
         start(deep, *new_model(units), units)
+
+
+FAST = [("frontend.filters", "8"), ("encoder.n_heads", "4")]
+ONE_LAYER = [*HYBRID, ("attention_decoder.n_heads", "4")]
+SAME_SHAPES = {  # what is started from, of which preset; what is changed, and what is said of that
+    "norm": ("fast_conformer", FAST, [("encoder.norm", "batch")], "'encoder.norm' is batch, but layer in "),
+    "decoder": (
+        *("conmamba_s2s", ONE_LAYER, [("attention_decoder.n_heads", "2")]),
+        "'attention_decoder.n_heads' is 2, but 4 in ",
+    ),
+    "decoder made anew": (
+        *("conmamba_s2s", ONE_LAYER, [("attention_decoder.n_heads", "2"), ("attention_decoder.d_ffn", "48")]),
+        None,
+    ),
+    "window": ("fast_conformer", FAST, [("encoder.window", "8"), ("encoder.dropout", "0.3")], None),
+}
+
+
+@pytest.mark.parametrize("name, sizes, change, words", SAME_SHAPES.values(), ids=SAME_SHAPES)
+def test_the_same_shapes_compute_something_else(tmp_path, name, sizes, change, words):
+    """It is refused where weights are taken; what may be changed on purpose is not."""
+    origin = make_origin(tmp_path / "1986", name, *sizes, texts=TEXT[:1])
+    units = train_units("char", TEXT[:1], None)
+    hparams, model = new_model(units, name, *sizes, *change)
+    if words is None:
+        assert start(origin, hparams, model, units).transfer.whole
+    else:
+        with pytest.raises(UserError, match=words):
+            start(origin, hparams, model, units)
+
+
+def test_a_public_encoder_that_computes_something_else(tmp_path, monkeypatch):
+    """Values of its configuration count, but for dropouts."""
+    sizes = [("head.n_layers", "1"), ("head.n_heads", "2"), ("head.d_ffn", "32"), ("d_model", "32")]
+    units = train_units("char", TEXT[:1], None)
+    monkeypatch.setitem(TINY, USUAL, {**TINY[USUAL], "hidden_dropout": 0.1})
+    folder = make_random_result(tmp_path / "1986", preset("pretrained_ctc"), *sizes, texts=TEXT[:1])
+    (folder / "result.json").write_text(json.dumps(RUN), encoding="utf-8")
+
+    def begin(**config):
+        hparams = Hparams.load(preset("pretrained_ctc"))
+        hparams.override([("data_folder", "none"), ("dataset", "Random/sw"), ("locale", "sw"), *sizes])
+        settled(hparams).set("n_units", units.size)
+        hparams.fill("encoder", {"config": {**TINY[USUAL], **config}})
+        return start(folder, hparams, hparams.build()["model"], units)
+
+    assert begin(hidden_dropout=0.3).transfer.whole
+    with pytest.raises(UserError, match="'encoder.config.num_attention_heads' is 4, but 2 in "):
+        begin(num_attention_heads=4)
