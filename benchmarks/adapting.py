@@ -21,13 +21,13 @@ from curve import change, draw, line, table
 from serenanet_modules.analysis.scoring import ErrorCounts
 from serenanet_modules.cli.values import positive, wholes
 from serenanet_modules.data.audio import seconds
-from serenanet_modules.data.frame_cache import ENCODED, FrameCache, key_of
+from serenanet_modules.data.frame_cache import ENCODED, key_of
 from serenanet_modules.data.manifest import role
 from serenanet_modules.data.recipe import Recipe
 from serenanet_modules.inference.adaptation import Adaptation, Plan, old_speech
 from serenanet_modules.inference.evaluate import evaluate
 from serenanet_modules.inference.recognizer import Recognizer
-from serenanet_modules.training.recall import name_of, recall_kept
+from serenanet_modules.training.recall import MEASURED, cache_of, recall_kept
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "CommonVoice"
 SETS = {"new": "the rest of the new reader", "old": "the old reader"}
@@ -73,10 +73,10 @@ def remember(recognizer, plan):
     """Let a fixed encoder of a recogniser look up what it has heard before, where an `Adaptation` keeps that."""
     acoustic, dtype = recognizer.modules["model"].acoustic, plan.plain.get("encoder_cache")
     if acoustic.listener is not None and dtype:
-        kept = plan.prepared / ENCODED / name_of(acoustic.listener, dtype)
-        kept.mkdir(parents=True, exist_ok=True)
+        kept = cache_of(acoustic.listener, plan.prepared / ENCODED, MEASURED)
+        kept.folder.mkdir(parents=True, exist_ok=True)
         recall_kept(acoustic, plan.prepared, dtype)
-        acoustic.listen.part = Remembering(acoustic.listener, FrameCache(kept, dtype))
+        acoustic.listen.part = Remembering(acoustic.listener, kept)
 
 
 class Measured:

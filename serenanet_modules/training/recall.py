@@ -1,7 +1,8 @@
 """A fixed encoder whose frames are computed once and read from disk ever after, in training and evaluation.
 
 What it makes of an utterance is a function of its samples alone, so it is looked up by them (`data.frame_cache`), and
-nothing else of a training or an evaluation knows where the frames are from.
+nothing else of a training or an evaluation knows where the frames are from. Those of dev and test are always kept
+exactly, so that a training measures what the finished model will say.
 """
 
 import hashlib
@@ -31,27 +32,30 @@ from serenanet_modules.runtime.files import read_json, replacing
 logger = logging.getLogger(__name__)
 
 VERSION = 1  # raise it when a change of our code (level, features, networks) gives a public encoder other frames
+MEASURED = "measured"  # kind of the cache of dev and test; that of train is the type that was asked for
 SPARE = 1.05  # of the room that the frames are expected to need
 
 
 class Recall:
-    """``(wavs (B, S), lengths (B,)) -> Frames``: a part's own frames, from a cache where that has all of them.
+    """``(wavs (B, S), lengths (B,)) -> Frames``: a part's own frames, from caches where they have all of them.
 
     Parameters
     ----------
     part : Module
         Gives `Frames` of sound, of each utterance by its samples alone; it keeps its weights.
-    cache : FrameCache
+    *caches : FrameCache
+        The first that has an utterance counts.
     """
 
-    def __init__(self, part, cache):
-        self.part, self.cache = part, cache
+    def __init__(self, part, *caches):
+        self.part, self.caches = part, caches
 
     def __call__(self, wavs, lengths):
         keys = [key_of(wav[:n]) for wav, n in zip(wavs, lengths.tolist(), strict=True)]
-        if not all(key in self.cache for key in keys):
+        found = [next((cache for cache in self.caches if key in cache), None) for key in keys]
+        if None in found:
             return self.part(wavs, lengths)
-        rows = [self.cache[key].float() for key in keys]
+        rows = [cache[key].float() for cache, key in zip(found, keys, strict=True)]
         frames = torch.tensor([len(row) for row in rows], device=lengths.device)
         return Frames(pad_sequence(rows, batch_first=True).to(wavs.device), frames)
 
@@ -63,7 +67,7 @@ def remember(acoustic, hparams, root, splits):
     ----------
     acoustic : AcousticModel
     hparams : Namespace
-        Of the run: ``encoder_cache``, the type; ``unfreeze_after`` and ``speed_perturb``.
+        Of the run: ``encoder_cache``, the type for train; ``unfreeze_after`` and ``speed_perturb``.
     root : Path
         Folder of the prepared data.
     splits : dict of str to list of Utterance
@@ -76,8 +80,11 @@ def remember(acoustic, hparams, root, splits):
     part, dtype = acoustic.listener, getattr(hparams, "encoder_cache", None)
     if dtype is None or part is None or hparams.unfreeze_after or any(p.requires_grad for p in part.parameters()):
         return {}
-    sounds = Sounds(root, splits, acoustic.most_seconds, hparams.speed_perturb)
-    acoustic.listen, seconds, cpu_seconds = recalled(part, Path(root).parent / ENCODED, dtype, sounds)
+    folder = Path(root).parent / ENCODED
+    measured, *costs = recalled(part, folder, MEASURED, MeasuredSounds(root, splits, acoustic.most_seconds))
+    trained, *more = recalled(part, folder, dtype, TrainSounds(root, splits["train"], hparams.speed_perturb))
+    acoustic.listen = Recall(part, *measured.caches, *trained.caches)
+    seconds, cpu_seconds = map(sum, zip(costs, more, strict=True))
     return {"encoder_cache": round(seconds, 1), "encoder_cache_cpu": round(cpu_seconds, 1)}
 
 
@@ -93,11 +100,16 @@ def recall_kept(acoustic, folder, dtype):
         The training's ``encoder_cache``.
     """
     if dtype is not None and acoustic.listener is not None:
-        kept = Path(folder) / ENCODED / name_of(acoustic.listener, dtype)
-        acoustic.listen = Recall(acoustic.listener, FrameCache(kept, dtype))
+        caches = (cache_of(acoustic.listener, Path(folder) / ENCODED, kind) for kind in (MEASURED, dtype))
+        acoustic.listen = Recall(acoustic.listener, *caches)
 
 
-def recalled(part, folder, dtype, sounds):
+def cache_of(part, folder, kind):
+    """The `FrameCache` of a part and a kind, which is a type or `MEASURED`, in the folder of all caches."""
+    return FrameCache(Path(folder) / name_of(part, kind), "float32" if kind == MEASURED else kind)
+
+
+def recalled(part, folder, kind, sounds):
     """A `Recall` of a part, whose cache holds all that is asked for; its work is done once by the main process.
 
     Parameters
@@ -106,9 +118,9 @@ def recalled(part, folder, dtype, sounds):
         As of `Recall`.
     folder : Path
         Holds the caches of all parts.
-    dtype : str
-        What frames are kept as: float16 or float32.
-    sounds : Sounds
+    kind : str
+        float16 or float32, which frames of train are kept as, or `MEASURED`, whose are float32.
+    sounds : TrainSounds or MeasuredSounds
 
     Returns
     -------
@@ -120,42 +132,37 @@ def recalled(part, folder, dtype, sounds):
     UserError
         Where the disk has no room for it, or the type no room for a value.
     """
-    folder = Path(folder) / name_of(part, dtype)
-    told = distributed.main_first(lambda: _filled(part, FrameCache(folder, dtype), sounds))
-    return Recall(part, FrameCache(folder, dtype)), *told
+    told = distributed.main_first(lambda: _filled(part, cache_of(part, folder, kind), sounds))
+    return Recall(part, cache_of(part, folder, kind)), *told
 
 
-def name_of(part, dtype):
-    """A hash of all that decides a part's frames: code, class, arguments, sizes, weights, the type they are kept in."""
-    digest = hashlib.sha256(f"{VERSION} {type(part).__qualname__} {part!r} {dtype}".encode())
+def name_of(part, kind):
+    """A hash of all that decides a part's frames: code, class, arguments, sizes, weights, the kind they are kept as."""
+    digest = hashlib.sha256(f"{VERSION} {type(part).__qualname__} {part!r} {kind}".encode())
     for name, tensor in sorted(part.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:16]
 
 
-class Sounds:
-    """All that a run hears: training and dev utterances whole, dev and test in the pieces that are evaluated.
+class TrainSounds:
+    """What a training learns from: whole utterances, at each speed.
 
     Parameters
     ----------
     root : Path
         Folder of the prepared data.
-    splits : dict of str to list of Utterance
-    most : float, optional
-        Seconds that the model hears at once: pieces are no longer.
+    utterances : list of Utterance
     perturb : SpeedPerturb, optional
-        Training utterances are heard at each of its speeds.
     """
 
-    def __init__(self, root, splits, most=None, perturb=None):
-        self.root, self.splits, self.perturb = Path(root), splits, perturb
-        self.most = min(piece_seconds(read_summary(root)["splits"]["train"]["p99_seconds"]), most or math.inf)
+    def __init__(self, root, utterances, perturb=None):
+        self.root, self.utterances, self.perturb = Path(root), utterances, perturb
 
     @property
     def name(self):
-        """Of this collection, among those of other corpora, speeds and pieces."""
-        return "-".join(map(str, (self.root.name, *self._speeds, self.most)))
+        """Of this collection, among those of other corpora and speeds."""
+        return "-".join(map(str, (self.root.name, *self._speeds)))
 
     @property
     def _speeds(self):
@@ -164,28 +171,55 @@ class Sounds:
     @property
     def seconds(self):
         """Of audio, about."""
-        train, others = (sum(u.duration for name in names for u in self.splits[name]) for names in _ROLES)
-        return train * sum(100 / speed for speed in self._speeds) + others
+        return sum(u.duration for u in self.utterances) * sum(100 / speed for speed in self._speeds)
 
     def __iter__(self):
         """Samples (S,) of each, Tensors; a sound may come twice."""
-        for u in self.splits["train"]:
-            samples = self._samples(u)
+        for u in self.utterances:
+            samples = _samples(self.root, u)
             yield from [samples] if self.perturb is None else self._at_all_speeds(samples)
-        for u in self.splits["dev"]:
-            yield self._samples(u)
-        for u in (*self.splits["dev"], *self.splits["test"]):
-            pieces = (event for event in cut(self.root / u.path, self.most) if isinstance(event, Piece))
-            yield from (torch.from_numpy(piece.samples) for piece in pieces if not piece.silent)
-
-    def _samples(self, utterance):
-        return torch.from_numpy(prepared(self.root / utterance.path))
 
     def _at_all_speeds(self, samples):
         return (at_speed(self.perturb, number, samples) for number in range(len(self._speeds)))
 
 
-_ROLES = ("train",), ("dev", "dev", "test")  # dev is heard twice
+class MeasuredSounds:
+    """What a training is measured by: utterances of dev whole, of dev and test in the pieces that are evaluated.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the prepared data.
+    splits : dict of str to list of Utterance
+    most : float, optional
+        Seconds that the model hears at once: pieces are no longer.
+    """
+
+    def __init__(self, root, splits, most=None):
+        self.root, self.splits = Path(root), splits
+        self.most = min(piece_seconds(read_summary(root)["splits"]["train"]["p99_seconds"]), most or math.inf)
+
+    @property
+    def name(self):
+        """Of this collection, among those of other corpora and pieces."""
+        return f"{self.root.name}-{self.most}"
+
+    @property
+    def seconds(self):
+        """Of audio, about; dev is heard twice."""
+        return sum(u.duration for split in ("dev", "dev", "test") for u in self.splits[split])
+
+    def __iter__(self):
+        """Samples (S,) of each, Tensors; a sound may come twice."""
+        for u in self.splits["dev"]:
+            yield _samples(self.root, u)
+        for u in (*self.splits["dev"], *self.splits["test"]):
+            pieces = (event for event in cut(self.root / u.path, self.most) if isinstance(event, Piece))
+            yield from (torch.from_numpy(piece.samples) for piece in pieces if not piece.silent)
+
+
+def _samples(root, utterance):
+    return torch.from_numpy(prepared(root / utterance.path))
 
 
 def _filled(part, cache, sounds):

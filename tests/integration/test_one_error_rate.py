@@ -11,7 +11,9 @@ from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.training import calibration
+from tests.support.encoders import save_encoder
 from tests.support.folders import babble, copy_without
+from tests.support.presets import preset
 from tests.support.tiny import (
     HYBRID,
     ROOT,
@@ -27,9 +29,15 @@ from tests.support.tiny import (
 
 SHORT = ("--number_of_epochs", 1, "--lr", 1e-5, "--scoring", "decoder")
 GIVEN = ("--decoding_ctc_weight", 0.3, "--lm_weight", 0.5, "--word_score", 1.0)  # so that nothing is tuned
+PUBLIC = "--d_model 32 --head.n_layers 1 --head.n_heads 2 --head.d_ffn 32 --encoder.source".split()  # and the folder
 KINDS = {  # how it is trained, and the decoder that a folder without some file and with some language model has
     "ctc": ((), {}, {"decoder/greedy": (None, None), "decoder/prefix-beam+lm": (None, "save/lm.arpa")}),
     "hybrid": (GIVEN, HYBRID, {"attention/beam": (None, None), "attention/beam+lm": (None, "save/lm.arpa")}),
+    "public encoder": (  # frames of train are kept in float16
+        (),
+        {"hparams": preset("pretrained_ctc"), "model": PUBLIC},
+        {"decoder/greedy": (None, None), "decoder/prefix-beam+lm": (None, "save/lm.arpa")},
+    ),
     "phonemes": (
         ("--units", "phoneme", "--encoder.kernel_size", "null"),
         {},
@@ -67,7 +75,9 @@ def lenient(folder):
 def trained(request, long_corpus, tmp_path_factory):
     """(run, ways) of a real training; a way is a decoder, a folder that has it, and its language model."""
     more, options, decoders = KINDS[request.param]
-    folder = tmp_path_factory.mktemp(request.param) / "run"
+    folder = tmp_path_factory.mktemp(request.param.replace(" ", "_")) / "run"
+    if options.get("model") is PUBLIC:
+        options = {**options, "model": [*PUBLIC, str(save_encoder(folder.with_name("wavlm"), "wavlm"))]}
     run = Run(command(long_corpus, folder, *SHORT, *more, **options), folder, [babble, lenient]).done()
     ways = []
     for decoder, (missing, lm) in decoders.items():

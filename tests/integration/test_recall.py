@@ -1,5 +1,7 @@
 """A run whose encoder keeps its weights: its frames are computed once, and all of the run reads them."""
 
+from collections import Counter
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -41,9 +43,14 @@ def shards(corpus):
 
 
 def test_each_sound_is_encoded_once(begin, corpus):
-    """By the first of all runs; training, validation and evaluation of all read it. The encoder keeps its bits."""
+    """By the first of all runs; training, validation and evaluation of all read it. The encoder keeps its bits.
+
+    What measures a training is kept exactly.
+    """
     first = begin("first", hooks=[hooks.counting]).done()
     assert hooks.encoded(first.folder) == [1] * SOUNDS
+    kept = Counter(str(frames.dtype) for shard in shards(corpus) for frames in load_file(shard).values())
+    assert kept == {"torch.float16": SIZES["train"], "torch.float32": SIZES["dev"] + SIZES["test"]}
     second = begin("second", hooks=[hooks.counting]).done()
     assert not hooks.encoded(second.folder) and same(second, first)
     assert first.result["seconds"]["encoder_cache"] == second.result["seconds"]["encoder_cache"] > 0

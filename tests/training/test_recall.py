@@ -15,7 +15,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.blocks.lengths import zero_padding
 from serenanet_modules.lobes.blocks.parts import Frames
 from serenanet_modules.training import recall
-from serenanet_modules.training.recall import name_of, recalled
+from serenanet_modules.training.recall import MEASURED, Recall, name_of, recalled
 
 HOP = 10
 
@@ -66,6 +66,17 @@ def test_recalled_against_live(tmp_path, dtype, bound):
         alone = part(*batch([samples])).x[0]
         assert frames == len(alone) and row[frames:].eq(0).all() and row.dtype == torch.float32
         assert (row[:frames] - alone).abs().max() <= bound
+
+
+def test_what_is_kept_exactly_counts_first(tmp_path):
+    """In one batch with what is rounded; what measures a training has a cache of its own."""
+    part, heard = Part(), sounds()
+    rounded, *_ = recalled(part, tmp_path, "float16", heard)
+    exact, *_ = recalled(part, tmp_path, MEASURED, Heard(heard[:2]))
+    got = Recall(part, *exact.caches, *rounded.caches)(*batch(heard))
+    alone = [part(*batch([samples])).x[0] for samples in heard]
+    assert part.calls == 2 * len(heard) + 2
+    assert [torch.equal(row[: len(x)], x) for row, x in zip(got.x, alone, strict=True)] == [True] * 2 + [False] * 4
 
 
 def test_what_is_not_there_is_computed(tmp_path):
