@@ -130,6 +130,11 @@ COLUMNS = tuple(field.name for field in fields(Utterance))
 NEEDED = tuple(field.name for field in fields(Utterance) if field.default is MISSING)
 
 
+def written_by_people(utterances):
+    """Those whose texts no model wrote; all of them where there are no others."""
+    return [u for u in utterances if not u.labelled_by] or list(utterances)
+
+
 def write_manifest(path, utterances):
     """Write utterances to a CSV file, which appears whole or not at all.
 

@@ -8,7 +8,7 @@ import torch
 from serenanet_modules.analysis.bootstrap import with_interval
 from serenanet_modules.analysis.scoring import LEVELS, NORMALISED, measures_of, score, write_alignments
 from serenanet_modules.data.batching import read_seconds
-from serenanet_modules.data.manifest import by_set
+from serenanet_modules.data.manifest import by_set, written_by_people
 from serenanet_modules.data.segment import piece_seconds
 from serenanet_modules.data.summary import read_summary
 from serenanet_modules.data.text import normaliser
@@ -48,7 +48,7 @@ class Evaluation:
     decoding : dict
         What dev chose, as of `Searches`, once `run` is done.
     known : frozenset of str
-        Words of the training transcripts, written and as phones, which the folder keeps.
+        Words of people's training transcripts, written and as phones, which the folder keeps.
     confidences : Confidences
         Fitted on dev.
     seconds : float
@@ -71,7 +71,7 @@ class Evaluation:
         self.batch_seconds = read_seconds(brain.hparams.max_batch_seconds)
         self.style = brain.style(vars(brain.hparams))
         self.piece_seconds = piece_seconds(read_summary(root)["splits"]["train"]["p99_seconds"])
-        self.known, self.confidences = frozenset(known_words(splits["train"])), Confidences()
+        self.known, self.confidences = frozenset(known_words(written_by_people(splits["train"]))), Confidences()
         self.seconds, self.chunks, self.written = 0.0, {}, {}
 
     def run(self):

@@ -8,7 +8,7 @@ from pathlib import Path
 from serenanet_modules.analysis.scoring import ErrorCounts, score
 from serenanet_modules.config.keys import TUNED
 from serenanet_modules.data.batching import read_seconds
-from serenanet_modules.data.manifest import Utterance
+from serenanet_modules.data.manifest import Utterance, written_by_people
 from serenanet_modules.data.phonemes import g2p
 from serenanet_modules.decoding import ngram
 from serenanet_modules.decoding.lexicon import Lexicon
@@ -161,7 +161,7 @@ class Searches:
         if lm != "auto":
             return given_language_model(lm)
         path = self.folder / "save" / "lm.arpa"
-        texts = [u.text for u in self.train if not u.labelled_by] or [u.text for u in self.train]
+        texts = [u.text for u in written_by_people(self.train)]
         if "lm_tool" not in self.chosen:
             order = self.hparams.lm_order
             self.chosen["lm_tool"] = distributed.main_first(lambda: ngram.estimate(texts, order, path))

@@ -11,6 +11,7 @@ from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.data.preparation import Settings, inspect, prepare, trainable
 from serenanet_modules.data.units import load_units
 from serenanet_modules.decoding.arpa import NGram
+from serenanet_modules.runs.words import read_words
 from tests.support.hooks import indifferent
 from tests.support.layouts import candidates
 from tests.support.presets import preset
@@ -150,7 +151,12 @@ def test_weights_of_hybrid_models(one_step, tmp_path):
 
 
 def test_the_language_model_is_of_peoples_text(one_step, tmp_path):
-    """A word that only a model has written is in the units, and not in the n-grams that judge its next transcripts."""
+    """A word that only a model has written is in the units, and not in what judges its next transcripts.
+
+    That is the n-grams, and the words of which confidences know whether they are a training's.
+    """
     pseudo = labelled(tmp_path / "pseudo.csv", of_sample(30, 33, text="qamili"))
     run = one_step("lm", pseudo, more=["--beam_size", 2, "--lm", "auto", "--lm_weight", 0.5, "--word_score", 0])
     assert "qamili" not in NGram(run.folder / "save/lm.arpa") and "q" in load_units(run.folder / "save/units").pieces
+    words = read_words(run.folder)
+    assert "qamili" not in words and set(read_tsv(SAMPLE / "train.tsv")[0]["sentence"].lower().split()) & words
