@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.lobes.pretrained import PublicEncoder
 from serenanet_modules.runs.public_encoder import EncoderFolder
@@ -123,6 +124,7 @@ def test_heads(begin, start, head, more, parts):
         (("--lora.targets", "[query]"), "lora.targets: the encoder has no linear layer 'query'"),
         (("--output_stride", 3), "output_stride is 3, but must be a multiple of the encoder's 2"),
         (("--lora.r", -1), "'lora.r' must be between 0 and"),
+        (("--freeze", "encoder", "--unfreeze_after", 3), "'lora' freezes the encoder's own weights for good"),
     ],
 )
 def test_what_cannot_be(begin, more, words):
@@ -130,3 +132,10 @@ def test_what_cannot_be(begin, more, words):
     run = begin("lora", *ROTARY, *more)
     assert run.wait() == 2 and words in run.output.splitlines()[-1]
     assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize("way", ["lora", "top"])
+def test_a_way_over_another(way):
+    """What `all` says of freezing does not count for another way laid over it."""
+    files = [*preset("pretrained_ctc/all"), preset(f"pretrained_ctc/{way}")[1]]
+    assert Hparams.load(files).only(("unfreeze_after",)).plain() == {"unfreeze_after": None}

@@ -13,6 +13,7 @@ from serenanet_modules.runs.public_parts import referenced, sources
 from serenanet_modules.runs.start import Start
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.files import read_json, replacing, write_json
+from serenanet_modules.training.low_rank import wanted
 from serenanet_modules.training.masking import Masker, check_masks
 from serenanet_modules.training.public_source import begin_from_source, settled, take_referenced
 from serenanet_modules.training.recall import remember
@@ -38,8 +39,13 @@ class HearsSpeech:
 
     @classmethod
     def check(cls, plain, where):
-        """Refuse a later iteration of masked prediction without the one before."""
+        """Refuse a later iteration of masked prediction without the one before, and adapters on what is to learn."""
         super().check(plain, where)
+        if wanted(plain.get("lora")) and plain["unfreeze_after"]:
+            raise UserError(
+                f"{where}: 'unfreeze_after' is {plain['unfreeze_after']}, but 'lora' freezes the encoder's own weights "
+                "for good; set unfreeze_after to null, or lora.r to 0"
+            )
         if plain["iteration"] > 1 and ("pessl" in plain or plain["pretrained"] is None):
             raise UserError(
                 f"{where}: 'iteration' {plain['iteration']} needs 'pessl', and --pretrained RESULT_DIR of "
