@@ -1,6 +1,7 @@
 """Folders of public encoders are data: code, pickles, sizes that no file holds and links that lead out are refused."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -158,6 +159,20 @@ def test_a_result_folder_of_anybody(result, tmp_path, old, new, words):
     assert old in text
     file.write_text(text.replace(old, new), encoding="utf-8")
     refusal(lambda: Recognizer.from_folder(folder), folder, words)
+
+
+@pytest.mark.parametrize("positions", ["", "\n    max_source_positions: 16000"])
+def test_a_table_of_anybody(tmp_path, positions):
+    """One that is made before it is known to be larger than the weights; also by transformers' own default."""
+    name = "wav2vec2-bert-relative"
+    folder = make_random_result(tmp_path / "1986", preset("pretrained_ctc"), *SMALL, ("encoder.source", name))
+    file = folder / "hyperparams.yaml"
+    text = file.read_text(encoding="utf-8").replace("hidden_size: 16", "hidden_size: 4096")
+    assert Recognizer.from_folder(folder)
+    old = re.search(r"( +)position_embeddings_type: relative", text)
+    more = positions.replace("    ", old[1])
+    file.write_text(text.replace(old[0], old[0] + more), encoding="utf-8")
+    refusal(lambda: Recognizer.from_folder(folder), folder, "hidden_size 4096, whose table is out of range")
 
 
 @pytest.fixture(name="referring")

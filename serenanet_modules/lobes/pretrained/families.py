@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 MOST_LAYERS, MOST_POSITIONS, MOST_WIDTH = 200, 2**14, 2**15
 MOST_CONTEXT, CONTEXTS = 2**11, ("context_size", "max_pos_emb")  # of Granite, which makes a table of their square
+MOST_TABLE, POSITIONS, WIDTH = 2**24, 5000, 1024  # of relative positions: numbers, and what w2v-BERT has by default
 FRONT = ("conv_dim", "conv_stride", "conv_kernel", "conv_bias", "feat_extract_norm", "feat_extract_activation")
 DROPOUTS = ("hidden_dropout", "activation_dropout", "attention_dropout", "feat_proj_dropout")
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act", "layer_norm_eps")
@@ -186,6 +187,7 @@ def known(config):
             _check(key, part)
     if isinstance(values.get("conv_dim"), (list, tuple)) and len(values["conv_dim"]) > MOST_LAYERS:
         raise ValueError(f"conv_dim has {len(values['conv_dim'])} layers; at most {MOST_LAYERS}")
+    _check_table(values)
     return family, {"model_type": kind, **values}
 
 
@@ -196,3 +198,12 @@ def _check(key, value):
     most = MOST_CONTEXT if key.endswith(CONTEXTS) else most
     if isinstance(value, (int, float)) and not 0 <= value <= most:
         raise ValueError(f"{key} is {value}, out of range")
+
+
+def _check_table(values):
+    """Refuse relative positions whose table, which is made before it is a buffer, takes much memory."""
+    if values.get("position_embeddings_type") != "relative":
+        return
+    positions, width = values.get("max_source_positions", POSITIONS), values.get("hidden_size", WIDTH)
+    if isinstance(positions, int) and isinstance(width, int) and positions * width > MOST_TABLE:
+        raise ValueError(f"max_source_positions is {positions} and hidden_size {width}, whose table is out of range")
