@@ -20,6 +20,7 @@ from serenanet_modules.data.tables import SUFFIXES
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import files
 from serenanet_modules.inference.journal import Journal
+from serenanet_modules.runs.hub import known_as
 from serenanet_modules.runtime.files import replacing, sha256
 
 COLUMNS = (
@@ -237,8 +238,16 @@ def _times(start, end):
 
 
 def name_of(folder):
-    """A run's name: the last three parts of its folder."""
-    return "/".join(Path(folder).resolve().parts[-3:])
+    """A run's name: the last three parts of its folder, or its name on the hub with the commit.
+
+    Examples
+    --------
+    >>> name_of("/results/sw/small/1986"), name_of("/cache/models--owner--name/snapshots/0123abc")
+    ('sw/small/1986', 'owner/name@0123abc')
+    """
+    path = Path(folder).resolve()
+    name, commit = known_as(path)
+    return "/".join(path.parts[-3:]) if name is None else f"{name}@{commit}"
 
 
 def write(path, rows):
