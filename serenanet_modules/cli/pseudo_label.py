@@ -60,10 +60,20 @@ def _label(arguments):
     pseudo_labels.write(a.out, labels.rows)
     outputs.made(a.out)
     print(f"left out: {told}", _kept(labels, a.out), sep="\n")
-    if recognizer.run.calibration(recognizer.decoder(a.lm)) is None:
-        told = "the confidences of this decoder are not calibrated, and mostly too high; give a higher --min-confidence"
-        print(f"note: {told}")
+    if note := _note(recognizer, a.lm):
+        print(f"note: {note}")
     return int(bool(labels.errors))
+
+
+def _note(recognizer, lm):
+    """How far confidences are to be believed, "" where dev has told."""
+    from serenanet_modules.inference.weighing import is_own
+
+    if recognizer.run.calibration(recognizer.decoder(lm)) is None:
+        return "the confidences of this decoder are not calibrated, and mostly too high; give a higher --min-confidence"
+    if lm is not None and not is_own(recognizer.run, lm):
+        return f"dev has calibrated the confidences with another language model than {lm}; look at what was kept"
+    return ""
 
 
 def _advice(surest):

@@ -62,13 +62,13 @@ def weighed(run, decoder, lm, progress=False):
     given = {name: value for name, value in asked.items() if value is not None}
     if lm is None:
         return decoder
-    if not _own(run, lm) and len(given) < len(asked):
+    if not is_own(run, lm) and len(given) < len(asked):
         given = _on_dev(run, decoder, Path(lm), given, progress) | given
     usual = {name: getattr(decoder, name) for name in asked}
     return decoder.with_weights(**usual | given) if given else decoder
 
 
-def _own(run, lm):
+def is_own(run, lm):
     """Whether a language model is one that the training had, and chose weights for."""
     file = run.folder / LM
     own = lm == "auto" or str(lm) in (run.settings["lm"], run.settings.get("neural_lm"))

@@ -15,8 +15,10 @@ from serenanet_modules import cli
 from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.data.custom import candidates
 from serenanet_modules.data.manifest import read_manifest
+from serenanet_modules.decoding.confidence import Calibration
 from serenanet_modules.inference.pseudo_labels import COLUMNS
 from serenanet_modules.inference.recognizer import Recognizer
+from tests.support.folders import calibrate, copy_without
 from tests.support.tiny import Run, command, prepared_manifest, read_tsv
 
 
@@ -87,6 +89,18 @@ def test_what_the_model_is_not_sure_of(pseudo_label, radio):
     advised = float(none[2].partition("such as ")[2].partition(":")[0])
     assert pseudo_label(radio, least=advised)[3]
     refused(pseudo_label(radio, least=1.5), "--min-confidence 1.5")
+
+
+def test_what_confidences_were_calibrated_with(pseudo_label, tiny, radio, tmp_path):
+    """A note says where they are raw, and where dev had another language model."""
+    assert "note: the confidences of this decoder are not calibrated" in pseudo_label(radio / "amina")[1]
+    found = Calibration({"posterior": 1.0}, 0.0)
+    model = calibrate(copy_without(tiny[1], tmp_path / "run"), **{"greedy": found, "prefix-beam+lm": found})
+    other = shutil.copy(model / "save/lm.arpa", tmp_path / "other.arpa")
+    for more in ((), ("--lm", "auto"), ("--lm", model / "save/lm.arpa")):
+        assert "note:" not in pseudo_label(radio / "amina", *more, model=model)[1]
+    said = pseudo_label(radio / "amina", "--lm", other, model=model)[1]
+    assert f"note: dev has calibrated the confidences with another language model than {other}" in said
 
 
 def test_what_is_held_out(pseudo_label, tiny, radio, tmp_path):
