@@ -116,6 +116,8 @@ def test_without_held_out_sets(synthesise, tmp_path):
     """Two sentences are enough for a corpus that is train alone, and too few for one with dev and test."""
     (tmp_path / "two.txt").write_text('Habari ya "asubuhi".\nKaribu\tnyumbani.\n')
     refused(synthesise(tmp_path / "a", texts=[tmp_path / "two.txt"]), "2 sentence(s)", "--dev-share 0")
+    shares = ("--dev-share", 0.5, "--test-share", 0.4)  # of three voices two and one, so train has none
+    refused(synthesise(tmp_path / "c", "--voices", 3, *shares), "by 3 voice(s) cannot be split", "--dev-share 0")
     status, *_ = synthesise(tmp_path / "b", "--dev-share", 0, "--test-share", 0, texts=[tmp_path / "two.txt"])
     lists = [{row["sentence"] for row in read_tsv(tmp_path / f"b/{split}.tsv")} for split in ("train", "dev", "test")]
     assert status == 0 and lists == [{'Habari ya "asubuhi".', "Karibu nyumbani."}, set(), set()]

@@ -92,12 +92,12 @@ def clips(sentences, variants, settings):
     Raises
     ------
     UserError
-        For shares that are none, and where sentences or voices are fewer than the splits.
+        For shares that are none, and where a split would have no sentence or no voice.
     """
     splits = by_group(sentences, settings.shares, settings.seed)
     if settings.voices > MOST_VOICES:
         raise UserError(f"--voices {settings.voices}: at most {MOST_VOICES} are possible")
-    if splits is None or settings.voices < len(settings.shares):
+    if splits is None or voice_counts(settings)["train"] < 1:
         raise UserError(
             f"{len(sentences)} sentence(s) by {settings.voices} voice(s) cannot be split into "
             f"{', '.join(settings.shares)}; give more, or --dev-share 0 --test-share 0"
@@ -112,6 +112,12 @@ def clips(sentences, variants, settings):
             yield Clip(number, sentences[i], chosen, splits[i])
 
 
+def voice_counts(settings):
+    """How many voices each split has; train has those that the others leave, which may be none."""
+    counts = {split: max(1, round(share * settings.voices)) for split, share in settings.shares.items()}
+    return counts | {"train": settings.voices - sum(count for split, count in counts.items() if split != "train")}
+
+
 def draw_voices(variants, settings):
     """The voices of each split; no variant is in two.
 
@@ -121,9 +127,7 @@ def draw_voices(variants, settings):
     """
     rng, names = settings.random(VOICES), sorted(variants)
     splits = by_group(names, settings.shares, settings.seed)
-    counts = {split: max(1, round(share * settings.voices)) for split, share in settings.shares.items()}
-    counts["train"] = settings.voices - sum(count for split, count in counts.items() if split != "train")
-    voices = {}
+    counts, voices = voice_counts(settings), {}
     for split in filter(counts.get, SPLITS):
         own = rng.permutation([name for name, other in zip(names, splits, strict=True) if other == split])
         chosen = [str(own[i % len(own)]) for i in range(counts[split])]
