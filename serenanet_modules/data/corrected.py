@@ -1,21 +1,18 @@
 """Corrected recordings for a finished recogniser to learn from, kept apart from all that measures it."""
 
-import hashlib
 import random
 from collections import Counter
 from dataclasses import dataclass, replace
-from functools import cache
 from itertools import groupby
 
 from serenanet_modules.data import corpora, custom
-from serenanet_modules.data.audio import SAMPLE_RATE, AudioError, blocks, seconds
+from serenanet_modules.data.copies import Copies, hash_of, length_of, sound_of
 from serenanet_modules.data.manifest import role
 from serenanet_modules.data.preparation import inspect
 from serenanet_modules.errors import UserError
 
 SHARE = 0.1  # of the corrected recordings: so many choose checkpoints, and so many others measure
 FEW = 5  # recordings: of fewer, utterances are held out
-SLACK = 0.1  # seconds by which a header may misstate how long a recording is
 OF_TRAIN = ("too short", "too long", "too short for its text")  # reasons that keep no utterance from dev or test
 NEW, OLD = "corrected", "old"  # names of the dev and test sets
 LEAST_OLD = 3600.0  # seconds of old training speech that are mixed in, if there are so many
@@ -167,12 +164,11 @@ def pool(corrected, old, share_of_old, seed, judged=None):
 
 def _apart(corrected, measuring):
     """The corrected utterances of recordings that no dev or test set has, and how many are of others."""
-    lengths = sorted((_seconds(c.path), c.path) for c in measuring if not c.is_segment)
+    measured = Copies(c.path for c in measuring if not c.is_segment)
     kept, left_out = [], Counter()
     for path, same in groupby(sorted(corrected, key=lambda c: str(c.path)), key=lambda c: c.path):
-        utterances, length = list(same), _seconds(path)
-        alike = [other for seconds_of, other in lengths if abs(seconds_of - length) <= SLACK]
-        if any(_sound(other) == _sound(path) for other in alike):
+        utterances = list(same)
+        if measured.has(path):
             left_out["in a dev or test set of the model's training"] += len(utterances)
         else:
             kept += utterances
@@ -182,7 +178,7 @@ def _apart(corrected, measuring):
 def _held_out(candidates):
     """The same with their sets: a tenth chooses, a tenth measures, at least one recording or utterance each."""
     recordings = {c.path for c in candidates}
-    keys = [_sound(c.path) if len(recordings) >= FEW else _hash(_sound(c.path), *c.part) for c in candidates]
+    keys = [sound_of(c.path) if len(recordings) >= FEW else hash_of(sound_of(c.path), *c.part) for c in candidates]
     order = sorted(set(keys))
     number = {
         name: max(1, sum(_share(key) < bound for key in order)) for name, bound in (("test", SHARE), ("", 2 * SHARE))
@@ -220,38 +216,14 @@ def _measured_by(old, seed):
     dev = [c for c in old if role(c.split) == "dev"]
     halves = {"dev": [], "test": []}
     for c in dev:
-        halves["dev" if _share(_hash(c.id)) < 0.5 else "test"].append(c)
+        halves["dev" if _share(hash_of(c.id)) < 0.5 else "test"].append(c)
     return [
         replace(c, split=f"{name}-{OLD}") for name, half in halves.items() for c in _sample(half, MOST_OLD, seed)[0]
     ]
 
 
-@cache
-def _sound(path):
-    """A hash of a recording's samples at 16 kHz."""
-    found = hashlib.sha256()
-    try:
-        for block in blocks(path):
-            found.update((block * 2**15).round().astype("<i4").data)
-    except AudioError:
-        return _hash(path)  # preparation says what is wrong with it
-    return found.hexdigest()
-
-
-@cache
-def _seconds(path):
-    try:
-        return seconds(path) or sum(map(len, blocks(path))) / SAMPLE_RATE
-    except AudioError:
-        return 0.0
-
-
 def _length(candidate):
-    return (_seconds(candidate.path) if candidate.end is None else candidate.end) - candidate.start
-
-
-def _hash(*told):
-    return hashlib.sha256(repr(told).encode()).hexdigest()
+    return (length_of(candidate.path) if candidate.end is None else candidate.end) - candidate.start
 
 
 def _share(key):

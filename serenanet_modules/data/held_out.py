@@ -1,21 +1,32 @@
 """Dev and test sets as what no training may hear or read: their recordings, ids, speakers and sentences."""
 
 import os
+import re
+from collections import defaultdict
+from functools import cached_property
+from itertools import filterfalse
 
 from serenanet_modules.data import asked
+from serenanet_modules.data.copies import Copies
 from serenanet_modules.data.manifest import role
 from serenanet_modules.data.text import normaliser
+
+MOST_DIGITS = 9  # of a running number or a date; longer ones are ids, as in FLEURS
+RUNNING_NUMBER = re.compile(rf"\d{{1,{MOST_DIGITS}}}")
 
 
 class HeldOut:
     """What dev and test sets hold.
 
     Sentences are the same where they are the same in small letters without punctuation, by the rule of their locale,
-    however they are written here or there.
+    however they are written here or there. A running number is no id, and a file's name is one only where no other file
+    of these sets has it.
 
     Parameters
     ----------
     candidates : iterable of Candidate
+    by_sound : bool
+        Whether recordings are compared by their samples too, which decodes those of about the same length.
 
     Examples
     --------
@@ -29,19 +40,24 @@ class HeldOut:
     'sentence'
     """
 
-    def __init__(self, candidates):
+    def __init__(self, candidates, by_sound=False):
         self.recordings, self.ids, self.speakers, self.sentences = set(), set(), set(), set()
+        self._paths, stems = set(), defaultdict(set)
         for candidate in candidates:
+            self._paths |= {candidate.path} if by_sound else set()
             self.recordings.add(os.path.realpath(candidate.path))
-            self.ids |= _names(candidate)
+            self.ids |= _ids(candidate)
+            stems[candidate.path.stem].add(os.path.realpath(candidate.path))
             self.speakers.add(candidate.speaker)
             self.sentences.add(normaliser(candidate.locale)(candidate.text))
+        self.ids |= {stem for stem, paths in stems.items() if len(paths) == 1}
+        self.ids = set(filterfalse(RUNNING_NUMBER.fullmatch, self.ids))
         self.speakers.discard("")
         self.sentences.discard("")
 
     @classmethod
     def read(cls, corpora, locale):
-        """The dev and test sets of corpora; all of one that has none.
+        """The dev and test sets of corpora, also by their sounds; all of one that has none.
 
         Parameters
         ----------
@@ -54,13 +70,19 @@ class HeldOut:
         for corpus in corpora:
             found = asked.corpus(corpus, locale, needs_text=False)
             rows += [c for c in found if role(c.split) != "train"] or found
-        return cls(rows)
+        return cls(rows, by_sound=True)
+
+    @cached_property
+    def _copies(self):
+        return Copies(self._paths)
 
     def has(self, candidate, text):
         """What they share with an utterance of this text: recording, id, speaker, sentence, or ""."""
         if os.path.realpath(candidate.path) in self.recordings:
             return "recording"
-        if not self.ids.isdisjoint(_names(candidate)):
+        if self._paths and self._copies.has(candidate.path):
+            return "recording"
+        if not self.ids.isdisjoint(_ids(candidate) | {candidate.path.stem}):
             return "id"
         if candidate.speaker in self.speakers:
             return "speaker"
@@ -71,6 +93,6 @@ class HeldOut:
         return bool(self.sentences) and normaliser(locale)(text) in self.sentences
 
 
-def _names(candidate):
-    """Its id, also without the corpus that pooling puts before one that is there twice, and its file's name."""
-    return {candidate.id, candidate.id.rpartition("/")[2], candidate.path.stem}
+def _ids(candidate):
+    """Its id, also without the corpus that pooling puts before one that is there twice."""
+    return {candidate.id, candidate.id.rpartition("/")[2]}

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from serenanet_modules.data import corrected
+from serenanet_modules.data.copies import sound_of
 from serenanet_modules.data.corrected import FEW, NEW, OLD
 from serenanet_modules.data.manifest import Candidate, role
 from serenanet_modules.data.preparation import Settings
@@ -77,7 +78,7 @@ def test_hours_are_read_in_blocks(tmp_path):
     path, samples = tmp_path / "long.wav", np.tile(np.linspace(-0.1, 0.1, RATE, dtype="float32"), 600)
     soundfile.write(path, samples, RATE, subtype="PCM_16")
     tracemalloc.start()
-    corrected._sound(path)
+    sound_of(path)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 0.4 * samples.nbytes
