@@ -16,8 +16,10 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.runs import hub
 from serenanet_modules.runtime.files import read_json, sha256
 
-CONFIG, WEIGHTS = "config.json", "model*.safetensors"
+CONFIG = "config.json"
+WEIGHTS, INDEX, SHARDS = "model.safetensors", "model.safetensors.index.json", "model*.safetensors"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack")
+PART_NAME = re.compile(r"[\w-][\w.-]*\.safetensors")  # of a file in the folder itself
 MOST_JSON = 2**20  # bytes
 
 
@@ -58,21 +60,52 @@ class PublicFolder:
     KEY, BESIDE, NEEDED = "", (), (CONFIG,)
 
     def __init__(self, source, revision=None, more=()):
-        self.path, self.revision = hub.local(source, [*self.NEEDED, *self.BESIDE, WEIGHTS, *more], self.KEY, revision)
+        wanted = [*self.NEEDED, *self.BESIDE, WEIGHTS, INDEX, *more]
+        self.path, self.revision = hub.local(source, wanted, self.KEY, revision)
         self.source = source if self.revision else os.path.abspath(source)
         missing = [name for name in self.NEEDED if not (self.path / name).is_file()]
         if missing:
             raise UserError(f"{self.KEY}: {source} has no {missing[0]}; give a folder as transformers write it")
-        self.files = sorted(self.path.glob(WEIGHTS))
-        if not self.files:
-            pickled = sorted(file.name for kind in PICKLES for file in self.path.glob(kind))
-            why = f"only {pickled[0]}, which may hold anybody's code" if pickled else "none"
-            raise UserError(
-                f"{self.KEY}: {source} must hold weights as model.safetensors, but has {why}; convert it with "
-                "transformers' save_pretrained, or take another"
-            )
-        self.files += [self.path / name for name in more]
+        self.files = [self.path / name for name in (*self._weights(), *more)]
         inside(self.path, *self.NEEDED, *self.BESIDE, *(file.name for file in self.files))
+
+    def _weights(self):
+        """Names of the weights' files: the one, else those of the index, else whatever is named as parts are.
+
+        Of the hub, parts are fetched only now, for they may be there beside the one, in another precision.
+        """
+        if (self.path / WEIGHTS).is_file():
+            return [WEIGHTS]
+        listed = self._listed()
+        name, commit = hub.known_as(self.path)
+        if name is not None and not (listed and all((self.path / part).is_file() for part in listed)):
+            hub.local(name, listed or [SHARDS], self.KEY, commit)
+        found = listed or sorted(file.name for file in self.path.glob(SHARDS))
+        if not found:
+            raise UserError(f"{self.KEY}: {self.source} {self._why_none(commit)}")
+        if missing := [part for part in found if not (self.path / part).is_file()]:
+            raise UserError(f"{self.KEY}: {self.source} lacks {missing[0]}, which its {INDEX} lists; copy it again")
+        return found
+
+    def _listed(self):
+        """Names of the parts that the index lists, [] where there is none."""
+        inside(self.path, INDEX)
+        listed = self.json(INDEX).get("weight_map", {})
+        names = sorted(set(map(str, listed.values()))) if isinstance(listed, dict) else []
+        if wrong := [name for name in names if not PART_NAME.fullmatch(name)]:
+            raise UserError(f"{self.path / INDEX}: {wrong[0]!r} is no name of a file of weights")
+        return names
+
+    def _why_none(self, commit):
+        pickled = sorted(file.name for kind in PICKLES for file in self.path.glob(kind))
+        why = f"only {pickled[0]}, which may hold anybody's code" if pickled else "none"
+        part = self.KEY.removesuffix(".source")
+        how = f"--{part}.revision" if part != self.KEY else f"{self.source}@REVISION"
+        other = "" if commit is None else f", give a revision that has them with {how}"
+        return (
+            f"must hold weights as {WEIGHTS}, but has {why}; convert it with transformers' save_pretrained{other}, or "
+            "take another"
+        )
 
     def arguments(self):
         """``config`` of the part, plain values.

@@ -12,11 +12,11 @@ from serenanet_modules.lobes import HybridModel, SpectralModel, WhisperFeatures
 from serenanet_modules.lobes.decoders import AttentionDecoder
 from serenanet_modules.lobes.encoders import SinusoidalEncoder
 from serenanet_modules.lobes.frontends import ConvStem
-from serenanet_modules.runs.public_folder import CONFIG, MOST_JSON, WEIGHTS, PublicFolder
+from serenanet_modules.runs.public_folder import CONFIG, INDEX, MOST_JSON, WEIGHTS, PublicFolder
 from serenanet_modules.runs.whisper_names import our_names
 
 GENERATION = "generation_config.json"
-FILES = (CONFIG, GENERATION, TOKENIZER, WEIGHTS)
+FILES = (CONFIG, GENERATION, TOKENIZER, WEIGHTS, INDEX)
 FRAME = 0.02  # seconds of an encoder's frame
 SIZES = {  # transformers' names, and the largest that any may have
     **{"d_model": 2**14, "num_mel_bins": 2**10, "vocab_size": 2**20},

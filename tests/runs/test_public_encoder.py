@@ -15,6 +15,7 @@ from serenanet_modules.runs.public_encoder import EncoderFolder
 from serenanet_modules.runs.public_parts import take_weights
 from tests.support.encoders import save_encoder
 from tests.support.folders import copy_without, make_random_result
+from tests.support.hub import serving
 from tests.support.presets import preset
 from tests.support.refusals import refusal
 
@@ -131,6 +132,56 @@ def test_weights_in_several_files(folder, original):
     encoder = PublicEncoder(str(folder), parts.arguments(), sha256=parts.sha256)
     take_weights(encoder)
     assert torch.equal(encoder.network.projection.projection.weight, tensors["feature_projection.projection.weight"])
+
+
+def parts_of(folder, stem, count=2):
+    """Spread weights over files as transformers do, with an index; returns the index."""
+    tensors = load_file(folder / "model.safetensors")
+    names, weight_map = sorted(tensors), {}
+    for i in range(count):
+        part = f"{stem}-{i + 1:05d}-of-{count:05d}.safetensors"
+        save_file({name: tensors[name] + 1 for name in names[i::count]}, folder / part)
+        weight_map |= dict.fromkeys(names[i::count], part)
+    return {"metadata": {}, "weight_map": weight_map}
+
+
+def test_other_precisions_beside_the_weights(folder, original):
+    """The one file counts; without it those that the index lists, and no others."""
+    index = parts_of(folder, "model.fp32")
+    (folder / "model.fp32.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    assert EncoderFolder(str(folder)).sha256 == EncoderFolder(str(original)).sha256
+    (folder / "model.safetensors.index.json").write_text(json.dumps(parts_of(folder, "model", 3)), encoding="utf-8")
+    (folder / "model.safetensors").unlink()
+    assert [file.name for file in EncoderFolder(str(folder)).files] == [
+        f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)
+    ]
+    (folder / "model-00002-of-00003.safetensors").unlink()
+    refused(folder, "lacks model-00002-of-00003.safetensors")
+
+
+@pytest.mark.parametrize(
+    "name", ["../model.safetensors", "/tmp/model.safetensors", "pytorch_model.bin", "x/y.safetensors"]
+)
+def test_an_index_of_anybody(folder, name):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}), encoding="utf-8")
+    refused(folder, name, "no name of a file of weights")
+
+
+def test_what_is_fetched(original, tmp_path, monkeypatch):
+    """Of the hub only what counts; where there is nothing, another revision may have it."""
+    with serving(monkeypatch, tmp_path / "cache") as hub:
+        files = {path.name: path.read_bytes() for path in original.iterdir()}
+        hub.models["x/one"] = files | {"model.fp32-00001-of-00002.safetensors": b"large"}
+        parts = {"model-00001-of-00001.safetensors": files["model.safetensors"]}
+        hub.models["x/parts"] = {name: data for name, data in files.items() if name != "model.safetensors"} | parts
+        hub.models["x/none"] = {"config.json": files["config.json"], "pytorch_model.bin": b"large"}
+        hub.commits.update(dict.fromkeys(hub.models, "0123abc"))
+        one, several = EncoderFolder("x/one"), EncoderFolder("x/parts")
+        assert not any("fp32" in asked for asked in hub.asked) and one.sha256 == several.sha256
+        assert [file.name for file in several.files] == list(parts)
+        with pytest.raises(UserError, match="give a revision that has them with --encoder.revision"):
+            EncoderFolder("x/none")
 
 
 # --- result folders ---------------------------------------------------------------------------------------------------
