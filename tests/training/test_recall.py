@@ -14,8 +14,12 @@ from serenanet_modules.data import frame_cache
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.blocks.lengths import zero_padding
 from serenanet_modules.lobes.blocks.parts import Frames
+from serenanet_modules.lobes.encoders import RotaryTransformerEncoder
+from serenanet_modules.lobes.pretrained import EncodedModel, PublicEncoder
 from serenanet_modules.training import recall
+from serenanet_modules.training.groups import Frozen, groups
 from serenanet_modules.training.recall import MEASURED, Recall, name_of, recalled
+from tests.support.encoders import TINY
 
 HOP = 10
 
@@ -180,3 +184,35 @@ def test_values_beyond_float16(tmp_path):
     with pytest.raises(UserError, match="encoder_cache: float16 cannot hold .* give float32"):
         recalled(Part(factor=1e6), tmp_path, "float16", sounds())
     recalled(Part(factor=1e6), tmp_path, "float32", sounds())
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_all_families(tmp_path, name):
+    """What is kept of a public encoder is what it gives alone: float32 bit by bit, float16 within 1e-3."""
+    torch.manual_seed(0)
+    encoder = PublicEncoder(name, TINY[name]).eval()
+    heard = Heard(0.1 * torch.randn(count) for count in (9000, 16000))
+    with torch.inference_mode():
+        alone = [encoder(*batch([samples])).x[0] for samples in heard]
+    for dtype, bound in (("float32", 0.0), ("float16", 1e-3)):
+        found, *_ = recalled(encoder, tmp_path, dtype, heard)
+        got = found(*batch(heard))
+        for row, frames, x in zip(got.x, got.lengths.tolist(), alone, strict=True):
+            assert frames == len(x) and (row[:frames] - x).abs().max() <= bound * x.abs().max()
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_steps_leave_what_is_frozen(name):
+    """Bit by bit, buffers too, while the layers over it learn."""
+    torch.manual_seed(0)
+    model = EncodedModel(PublicEncoder(name, TINY[name]), RotaryTransformerEncoder(8, 2, 1, 8), 8)
+    frozen, before = Frozen([model.encoder]), {n: t.clone() for n, t in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(groups(model), lr=0.1)
+    for done in range(3):
+        model.train()
+        frozen.before(done)
+        model(0.1 * torch.randn(2, 9000), torch.tensor([9000, 5000])).hidden.square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    same = {n: torch.equal(t, before[n]) for n, t in model.state_dict().items()}
+    assert all(value for n, value in same.items() if n.startswith("encoder.")) and not same["project.weight"]
