@@ -54,8 +54,8 @@ REDUCE = {1: 0, 2: D * D * 2 + D, 4: D * D * 4 + D}
 
 
 def branch(stride):
-    """Parameters of an ATHM branch with its residual projection."""
-    return MELS * stride * D + D + D * D + D
+    """Parameters of an ATHM branch with its norm and residual projection."""
+    return MELS * stride * D + D + 2 * D + D * D + D
 
 
 ATHM = sum(map(branch, (1, 2, 4))) + (3 * D * GATE + GATE + GATE * 3 + 3)

@@ -54,6 +54,7 @@ MILLIONS = {  # of the model and of its encoder, least and most
     "pessl/small": ((1, 5), (1, 5)),
     "conmamba_s2s": ((11.5, 12.5), (9.9, 10.0)),
     "conmamba_s2s/large": ((105, 110), (81, 83)),
+    "conmamba_s2s/librispeech_100": ((11.5, 12.5), (9.9, 10.0)),
     "conformer_s2s": ((10.5, 12.5), (9, 10)),
     "whisper_like": ((19.3, 19.5), (12.3, 12.4)),  # this and those below: of 40 units
     "whisper_like/2m": ((1.7, 1.8), (0.9, 1.0)),
