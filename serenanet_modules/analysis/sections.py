@@ -115,7 +115,7 @@ def _pretrainings(systems, out):
     heading = ("system", "seed", "pretraining", *pretrainings.AGREEMENT, "masked_accuracy", "set", "measure", "percent")
     _csv(out / "pretrainings.csv", heading, pretrainings.csv_rows(found))
     told = (
-        "Purity and PNMI say how well the clusters that a pre-training is to predict agree with phones, on its dev set; "
+        "Purity and PNMI say how well the clusters of a pre-training agree with phones, on its dev set; "
         "error rates are of greedy decoding, means over seeds. All runs: [pretrainings.csv](pretrainings.csv)."
     )
     parts = ["## Pre-trainings and what came of them", _markdown(pretrainings.table(found), 1), told]

@@ -108,9 +108,16 @@ def exact_parts(model):
 
 
 def _seconds(piece, edges, frames):
-    """Seconds of the source at which a piece's frames begin, and the last one ends with the piece."""
+    """Seconds of the source at which a piece's frames begin, and the last one ends with the piece.
+
+    Frames that begin where the piece ends, as of sound that is a whole number of them long, share the last one's time.
+    """
     end = piece.start + piece.seconds
-    return [min(round(piece.start + edge / SAMPLE_RATE, 3), end) for edge in edges[: frames + 1]]
+    begin = [round(piece.start + edge / SAMPLE_RATE, 3) for edge in edges[:frames]]
+    inside = max(1, sum(edge < end for edge in begin))
+    last, more = begin[inside - 1 : inside], frames - inside
+    shared = [edge + (end - edge) * (1 + i) / (1 + more) for edge in last for i in range(more)]
+    return [*begin[:inside], *shared, end]
 
 
 def _in_batches(pieces, hear, silence, batch_seconds, bar, least):

@@ -80,8 +80,9 @@ def in_words(result):
         told = " and ".join(rates if others == kinds else [f"{rate} of the {kind}" for kind, rate in same])
         model = "--lm auto" if "lm_tool" in result.get("decoding", {}) else "the language model"
         sentence += f"; with {model} {told}"
-    measures = result["results"][names[0]][usual]
-    return f"{sentence}.{POOR if measures.get('CER', measures.get('PER'))['percent'] > MOST else ''}"
+    found = [result["results"][name][usual] for name in names]
+    finest = _together([measures.get("CER", measures.get("PER")) for measures in found])
+    return f"{sentence}.{POOR if finest > MOST else ''}"
 
 
 def _rates_of(result, names, decoder):

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.decoding.network import WINDOW, Network
@@ -12,6 +13,22 @@ from serenanet_modules.errors import UserError
 
 MODEL = SimpleNamespace(acoustic=SimpleNamespace(most_seconds=None, least_seconds=0.0))
 NETWORK = Network({"model": MODEL}, "cpu")  # what is heard is the tests' own
+
+
+@pytest.mark.parametrize(
+    ("begins", "expected"),
+    [
+        ([0, 320, 640], [2.0, 2.02, 2.04, 2.05]),
+        ([0, 320, 800], [2.0, 2.02, 2.035, 2.05]),  # the last begins where the piece ends
+        ([0, 320, 800, 1120], [2.0, 2.02, 2.03, 2.04, 2.05]),
+        ([0], [2.0, 2.05]),
+    ],
+)
+def test_every_frame_has_a_time(begins, expected):
+    """Also where a piece is a whole number of frames long, and there is one more."""
+    output = SimpleNamespace(edges=torch.tensor([[*begins, 2000]]), lengths=torch.tensor([len(begins)]))
+    piece = SimpleNamespace(start=2.0, seconds=0.05)
+    assert NETWORK.edges([piece], output) == [pytest.approx(expected)]
 
 
 def noise(seconds, level=0.1):
