@@ -144,7 +144,7 @@ def test_pretraining_fits_its_recogniser(pretraining, recogniser, options, tmp_p
     (tmp_path / "other.yaml").write_text(made[1].text)
     changed = made[0].differences(tmp_path / "other.yaml")
     differ = {"experiment", "brain", "output_folder", "pessl", "acoustic_model", "car", "model", "modules"}
-    assert set(changed) == differ | {"spec_augment"}
+    assert set(changed) - {"opt_class"} == differ | {"spec_augment"}  # how it is learned may differ
 
 
 def test_a_shipped_part_can_be_swapped_from_the_command_line():

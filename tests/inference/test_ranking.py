@@ -93,8 +93,8 @@ def test_the_command(tiny, recognizer, clips, tmp_path, capsys):
     before = out.read_bytes()
     names = [tmp_path / "misspelt", tmp_path / "misspelt, too"]
     for audio, status, what in (
-        (names[:1], 2, "misspelt: there is no such file\n"),
-        (names, 2, "misspelt: there is no such file; none of the 2 recordings is there\n"),
+        (names[:1], 2, "misspelt: there is no such file or folder\n"),
+        (names, 2, "misspelt: there is no such file or folder; none of the 2 recordings is there\n"),
         ([tmp_path / "none.mp3"], 1, "none.mp3: "),
     ):
         assert cli.main([*map(str, ["rank", tiny[1], *audio, "--out", out])]) == status
