@@ -31,7 +31,7 @@ CASES = {
     "unsupported run option": (["--debug"], ["'--debug' of SpeechBrain is not supported"]),
     "wrong type in preparation": (["--preparation.frame_rate", "fast"], ["'preparation.frame_rate' must be a number"]),
     "phonemes of an unknown language": (["--units", "phoneme", "--locale", "xx"], ["xx"]),
-    "missing data folder": (["--data_folder", "/no/such/folder"], ["data_folder: there is no file or folder /no/such/folder"]),
+    "missing data folder": (["--data_folder", "/no/such/folder"], ["data_folder: there is no file or folder /no/such"]),
     "no release": (["--data_folder", str(ROOT / "hparams")], ["there is no train.tsv"]),
     "missing language model": (["--lm", "missing.arpa"], ["lm: there is no file missing.arpa"]),
     "vocabulary too large": (
