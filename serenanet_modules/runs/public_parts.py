@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from serenanet_modules.config.foreign import Document
+from serenanet_modules.config.foreign import FILE
+from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.pretrained import CausalLM, PublicEncoder
 from serenanet_modules.runs import hub, public_encoder, public_lm
@@ -130,14 +131,15 @@ def sources(folder):
     Parameters
     ----------
     folder : Path
+        Of a run of this machine, which may have classes of its own.
 
     Returns
     -------
     list of dict
         ``part``, in words; ``source``, a name on the hub or that of a folder; of the hub's ``revision``; ``sha256``.
     """
-    document = Document.of_run(folder)
-    told = [(kind, document.arguments(kind.key, kind.name)) for kind in KINDS]
+    hparams = Hparams.load(folder / FILE)
+    told = [(kind, hparams.part(kind.key, kind.name)) for kind in KINDS]
     return [{"part": kind.words, **_source(there)} for kind, there in told if there]
 
 
