@@ -9,6 +9,7 @@ import pytest
 
 from serenanet_modules import cli
 from serenanet_modules.config.settings import check_values, read_command_line
+from serenanet_modules.data.audio import seconds
 from serenanet_modules.data.recipe import Recipe
 from tests.support.tiny import ROOT
 
@@ -61,7 +62,26 @@ def test_rows_are_commands_that_can_be_run(file, monkeypatch):
         for program, *words in row.commands():
             if program == starting.SERENANET:
                 cli._parser().parse_args(words)
+            elif Path(words[0]).parent.name == "benchmarks":
+                importlib.import_module(Path(words[0]).stem).arguments(words[1:])
             else:
                 hparams, *_ = read_command_line(Recipe(Path(words[0]).parent), words[1:])
                 check_values(hparams.plain(), hparams.source)
                 assert hparams.plain()["seed"] == 7, name
+
+
+def test_a_corpus_with_less_speech(tmp_path, monkeypatch, capsys):
+    """Utterances of train are drawn by the seed, up to the minutes; dev, test and clips are those of the corpus."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    shorter, corpus = importlib.import_module("shorter"), ROOT / "tests/sample/CommonVoice/sw"
+    drawn = {}
+    for name, seed, minutes in (("one", 1, 2), ("again", 1, 2), ("more", 1, 4), ("other", 2, 2)):
+        asked = [str(corpus), "--minutes", str(minutes), "--seed", str(seed), "--out", str(tmp_path / name)]
+        shorter.main(shorter.arguments(asked))
+        head, *drawn[name] = (tmp_path / name / "train.tsv").read_text(encoding="utf-8").splitlines()
+        paths = [row.split("\t")[head.split("\t").index("path")] for row in drawn[name]]
+        length = sum(seconds(tmp_path / name / "clips" / path) for path in paths) / 60
+        assert minutes - 0.2 < length <= minutes
+        assert (tmp_path / name / "test.tsv").read_bytes() == (corpus / "test.tsv").read_bytes()
+    assert drawn["one"] == drawn["again"] == drawn["more"][: len(drawn["one"])] != drawn["other"]
+    assert f"{len(drawn['one'])} of " in capsys.readouterr().out
