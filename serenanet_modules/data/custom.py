@@ -183,6 +183,10 @@ def _candidates(rows, file, locale, root, division, needs_text):
     names = [row.get("id") or _name(path, root, *span) for row, path, span in zip(rows, paths, spans, strict=True)]
     _check_unique(names, rows)
     splits = _splits(rows, paths, file, division)
+    locales = {row.get("locale") or locale for row in rows}
+    if locales and locale not in locales:
+        said = ", ".join(sorted(locales))
+        logger.warning("%s: its column locale says %s, whose text rules are used, not those of %s", file, said, locale)
     return [
         Candidate(
             name,

@@ -209,3 +209,11 @@ def test_a_corpus_with_phonemes_needs_no_rules(tmp_path):
     assert list(spoken(candidates(file, "xx"))) == ["n a"]
     with pytest.raises(UserError, match="--letter_to_sound"):
         list(spoken(candidates(tsv(tmp_path / "test.tsv", "a.wav\tna"), "xx")))
+
+
+def test_a_column_of_locales_without_the_one_that_was_asked_for_is_told(tmp_path, caplog):
+    """Rows say their own; of a pool of languages nothing is said where one of them was asked for."""
+    file = tsv(tmp_path / "train.tsv", "a.wav\tx\tlg", "b.wav\ty\tnyn", head="path\ttext\tlocale")
+    assert [c.locale for c in candidates(file, "lg")] == ["lg", "nyn"] and not caplog.records
+    candidates(file, "sw")
+    assert "train.tsv: its column locale says lg, nyn, whose text rules are used, not those of sw" in caplog.text
