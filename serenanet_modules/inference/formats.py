@@ -29,6 +29,7 @@ WITHIN = {"phrases": "", "words": "phrases", "tokens": "words", "confidence": "w
 SUFFIXES = {name: name for name in ("txt", "json", "srt", "vtt", "tsv", "ctm", "eaf")}
 SUFFIXES |= {"textgrid": "TextGrid", "words": "words.tsv"}
 HEARD = 0.05  # confidence below which a word of a given text may well not be said
+UNSAID = "cut"  # json leaves it out
 WHERE_ASKED = ("speaker", "unplaced", "alternatives", "insertions", "language")  # json leaves them out when empty
 ROOM = 0.5  # seconds around the words of a phrase
 TIMES, CONFIDENCES = 3, 4  # digits; scores have those of confidences
@@ -113,9 +114,7 @@ def _txt(transcript, _):
 
 
 def _json(transcript, name):
-    told = asdict(transcript)
-    del told["cut"]
-    return _line({"file": name, **_rounded(told)})
+    return _line({"file": name, **_rounded(asdict(transcript))})
 
 
 def _line(value):
@@ -125,7 +124,7 @@ def _line(value):
 def _rounded(value, key=""):
     """The same with no more digits than there is to say."""
     if isinstance(value, dict):
-        return {k: _rounded(v, k) for k, v in value.items() if k not in WHERE_ASKED or v}
+        return {k: _rounded(v, k) for k, v in value.items() if k != UNSAID and (v or k not in WHERE_ASKED)}
     if isinstance(value, (list, tuple)):
         return [_rounded(v) for v in value]
     return round(value, CONFIDENCES if key in ("confidence", "score") else TIMES) if isinstance(value, float) else value
@@ -208,7 +207,7 @@ def added(transcript, path, recording):
 def document(transcript, name="audio", path=None):
     """A transcript as a `Document`: the tiers phrases, words, tokens and, of the words, confidence.
 
-    Phrases have room around their words, as `roomy` gives it, where nobody has cut them.
+    Phrases have room around their words, as `roomy` gives it.
 
     Parameters
     ----------
@@ -218,8 +217,7 @@ def document(transcript, name="audio", path=None):
     path : Path, optional
         The document's; by default beside the recording.
     """
-    if not transcript.cut:
-        transcript = replace(transcript, segments=roomy(transcript.segments, transcript.duration))
+    transcript = replace(transcript, segments=roomy(transcript.segments, transcript.duration))
     tiers = tuple(tier for speaker in transcript.speakers for tier in _tiers(transcript.of(speaker), speaker))
     if path is None:
         return Document(Path(name), tiers, (name,))
@@ -227,7 +225,7 @@ def document(transcript, name="audio", path=None):
 
 
 def roomy(segments, duration):
-    """Segments that reach into the pauses around their words, by half of each pause and `ROOM` at most.
+    """Segments that nobody has cut reach into the pauses around their words, by half of each and `ROOM` at most.
 
     CTC says a label late and short, so that sounds at the edges lie outside of what it spends on them; who cuts the
     recording by these segments, to learn from them when they are corrected, shall have the whole.
@@ -253,6 +251,9 @@ def roomy(segments, duration):
     """
     found = []
     for i, segment in enumerate(segments):
+        if segment.cut:
+            found.append(segment)
+            continue
         before = (segments[i - 1].end + segment.start) / 2 if i else 0.0
         behind = (segment.end + segments[i + 1].start) / 2 if i + 1 < len(segments) else duration
         start = min(segment.start, max(before, segment.start - ROOM))

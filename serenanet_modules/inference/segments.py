@@ -88,7 +88,7 @@ def transcribe_segments(recognizer, recording, spans, *options):
             found.append(_segment(heard, *span, join, recognizer.run.wishes.nbest))
     text = join(segment.text for segment in found)
     duration = seconds(recording.path) or max((end for _, end in spans), default=0.0)
-    return Transcript(text, duration, tuple(found), calibrated, language=recognizer.language, cut=True)
+    return Transcript(text, duration, tuple(found), calibrated, language=recognizer.language)
 
 
 def _segment(heard, start, end, join, n):
@@ -106,4 +106,5 @@ def _segment(heard, start, end, join, n):
     ]
     confidence = sum(s.confidence for s in heard.segments) / len(heard.segments)
     texts = tuple(texts_of(heard.segments, join, n)) if n > 1 else ()
-    return Segment(heard.text, start, end, confidence, words, tokens, alternatives=texts, insertions=moved(insertions))
+    more = {"alternatives": texts, "insertions": moved(insertions), "cut": True}
+    return Segment(heard.text, start, end, confidence, words, tokens, **more)

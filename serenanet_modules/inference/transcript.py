@@ -80,7 +80,7 @@ class Segment:
     ----------
     text : str
     start, end : float
-        Of its first and last word, in seconds from the beginning of the audio.
+        Of its first and last word, in seconds from the beginning of the audio, or as somebody has ``cut`` it.
     confidence : float
         Between 0 and 1.
     words : tuple of Word
@@ -93,6 +93,8 @@ class Segment:
         The n-best list, this text first; none where nobody asked.
     insertions : tuple of Insertion
         Where texts of that list have words and this one has none, in order.
+    cut : bool
+        Whether somebody has said where it begins and ends.
     """
 
     text: str
@@ -105,6 +107,7 @@ class Segment:
     looped: bool = False
     alternatives: tuple[Listed, ...] = ()
     insertions: tuple[Insertion, ...] = ()
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,8 +151,6 @@ class Transcript:
         Words of a given text that have no place in the audio, in order.
     language : str
         What a model of several heard, or was told that it hears; "" of any other.
-    cut : bool
-        Whether somebody has said where each segment begins and ends; else with its first and last word.
     """
 
     text: str
@@ -158,7 +159,6 @@ class Transcript:
     calibrated: bool = False
     unplaced: tuple[Unplaced, ...] = ()
     language: str = ""
-    cut: bool = False
 
     @property
     def speakers(self):

@@ -60,6 +60,8 @@ class EditedSegment(Part):
     text: Text
     speaker: Text = ""
     words: Annotated[list[EditedWord], Field(max_length=MOST)] = []
+    cut: Annotated[bool, Field(description="its times are a person's, to which nothing is added")] = False
+    checked: Annotated[bool, Field(description="without it a segment is left out")] = True
 
 
 class Edited(BaseModel):
@@ -120,11 +122,18 @@ async def save(
 
 
 def _transcript(edited):
-    """A `Transcript` of what a person left; segments without a text are none."""
+    """A `Transcript` of what a person left and checked; segments without a text are none.
+
+    A part of a recording's segments has the room that it has beside the others.
+    """
     for part in (*edited.segments, *(word for segment in edited.segments for word in segment.words)):
         if not part.start <= part.end <= edited.duration + LATER:
             raise _invalid(f"a segment or word lies from {part.start:g} to {part.end:g} s, of {edited.duration:g} s")
-    segments = tuple(_segment(segment) for segment in edited.segments if segment.text.strip())
+    said = [segment for segment in edited.segments if segment.text.strip()]
+    segments = tuple(map(_segment, said))
+    if not all(segment.checked for segment in said):
+        placed = zip(said, formats.roomy(segments, edited.duration), strict=True)
+        segments = tuple(replace(segment, cut=True) for one, segment in placed if one.checked)
     text = " ".join(segment.text for segment in segments)
     return Transcript(text, edited.duration, segments)
 
@@ -135,7 +144,7 @@ def _segment(edited):
     if " ".join(word.text for word in words) != text:
         words = _shared(text, edited.start, edited.end)
     sure = sum(word.confidence for word in words) / len(words)
-    return Segment(text, edited.start, edited.end, sure, words, (), edited.speaker)
+    return Segment(text, edited.start, edited.end, sure, words, (), edited.speaker, cut=edited.cut)
 
 
 def _shared(text, start, end):

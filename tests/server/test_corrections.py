@@ -103,6 +103,18 @@ def test_what_is_kept_is_a_corpus(serve, clips, tmp_path):
     assert {(c.start, round(c.end, 3)) for c in found} == {(0.0, 1.4)}  # with room around the words
 
 
+def test_times_that_are_kept(serve, clips, tmp_path):
+    """A person's own as they are; else with room around the words, as far as what nobody has checked leaves it."""
+    client = serve(corrections=tmp_path)
+    parts = [(0.1, 0.2, {"checked": False}), (0.3, 0.5, {}), (0.7, 0.8, {"cut": True}), (1.0, 1.4, {"checked": False})]
+    segments = [{"start": start, "end": end, "text": f"saa {start}", **more} for start, end, more in parts]
+    assert keep(client, clips[0], {"duration": 1.5, "segments": segments}).status_code == 201
+    found = {c.text: (c.start, c.end) for c in custom.candidates(tmp_path, "sw", shares={"train": 1})}
+    assert found == {"saa 0.3": pytest.approx((0.25, 0.6), abs=1e-3), "saa 0.7": pytest.approx((0.7, 0.8), abs=1e-3)}
+    asked = {"format": "tsv", "duration": 1.5, "segments": segments}
+    assert client.post("/v1/export", json=asked).text.count("saa") == 2
+
+
 def test_what_is_not_kept(serve, clips, tmp_path):
     """Nothing without the option; then neither what is no audio, nor what has no text or another's name."""
     refused(keep(serve(), clips[0]), 404, "no_corrections")

@@ -298,6 +298,7 @@ def test_token_languages_and_downloads(browser, guarded, clips, transcripts, tmp
         assert files.testzip() is None
         files.extractall(tmp_path / "corrected")
     (found,) = custom.candidates(tmp_path / "corrected", "sw", shares={"train": 1})
+    assert found.start == max(0.0, transcripts[1].words[0].start - formats.ROOM)  # nobody has cut it
     assert found.text == transcripts[1].text and found.path.read_bytes() == clips[1].read_bytes()
     browser.run("document.querySelector('[data-language=en]').click()")
 

@@ -14,9 +14,8 @@ export async function saveAs(job, format, suffix, token) {
 /** Keep what is checked, on the server if it does that, else as an archive; says what came of it. */
 export async function saveCorrections(job, onServer, token) {
   const { transcript } = job;
-  const checked = transcript.checked;
-  if (!checked.length) throw new Error(say("save_none"));
-  const said = onServer ? await onto(job, transcript.plain(checked), token) : await archive(job, transcript.plain(checked), token);
+  if (!transcript.checked.length) throw new Error(say("save_none"));
+  const said = await (onServer ? onto : archive)(job, transcript.plain(false), token);
   transcript.saved = transcript.segments;
   return said;
 }

@@ -11,7 +11,7 @@ function segmented({ segments, words }) {
     const last = words.findLastIndex((word) => word.start < end) + 1;
     const own = words.slice(first, last);
     first = Math.max(first, last);
-    return { start, end, text, words: own, checked: false };
+    return { start, end, text, words: own, cut: false, checked: false };
   });
 }
 
@@ -54,7 +54,7 @@ export class Transcript {
     let changed = { ...segment, checked: checked || segment.checked };
     if (plain !== segment.text) changed = { ...changed, text: plain, words: retimed(segment, plain) };
     const times = this.between(at, start ?? segment.start, end ?? segment.end);
-    if (times) changed = { ...changed, ...times, words: placed(changed.words, times) };
+    if (times) changed = { ...changed, ...times, cut: true, words: placed(changed.words, times) };
     if (!Object.keys(changed).some((key) => changed[key] !== segment[key])) return false;
     this.put(at, 1, changed);
     return true;
@@ -101,6 +101,7 @@ export class Transcript {
       end: second.end,
       text: [first.text, second.text].filter(Boolean).join(" "),
       words: [...first.words, ...second.words],
+      cut: first.cut || second.cut,
       checked: first.checked && second.checked,
     });
     return true;
@@ -122,9 +123,11 @@ export class Transcript {
     return true;
   }
 
-  /** What the server's export and corrections take. */
-  plain(segments = this.segments) {
-    const parts = segments.map(({ start, end, text, words }) => ({ start, end, text, words: words.map(asked) }));
+  /** What the server's export and corrections take; all segments, or those that are checked. */
+  plain(all = true) {
+    const part = ({ start, end, text, words, cut, checked }) =>
+      ({ start, end, text, words: words.map(asked), cut, checked: all || checked });
+    const parts = this.segments.map(part);
     return { duration: this.duration, segments: parts };
   }
 }
