@@ -68,7 +68,7 @@ class Place:
             return 0, ""
         self.done.add(command)
         status, said = self.run(command, self.rules["seconds"])
-        held = re.search(r"error: (results/\S+) holds a run with other settings", said)
+        held = re.search(r"error: (?!/)(\S+) holds a run with other settings", said)
         if held:
             shutil.rmtree(self.folder / held[1])
             status, said = self.run(command, self.rules["seconds"])
