@@ -15,7 +15,7 @@ from serenanet_modules.errors import UserError
 from serenanet_modules.export.check import Eager
 from serenanet_modules.export.command import NAMES, export
 from serenanet_modules.runs.folder import for_use, write_hyperparams
-from serenanet_modules.runs.opening import PARTS, open_run
+from serenanet_modules.runs.opening import open_run
 from serenanet_modules.runs.whole import seal
 
 FORMS = ("eager", "compiled", "onnx", "int8")
@@ -57,8 +57,8 @@ def untrained(files, work):
     hparams.set("n_units", units.size)
     write_hyperparams(folder, for_use(hparams))
     torch.manual_seed(0)
-    built = Hparams.load(folder / "hyperparams.yaml").only(PARTS).build()
-    save_file(nn.ModuleDict({name: built[name] for name in PARTS}).state_dict(), folder / "weights.safetensors")
+    model = Hparams.load(folder / "hyperparams.yaml").only(("model",)).build()["model"]
+    save_file(nn.ModuleDict({"model": model}).state_dict(), folder / "weights.safetensors")
     seal(folder)
     return folder
 

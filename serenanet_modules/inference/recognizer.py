@@ -159,8 +159,7 @@ class Recognizer:
     @property
     def places_words(self):
         """Whether it knows where its words lie and how sure they are: not a speech LLM without a CTC head."""
-        model = self.modules["model"]
-        return model.llm is None or bool(model.scorings)
+        return self.modules["model"].places_words
 
     def check_sure(self):
         """Refuse a model that cannot say how sure it is of its words."""

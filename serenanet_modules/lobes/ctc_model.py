@@ -1,6 +1,6 @@
 """A CTC recogniser: an acoustic model, a decoder and, optionally, a refinement that predicts a second time."""
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -45,11 +45,15 @@ class CTCModel(nn.Module):
 
     Attributes
     ----------
+    settings : tuple of str
+        Hyper-parameters that its decoders need beside those of every recogniser.
     attention : AttentionDecoder or None
         What gives labels by those before them, of models that have such a part.
     llm : CausalLM or None
         What gives tokens by those before them, of models that have a language model.
     """
+
+    settings: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, acoustic, n_units, car=None):
         super().__init__()
@@ -61,6 +65,11 @@ class CTCModel(nn.Module):
     def writer(self):
         """What writes text by reading ``hidden``, None where CTC alone does."""
         return self.attention
+
+    @property
+    def places_words(self):
+        """Whether it knows where its words lie and how sure they are."""
+        return True
 
     @property
     def scorings(self):

@@ -15,6 +15,8 @@ class HybridModel(CTCModel):
         As in `CTCModel`.
     """
 
+    settings = ("attention_beam_size", "length_normalisation", "neural_lm")
+
     def __init__(self, attention, **parts):
         super().__init__(**parts)
         self.attention = attention

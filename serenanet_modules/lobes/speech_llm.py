@@ -57,6 +57,8 @@ class SpeechLLM(CTCModel):
         For parts that do not fit each other.
     """
 
+    settings = ("attention_beam_size", "context", "draft", "decoding_ctc_weight")
+
     def __init__(self, llm, adapter, compress="stack", ctc=True, **parts):
         super().__init__(**parts)
         self.adapter, self.llm, self.compress = adapter, llm, compress
@@ -85,6 +87,11 @@ class SpeechLLM(CTCModel):
     def scorings(self):
         """As of `CTCModel`; none where there is no CTC head."""
         return () if isinstance(self.decoder, Uniform) else super().scorings
+
+    @property
+    def places_words(self):
+        """As of `CTCModel`; by its CTC head alone."""
+        return bool(self.scorings)
 
     @property
     def writer(self):

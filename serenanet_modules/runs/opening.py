@@ -25,11 +25,8 @@ NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
 MORE = ("save/units/units.model", "save/units/tokenizer.json", "save/lexicon.tsv", WORDS)  # that a folder may have
 MORE += ("result.json", TOKENIZER)
 HUB = [*NEEDED, *MORE, LM, SUMS, "encoder/*", "llm/*", *whisper.FILES]  # which files are fetched from the hub
-PARTS = ("model",)
-SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")
-ATTENTION_SETTINGS = ("attention_beam_size", "length_normalisation", "neural_lm")  # of models with a label decoder
+SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")  # of every recogniser; a model has `settings` besides
 STYLE = ("text_case", "punctuation", "marks")  # which a folder may have
-LLM_SETTINGS = ("attention_beam_size", "context", "draft", "decoding_ctc_weight")  # of models with a language model
 WEIGHTS = ("ctc_weight", "lm_weight", "word_score")
 
 
@@ -41,20 +38,18 @@ def open_run(folder, device):
     _check_folder(folder)
     document, weights = Document.of_run(folder), folder / "weights.safetensors"
     check_files(folder, *NEEDED, *MORE)
-    _check_keys(document, (*PARTS, *SETTINGS), document.source)
+    _check_keys(document, ("model", *SETTINGS), document.source)
     # training, and all that it imports, is not needed here
-    asked = (*PARTS, *SETTINGS, *STYLE, *ATTENTION_SETTINGS, *LLM_SETTINGS)
-    built = document.only(asked).build(*weight_files(document, weights))
+    files = weight_files(document, weights)
+    built = document.only(("model", *SETTINGS, *STYLE)).build(*files)
     units = load_units(folder / "save" / "units")
     if units.size != built["n_units"]:
         raise UserError(f"{folder}: the model has {built['n_units']} units, but save/units holds {units.size}")
-    modules = nn.ModuleDict({name: built[name] for name in PARTS})
+    modules = nn.ModuleDict({"model": built.pop("model")})
     load_weights(modules, weights)
-    more = () if built["model"].attention is None else ATTENTION_SETTINGS
-    more = more if built["model"].llm is None else LLM_SETTINGS
-    _check_keys(built, more, document.source)
-    style = [name for name in STYLE if name in built]
-    settings = {name: built[name] for name in (*SETTINGS, *style, *more)} | _results(folder)
+    own = modules["model"].settings
+    _check_keys(document, own, document.source)
+    settings = built | document.only(own).build(*files) | _results(folder)
     _check_beams(settings, document.source)
     return OpenRun(folder, modules.to(device).eval(), units, settings, (weights,), _size(modules))
 
@@ -137,7 +132,7 @@ def _results(folder):
             raise UserError(f"{path}: is not valid JSON ({error})") from None
     try:
         decoding = result.get("decoding", {})
-        ways = {name: _numbers(found) for name, found in decoding.items() if name.startswith(("attention/", "llm/"))}
+        ways = {name: _numbers(found) for name, found in decoding.items() if "/" in name}
         usual = result.get("data", {}).get("splits", {}).get("train", {}).get("p99_seconds", BOUNDS[1])
         seconds = piece_seconds(usual if math.isfinite(usual) else BOUNDS[1])
         maps = _maps(folder, result.get("confidence", {}))

@@ -41,9 +41,8 @@ class OpenRun:
         ``model`` with its weights, in evaluation mode.
     units : Units
     settings : dict
-        Hyper-parameters: `opening.SETTINGS`, its `ATTENTION_SETTINGS` where the model has a label decoder,
-        `LLM_SETTINGS` where it has a language model; ``decoding``: the weights that dev chose; ``confidence``: a
-        `Calibration` by the name of each decoder that dev gave one;
+        Hyper-parameters: `opening.SETTINGS` and those that the model names as its ``settings``; ``decoding``: the
+        weights that dev chose; ``confidence``: a `Calibration` by the name of each decoder that dev gave one;
         ``piece_seconds``: how long the audio may be that the model reads at once, which is what 99 % of its training
         utterances were; of a Whisper that was told how to write ``language``, ``task`` and ``prefix``.
     files : tuple of Path
@@ -133,7 +132,7 @@ class OpenRun:
         """
         model, settings = self.modules["model"], dict(self.settings)
         if beam_size is not None:
-            if model.attention is None and model.llm is None:
+            if model.writer is None:
                 raise UserError(
                     f"--beam-size: {self.folder} has no attention decoder, and is no speech LLM; leave it out"
                 )
