@@ -63,15 +63,14 @@ class Evaluation:
 
     def __init__(self, brain, root, splits, folder):
         self.brain, self.root, self.folder = brain, Path(root), Path(folder)
-        self.dev, self.test = splits["dev"], splits["test"]
+        self.train, self.dev, self.test = splits["train"], splits["dev"], splits["test"]
         self.decoders, self.network = brain.decoders, Network(brain.modules, brain.device, brain.evaluation_ctx)
         self.greedy = [self.decoders.greedy(scoring) for scoring in brain.modules.model.scorings]
         self.scoring, self.decoding = self.decoders.scoring, self.decoders.settings["decoding"]
-        self.searches = Searches(self.decoders, brain.hparams, splits["train"], self.folder)
         self.batch_seconds = read_seconds(brain.hparams.max_batch_seconds)
         self.style = brain.style(vars(brain.hparams))
         self.piece_seconds = piece_seconds(read_summary(root)["splits"]["train"]["p99_seconds"])
-        self.known, self.confidences = frozenset(known_words(written_by_people(splits["train"]))), Confidences()
+        self.known, self.confidences = frozenset(known_words(written_by_people(self.train))), Confidences()
         self.seconds, self.chunks, self.written = 0.0, {}, {}
 
     def run(self):
@@ -91,7 +90,7 @@ class Evaluation:
             title = ", ".join(sets)
             heard, found = self._hear(sum(sets.values(), []), title)
             first = searches is None
-            searches = self.searches.tuned_on(heard, self.dev) if first else searches
+            searches = self._searches(heard) if first else searches
             found += [self._search(decoder, heard, title) for decoder in searches]
             decoders = [*self.greedy, *searches]
             decoded = [_gathered(heard.texts(*pair)) for pair in zip(decoders, found, strict=True)]
@@ -157,6 +156,11 @@ class Evaluation:
         frames, chunks = distributed.sum_(rates).tolist()
         if chunks:
             self.chunks[title] = {key: round(value, 4) for key, value in chunk_statistics(frames, chunks).items()}
+
+    def _searches(self, heard):
+        """The searches of the brain, tuned on dev."""
+        h = self.brain.hparams
+        return list(self.brain.searches(Searches(self.decoders, h, self.train, self.folder, heard, self.dev)))
 
     def _search(self, decoder, heard, title):
         """Hypotheses of this process's share of a split."""

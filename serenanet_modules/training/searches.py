@@ -1,8 +1,9 @@
-"""The searches of an evaluation, with the weights given, or those that are best on dev."""
+"""What brains make the searches of an evaluation of: words, language models, and weights that are best on dev."""
 
 import logging
 import random
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from serenanet_modules.analysis.scoring import ErrorCounts, score
@@ -13,16 +14,8 @@ from serenanet_modules.data.phonemes import g2p
 from serenanet_modules.decoding import ngram
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.decoding.rows import Row
-from serenanet_modules.decoding.tuning import (
-    JOINT_LM_WEIGHTS,
-    JOINT_WORD_SCORES,
-    LM_WEIGHTS,
-    WORD_SCORES,
-    tune,
-    tune_in_turn,
-)
+from serenanet_modules.decoding.tuning import LM_WEIGHTS, WORD_SCORES, tune, tune_in_turn
 from serenanet_modules.errors import UserError
-from serenanet_modules.runs.language_model import NeuralLMRun
 from serenanet_modules.runtime import distributed
 from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import write_text
@@ -70,78 +63,39 @@ class Heard:
 
 
 class Searches:
-    """Makes the beam searches, and the label decoder's, that the hyper-parameters ask for.
+    """Makes the CTC beam searches that the hyper-parameters ask for, and tunes any search.
 
     Parameters
     ----------
     decoders : Decoders
         Its ``settings["decoding"]`` takes what dev chooses: ``lm_weight`` and ``word_score`` of the CTC beam search
-        with a language model, ``lm_tool`` that estimated it, and the weights of the joint searches by their names.
+        with a language model, ``lm_tool`` that estimated it, and the weights of other searches by their names.
     hparams : namespace
     train : list of Utterance
         For the lexicon and the language model.
     folder : Path
         Result folder.
+    heard : Heard
+        Of dev.
+    dev : list of Utterance
+        All of it, of which `heard` is this process's share.
     """
 
-    def __init__(self, decoders, hparams, train, folder):
+    def __init__(self, decoders, hparams, train, folder, heard, dev):
         self.decoders, self.hparams, self.train, self.folder = decoders, hparams, train, folder
+        self.heard, self.dev = heard, dev
         self.chosen = decoders.settings["decoding"]
-        self.phonemic = decoders.units.phonemic
 
-    def tuned_on(self, heard, dev):
-        """All searches, in the order of result.json.
-
-        Parameters
-        ----------
-        heard : Heard
-            Of dev.
-        dev : list of Utterance
-            All of it, of which `heard` is this process's share.
-
-        Returns
-        -------
-        list of Decoder
-        """
-        return [*self._beams(heard, dev), *self._joint(heard, dev), *self._prompted(heard, dev)]
-
-    def _beams(self, heard, dev):
+    def beams(self):
+        """Yield the CTC beam searches: by itself, and with the n-gram model."""
         if not self.hparams.beam_size or not self.decoders.model.scorings:
             return
-        decoders = replace(self.decoders, lexicon=self._lexicon()) if self.phonemic else self.decoders
+        phonemic = self.decoders.units.phonemic
+        decoders = replace(self.decoders, lexicon=self._lexicon()) if phonemic else self.decoders
         yield decoders.beam()
-        path = self._language_model()
+        path = self.language_model()
         if path is not None:
-            yield self._tuned_beam(decoders.beam(path), heard.part(self._sample(dev, BEAM_UTTERANCES)))
-
-    def _joint(self, heard, dev):
-        h, decoders = self.hparams, self.decoders
-        if decoders.model.attention is None:
-            return
-        yield decoders.attention_greedy()
-        if not h.attention_beam_size:
-            return
-        part = heard.part(self._sample(dev, JOINT_UTTERANCES))
-        weights = (h.decoding_ctc_weight, JOINT_CTC_WEIGHTS) if decoders.model.scorings else (0.0, ())
-        yield self._tuned_joint(decoders.joint(), part, ctc_weight=weights)
-        grid = {"lm_weight": (h.lm_weight, JOINT_LM_WEIGHTS), "word_score": (h.word_score, JOINT_WORD_SCORES)}
-        path = None if self.phonemic else self._language_model()
-        if path is not None:
-            yield self._tuned_joint(decoders.joint(ngram=path), part, **grid)
-        if h.neural_lm is not None:
-            device = next(decoders.model.parameters()).device
-            model = NeuralLMRun(h.neural_lm).model(decoders.units).to(device)
-            yield self._tuned_joint(decoders.joint(label_lm=model), part, **grid)
-
-    def _prompted(self, heard, dev):
-        h, decoders = self.hparams, self.decoders
-        if decoders.model.llm is None:
-            return
-        yield decoders.prompted(beam_size=1)
-        if h.attention_beam_size > 1:
-            weights = (h.decoding_ctc_weight, JOINT_CTC_WEIGHTS) if decoders.model.scorings else (0.0, ())
-            part = heard.part(self._sample(dev, JOINT_UTTERANCES))
-            yield self._tuned_joint(decoders.prompted(), part, ctc_weight=weights)
+            yield self._tuned_beam(decoders.beam(path), self._part(BEAM_UTTERANCES))
 
     # --- words and language models --------------------------------------------------------------------------------
 
@@ -155,8 +109,8 @@ class Searches:
             write_text(self.folder / "save" / "lexicon.tsv", "".join(rows))
         return lexicon
 
-    def _language_model(self):
-        """Path of the ARPA file, or None."""
+    def language_model(self):
+        """Path of the n-gram model's ARPA file, or None."""
         lm = self.hparams.lm
         if lm != "auto":
             return given_language_model(lm)
@@ -169,10 +123,14 @@ class Searches:
 
     # --- weights --------------------------------------------------------------------------------------------------
 
-    def _sample(self, dev, most):
-        """Ids of utterances to tune on, the same whatever the number of processes."""
-        ids = sorted(u.id for u in dev)
-        return set(random.Random(self.hparams.seed).sample(ids, min(most, len(ids))))
+    def _part(self, most):
+        """What was heard in the utterances to tune on, the same ones whatever the number of processes."""
+        ids = sorted(u.id for u in self.dev)
+        return self.heard.part(set(random.Random(self.hparams.seed).sample(ids, min(most, len(ids)))))
+
+    @cached_property
+    def _few(self):
+        return self._part(JOINT_UTTERANCES)
 
     def _tuned_beam(self, decoder, part):
         h = self.hparams
@@ -193,8 +151,14 @@ class Searches:
         self.chosen |= chosen
         return decoder.with_weights(**chosen)
 
-    def _tuned_joint(self, search, part, **weights):
+    def tuned_with_ctc(self, search):
+        """The search with CTC's weight, which the hyper-parameters give or dev chooses; 0 of a model without CTC."""
+        given = (self.hparams.decoding_ctc_weight, JOINT_CTC_WEIGHTS)
+        return self.tuned(search, ctc_weight=given if self.decoders.model.scorings else (0.0, ()))
+
+    def tuned(self, search, **weights):
         """The search with weights, (given or auto, tried) each."""
+        part = self._few
         grid = {name: tried if given == TUNED else (given,) for name, (given, tried) in weights.items()}
 
         def error(tried):

@@ -3,6 +3,7 @@
 from functools import cached_property
 
 from serenanet_modules.config.keys import TUNED
+from serenanet_modules.decoding.tuning import JOINT_LM_WEIGHTS, JOINT_WORD_SCORES
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.language_model import NeuralLMRun
 from serenanet_modules.training.brains.ctc import CTCBrain
@@ -56,3 +57,19 @@ class HybridBrain(CTCBrain):
         joint, weight = self.decoders.joint(beam_size=DEV_BEAM), self.hparams.decoding_ctc_weight
         joint = joint if weight == TUNED else joint.with_weights(ctc_weight=weight)
         return {"": joint, "ctc_": self.decoders.greedy()}
+
+    def searches(self, tools):
+        """As of `RecogniserBrain`, with those of the attention decoder: greedy, joint with CTC, and with each model."""
+        yield from super().searches(tools)
+        yield self.decoders.attention_greedy()
+        h = self.hparams
+        if not h.attention_beam_size:
+            return
+        yield tools.tuned_with_ctc(self.decoders.joint())
+        grid = {"lm_weight": (h.lm_weight, JOINT_LM_WEIGHTS), "word_score": (h.word_score, JOINT_WORD_SCORES)}
+        path = None if self.units.phonemic else tools.language_model()
+        if path is not None:
+            yield tools.tuned(self.decoders.joint(ngram=path), **grid)
+        if h.neural_lm is not None:
+            model = NeuralLMRun(h.neural_lm).model(self.units).to(self.device)
+            yield tools.tuned(self.decoders.joint(label_lm=model), **grid)

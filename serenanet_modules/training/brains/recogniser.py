@@ -100,6 +100,15 @@ class RecogniserBrain(HearsSpeech, UnitsBrain):
         """`Decoders` of the network; evaluation chooses their weights."""
         return Decoders(self.modules.model, self.units, {**vars(self.hparams), "decoding": {}}, **self.made_with)
 
+    def searches(self, tools):
+        """Yield what an evaluation decodes by beside greedy CTC, in the order of result.json.
+
+        Parameters
+        ----------
+        tools : training.searches.Searches
+        """
+        yield from tools.beams()
+
     def evaluate_splits(self, root, splits, folder):
         """Decode and score dev and test."""
         evaluation = Evaluation(self, root, splits, folder)

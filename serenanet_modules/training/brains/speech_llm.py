@@ -115,6 +115,13 @@ class SpeechLLMBrain(CTCBrain):
         ctc = {"ctc_": self.decoders.greedy()} if self.modules.model.scorings else {}
         return {"": self.decoders.prompted(beam_size=1), **ctc}
 
+    def searches(self, tools):
+        """As of `RecogniserBrain`, with what the language model writes: greedily, and by a beam search."""
+        yield from super().searches(tools)
+        yield self.decoders.prompted(beam_size=1)
+        if self.hparams.attention_beam_size > 1:
+            yield tools.tuned_with_ctc(self.decoders.prompted())
+
 
 def share_too_long(tokens, utterances, most=1000):
     """Share of utterances, or of ``most`` of them, whose texts have more tokens than `most_tokens`."""
