@@ -64,6 +64,38 @@ def tune(
     return Tuning(*best, trials=tuple(trials))
 
 
+def tune_search(search, rows, grid, error, batch_seconds, title=None):
+    """`tune_in_turn` for the weights of a search.
+
+    Parameters
+    ----------
+    search : Decoder
+    rows : list of Row
+        What was heard in development data.
+    grid : dict of str to sequence of float
+        As of `tune_in_turn`.
+    error : callable
+        From the texts, in the order of `rows`, to a number to be minimised.
+    batch_seconds : float
+        As of `Decoder.decode_rows`.
+    title : str, optional
+        Of a progress bar.
+
+    Returns
+    -------
+    dict of str to float
+        The best weights.
+    """
+
+    def error_of(weights):
+        found = search.with_weights(**weights).decode_rows(rows, batch_seconds)
+        return error([hypothesis.text for hypothesis in found])
+
+    trials = 1 + sum(len(values) - 1 for values in grid.values())
+    with Bar(total=trials, desc=title, disable=title is None or trials == 1) as bar:
+        return tune_in_turn(grid, error_of, bar.update)[0]
+
+
 def tune_in_turn(grid, error, progress=lambda: None):
     """Choose one weight after the other, those behind at their first value: for searches too slow for a whole grid.
 

@@ -14,12 +14,11 @@ from serenanet_modules.decoding.tuning import (
     LM_WEIGHTS,
     WORD_SCORES,
     tune,
-    tune_in_turn,
+    tune_search,
 )
 from serenanet_modules.runs.dev import FILE, read_dev
 from serenanet_modules.runs.recogniser import LM
 from serenanet_modules.runs.whole import WEIGHTS, check_files
-from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import sha256, write_json
 from serenanet_modules.runtime.threads import available_cores
 
@@ -112,14 +111,7 @@ def _tuned(decoder, dev, given, progress):
         log_probs = [row.log_probs for row in rows]
         tuning = tune(decoder, log_probs, error, *grid.values(), jobs=available_cores(), title=title)
         return {name: getattr(tuning, name) for name in GRID}
-
-    def error_of(weights):
-        found = decoder.with_weights(**weights).decode_rows(rows, BATCH_SECONDS)
-        return error([hypothesis.text for hypothesis in found])
-
-    trials = 1 + sum(len(values) - 1 for values in grid.values())
-    with Bar(total=trials, desc=title, disable=title is None) as bar:
-        return tune_in_turn(grid, error_of, bar.update)[0]
+    return tune_search(decoder, rows, grid, error, BATCH_SECONDS, title)
 
 
 def _cached(key, find):

@@ -14,10 +14,9 @@ from serenanet_modules.data.phonemes import g2p
 from serenanet_modules.decoding import ngram
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.decoding.rows import Row
-from serenanet_modules.decoding.tuning import LM_WEIGHTS, WORD_SCORES, tune, tune_in_turn
+from serenanet_modules.decoding.tuning import LM_WEIGHTS, WORD_SCORES, tune, tune_search
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
-from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import write_text
 from serenanet_modules.runtime.threads import available_cores
 
@@ -142,7 +141,7 @@ class Searches:
                 LM_WEIGHTS if h.lm_weight == TUNED else (h.lm_weight,),
                 WORD_SCORES if h.word_score == TUNED else (h.word_score,),
                 jobs=search_threads(),
-                title=f"tuning {decoder.name}" if distributed.is_main() else None,
+                title=_title(decoder),
             )
             chosen, error = {"lm_weight": tuning.lm_weight, "word_score": tuning.word_score}, 100 * tuning.score
             logger.info("lm_weight %g, word_score %g: dev WER %.2f", *chosen.values(), error)
@@ -158,18 +157,16 @@ class Searches:
 
     def tuned(self, search, **weights):
         """The search with weights, (given or auto, tried) each."""
-        part = self._few
-        grid = {name: tried if given == TUNED else (given,) for name, (given, tried) in weights.items()}
-
-        def error(tried):
-            found = search.with_weights(**tried).decode_rows(part.rows, read_seconds(self.hparams.max_batch_seconds))
-            return self._error(search, part, [hypothesis.text for hypothesis in found])
-
-        trials = 1 + sum(len(values) - 1 for values in grid.values())
-        with Bar(total=trials, desc=f"tuning {search.name}", disable=trials == 1 or not distributed.is_main()) as bar:
-            chosen, _ = tune_in_turn(grid, error, bar.update)
+        chosen = tune_search(
+            search,
+            self._few.rows,
+            {name: tried if given == TUNED else (given,) for name, (given, tried) in weights.items()},
+            lambda texts: self._error(search, self._few, texts),
+            read_seconds(self.hparams.max_batch_seconds),
+            _title(search),
+        )
         search = search.with_weights(**chosen)
-        self.chosen[search.name] = {name: getattr(search, name) for name in dict.fromkeys(("ctc_weight", *grid))}
+        self.chosen[search.name] = {name: getattr(search, name) for name in dict.fromkeys(("ctc_weight", *weights))}
         return search
 
     @staticmethod
@@ -179,6 +176,11 @@ class Searches:
         references = {u.id: u.text if words else u.phonemes for u in part.share}
         counts = score(references, part.join(decoder, texts), "word" if words else "phone").total
         return sum(distributed.gather_objects([counts]), ErrorCounts()).rate
+
+
+def _title(decoder):
+    """Of the progress bar, which the main process shows."""
+    return f"tuning {decoder.name}" if distributed.is_main() else None
 
 
 def search_threads():
