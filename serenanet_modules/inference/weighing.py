@@ -16,8 +16,8 @@ from serenanet_modules.decoding.tuning import (
     tune,
     tune_search,
 )
+from serenanet_modules.runs.choice import LM
 from serenanet_modules.runs.dev import FILE, read_dev
-from serenanet_modules.runs.recogniser import LM
 from serenanet_modules.runs.whole import WEIGHTS, check_files
 from serenanet_modules.runtime.files import sha256, write_json
 from serenanet_modules.runtime.threads import available_cores

@@ -12,8 +12,9 @@ from serenanet_modules.data.units import load_units
 from serenanet_modules.decoding.confidence import Calibration
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs import hub, whisper
+from serenanet_modules.runs.choice import LM, SPELLINGS
 from serenanet_modules.runs.public_parts import referenced, referring, take_weights, weight_files
-from serenanet_modules.runs.recogniser import LM, TOKENIZER, OpenRun
+from serenanet_modules.runs.recogniser import TOKENIZER, OpenRun
 from serenanet_modules.runs.whole import FILE as SUMS
 from serenanet_modules.runs.whole import check_files, read_weights
 from serenanet_modules.runs.words import FILE as WORDS
@@ -22,7 +23,7 @@ from serenanet_modules.runtime.backend import usable_device
 from serenanet_modules.runtime.files import read_json
 
 NEEDED = ("hyperparams.yaml", "weights.safetensors", "save/units/units.json")
-MORE = ("save/units/units.model", "save/units/tokenizer.json", "save/lexicon.tsv", WORDS)  # that a folder may have
+MORE = ("save/units/units.model", "save/units/tokenizer.json", SPELLINGS, WORDS)  # that a folder may have
 MORE += ("result.json", TOKENIZER)
 HUB = [*NEEDED, *MORE, LM, SUMS, "encoder/*", "llm/*", *whisper.FILES]  # which files are fetched from the hub
 SETTINGS = ("scoring", "locale", "beam_size", "lm", "n_units")  # of every recogniser; a model has `settings` besides

@@ -1,7 +1,6 @@
-"""A result folder that was opened for use: network, units, decoding settings, and the decoders that they make."""
+"""A result folder that was opened for use: network, units, decoding settings, and what its user asks of them."""
 
 import re
-from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,20 +12,16 @@ from serenanet_modules.data.text import ANY, Style
 from serenanet_modules.data.tokens import FILE as TOKENIZER_FILE
 from serenanet_modules.data.tokens import Tokens
 from serenanet_modules.data.units import Units
-from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.attention import AttentionBeam
 from serenanet_modules.decoding.decoders import Decoders
-from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.decoding.prompted import Prompted
 from serenanet_modules.decoding.spoken import AUTO
 from serenanet_modules.errors import UserError
-from serenanet_modules.runs.language_model import NeuralLMRun
-from serenanet_modules.runs.whole import check_files
+from serenanet_modules.runs.choice import decoder_for
 from serenanet_modules.runs.wishes import Wishes
 from serenanet_modules.runtime.files import sha256
 
 TOKENIZER = f"save/{TOKENIZER_FILE}"
-LM = "save/lm.arpa"
 CHOSEN = {"lm_weight": "lm_weight", "word_score": "word_score", "decoding_ctc_weight": "ctc_weight"}  # their keys
 
 
@@ -217,95 +212,7 @@ class OpenRun:
         UserError
             For a language model that cannot be used, and hotwords of a model without CTC.
         """
-        model = self.modules["model"]
-        if model.llm is not None:
-            if lm is not None:
-                raise UserError(f"{self.folder}: a speech LLM writes by its own language model; leave out --lm")
-            return self.decoders.prompted()
-        if self.wishes.hotwords and not model.scorings:
-            raise UserError(f"{self.folder}: has no CTC head, which hotwords need; leave out --hotwords")
-        if model.attention is not None and not self.wishes.hotwords:
-            return self._joint(lm)
-        lexicon = self._lexicon() if self.phonemic else None
-        decoders = replace(self.decoders, lexicon=lexicon)
-        if lm is None:
-            searched = lexicon is not None or self.wishes.hotwords or self.wishes.nbest > 1
-            return decoders.beam() if searched else decoders.greedy()
-        if Path(lm).is_dir():
-            raise UserError(f"{lm}: is a folder; the CTC beam search takes a word n-gram model; give an ARPA file")
-        if self.phonemic and lexicon is None:
-            raise UserError(
-                f"{self.folder}: save/lexicon.tsv is missing, which --lm needs; copy the whole folder again, or leave "
-                "out --lm"
-            )
-        return decoders.beam(self._ngram(self._lm_path(lm)))
-
-    def _joint(self, lm):
-        if lm is None and not self.modules["model"].scorings:
-            return self.decoders.alone()
-        if neural := self._neural_lm(lm):
-            device = next(self.modules.parameters()).device
-            return self.decoders.joint(label_lm=NeuralLMRun(neural).model(self.units).to(device))
-        if lm is not None and self.phonemic:
-            raise UserError(
-                f"{self.folder}: the units are phonemes, which a language model of words cannot score; leave out --lm"
-            )
-        return self.decoders.joint(ngram=None if lm is None else self._lm_path(lm))
-
-    @property
-    def _spellings(self):
-        return self.folder / "save" / "lexicon.tsv"
-
-    def _lm_path(self, lm):
-        """The ARPA file that ``lm`` means: a path, or "auto" for the folder's own."""
-        if lm != "auto":
-            return Path(lm)
-        path = self.folder / LM
-        self._no_other(self.settings["lm"])
-        if self.settings["lm"] is None or not path.is_file():
-            raise UserError(f"{self.folder}: holds no language model; make one with `serenanet lm` and name its file")
-        check_files(self.folder, LM)
-        return path
-
-    def _ngram(self, path):
-        """The n-gram model of a file, read once."""
-        if path not in self.kept:
-            self.kept[path] = NGram(path)
-        return self.kept[path]
-
-    def _neural_lm(self, lm):
-        """The neural language model's folder that ``lm`` means, or None; "auto" never means one: it is no part of this.
-
-        Raises
-        ------
-        UserError
-            For "auto", where the run was evaluated with one.
-        """
-        if lm == "auto":
-            self._no_other(self.settings["neural_lm"])
-            return None
-        return Path(lm) if lm is not None and Path(lm).is_dir() else None
-
-    def _no_other(self, trained_with):
-        """Refuse to follow a path that stands in a folder which may be anybody's."""
-        if trained_with not in (None, "auto"):
-            raise UserError(
-                f"--lm auto: {self.folder} does not contain its language model, {trained_with}; give its path with "
-                "--lm PATH"
-            )
-
-    def _lexicon(self):
-        """The training words and their spellings, or None where the folder lacks them."""
-        if not self._spellings.is_file():
-            return None
-        spellings = defaultdict(list)
-        try:
-            for line in self._spellings.read_text(encoding="utf-8").splitlines():
-                word, _, phones = line.partition("\t")
-                spellings[word].append(self.units.encode(phones))
-            return Lexicon(spellings)
-        except (UserError, UnicodeDecodeError) as error:
-            raise UserError(f"{self._spellings}: cannot be used: {error}") from None
+        return decoder_for(self, lm)
 
 
 def tokens_of(llm, file):
