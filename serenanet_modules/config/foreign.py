@@ -173,6 +173,17 @@ def check_format(values, file):
         )
 
 
+@contextlib.contextmanager
+def well_formed(where):
+    """Say in one sentence what is wrong with yaml that is parsed inside."""
+    try:
+        yield
+    except MALFORMED as error:
+        raise UserError(f"{where}: not valid yaml: {one_line(error)}") from error
+    except RecursionError:
+        raise UserError(f"{where}: not valid yaml: brackets inside brackets without end") from None
+
+
 def one_line(error):
     """An exception's message without its line breaks."""
     said = error.args if isinstance(error, TypeError) else (error,)
@@ -270,16 +281,12 @@ def _checked(text, where):
     """A loader, and the document's node."""
     if len(text) > MOST_TEXT:
         raise UserError(f"{where}: is too long for hyper-parameters")
-    try:
+    with well_formed(where):
         loader = _Loader(text)
         node = loader.get_single_node()
         if not isinstance(node, MappingNode):
             raise UserError(f"{where}: a hyper-parameter file must be a mapping of keys to values")
         _Check(where, loader).count(node)
-    except MALFORMED as error:
-        raise UserError(f"{where}: not valid yaml: {one_line(error)}") from error
-    except RecursionError:
-        raise UserError(f"{where}: not valid yaml: brackets inside brackets without end") from None
     return loader, node
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from serenanet_modules.config.foreign import MALFORMED, MOST_NODES, children_of, one_line
+from serenanet_modules.config.foreign import MOST_NODES, children_of, well_formed
 from serenanet_modules.config.merging import merge
 from serenanet_modules.config.nodes import ruamel_yaml, tag_of
 from serenanet_modules.errors import UserError
@@ -61,7 +61,7 @@ def _text(file):
 
 
 def parse(text, where):
-    try:
+    with well_formed(where):
         constructor, parser = ruamel_yaml().get_constructor_parser(text)
         try:
             node = constructor.composer.get_single_node()
@@ -71,10 +71,6 @@ def parse(text, where):
             return constructor.construct_document(node)
         finally:
             parser.dispose()
-    except MALFORMED as error:
-        raise UserError(f"{where}: not valid yaml: {one_line(error)}") from error
-    except RecursionError:
-        raise UserError(f"{where}: not valid yaml: brackets inside brackets without end") from None
 
 
 def _check_size(node, where, counts):
