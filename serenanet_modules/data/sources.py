@@ -145,6 +145,14 @@ def _not_empty(parts, path):
         raise UserError(f"{path}: there is no sound in it (0 samples).")
 
 
+def check_sound(samples):
+    """Refuse an array of numbers that are no samples between -1 and 1."""
+    if not np.isfinite(samples).all():
+        raise UserError("an array of samples: some are infinite or not a number")
+    if too_loud := beyond_sound(samples):
+        raise UserError(f"an array of samples: they are not between -1 and 1 ({too_loud})")
+
+
 def _checked(samples, rate, with_rate):
     """One channel (N,) float32 of samples that can be transcribed."""
     samples = np.asarray(samples)
@@ -160,9 +168,6 @@ def _checked(samples, rate, with_rate):
         raise UserError(f"an array of shape {samples.shape}: give (N, channels), time first")
     if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or not LEAST_RATE <= rate <= MOST_RATE:
         raise UserError(f"a rate of {rate!r}: give samples per second, such as 44100")
-    if not np.isfinite(samples).all():
-        raise UserError("an array of samples: some are infinite or not a number")
-    if too_loud := beyond_sound(samples):
-        raise UserError(f"an array of samples: they are not between -1 and 1 ({too_loud})")
+    check_sound(samples)
     mono = samples if samples.ndim == 1 else mixed(samples)
     return np.ascontiguousarray(mono, dtype=np.float32)

@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_leaves
 
-from serenanet_modules.data.audio import SAMPLE_RATE, beyond_sound
+from serenanet_modules.data.audio import SAMPLE_RATE
 from serenanet_modules.data.silence import Silence
+from serenanet_modules.data.sources import check_sound
 from serenanet_modules.decoding.spans import word_groups
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.timestamps import placed
@@ -221,8 +222,5 @@ def checked(samples):
     if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.floating):
         shape = f"{samples.dtype} of shape {samples.shape}"
         raise UserError(f"an array of {shape}: a stream takes one channel of float samples between -1 and 1, at 16 kHz")
-    if not np.isfinite(samples).all():
-        raise UserError("an array of samples: some are infinite or not a number")
-    if too_loud := beyond_sound(samples):
-        raise UserError(f"an array of samples: they are not between -1 and 1 ({too_loud})")
+    check_sound(samples)
     return np.ascontiguousarray(samples, dtype=np.float32)
