@@ -14,6 +14,7 @@ from speechbrain.utils.run_opts import RunOptions
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.slurm_step import FIRST_PORT, slurm_launch
 
 pytestmark = pytest.mark.slow  # together: each starts processes that import torch
 ROOT = Path(__file__).parents[2]
@@ -58,7 +59,7 @@ def slurm_environment(rank: int, port: int) -> dict[str, str]:
     """Return what srun sets for one of two tasks on one node; the step's number gives the port."""
     return {
         "SLURM_JOB_ID": "0",
-        "SLURM_STEP_ID": str(port - distributed.FIRST_PORT),
+        "SLURM_STEP_ID": str(port - FIRST_PORT),
         "SLURM_STEP_NUM_TASKS": "2",
         "SLURM_STEP_NUM_NODES": "1",
         "SLURM_STEP_NODELIST": "nowhere[07-08]",
@@ -334,13 +335,13 @@ def test_srun_that_shows_each_task_its_own_gpu(monkeypatch):
 )
 def test_slurm_address(environ, address):
     task = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "0"}
-    assert distributed.slurm_launch(task | environ)["MASTER_ADDR"] == address
+    assert slurm_launch(task | environ)["MASTER_ADDR"] == address
 
 
 def test_slurm_ports_differ_between_jobs_and_steps():
     task = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_LOCALID": "0"}
     ports = [
-        int(distributed.slurm_launch(task | step)["MASTER_PORT"])
+        int(slurm_launch(task | step)["MASTER_PORT"])
         for step in (
             {"SLURM_JOB_ID": str(job), "SLURM_STEP_ID": str(number)} for job in (1, 2, 987654321) for number in (0, 1)
         )
