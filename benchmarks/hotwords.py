@@ -20,7 +20,7 @@ from heard import SPLITS, heard, parser
 from serenanet_modules.analysis.bootstrap import compare
 from serenanet_modules.analysis.scoring import ErrorCounts, align_all
 from serenanet_modules.data.asked import candidates
-from serenanet_modules.data.preparation import written
+from serenanet_modules.data.sifting import written
 from serenanet_modules.decoding.beam import BeamDecoder
 
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)  # nats a letter

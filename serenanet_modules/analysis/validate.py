@@ -12,8 +12,8 @@ from serenanet_modules.config.carried import HOME
 from serenanet_modules.data.corpora import entries, lacking
 from serenanet_modules.data.custom import annotated
 from serenanet_modules.data.manifest import role
-from serenanet_modules.data.preparation import Settings, inspect
 from serenanet_modules.data.recipe import Recipe
+from serenanet_modules.data.sifting import Settings, inspect
 from serenanet_modules.data.splitting import SplitError
 from serenanet_modules.data.summary import crossing, in_words, summarise, table
 from serenanet_modules.errors import LayoutError, UserError

@@ -8,7 +8,7 @@ from itertools import groupby
 from serenanet_modules.data import corpora, custom
 from serenanet_modules.data.copies import Copies, hash_of, length_of, sound_of
 from serenanet_modules.data.manifest import role
-from serenanet_modules.data.preparation import inspect
+from serenanet_modules.data.sifting import inspect
 from serenanet_modules.errors import UserError
 
 SHARE = 0.1  # of the corrected recordings: so many choose checkpoints, and so many others measure

@@ -1,4 +1,4 @@
-"""Preparation: a corpus's clips and sentences become FLAC, a manifest and a list of rejects.
+"""Preparation: a corpus's clips and sentences become FLAC, a manifest and a list of rejects; `sifting` has the rules.
 
     <folder>/audio/                 16-bit mono FLAC at 16 kHz, shared by this folder's manifests
     <folder>/<key>/manifest.csv     what training and evaluation read; written last
@@ -24,19 +24,16 @@ import tempfile
 import threading
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, groupby, pairwise
+from itertools import chain, groupby
 from pathlib import Path
 
-from serenanet_modules.data.audio import SILENCE
 from serenanet_modules.data.frame_cache import ENCODED
-from serenanet_modules.data.held_out import HeldOut
-from serenanet_modules.data.listening import Clip, glance, hear
+from serenanet_modules.data.listening import Clip, hear
 from serenanet_modules.data.manifest import Utterance, role, write_manifest
+from serenanet_modules.data.sifting import Settings, in_precedence, judged, normalised, phonemiser
 from serenanet_modules.data.stores import Loose, Packed, packed
 from serenanet_modules.data.summary import SUMMARY, in_words, read_summary, rejected, summarise, table
 from serenanet_modules.data.tars import member
-from serenanet_modules.data.text import PLAIN, Style, normaliser
-from serenanet_modules.data.text.marks import KEPT, marks, without_marks
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.amounts import counted
 from serenanet_modules.runtime.bars import Bar
@@ -45,34 +42,8 @@ from serenanet_modules.runtime.threads import available_cores
 
 logger = logging.getLogger(__name__)
 
-PREPARATION_VERSION = 3  # raise it when the rules below, or what the FLAC files hold, change
+PREPARATION_VERSION = 3  # raise it when the rules of `sifting`, or what the FLAC files hold, change
 MOST_OF_NAME = 40  # characters of a clip's name that its FLAC file has too
-PRECEDENCE = ("test", "dev", "train")  # of two clips with one id, the first is kept
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The rules a *training* utterance must meet; dev and test keep everything that can be read.
-
-    `frame_rate` is the lowest that an encoder's output has, 25 Hz for 40 ms frames. CTC needs a
-    frame for every character and one more between two equal ones; `frames_per_character`
-    multiplies that need.
-    """
-
-    min_duration: float = 0.3  # seconds
-    max_duration: float = 60.0  # seconds
-    frame_rate: float = 25.0  # Hz
-    frames_per_character: float = 1.0
-    phonemes: bool = False  # fill the phonemes column
-    marks: str = "drop"  # transcribers': left out; or words of their own (keep), or no training utterance (skip)
-    needs_text: bool = True  # False keeps training clips whatever their text; pre-training reads none
-    text_case: str = "lower"  # or keep, as punctuation
-    punctuation: str = "drop"
-
-    @property
-    def style(self):
-        """The `Style` of the texts."""
-        return Style(self.text_case, self.punctuation, self.marks)
 
 
 @dataclass(frozen=True)
@@ -165,7 +136,7 @@ def prepare(candidates, folder, settings=None, jobs=None, progress=True, pack=Fa
         Where nothing usable is left of train, of dev or of test.
     """
     settings = settings or Settings()
-    candidates = _in_precedence(candidates)
+    candidates = in_precedence(candidates)
     key, tags = _fingerprints(candidates, settings, pack)
     target = Path(folder).absolute() / key[:12]
     places = _places(candidates)
@@ -177,67 +148,15 @@ def prepare(candidates, folder, settings=None, jobs=None, progress=True, pack=Fa
                 sweep(target.parent, spared=ENCODED)
                 if progress:
                     print(f"preparing {counted(len(candidates), 'clip')} in {target}", flush=True)
-                clips = _normalised(candidates, settings, target.parent / "audio", tags, pack)
-                part = Part(clips, target.parent / "audio", jobs or available_cores(), progress, pack)
+                audio = target.parent / "audio"
+                clips = _placed(normalised(candidates, settings), audio, tags, pack)
+                part = Part(clips, audio, jobs or available_cores(), progress, pack)
                 clips = part.hear() if share is None or share.processes == 1 else part.shared(share)
-                clips = [_judged(clip, settings) for clip in clips]
+                clips = [judged(clip, settings) for clip in clips]
                 prepared = _write(clips, target, {"key": key, "places": places}, settings, progress)
     if progress:
         print(prepared)
     return prepared
-
-
-def inspect(candidates, settings=None, decode=False, jobs=None, progress=True):
-    """Apply the rules of `prepare`, and write nothing.
-
-    Parameters
-    ----------
-    candidates, settings, jobs, progress
-        As in `prepare`.
-    decode : bool
-        False reads the audio's headers only, which does not find what is truncated, damaged inside, not finite or
-        silent.
-
-    Returns
-    -------
-    list of Clip
-        All candidates; those that would be rejected have a reason.
-    """
-    settings = settings or Settings()
-    clips = _normalised(_in_precedence(candidates), settings)
-    jobs = jobs or available_cores()
-    clips = hear(clips, jobs, progress) if decode else glance(clips, jobs, progress)
-    return [_judged(clip, settings) for clip in clips]
-
-
-def trainable(candidates, settings):
-    """The training candidates that nothing keeps from it but, perhaps, their audio or an empty text."""
-    train = [c for c in candidates if c.split == "train"]
-    if settings.marks != "skip" and all(c.weight and not c.labelled_by for c in train):
-        return train
-    clips = _normalised(_in_precedence(candidates), settings)
-    return [clip.candidate for clip in clips if clip.candidate.split == "train" and not clip.reason]
-
-
-def written(candidates, style=PLAIN):
-    """Yield the normalised text of each candidate."""
-    rules = {locale: normaliser(locale, style) for locale in {c.locale for c in candidates}}
-    for c in candidates:
-        yield rules[c.locale](c.text)
-
-
-def spoken(candidates, style=PLAIN):
-    """Yield the phonemes of each candidate: its own, or those of its normalised text."""
-    say = _phonemiser()
-    for c, text in zip(candidates, written(candidates, style), strict=True):
-        yield c.phonemes or say(text, c.locale)
-
-
-def _in_precedence(candidates):
-    candidates = sorted(candidates, key=lambda c: PRECEDENCE.index(role(c.split)))
-    if not candidates:
-        raise UserError("There is nothing to prepare: the data folder's lists are empty.")
-    return candidates
 
 
 def _fingerprints(candidates, settings, pack):
@@ -305,86 +224,19 @@ def _utterance_count(summary):
     return sum(split["utterances"] for split in summary["splits"].values())
 
 
-def _normalised(candidates, settings, audio=None, tags=None, pack=False):
-    """Normalise the texts, and reject what needs no listening."""
+def _placed(clips, audio, tags, pack):
+    """Say where each clip's FLAC file is, or will be: in a folder, or in one of its archives."""
     places = packed(audio) if pack else {}
-    kept = {c.id: i for i, c in reversed(list(enumerate(candidates)))}
-    texts, clips = list(written(candidates, settings.style)), []
-    held_out = _held_out(candidates)
-    _say_lost(candidates, texts)
-    for i, (c, text) in enumerate(zip(candidates, texts, strict=True)):
-        name = tags and f"{_plain(c.path.stem)}-{tags[i]}.flac"
-        flac = tags and (places.get(name) or audio / tags[i][:2] / name)
-        clip = Clip(c, text, flac)
-        if kept[c.id] != i:
-            clip = clip.rejected("duplicate id", f"the one in {candidates[kept[c.id]].split} is kept")
-        elif settings.needs_text and c.split == "train" and not clip.text:
-            clip = clip.rejected("empty text", f"the sentence is {c.text!r}")
-        elif settings.marks == "skip" and c.split == "train" and (said := marks(c.text)):
-            clip = clip.rejected("transcribers' marks", said[0])
-        elif c.split == "train" and not c.weight:
-            clip = clip.rejected("weight 0")
-        elif c.split == "train" and c.labelled_by and (shared := held_out.has(c, c.text)):
-            clip = clip.rejected(f"{shared} of dev or test", f"labelled by {c.labelled_by}")
-        clips.append(clip)
-    return clips
-
-
-def _say_lost(candidates, texts):
-    """Warn of texts to score by of which nothing is left, though something is said: of another script or language."""
-    lost = [
-        c
-        for c, text in zip(candidates, texts, strict=True)
-        if not text and role(c.split) != "train" and any(map(str.isalpha, without_marks(c.text)))
+    names = [f"{_plain(clip.candidate.path.stem)}-{tag}.flac" for clip, tag in zip(clips, tags, strict=True)]
+    return [
+        replace(clip, flac=places.get(name) or audio / tag[:2] / name)
+        for clip, name, tag in zip(clips, names, tags, strict=True)
     ]
-    if lost:
-        logger.warning(
-            "%d texts of dev or test have no letter that the rules of %s keep, the first %r; they are scored as empty; "
-            "is --locale right?",
-            len(lost),
-            lost[0].locale,
-            lost[0].text[:60],
-        )
-
-
-def _held_out(candidates):
-    """Dev and test, which what a model has labelled must not come from; nothing where no model has."""
-    labelled = any(c.labelled_by for c in candidates)
-    return HeldOut(c for c in candidates if labelled and role(c.split) != "train")
 
 
 def _plain(stem):
     """What any file system takes of a clip's name; the tag behind it tells clips apart."""
     return re.sub(r"[^\w.-]", "_", stem)[:MOST_OF_NAME]
-
-
-def _judged(clip, settings):
-    """Reject a training clip that would not train."""
-    if clip.reason or clip.candidate.split != "train":
-        return clip
-    need = settings.frames_per_character * ctc_frames(KEPT.sub("#", clip.text))
-    frames = clip.duration * settings.frame_rate
-    if clip.amplitude is not None and clip.amplitude < SILENCE:
-        return clip.rejected("silent", f"amplitude {clip.amplitude:.1e}")
-    if clip.duration < settings.min_duration:
-        return clip.rejected("too short", f"{clip.duration:.2f} s")
-    if clip.duration > settings.max_duration:
-        return clip.rejected("too long", f"{clip.duration:.2f} s")
-    if settings.needs_text and frames < need:
-        needed = f"{frames:.0f} frames at {settings.frame_rate:g} Hz, {need:.0f} needed"
-        return clip.rejected("too short for its text", needed)
-    return clip
-
-
-def ctc_frames(text):
-    """Fewest frames in which CTC can say a text: a blank stands between two equal characters.
-
-    Examples
-    --------
-    >>> ctc_frames("saa")
-    4
-    """
-    return len(text) + sum(a == b for a, b in pairwise(text))
 
 
 def _write(clips, target, identity, settings, progress):
@@ -425,7 +277,7 @@ def _see(file):
 
 
 def _utterances(clips, target, settings, progress):
-    spoken = _phonemiser() if settings.phonemes else None
+    spoken = phonemiser() if settings.phonemes else None
     stat_of = functools.cache(_stat)
     for clip in Bar(clips, desc="phonemes", unit="clip", disable=not (progress and spoken)):
         c = clip.candidate
@@ -434,17 +286,6 @@ def _utterances(clips, target, settings, progress):
         about = (c.speaker, c.locale, c.split, c.weight if c.split == "train" else 1.0, c.labelled_by)
         recording = _recording(c, stat_of(c.path)) if c.is_segment else ""
         yield Utterance(c.id, str(path), clip.duration, clip.text, phonemes, *about, recording)
-
-
-def _phonemiser():
-    """Return a function (text, locale) -> phonemes that looks every word up once."""
-    from serenanet_modules.data.phonemes import g2p, phonemise  # its libraries load slowly
-
-    @functools.cache
-    def words(locale):  # asked for where a corpus does not say its phonemes
-        return functools.cache(g2p(locale))
-
-    return lambda text, locale: phonemise(text, words(locale))
 
 
 @contextmanager

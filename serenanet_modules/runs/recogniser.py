@@ -87,7 +87,7 @@ class OpenRun:
     @property
     def preparation(self):
         """`Settings` of data that the model is measured on."""
-        from serenanet_modules.data.preparation import Settings  # which only a measurement needs
+        from serenanet_modules.data.sifting import Settings  # which only a measurement needs
 
         return Settings(phonemes=self.phonemic, **self.style.named)
 

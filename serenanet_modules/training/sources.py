@@ -15,8 +15,9 @@ from serenanet_modules.data.asked import candidates
 from serenanet_modules.data.batching import BatchSampler, Utterances, make_loader, read_seconds
 from serenanet_modules.data.listed import Listed
 from serenanet_modules.data.manifest import SPLITS, read_manifest, role
-from serenanet_modules.data.preparation import Part, Settings, prepare, spoken, trainable, written
+from serenanet_modules.data.preparation import Part, prepare
 from serenanet_modules.data.sentences import Sentences, fingerprint, read_sentences
+from serenanet_modules.data.sifting import Settings, spoken, trainable, written
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import distributed

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from serenanet_modules.data.custom import candidates
-from serenanet_modules.data.preparation import spoken
+from serenanet_modules.data.sifting import spoken
 from serenanet_modules.errors import LayoutError, UserError
 
 

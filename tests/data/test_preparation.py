@@ -17,7 +17,8 @@ import soundfile
 from serenanet_modules.data import listening, preparation
 from serenanet_modules.data.batching import MicroBatch, Utterances
 from serenanet_modules.data.manifest import Candidate, read_manifest
-from serenanet_modules.data.preparation import Settings, ctc_frames, inspect, prepare
+from serenanet_modules.data.preparation import prepare
+from serenanet_modules.data.sifting import Settings, ctc_frames, inspect
 from serenanet_modules.errors import UserError
 
 

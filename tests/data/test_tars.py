@@ -14,7 +14,8 @@ from serenanet_modules.data import corpora, custom
 from serenanet_modules.data.audio import AudioError, load, prepared, seconds
 from serenanet_modules.data.listening import Clip
 from serenanet_modules.data.manifest import Candidate, read_manifest
-from serenanet_modules.data.preparation import inspect, prepare
+from serenanet_modules.data.preparation import prepare
+from serenanet_modules.data.sifting import inspect
 from serenanet_modules.data.stores import packed
 from serenanet_modules.data.tars import Shards, member, members
 from serenanet_modules.errors import LayoutError, UserError

@@ -8,7 +8,8 @@ import pytest
 
 from serenanet_modules.data.held_out import HeldOut
 from serenanet_modules.data.manifest import read_manifest
-from serenanet_modules.data.preparation import Settings, inspect, prepare, trainable
+from serenanet_modules.data.preparation import prepare
+from serenanet_modules.data.sifting import Settings, inspect, trainable
 from serenanet_modules.data.units import load_units
 from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.runs.words import read_words
