@@ -30,7 +30,7 @@ def metadata(opened, folder):
         "blank_id": units.blank_id,
         "most_seconds": model.acoustic.most_seconds,  # of a file's audio; null where any length will do
         "frame_seconds": None if frame_seconds is None else round(frame_seconds, 4),
-        "scoring": opened.settings["scoring"] if "average" in model.scorings else "decoder",
+        "scoring": opened.decoders.scoring,
     }
 
 
