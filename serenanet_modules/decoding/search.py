@@ -11,7 +11,7 @@ that are not much worse than the best. What an unfinished word is taken to score
 from math import exp, inf, log1p
 from typing import NamedTuple
 
-from serenanet_modules.decoding.words import OFF
+from serenanet_modules.decoding.tree import OFF
 
 
 class Limits(NamedTuple):

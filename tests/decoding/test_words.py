@@ -8,7 +8,8 @@ from serenanet_modules.decoding import ngram
 from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.beam import BeamDecoder
 from serenanet_modules.decoding.greedy import collapse
-from serenanet_modules.decoding.words import Tree, Words
+from serenanet_modules.decoding.tree import Tree
+from serenanet_modules.decoding.words import Words
 from tests.support.fake_units import FakeUnits
 from tests.support.tiny import SAMPLE, read_tsv
 
