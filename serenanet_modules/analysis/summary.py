@@ -12,6 +12,7 @@ from serenanet_modules.errors import UserError
 
 MEASURES = ("WER", "CER", "PER")
 UNITS = {"WER": "words", "CER": "characters", "PER": "phones"}  # that errors are counted of
+WRITERS = ("attention", "llm")  # what decoders are called that read no scoring
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +35,13 @@ class System:
     same_as: str | None = None
 
     def decoder(self, kind):
-        """Name of its decoder of a kind: ``greedy`` -> ``average/greedy``; those of attention keep their names."""
+        """Name of its decoder of a kind: ``greedy`` -> ``average/greedy``; those of `WRITERS` keep their names."""
         return kind if "/" in kind else f"{self.scoring}/{kind}"
 
     def kinds(self):
         """Kinds of decoders that all its results have, in the order of evaluation."""
         names = [[d for split in r.splits for d in r.decoders(split)] for r in self.results]
-        mine = [name for name in dict.fromkeys(names[0]) if name.split("/")[0] in (self.scoring, "attention")]
+        mine = [name for name in dict.fromkeys(names[0]) if name.split("/")[0] in (self.scoring, *WRITERS)]
         return [name.removeprefix(f"{self.scoring}/") for name in mine if all(name in other for other in names)]
 
     def rates(self, split, kind, measure):

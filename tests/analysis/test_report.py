@@ -57,6 +57,15 @@ def _written(results, tmp_path_factory):
     return out, report([results], out, reference="full")
 
 
+def test_decoders_that_read_no_scoring_are_there(tmp_path):
+    """What an attention decoder and a language model write, beside what the run's own scoring does."""
+    names = ("decoder/greedy", "car/greedy", "attention/beam", "llm/greedy")
+    make_result(tmp_path / "one/1", "one", 1, {"test": {name: errors(0.3, name) for name in names}})
+    report([tmp_path / "one"], tmp_path / "report")
+    told = {row["decoder"] for row in lines(tmp_path / "report")}
+    assert told == set(names) - {"car/greedy"}
+
+
 def lines(out):
     with open(out / "table.csv", encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
