@@ -15,7 +15,7 @@ words      a line for each word of a text that was aligned: word, start and end 
 
 import json
 from dataclasses import asdict, replace
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 
 from serenanet_modules.data.annotations import elan_writing, textgrid
@@ -233,7 +233,7 @@ def roomy(segments, duration):
     Parameters
     ----------
     segments : sequence of Segment
-        In the order of time.
+        In the order of time; those of several channels may overlap.
     duration : float
         Seconds of the recording.
 
@@ -249,12 +249,12 @@ def roomy(segments, duration):
     >>> [(round(s.start, 3), round(s.end, 3)) for s in roomy(spoken, 9.0)]
     [(0.0, 0.6), (0.6, 1.7)]
     """
-    found = []
+    found, ended = [], [*accumulate((segment.end for segment in segments), max)]
     for i, segment in enumerate(segments):
         if segment.cut:
             found.append(segment)
             continue
-        before = (segments[i - 1].end + segment.start) / 2 if i else 0.0
+        before = (ended[i - 1] + segment.start) / 2 if i else 0.0
         behind = (segment.end + segments[i + 1].start) / 2 if i + 1 < len(segments) else duration
         start = min(segment.start, max(before, segment.start - ROOM))
         end = max(segment.end, min(behind, segment.end + ROOM))

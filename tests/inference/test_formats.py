@@ -153,3 +153,20 @@ def test_phrases_have_room():
         (phrases, *_) = formats.document(Transcript("saa", 20.0, tuple(cut))).tiers
         expected = [old if old.cut else new for old, new in zip(cut, found, strict=True)]
         assert [(a.start, a.end) for a in phrases.annotations] == [(s.start, s.end) for s in expected]
+
+
+def test_phrases_of_several_channels_have_room():
+    """Those of a speaker overlap none of his own, however long others speak meanwhile."""
+    rng = random.Random(0)
+    for _ in range(200):
+        said = []
+        for speaker in ("left", "right"):
+            edges = sorted(rng.uniform(0, 20) for _ in range(2 * rng.randint(1, 6)))
+            spans = zip(edges[::2], edges[1::2], strict=True)
+            said += [Segment("saa", *span, 1.0, (), (), speaker) for span in spans]
+        said.sort(key=lambda segment: segment.start)
+        found = formats.roomy(said, 20.0)
+        assert all(new.start <= old.start and old.end <= new.end for new, old in zip(found, said, strict=True))
+        for speaker in ("left", "right"):
+            own = [segment for segment in found if segment.speaker == speaker]
+            assert all(a.end <= b.start for a, b in pairwise(own))
