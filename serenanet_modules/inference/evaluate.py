@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import dataclass, replace
+from functools import partial
 
 from serenanet_modules.analysis.bootstrap import with_interval
 from serenanet_modules.analysis.reliability import judged, reliability, words_said
@@ -76,13 +77,12 @@ def evaluate(recognizer, chosen, folder, batch_seconds=120.0, lm=None, progress=
     decoder, sets, seconds = recognizer.decoder(lm), {}, 0.0
     style, wishes = recognizer.run.style, recognizer.run.wishes
     measured = measures_of(decoder.writes_words, recognizer.phonemic, both=style.written or wishes.digits)
-    if wishes.digits:
-        rule = digits(recognizer.run.locale)
-        rows = [replace(u, text=written(u.text, rule)) for u in rows]
+    as_asked = partial(written, rule=digits(recognizer.run.locale)) if wishes.digits else str
+    rows = [replace(u, text=as_asked(u.text)) for u in rows]
     for name, inside in by_set(rows).items():
         heard, took = hearing.of(name, inside, batch_seconds, progress)
         if not recognizer.units.normalised:
-            heard = {u.id: heard[u.id].written_by(rule_of_others(u.locale, style)) for u in inside}
+            heard = {u.id: heard[u.id].written_by(rule_of_others(u.locale, style)).written_by(as_asked) for u in inside}
         sets[name], seconds = _score(inside, heard, decoder, measured), seconds + took
     return sets, prepared.summary, seconds
 

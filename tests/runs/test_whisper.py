@@ -15,6 +15,7 @@ from serenanet_modules.cli import main
 from serenanet_modules.data.units import load_units
 from serenanet_modules.decoding.label_search import Unsaid, attention_greedy
 from serenanet_modules.errors import UserError
+from serenanet_modules.inference.hearing import Hearing
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.runs.whisper import WhisperSource
 from serenanet_modules.runtime.files import sha256
@@ -204,6 +205,23 @@ def test_every_command_hears_the_language(whisper, tmp_path, capsys, more):
     capsys.readouterr()
     assert more or main(["rank", str(whisper), str(sound)]) == 0
     assert more or heard["text"] in capsys.readouterr().out
+
+
+def test_numbers_are_digits_where_it_is_measured(whisper, tmp_path, monkeypatch):
+    """With --digits those of its texts stay, as those of the references become some."""
+    import soundfile
+
+    soundfile.write(tmp_path / "a.wav", noise(0.9), 16000)
+    (tmp_path / "m.csv").write_text("path,text\na.wav,watu ishirini na moja\n", encoding="utf-8")
+    said = {"text": "Watu 21.", "phones": "", "words": [("Watu", 0.9), ("21.", 0.9)], "calibrated": False}
+    monkeypatch.setattr(
+        Hearing, "_heard", lambda _, rows, *more: {"seconds": 1.0, "utterances": {u.id: said for u in rows}}
+    )
+    out = tmp_path / "scores"
+    asked = [str(tmp_path / "m.csv"), "--locale", "sw", "--language", "sw", "--digits", "--out", str(out)]
+    assert main(["evaluate", str(whisper), *asked]) == 0
+    found = json.loads((out / "scores.json").read_text(encoding="utf-8"))["results"]["test"]
+    assert [found[measure]["percent"] for measure in ("WER", "WER normalised")] == [0, 0]
 
 
 def spoil(folder, **changes):
