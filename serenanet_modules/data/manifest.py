@@ -131,8 +131,9 @@ NEEDED = tuple(field.name for field in fields(Utterance) if field.default is MIS
 
 
 def written_by_people(utterances):
-    """Those whose texts no model wrote; all of them where there are no others."""
-    return [u for u in utterances if not u.labelled_by] or list(utterances)
+    """Yield those whose texts no model wrote; all of them where there are no others."""
+    by_models_alone = all(u.labelled_by for u in utterances)
+    return (u for u in utterances if by_models_alone or not u.labelled_by)
 
 
 def write_manifest(path, utterances):

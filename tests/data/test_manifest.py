@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import weakref
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,14 @@ import torch
 
 from serenanet_modules.data import listed
 from serenanet_modules.data.listed import Listed
-from serenanet_modules.data.manifest import NEEDED, Candidate, Utterance, read_manifest, write_manifest
+from serenanet_modules.data.manifest import (
+    NEEDED,
+    Candidate,
+    Utterance,
+    read_manifest,
+    write_manifest,
+    written_by_people,
+)
 from serenanet_modules.errors import UserError
 
 FIRST = Utterance("u1", "audio/u1.flac", 16001 / 16000, 'ng\'ombe, "wa" $x', "", "s", "sw", "train")
@@ -115,6 +123,19 @@ def test_listed_rows_are_those_of_the_list(tmp_path):
     assert train[4] == dataclasses.replace(THIRD, weight=train.weights[4]) and train.weights.mean() == pytest.approx(1)
     (tmp_path / "m.csv").unlink()
     assert rows[3] == odd[2]
+
+
+def test_rows_that_people_wrote_are_read_one_by_one(tmp_path):
+    """Where there are some, others are left out; none is held for longer than it is used."""
+    write_manifest(tmp_path / "m.csv", [FIRST, THIRD])
+    rows = Listed(tmp_path / "m.csv")
+    assert list(written_by_people(rows)) == [rows[0]]
+    assert list(written_by_people([THIRD, THIRD])) == [THIRD, THIRD] and list(written_by_people([])) == []
+    write_manifest(tmp_path / "many.csv", [dataclasses.replace(FIRST, id=f"u{i}") for i in range(20)])
+    alive = weakref.WeakSet()
+    for row in written_by_people(Listed(tmp_path / "many.csv")):
+        alive.add(row)
+        assert len(alive) <= 2
 
 
 def test_listed_rows_in_another_process(tmp_path):
