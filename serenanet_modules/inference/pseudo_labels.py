@@ -168,7 +168,7 @@ def _about(recognizer, lm):
     files = [recognizer.folder / "result.json", *([] if lm in (None, "auto") else [lm])]
     sums = [recognizer.run.sha256, *(sha256(file) for file in files if Path(file).is_file())]
     told = {key: recognizer.settings.get(key) for key in ("language", "task", "context", "attention_beam_size")}
-    return {"lm": lm, "hotwords": dict(recognizer.run.wishes.hotwords), "sha256": sums} | told
+    return {"lm": lm, "wishes": repr(recognizer.run.wishes), "sha256": sums, **recognizer.computing, **told}
 
 
 def _key(candidate):

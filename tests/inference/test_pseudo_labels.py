@@ -154,7 +154,7 @@ def test_manifests_and_lists(pseudo_label, recognizer, radio, tmp_path, monkeypa
 
 
 def test_a_labelling_that_was_stopped_goes_on(pseudo_label, radio, tmp_path, monkeypatch):
-    """What was heard is not heard again, half a line is none; another model or language model begins anew."""
+    """What was heard is not heard again, half a line is none; another model, language model or weight begins anew."""
     *_, want = pseudo_label(radio, out=tmp_path / "whole.csv")
     heard, read = Recognizer.heard, []
 
@@ -170,7 +170,9 @@ def test_a_labelling_that_was_stopped_goes_on(pseudo_label, radio, tmp_path, mon
     kept = tmp_path / "pseudo.csv.heard"
     assert pseudo_label(radio, out=out)[0] == 130 and not out.exists()
     whole = kept.read_bytes()
-    for content, again in ((whole, 2), (whole[:-5], 3), (whole.replace(b'"lm": null', b'"lm": "x"'), 4)):
+    other = [whole.replace(b'"lm": null', b'"lm": "x"'), whole.replace(b"lm_weight=None", b"lm_weight=1.0")]
+    other += [whole.replace(b'"quantize": null', b'"quantize": "int8"')]
+    for content, again in ((whole, 2), (whole[:-5], 3), *((content, 4) for content in other)):
         kept.write_bytes(content)
         read.clear()
         stop = None
