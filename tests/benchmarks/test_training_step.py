@@ -39,6 +39,20 @@ def test_shares_of_the_peak(monkeypatch, capsys):
     assert "| GFLOP | 2.0 |  |" in told and "| share of the peak | 40% |  |" in told
 
 
+def test_a_profile_is_no_part_of_a_steps_time(monkeypatch):
+    """Its steps are run on the same clock once the others are told."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    training_step, clocks = importlib.import_module("training_step"), []
+    acoustic = SimpleNamespace(features=None, frontend=None, encoder=None)
+    modules = SimpleNamespace(model=SimpleNamespace(acoustic=acoustic, car=None))
+    brain = SimpleNamespace(modules=modules, hparams=SimpleNamespace(spec_augment=None), fit_batch=lambda batch: None)
+    monkeypatch.setattr(training_step, "trainer", lambda options: (brain, range(100)))
+    monkeypatch.setattr(training_step.Clock, "watch", lambda clock, *_: clocks.append(clock))
+    monkeypatch.setattr(training_step, "profiled", lambda *_: clocks[0].steps[-1].update(encoder=1.0) or {"mm": 1.0})
+    found = training_step.measure(SimpleNamespace(device="cpu", compile=["blocks"], batches=1, steps=1, operators=1))
+    assert found["encoder"] == 0 and found["operators"] == {"mm": 1.0}
+
+
 @pytest.mark.parametrize("masked", [False, True])
 def test_operations_of_attention_are_counted(monkeypatch, masked):
     """Two products forward, five backward, of 2 B H T² D operations each."""
