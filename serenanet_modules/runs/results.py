@@ -40,7 +40,8 @@ def parameter_table(model, later=()):
 
 def usual_decoder(result, name):
     """The decoder that `serenanet transcribe` uses by itself, of those that a set was read with."""
-    ways = ("llm/beam", "llm/greedy", "attention/beam", f"{result['scoring']}/greedy")
+    own = (f"{result['scoring']}/{way}" for way in ("lexicon-beam", "greedy"))  # phonemes by the training words
+    ways = ("llm/beam", "llm/greedy", "attention/beam", *own)
     decoders = result["results"][name]
     return next((way for way in ways if way in decoders), next(iter(decoders)))
 
