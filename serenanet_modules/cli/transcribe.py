@@ -92,7 +92,7 @@ def _transcribe(arguments):
             continue
         if recognizer.run.hears_language:
             Bar.write(f"{file.name}: {transcript.language} is spoken", file=sys.stderr)
-        silent += not transcript.text
+        silent += not any(segment.text for segment in transcript.segments)
         for name, path, text in zip(arguments.format, places, texts, strict=True):
             if arguments.out:
                 outputs.write(path, text)

@@ -58,6 +58,14 @@ def test_each_channel_is_a_speaker_in_every_format(recognizer, stereo, tmp_path,
     assert words == {name: [w.text for w in t.words] for name, t in alone.items()}
 
 
+def test_channels_in_which_nobody_speaks(recognizer, tmp_path, capsys):
+    """Are counted as any other recording without speech, though the text names them."""
+    soundfile.write(tmp_path / "quiet.wav", np.zeros((16000, 2)), 16000)
+    more = ["--channel", "each", "--out", str(tmp_path / "out")]
+    assert main(["transcribe", str(recognizer.folder), str(tmp_path / "quiet.wav"), *more]) == 0
+    assert ": 1 file; 1 recording without speech" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not installed")
 def test_a_sound_track_is_heard_by_number_or_language(tmp_path):
     for name, hertz in (("a", 300), ("b", 900)):
