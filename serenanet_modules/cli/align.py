@@ -58,7 +58,7 @@ def _align(arguments):
     (segment,) = transcript.segments
     transcript = naming(arguments.speakers)(transcript, {"": arguments.audio})
     for format, path in files.items():
-        outputs.write(path, write(transcript, format, str(arguments.audio)))
+        outputs.write(path, write(transcript, format, str(arguments.audio), path))
         print(one_line(str(path)))
     kind = "confidence" if transcript.calibrated else "uncalibrated confidence"
     print(f"{len(segment.words)} words, {len(segment.tokens)} tokens, {kind} {segment.confidence:.2f}")

@@ -130,7 +130,9 @@ def test_the_command(tiny, clips, tmp_path, capsys):
     assert cli.main(["align", str(folder), str(clips[0]), "Baba na mama.", *listed]) == 0
     rows = [line.split("\t") for line in out.with_suffix(".words.tsv").read_text().splitlines()]
     assert rows[0][-1] == "status" and [row[0] for row in rows[1:]] == ["baba", "na", "mama"]
-    tiers = {tier.name: tier.annotations for tier in elan.read(out.with_suffix(".eaf"))[0].tiers}
+    (document,) = elan.read(out.with_suffix(".eaf"))
+    assert (out.parent / document.media[0]).resolve() == clips[0].resolve()  # as it lies from there
+    tiers = {tier.name: tier.annotations for tier in document.tiers}
     assert [f"{float(row[3]):.2f}" for row in rows[1:]] == [a.text for a in tiers["confidence"]]
     capsys.readouterr()
 
