@@ -43,9 +43,7 @@ class Encoder(nn.Module):
     def __init__(self, model, scoring):
         super().__init__()
         if not model.scorings:
-            raise UserError(
-                "SpeechBrain's EncoderASR reads models with CTC, and this one has an attention decoder alone"
-            )
+            raise UserError("SpeechBrain's EncoderASR reads models with a CTC head, and this one has none")
         self.model, self.scoring = model, scoring
 
     def forward(self, wavs, wav_lens):
