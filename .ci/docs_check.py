@@ -124,9 +124,8 @@ def shortened(command, rules):
     command = re.sub(r"\[(--[^\]]+)\]", r"\1", command)  # what a synopsis leaves open
     if re.search(r"(train\.py|serenanet train \S+) hparams", command):
         command = re.sub(r"--number_of_epochs \d+", "", command).split(" #")[0]
-        command += "".join(
-            f" --{key} {value}" for key, value in rules["training"].items() if f"--{key} " not in command
-        )
+        given = rules["training"] if "/LM/" in command else rules["training"] | rules["speech"]
+        command += "".join(f" --{key} {value}" for key, value in given.items() if f"--{key} " not in command)
     return command
 
 
