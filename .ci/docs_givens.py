@@ -1,5 +1,6 @@
 """Make in a folder what the documents take as given: corpora, recordings, texts, tiny public models."""
 
+import gzip
 import os
 import shutil
 import sys
@@ -90,6 +91,7 @@ def main():
     text = "\n".join(row["sentence"] for row in train[:200]) + "\n"
     for name in ("news.txt", "books.txt", "sentences.txt", "a.txt", "dev.txt"):
         (place / name).write_text(text, encoding="utf-8")
+    (place / "b.txt.gz").write_bytes(gzip.compress(text.encode()))
     make_whisper(_made(place / "WHISPER"), seconds=30.0)
     save_encoder(_made(place / "ENCODER"), "whisper-30s")
     save_language_model(_made(place / "LLM"))
