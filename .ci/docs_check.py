@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 PAGES += [str(path.relative_to(ROOT)) for path in sorted((ROOT / "recipes").rglob("*.md"))]
 LENT = ("serenanet_modules", "hparams", "recipes", "benchmarks", "tests", "docs")  # of the checkout, by links
+HELD = r"error: (?!/)(\S+?)(?:/save/units)? holds (?:a run with other settings|other units)"
 BLOCK = re.compile(r"(<!-- not run: [^>]*-->\n+)?```bash\n(.*?)```", re.DOTALL)
 
 
@@ -68,7 +69,7 @@ class Place:
             return 0, ""
         self.done.add(command)
         status, said = self.run(command, self.rules["seconds"])
-        held = re.search(r"error: (?!/)(\S+) holds a run with other settings", said)
+        held = re.search(HELD, said)
         if held:
             shutil.rmtree(self.folder / held[1])
             status, said = self.run(command, self.rules["seconds"])
