@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import anyio
-from fastapi import APIRouter, File, Form, Request, UploadFile
+from fastapi import APIRouter, Request, UploadFile
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -24,7 +24,7 @@ from serenanet_modules.inference.transcript import Segment, Transcript, Word
 from serenanet_modules.runtime.files import replacing, write_text
 from serenanet_modules.server import uploads
 from serenanet_modules.server.errors import APIError
-from serenanet_modules.server.guard import TextRoute, UploadRoute
+from serenanet_modules.server.guard import MULTIPART, TextRoute, UploadRoute
 from serenanet_modules.server.transcriptions import TOKEN
 
 LONGEST_NAME, HASH = 80, 12  # bytes of a recording's name that are kept, and digits of its hash
@@ -80,6 +80,14 @@ class Export(Edited):
     name: Annotated[str, Field(max_length=1000, description="the recording's file")] = "audio"
 
 
+class Correction(BaseModel):
+    """A recording and its corrected transcript."""
+
+    file: Annotated[UploadFile, Field(description="the audio, as it was transcribed")]
+    name: Annotated[str, Field(max_length=1000, description="of the recording's file, which says what kind it is")]
+    transcript: Annotated[str, Field(description="JSON: duration, and segments with start, end and text")]
+
+
 class Saved(BaseModel):
     """Names of the files that are kept."""
 
@@ -98,12 +106,7 @@ async def export(request: Request, edited: Export):
 
 
 @saving.post("/v1/corrections", status_code=201, response_model=Saved)
-async def save(
-    request: Request,
-    file: Annotated[UploadFile, File(description="the audio, as it was transcribed")],
-    name: Annotated[str, Form(max_length=1000, description="of the recording's file, which says what kind it is")],
-    transcript: Annotated[str, Form(description="JSON: duration, and segments with start, end and text")],
-):
+async def save(request: Request, form: Annotated[Correction, MULTIPART]):
     """Keep a recording with its corrected transcript, in the place of an earlier one of the same recording."""
     service = request.app.state.service
     if service.options.corrections is None:
@@ -111,13 +114,13 @@ async def save(
             404, "this server does not save corrections; start it with --corrections FOLDER", code="no_corrections"
         )
     try:
-        edited = Edited.model_validate_json(transcript)
+        edited = Edited.model_validate_json(form.transcript)
     except ValidationError as error:
         raise _invalid(f"{error.errors()[0]['msg']} at {error.errors()[0]['loc']}") from None
     kept = _transcript(edited)
     if not kept.text:
         raise _invalid("no segment has a text")
-    arguments = service.options, file.file, name, kept
+    arguments = service.options, form.file.file, form.name, kept
     return await anyio.to_thread.run_sync(_keep, *arguments, limiter=service.decoding)
 
 

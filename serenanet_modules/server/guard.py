@@ -9,7 +9,7 @@ import tempfile
 from urllib.parse import urlsplit
 
 import anyio
-from fastapi import Request
+from fastapi import Form, Request
 from fastapi.routing import APIRoute
 
 from serenanet_modules.runtime.faults import ROOM
@@ -19,6 +19,7 @@ from serenanet_modules.server.fields import check_names
 SLOWEST = 2000  # bytes per second of an upload
 TEXT = 32 * 2**20  # bytes of a body without audio
 SHARE = 8  # an upload may take an eighth of what is free: it lies there twice for a moment, and then decoded
+MULTIPART = Form(media_type="multipart/form-data")  # what the form of an `UploadRoute`, a model, is sent as
 LINGER = 4  # times the largest upload that is read and thrown away, so that its sender gets to see the refusal
 
 
@@ -61,7 +62,7 @@ class UploadRoute(GuardedRoute):
                 most = room(service.options)
                 received = Request(request.scope, limited(request.receive, service, request.headers, most))
                 async with received.form() as form:  # which the handler then has from there
-                    check_names(form, names(fields(self.dependant)), "the form field")
+                    check_names(form, form_names(self.dependant), "the form field")
                     return await handle(received)
 
         return bounded
@@ -85,9 +86,10 @@ def on_disk():
         raise APIError(507, message, "file", "disk_full", hang_up=True) from None
 
 
-def fields(dependant):
-    """The form's fields that a route knows, and those of what it depends on."""
-    return [*dependant.body_params, *(field for part in dependant.dependencies for field in fields(part))]
+def form_names(dependant):
+    """Those of a route's form, whose fields are those of a model."""
+    (form,) = dependant.body_params
+    return [field.alias or name for name, field in form.field_info.annotation.model_fields.items()]
 
 
 def names(fields):

@@ -92,7 +92,7 @@ class Model:
         return wishes(spelling, **fields)
 
     def recognising(self, fields):
-        """What the batcher does for a client who fills in fields of `wishes.asked`, or None for what it does for all.
+        """What the batcher does for a client who asks for ``speakers``, a ``language`` or some of `FIELDS`, or None.
 
         Raises
         ------

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from typing import Annotated, Literal
+from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from fastapi.security import HTTPBearer
 
@@ -13,10 +13,11 @@ from serenanet_modules.data import codes
 from serenanet_modules.decoding.spoken import AUTO
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import formats
-from serenanet_modules.server import shapes, uploads, wishes
+from serenanet_modules.server import shapes, uploads
 from serenanet_modules.server.errors import APIError, body
-from serenanet_modules.server.guard import GuardedRoute, UploadRoute
-from serenanet_modules.server.service import ALIAS
+from serenanet_modules.server.form import Form
+from serenanet_modules.server.guard import MULTIPART, GuardedRoute, UploadRoute
+from serenanet_modules.server.wishes import FIELDS
 
 MEDIA = {"text": "text/plain", "srt": "text/plain", "vtt": "text/vtt"}
 CLIENT_GONE = 499  # what nginx calls it; seen in metrics only
@@ -26,8 +27,6 @@ PULSE = 1.0  # seconds between events of a transcription that goes on: proxies c
 
 log = logging.getLogger(__name__)
 
-Granularity, Subtitles = Literal["word", "segment"], Literal["srt", "vtt"]
-
 TOKEN = [Depends(HTTPBearer(auto_error=False))]  # for the API's description; what checks it is the route's class
 
 uploading = APIRouter(route_class=UploadRoute, dependencies=TOKEN)
@@ -35,43 +34,15 @@ models = APIRouter(route_class=GuardedRoute, dependencies=TOKEN)
 
 
 @uploading.post("/v1/audio/transcriptions", response_model=shapes.Transcription | shapes.VerboseTranscription)
-async def transcribe(
-    request: Request,
-    asked: Annotated[dict, Depends(wishes.asked)],
-    file: Annotated[UploadFile, File(description="audio of any rate, channel count and format")],
-    model: Annotated[
-        str | None, Form(description=f"name of a model of this server; its first by default, or for {ALIAS}")
-    ] = None,
-    language: Annotated[
-        str | None, Form(description="code or name of the language, or auto; one that the model lacks is an error")
-    ] = None,
-    prompt: Annotated[str | None, Form(description="has no effect")] = None,
-    response_format: Annotated[Literal["json", "text", "srt", "verbose_json", "vtt"], Form()] = "json",
-    temperature: Annotated[float, Form(ge=0, le=1, description="has no effect: decoding does not sample")] = 0,
-    granularities: Annotated[
-        list[Granularity] | None,
-        Form(alias="timestamp_granularities[]", description="of verbose_json; segment by default"),
-    ] = None,
-    more_granularities: Annotated[list[Granularity] | None, Form(alias="timestamp_granularities")] = None,
-    include: Annotated[
-        list[Subtitles] | None,
-        Form(alias="include[]", description="of verbose_json: subtitles beside the rest"),
-    ] = None,
-    more_include: Annotated[list[Subtitles] | None, Form(alias="include")] = None,
-    stream: Annotated[
-        bool,
-        Form(description="server-sent events: of json the text of each segment, of verbose_json progress"),
-    ] = False,
-):
+async def transcribe(request: Request, form: Annotated[Form, MULTIPART]):
     """Transcribe a recording."""
-    service = request.app.state.service
-    granularities, include = (granularities or []) + (more_granularities or []), (include or []) + (more_include or [])
-    chosen = service.model(model)
-    asked["language"] = _told(chosen, language)
-    _check_format(response_format, granularities or include or asked["nbest"] > 1, stream)
+    service, chosen = request.app.state.service, request.app.state.service.model(form.model)
+    granularities, include = form.granularities + form.more_granularities, form.include + form.more_include
+    asked = {name: getattr(form, name) for name in ("speakers", *FIELDS)} | {"language": _told(chosen, form.language)}
+    _check_format(form.response_format, granularities or include or form.nbest > 1, form.stream)
     with chosen.batcher.expecting():
         ready = await anyio.to_thread.run_sync(
-            _prepared, chosen, asked, file.file, service.options, limiter=service.decoding
+            _prepared, chosen, asked, form.file.file, service.options, limiter=service.decoding
         )
         job = chosen.batcher.submit(*ready)
 
@@ -79,14 +50,15 @@ async def transcribe(
         parts = granularities or ("segment",), include
         return shapes.verbose(transcript, transcript.language or chosen.language, chosen.recognizer.units, *parts)
 
-    if stream and response_format == "verbose_json":
+    if form.stream and form.response_format == "verbose_json":
         return StreamingResponse(_events(service, chosen, job, shape), media_type=EVENTS)
     transcript = await _unless_gone(request, _ready(service, chosen, job))
-    if response_format in FORMATS:
-        return PlainTextResponse(formats.write(transcript, FORMATS[response_format]), media_type=MEDIA[response_format])
-    if stream:
+    if form.response_format in FORMATS:
+        text = formats.write(transcript, FORMATS[form.response_format])
+        return PlainTextResponse(text, media_type=MEDIA[form.response_format])
+    if form.stream:
         return PlainTextResponse(shapes.events(transcript), media_type=EVENTS)
-    found = shapes.transcription(transcript) if response_format == "json" else shape(transcript)
+    found = shapes.transcription(transcript) if form.response_format == "json" else shape(transcript)
     return JSONResponse(found.model_dump(exclude_none=True))
 
 

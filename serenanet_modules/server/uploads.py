@@ -33,12 +33,11 @@ def read(file, max_seconds, timeout):
     APIError
         400 for what is no audio, 413 for too much of it, 503 where it takes too long.
     """
-    with tempfile.TemporaryDirectory(prefix="serenanet-") as folder:
-        path = Path(folder) / "upload"
-        with open(path, "wb") as copy:
-            shutil.copyfileobj(file, copy)
+    with tempfile.NamedTemporaryFile(prefix="serenanet-") as copy:
+        shutil.copyfileobj(file, copy)
+        copy.flush()
         file.close()  # a large one lay on the disk, too
-        return decoded(path, max_seconds, timeout)
+        return decoded(Path(copy.name), max_seconds, timeout)
 
 
 def decoded(path, max_seconds, timeout):

@@ -1,44 +1,14 @@
 """What clients may ask of the texts: `Wishes` of their own, by the names of form fields and parameters."""
 
 import re
-from typing import Annotated
-
-from fastapi import Form
 
 from serenanet_modules.config.keys import truth
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference.hotwords import WEIGHT, hotwords_of
-from serenanet_modules.inference.speakers import AUTO, MOST
 from serenanet_modules.server.errors import APIError
 
 FIELDS = {"hotwords": str, "hotword_weight": float, "nbest": int, "digits": truth}  # and what they are
 MOST_HOTWORDS, MOST_WEIGHT, MOST_NBEST = 1000, 100.0, 100
-
-
-def asked(
-    hotwords: Annotated[
-        str | None, Form(description="words and phrases that are expected, with commas or line ends between")
-    ] = None,
-    hotword_weight: Annotated[float, Form(description="bonus for each of their letters, in nats")] = WEIGHT,
-    nbest: Annotated[int, Form(description="of verbose_json: how many texts are listed")] = 1,
-    digits: Annotated[bool, Form(description="numbers as digits (sw, en)")] = False,
-    speakers: Annotated[
-        str | None,
-        Form(description=f"say who speaks: the number of speakers, up to {MOST}, or auto; text and times stay"),
-    ] = None,
-):
-    """The fields of a form, by name."""
-    wanted = {"hotwords": hotwords, "hotword_weight": hotword_weight, "nbest": nbest, "digits": digits}
-    return wanted | {"speakers": _speakers(speakers)}
-
-
-def _speakers(text):
-    """How many speak, "auto", or None where nobody asks."""
-    if text in (None, "", AUTO):
-        return text or None
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST):
-        raise refused("speakers", f"must be from 1 to {MOST}, or {AUTO}")
-    return int(text)
 
 
 def wishes(spelling, hotwords=None, hotword_weight=WEIGHT, nbest=1, digits=False):
