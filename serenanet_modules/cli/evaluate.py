@@ -4,7 +4,7 @@ import contextlib
 import tempfile
 from pathlib import Path
 
-from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_spoken, opened
+from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_spoken, opened, warn_unsure
 from serenanet_modules.cli.values import add_out, add_switch, pairs, positive, say_written, wholes
 from serenanet_modules.errors import UserError
 
@@ -76,6 +76,7 @@ def _evaluate(arguments):
             say_written(a.out, "scores.json")
         return 0
     recognizer = opened(a)
+    warn_unsure(recognizer, a.folder)
     if a.out:
         outputs.begin(a.out)
     with contextlib.ExitStack() as stack:

@@ -1,5 +1,6 @@
 """What commands that use a finished run share: how it is named, and opened."""
 
+import sys
 from argparse import SUPPRESS
 
 from serenanet_modules.cli.values import add_switch, count, not_negative, place, positive, speakers, switch
@@ -161,6 +162,12 @@ def opened(arguments):
         arguments.folder, arguments.device or best_device(), computing=computing, **asked
     )
     return recognizer.wishing(**_wishes(arguments, recognizer.run.spelling))
+
+
+def warn_unsure(recognizer, folder):
+    """Say on the standard error output that times and confidences mean nothing, where they do not."""
+    if recognizer.unsure:
+        print(f"warning: {folder}: {recognizer.unsure}; take another model where they count", file=sys.stderr)
 
 
 def _wishes(arguments, spelling):

@@ -15,6 +15,7 @@ from serenanet_modules.cli.opening import (
     add_wishes,
     opened,
     rules,
+    warn_unsure,
 )
 from serenanet_modules.cli.values import count, place, positive
 from serenanet_modules.errors import UserError
@@ -106,6 +107,8 @@ def _serve(arguments):
     options, folders = _options(arguments), _named(arguments.models)
     listener = run.listen(arguments.host, arguments.port)
     recognizers = {name: opened(Namespace(**vars(arguments) | {"folder": folder})) for name, folder in folders.items()}
+    for name, folder in folders.items():
+        warn_unsure(recognizers[name], folder)
     app = make_app(recognizers, options)
     address = f"http://{arguments.host}:{listener.getsockname()[1]}"
     if options.token is None and not run.is_loopback(arguments.host):

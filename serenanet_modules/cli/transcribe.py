@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_speakers, add_spoken, opened
+from serenanet_modules.cli.opening import add_decoding, add_recogniser, add_speakers, add_spoken, opened, warn_unsure
 from serenanet_modules.cli.values import add_out, formats_of, from_one, place, say_written
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.amounts import counted
@@ -78,9 +78,8 @@ def _transcribe(arguments):
     if arguments.out:
         outputs.check(*(path for places in paths for path in places))
     recognizer = opened(arguments)
-    if not recognizer.places_words and (arguments.speakers or {*arguments.format} != {"txt"}):
-        lacks = "has no CTC head, which places words: their times and confidences say nothing"
-        Bar.write(f"warning: {arguments.folder}: {lacks}; take another model where they count", file=sys.stderr)
+    if arguments.speakers or {*arguments.format} != {"txt"}:
+        warn_unsure(recognizer, arguments.folder)
     status, written, silent = 0, 0, 0
     for file, places, transcript in zip(
         found, zip(*paths, strict=True), _heard(arguments, recognizer, found), strict=True

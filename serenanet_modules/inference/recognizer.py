@@ -22,6 +22,8 @@ from serenanet_modules.runtime.lowered import Lowered
 from serenanet_modules.runtime.precision import Context, check_precision
 from serenanet_modules.runtime.quantised import check_quantisation, quantise
 
+UNSURE = "has no CTC head, which places words: their times and confidences say nothing"
+
 
 class Recognizer:
     """A trained recogniser with its units and decoding settings; open one with `from_folder`.
@@ -161,12 +163,15 @@ class Recognizer:
         """Whether it knows where its words lie and how sure they are: not a speech LLM without a CTC head."""
         return self.modules["model"].places_words
 
+    @property
+    def unsure(self):
+        """What one that places no words lacks, as the rest of a sentence that begins with its name; "" of any other."""
+        return "" if self.places_words else UNSURE
+
     def check_sure(self):
         """Refuse a model that cannot say how sure it is of its words."""
-        if not self.places_words:
-            raise UserError(
-                f"{self.folder}: gives no confidences, as it is a speech LLM without a CTC head; take another model"
-            )
+        if self.unsure:
+            raise UserError(f"{self.folder}: {self.unsure}; take another model")
 
     def transcribe(self, sources, batch_seconds=120.0, lm=None, progress=False, piece_seconds=None):
         """What is said in audio of any length; of pieces below -80 dBFS, nothing.
