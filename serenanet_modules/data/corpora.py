@@ -10,13 +10,13 @@ from pathlib import Path
 from serenanet_modules.data import custom, tar_corpora
 from serenanet_modules.data.annotations.formats import ENDINGS
 from serenanet_modules.data.audio import AudioError, seconds
-from serenanet_modules.data.endings import AUDIO
+from serenanet_modules.data.endings import AUDIO, sounds
 from serenanet_modules.data.manifest import Candidate, role
 from serenanet_modules.data.splitting import by_group
 from serenanet_modules.data.tables import SUFFIXES
 from serenanet_modules.errors import LayoutError, UserError
 from serenanet_modules.runtime.amounts import counted
-from serenanet_modules.runtime.files import below
+from serenanet_modules.runtime.files import walk
 
 logger = logging.getLogger(__name__)
 
@@ -94,19 +94,25 @@ def _entry(path, locale, layout, needs_text, options):
 
 def lacking(folder):
     """What a folder that is no corpus lacks, in a sentence; "" where some file in it may hold transcriptions."""
-    recordings = others = 0
-    for _, folders, files in os.walk(folder):  # no further than to the first such file: a corpus may have millions
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in (name.lower() for name in files if not name.startswith(".")):
-            if name.endswith(TRANSCRIPTIONS):
+    recordings = others = broken = 0
+    for place, files in walk(folder):  # no further than to the first such file: a corpus may have millions
+        for name in files:
+            if not os.path.exists(place / name):
+                broken += 1
+            elif name.lower().endswith(TRANSCRIPTIONS):
                 return ""
-            sounds = name.endswith(SOUNDS)
-            recordings, others = recordings + sounds, others + (not sounds)
+            elif name.lower().endswith(SOUNDS):
+                recordings += 1
+            else:
+                others += 1
     if recordings:
         return (
             f"{folder}: holds {counted(recordings, 'recording')} but no transcriptions beside them (.eaf, .TextGrid, "
             "…); put them there, or give a table with columns path and text"
         )
+    if broken:
+        links = "1 link to a file that is" if broken == 1 else f"{broken} links to files that are"
+        return f"{folder}: holds {links} not there; bring what they lead to, or give another folder"
     return "" if others else f"{folder}: is empty; give the folder of a corpus, or its manifest"
 
 
@@ -119,8 +125,7 @@ def unlabelled(folder, locale):
     -------
     list of Candidate
     """
-    files = [file for file in below(folder) if file.suffix[1:].lower() in AUDIO]
-    return [piece for file in files for piece in _pieces(file, file.relative_to(folder), locale)]
+    return [piece for file in sounds(folder) for piece in _pieces(file, file.relative_to(folder), locale)]
 
 
 def _pieces(file, inside, locale):

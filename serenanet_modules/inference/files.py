@@ -8,10 +8,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from serenanet_modules.data.endings import AUDIO
+from serenanet_modules.data.endings import AUDIO, sounds
 from serenanet_modules.data.tars import member
 from serenanet_modules.errors import UserError
-from serenanet_modules.runtime.files import below, one_line
+from serenanet_modules.runtime.files import one_line
 
 STDIN = "-"
 MOST_BYTES = 255  # of a file's name
@@ -119,7 +119,7 @@ def _listed(stdin):
 def _files(path):
     if not path.is_dir():
         return [AudioFile(path, Path(path.name))]
-    found = [file for file in below(path) if file.suffix[1:].lower() in AUDIO and file.is_file()]
+    found = sounds(path)
     if not found:
         raise UserError(f"{path}: holds no audio ({', '.join(AUDIO)})")
     return [AudioFile(file, file.relative_to(path)) for file in found]

@@ -18,17 +18,32 @@ UNSHOWN = ("Cc", "Zl", "Zp")  # kinds of characters that no line can hold
 PARTIAL = ".part"  # ends the names of files and folders that are being written; they begin with a dot
 
 
-def below(folder, wanted=lambda name: True):
-    """Files and folders at any depth whose name is wanted, sorted.
+def walk(folder):
+    """Yield (path, names of its files) of a folder and of those at any depth, also behind symbolic links.
 
-    What vanishes or may not be read is passed over, and so are names that begin with a dot, such as the ``._a.wav``
-    that macOS puts beside files and into archives.
+    Each folder is met once, by its own name where it is inside; links to folders that hold this one are passed over. So
+    are what vanishes or may not be read, and names that begin with a dot, such as the ``._a.wav`` that macOS puts
+    beside files and into archives.
     """
+    met, waiting = set(Path(os.path.realpath(folder)).parents), [Path(folder)]
+    for start in waiting:  # links are followed when all that is no link has been met
+        for place, folders, files in os.walk(start):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            real = Path(os.path.realpath(place))
+            if real in met:
+                folders.clear()
+                continue
+            met.add(real)
+            yield Path(place), [name for name in files if not name.startswith(".")]
+            waiting += [path for name in folders if (path := Path(place, name)).is_symlink()]
+
+
+def below(folder, wanted=lambda name: True):
+    """Files and folders at any depth, as of `walk`, whose name is wanted, sorted."""
     found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        names = (name for name in (*folders, *files) if not name.startswith("."))
-        found += [Path(place, name) for name in names if wanted(name)]
+    for place, files in walk(folder):
+        names = [Path(place, name) for name in files]
+        found += [path for path in (place, *names) if path != Path(folder) and wanted(path.name)]
     return sorted(found)
 
 

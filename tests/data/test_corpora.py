@@ -4,9 +4,11 @@ from collections import Counter
 
 import pytest
 
+from serenanet_modules.data.corpora import lacking, unlabelled
 from serenanet_modules.data.manifest import read_manifest
 from serenanet_modules.data.preparation import Settings, prepare
 from serenanet_modules.errors import LayoutError, UserError
+from serenanet_modules.inference import files
 from tests.support import layouts
 from tests.support.layouts import candidates, noise
 
@@ -59,6 +61,29 @@ def test_audio_alone(tmp_path):
     assert sum(u.duration for u in rows if "long" in u.id) == pytest.approx(50)
     with pytest.raises(UserError, match="No train utterance is usable .*empty text"):
         prepare(found, tmp_path / "out", Settings(), progress=False)
+
+
+def test_audio_behind_links(tmp_path):
+    """All who read folders of audio find the same: files, links to them, what is in linked folders, broken links."""
+    noise(tmp_path / "disk" / "sw" / "a.wav")
+    for folder in ("files", "folders", "broken", "mixed"):
+        (tmp_path / folder).mkdir()
+    for folder in ("files", "mixed"):
+        (tmp_path / folder / "one.wav").symlink_to(tmp_path / "disk/sw/a.wav")
+    for folder in ("folders", "mixed"):
+        (tmp_path / folder / "sw").symlink_to(tmp_path / "disk/sw")
+    for folder in ("broken", "mixed"):
+        (tmp_path / folder / "gone.wav").symlink_to("nowhere.wav")
+    (tmp_path / "mixed" / "folder.wav").mkdir()
+    names = {"files": ["one.wav"], "folders": ["sw/a.wav"], "broken": ["gone.wav"]}
+    for name, expected in (names | {"mixed": ["gone.wav", "one.wav", "sw/a.wav"]}).items():
+        folder = tmp_path / name
+        assert [str(c.path.relative_to(folder)) for c in unlabelled(folder, "sw")] == expected
+        assert [str(file.inside) for file in files.find([str(folder)], None)] == expected
+        said = "holds 1 link to a file that is not there" if name == "broken" else "but no transcriptions beside them"
+        assert said in lacking(folder) and (name != "mixed" or "holds 2 recordings" in lacking(folder))
+    (tmp_path / "disk" / "sw" / "train.tsv").touch()
+    assert lacking(tmp_path / "folders") == ""
 
 
 def test_what_is_not_there(tmp_path):

@@ -13,6 +13,24 @@ from serenanet_modules.runtime import files
 from serenanet_modules.runtime.files import locked, sweep, write_tensors
 
 
+def test_folders_behind_links(tmp_path):
+    """They are walked as others are; each once, by its own name where it is inside, and none that holds the first."""
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    for file in (home / "own" / "a.wav", elsewhere / "deep" / "b.wav", elsewhere / ".hidden" / "c.wav"):
+        file.parent.mkdir(parents=True)
+        file.touch()
+    for name, target in {
+        **{"0": home / "own", "1": elsewhere / "deep", "2": elsewhere, "file.wav": elsewhere / "deep" / "b.wav"},
+        **{"up": tmp_path, "root": "/", "here": home, ".hidden": elsewhere, "round": home / "round"},
+    }.items():
+        (home / name).symlink_to(target)
+    (elsewhere / "back").symlink_to(home)
+    found = {str(path.relative_to(home)) for path in files.below(home)}
+    assert found == {"own", "own/a.wav", "1", "1/b.wav", "2", "file.wav", "round"}
+    assert files.below(tmp_path / "home" / "1") == [home / "1" / "b.wav"]
+    assert len(files.below(home, lambda name: name.endswith(".wav"))) == 3
+
+
 def test_one_holder(tmp_path):
     lock = tmp_path / "new" / ".lock"
     with locked(lock), pytest.raises(UserError, match="taken"), locked(lock, "taken"):
