@@ -7,6 +7,7 @@ from pathlib import Path
 
 from serenanet_modules.data.phonemes import WORD_BOUNDARY
 from serenanet_modules.inference.alternatives import texts_of
+from serenanet_modules.runs.choice import lm_sha256
 from serenanet_modules.runtime.files import fingerprint, read_json, write_json
 
 
@@ -58,7 +59,7 @@ class Hearing:
         self.recognizer, self.lm, self.root = recognizer, lm, Path(root)
         decoder = recognizer.decoder(lm)
         told = [{field.name: field.type for field in fields(Said)}]
-        told += [fingerprint(recognizer.modules.state_dict()), decoder.name, _model(lm)]
+        told += [fingerprint(recognizer.modules.state_dict()), decoder.name, lm_sha256(recognizer.run, lm)]
         told += [getattr(decoder, name, None) for name in ("lm_weight", "word_score")]
         told += [recognizer.run.wishes, sorted(recognizer.computing.items())]
         told += [f"{key}={value}" for key, value in sorted(recognizer.settings.items())]
@@ -78,12 +79,3 @@ class Hearing:
         listed = self.recognizer.decoder(self.lm).join, self.recognizer.run.wishes.nbest
         heard = {u.id: asdict(Said.of(transcript, *listed)) for u, transcript in zip(rows, found, strict=True)}
         return {"seconds": time.monotonic() - start, "utterances": heard}
-
-
-def _model(lm):
-    """What tells a language model from another of its name."""
-    if lm in (None, "auto"):
-        return lm
-    path = Path(lm)
-    file = path / "weights.safetensors" if path.is_dir() else path
-    return f"{path} {file.stat().st_mtime_ns}" if file.is_file() else path

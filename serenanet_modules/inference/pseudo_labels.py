@@ -20,6 +20,7 @@ from serenanet_modules.data.tables import SUFFIXES
 from serenanet_modules.errors import UserError
 from serenanet_modules.inference import files
 from serenanet_modules.inference.journal import Journal
+from serenanet_modules.runs.choice import lm_sha256
 from serenanet_modules.runs.hub import known_as
 from serenanet_modules.runtime.files import replacing, sha256
 
@@ -165,8 +166,8 @@ def _said(piece):
 
 def _about(recognizer, lm):
     """What decides a transcript and its confidence beside the recording."""
-    files = [recognizer.folder / "result.json", *([] if lm in (None, "auto") else [lm])]
-    sums = [recognizer.run.sha256, *(sha256(file) for file in files if Path(file).is_file())]
+    result = recognizer.folder / "result.json"
+    sums = [recognizer.run.sha256, result.is_file() and sha256(result), lm_sha256(recognizer.run, lm)]
     told = {key: recognizer.settings.get(key) for key in ("language", "task", "context", "attention_beam_size")}
     return {"lm": lm, "wishes": repr(recognizer.run.wishes), "sha256": sums, **recognizer.computing, **told}
 

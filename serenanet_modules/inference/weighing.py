@@ -16,9 +16,9 @@ from serenanet_modules.decoding.tuning import (
     tune,
     tune_search,
 )
-from serenanet_modules.runs.choice import LM
+from serenanet_modules.runs.choice import LM, lm_sha256
 from serenanet_modules.runs.dev import FILE, read_dev
-from serenanet_modules.runs.whole import WEIGHTS, check_files
+from serenanet_modules.runs.whole import check_files
 from serenanet_modules.runtime.files import sha256, write_json
 from serenanet_modules.runtime.threads import available_cores
 
@@ -86,7 +86,7 @@ def _on_dev(run, decoder, lm, given, progress):
         return decoder.usual
     if isinstance(decoder, BeamDecoder):
         decoder = replace(decoder, hotwords=None)  # the weights are the model's, whatever words are expected
-    told = [sha256(run.folder / FILE), sha256(lm / WEIGHTS if lm.is_dir() else lm), decoder.name, decoder.beam_size]
+    told = [sha256(run.folder / FILE), lm_sha256(run, lm), decoder.name, decoder.beam_size]
     key = sha(repr([*told, given]).encode()).hexdigest()
     if key not in run.kept:
         run.kept[key] = _cached(key, lambda: _tuned(decoder, dev, given, progress))

@@ -8,7 +8,8 @@ from serenanet_modules.decoding.arpa import NGram
 from serenanet_modules.decoding.lexicon import Lexicon
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.language_model import NeuralLMRun
-from serenanet_modules.runs.whole import check_files
+from serenanet_modules.runs.whole import WEIGHTS, check_files
+from serenanet_modules.runtime.files import sha256
 
 LM, SPELLINGS = "save/lm.arpa", "save/lexicon.tsv"
 
@@ -23,6 +24,14 @@ def decoder_for(run, lm):
     if hotwords and not model.scorings:
         raise UserError(f"{run.folder}: has no CTC head, which hotwords need; leave out --hotwords")
     return _joint(run, lm) if model.attention is not None and not hotwords else _ctc(run, lm)
+
+
+def lm_sha256(run, lm):
+    """SHA-256 of what `decoder_for` reads for ``lm``: of an ARPA file, or a neural model's weights; None for None."""
+    if lm is None:
+        return None
+    path = run.folder / LM if lm == "auto" else Path(lm)
+    return sha256(path / WEIGHTS if path.is_dir() else path)
 
 
 def _ctc(run, lm):

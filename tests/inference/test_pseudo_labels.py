@@ -15,9 +15,11 @@ from serenanet_modules import cli
 from serenanet_modules.data.audio import SAMPLE_RATE, load
 from serenanet_modules.data.custom import candidates
 from serenanet_modules.data.manifest import read_manifest
+from serenanet_modules.decoding import ngram
 from serenanet_modules.decoding.confidence import Calibration
 from serenanet_modules.inference.pseudo_labels import COLUMNS
 from serenanet_modules.inference.recognizer import Recognizer
+from tests.support.families import FAMILIES, make_language_model, make_result
 from tests.support.folders import calibrate, copy_without
 from tests.support.tiny import Run, command, prepared_manifest, read_tsv
 
@@ -183,6 +185,42 @@ def test_a_labelling_that_was_stopped_goes_on(pseudo_label, radio, tmp_path, mon
     kept.write_bytes(whole)
     read.clear()
     assert pseudo_label(tmp_path / "radio", out=out)[0] == 0 and len(read) == 4
+
+
+def test_a_retrained_language_model_begins_anew(pseudo_label, radio, tmp_path, monkeypatch):
+    """Other weights in the same folder are another model, and so is another n-gram model in the recogniser's own."""
+    name, *sizes = FAMILIES["conformer-hybrid"]
+    model, out = make_result(tmp_path / "model", name, *sizes), tmp_path / "pseudo.csv"
+    lm, own = make_language_model(tmp_path / "lm", model), model / "save/lm.arpa"
+    heard, read = Recognizer.heard, []
+
+    def broken_off(self, sources, *options):
+        for number, found in enumerate(heard(self, sources, *options)):
+            if number == stop:
+                raise KeyboardInterrupt
+            read.append(found)
+            yield found
+
+    def change(how):
+        if how == "auto":
+            ngram.estimate([f"mama {len(read)} anakula"], 2, own)
+        else:
+            make_language_model(tmp_path / "lm", model, seed=1)
+
+    monkeypatch.setattr(Recognizer, "heard", broken_off)
+    ngram.estimate(["mama anakula"], 2, own)
+    for how in (lm, "auto"):
+        for changes, expected in ((False, 2), (True, 3)):
+            stop = 1
+            given = (radio / "amina", "--lm", how, "--beam-size", 1)
+            assert pseudo_label(*given, model=model, out=out)[0] == 130
+            stop = None
+            if changes:
+                change(how)
+            read.clear()
+            assert pseudo_label(*given, "--force", model=model, out=out)[0] == 0
+            assert len(read) == expected
+            out.unlink()
 
 
 def test_of_nothing_no_manifest_is_written(pseudo_label, radio, tmp_path):

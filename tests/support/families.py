@@ -1,16 +1,18 @@
 """Result folders of small models that never trained, and yet say something else in each frame."""
 
+import shutil
+
 import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from serenanet_modules.config.hparams import Hparams
-from serenanet_modules.data.units import train_units
+from serenanet_modules.data.units import load_units, train_units
 from serenanet_modules.lobes.blocks.chunking import DynamicChunking
 from serenanet_modules.runs.folder import write_hyperparams
 from tests.support.encoders import settled
-from tests.support.presets import preset
+from tests.support.presets import LANGUAGE_MODEL, preset
 
 TEXTS = ["kisu hiki alikitengeneza mwaka jana", "ng'ombe wanakula majani", "habari za asubuhi"]
 SPREAD = 3.0  # standard deviation of a label's score over frames, in nats
@@ -110,6 +112,20 @@ def make_result(folder, hparams, *overrides, units="char", vocab_size=None):
         built["features"].std.fill_(12.0)
     _make_eloquent(modules.eval())
     save_file(modules.state_dict(), folder / "weights.safetensors")
+    return folder
+
+
+def make_language_model(folder, recogniser, seed=0):
+    """Write what a training of a tiny language model over a recogniser's units would have left; returns the folder."""
+    shutil.copytree(recogniser / "save/units", folder / "save/units", dirs_exist_ok=True)
+    asked = Hparams.load(preset(LANGUAGE_MODEL), dataset={"dataset": ("the test", "none")})
+    small = [("d_model", "16"), ("model.n_layers", "1"), ("model.n_heads", "2"), ("model.d_ffn", "16")]
+    asked.override([("acoustic", str(recogniser)), ("output_folder", str(folder)), *small])
+    asked.set("n_units", load_units(folder / "save/units").size)
+    write_hyperparams(folder, asked)
+    torch.manual_seed(seed)
+    save_file(nn.ModuleDict({"model": asked.build()["model"]}).state_dict(), folder / "weights.safetensors")
+    (folder / "result.json").write_text('{"perplexity": {"held_out": 9.0}}', encoding="utf-8")
     return folder
 
 
