@@ -1,5 +1,6 @@
 """What the documents point at and name exists, so that a renaming is noticed."""
 
+import ast
 import importlib
 import importlib.util
 import re
@@ -10,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from serenanet_modules import cli
+from serenanet_modules.analysis import streaming
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("docs", "recipes", "benchmarks", "tests")
 DOCUMENTS = [ROOT / "README.md", *sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CODE = re.compile(r"```.*?```", re.DOTALL)
+FENCED = re.DOTALL | re.MULTILINE
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 ROOMS_OF_FILES = ("", "serenanet_modules", "serenanet_modules/training", "hparams", "tests")  # where a name may begin
@@ -82,6 +85,43 @@ def test_commands_are_there(document):
     for option in re.findall(r"(?<![\w-])--([a-zA-Z][\w-]*(?:\.\w+)*)", text):
         known = option in _options() | OPTIONS_OF_OTHERS or set(option.split(".")) <= _keys()
         assert known, f"nothing has an option or a key --{option}"
+
+
+@pytest.mark.parametrize("page", ["inference", "security"])
+def test_quoted_outputs_are_the_programs(page):
+    """Words that stand beside each other in an output that a page shows do so in the sources, or in the corpus."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", (ROOT / f"docs/{page}.md").read_text(encoding="utf-8"), FENCED)
+    lines = [
+        line for language, block in blocks for line in block.splitlines() if not (language or line.startswith("$"))
+    ]
+    word = r"(?<![\w./-])[^\W\d_]+(?![\w./-])"
+    runs = {run for line in lines for run in re.findall(rf"{word}(?: {word})+", line)}
+    assert len(runs) > 4 and not {run for run in runs if run not in _said()}
+
+
+@cache
+def _said():
+    """All texts in the package's sources, 0 where one has something put in, and in the corpus."""
+    found = [path.read_text(encoding="utf-8").lower() for path in (ROOT / "tests/sample/CommonVoice/sw").glob("*.tsv")]
+    for path in (ROOT / "serenanet_modules").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                found.append("".join(part.value if isinstance(part, ast.Constant) else "0" for part in node.values))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found.append(node.value)
+    return "\n".join(found)
+
+
+def test_columns_of_streams_are_told():
+    """Each column of the table that compares a model with its streams stands in the table that explains them."""
+    page = (ROOT / "docs/inference.md").read_text(encoding="utf-8")
+    named = {heading.partition(",")[0].removesuffix(" p50") for heading in streaming.COLUMNS.values()}
+    missing = {
+        name
+        for name in named - {"set", "way", "look-ahead", "p95"}
+        if not re.search(rf"^\|[^|]*\b{name}\b", page, re.M)
+    }
+    assert not missing
 
 
 def test_a_set_up_says_that_it_is_ready(tmp_path):
