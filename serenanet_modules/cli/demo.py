@@ -48,7 +48,7 @@ def run(root=CHECKOUT):
     os.chdir(root)
     folder = _result_folder()
     if (folder / "result.json").is_file():
-        print(f"{folder} holds a finished run: it is not trained again, only evaluated (delete it to start anew)")
+        print(f"{folder} holds a finished run, which is not trained again unless it had fewer epochs (or delete it)")
     _train()
     result = read_json(folder / "result.json")
     print(f"\n{_transcription(folder)}\n\n{summary(result)}")
@@ -62,11 +62,19 @@ def _result_folder():
 
 
 def _train():
-    """The main job in a process of its own."""
+    """The main job in a process of its own, which Ctrl-C reaches too: it is waited for, for it saves what it has."""
     print("$", shlex.join(["python", *COMMAND]), flush=True)
-    done = subprocess.run([sys.executable, *COMMAND])
-    if done.returncode:
-        raise UserError(f"the training ended with status {done.returncode}; what is printed above says why")
+    interrupted = None
+    with subprocess.Popen([sys.executable, *COMMAND]) as training:
+        while training.poll() is None:
+            try:
+                training.wait()
+            except KeyboardInterrupt as error:
+                interrupted = error
+    if interrupted:
+        raise interrupted
+    if training.returncode:
+        raise UserError(f"the training ended with status {training.returncode}; what is printed above says why")
 
 
 def _transcription(folder):

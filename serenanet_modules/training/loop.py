@@ -142,8 +142,10 @@ class RecipeBrain(Task, sb.Brain):
             self._keep_few()
         if self.progress.finished:
             logger.info("The training is finished; the model is evaluated")
-        elif self.progress.epoch:
+        elif self.progress.read:
             logger.info("Resuming in epoch %d after %d utterances", self.progress.epoch, self.progress.read)
+        elif self.progress.epoch:
+            logger.info("Resuming after epoch %d", self.progress.epoch)
         self.progress.compare_limits()
         self.progress.count_micro_batches(self.train_sampler.accumulation, distributed.world_size())
 
