@@ -223,7 +223,7 @@ class _Loader(ruamel.yaml.SafeLoader):
 
 def _new(loader, name, node):
     args, kwargs = _arguments(loader, name, node)
-    found = _located(name)
+    found = located(name)
     if not inspect.isclass(found):
         raise ValueError(f"{NEW}{name} is no class")
     try:
@@ -235,7 +235,7 @@ def _new(loader, name, node):
 
 def _name(loader, name, node):
     args, kwargs = _arguments(loader, name, node)
-    found = _located(name)
+    found = located(name)
     return functools.partial(found, *args, **kwargs) if args or kwargs else found
 
 
@@ -265,7 +265,7 @@ def _arguments(loader, name, node):
     return loader.construct_sequence(node, deep=True), {}
 
 
-def _located(name):
+def located(name):
     """The class or function of this name."""
     module, _, attribute = name.rpartition(".")
     try:
@@ -395,7 +395,7 @@ def brain_named(name, where):
             f"{TRUST}={name.rpartition('.')[0]}"
         )
     try:
-        found = _located(name)
+        found = located(name)
     except ImportError as error:
         raise UserError(f"{where}: {error}") from None
     if not inspect.isclass(found):

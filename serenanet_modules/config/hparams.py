@@ -37,6 +37,7 @@ from serenanet_modules.config.nodes import (
 )
 from serenanet_modules.config.reading import nest, parse, stack
 from serenanet_modules.config.telling import told
+from serenanet_modules.config.usual import usual_arguments
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import replacing
 
@@ -212,11 +213,24 @@ class Hparams:
         common = [key for key in mine if key in other and key not in free]
         return [key for key in common if bare(mine[key]) != bare(other[key])]
 
-    def other_arguments(self, file):
-        """(name, value here, value there) of those `arguments` that another standalone file has with another value."""
-        text = Path(file).read_text(encoding="utf-8")
-        there = dict(arguments_of(parse(text, file), (), False))
-        return [(name, value, there[name]) for name, value in self.arguments() if there.get(name, value) != value]
+    def other_arguments(self, file, parts):
+        """(name, value here, value there) of those `arguments` that another standalone file has with another value.
+
+        What a part does not name is as `usual_arguments` have it. The file's classes are imported: it must have been
+        judged as a `Document`.
+
+        Parameters
+        ----------
+        file : Path
+        parts : iterable of str
+            Top-level keys.
+        """
+        here, there = (
+            {**usual_arguments(tree), **dict(arguments_of(tree, (), False))}
+            for text in (self.text, Path(file).read_text(encoding="utf-8"))
+            for tree in [CommentedMap({key: part for key, part in parse(text, file).items() if key in parts})]
+        )
+        return [(name, value, there[name]) for name, value in here.items() if there.get(name, value) != value]
 
     @functools.cached_property
     def text(self):

@@ -2,7 +2,7 @@
 
 from serenanet_modules.errors import UserError
 from serenanet_modules.lobes.pretrained import PublicEncoder
-from serenanet_modules.lobes.pretrained.families import known
+from serenanet_modules.lobes.pretrained.families import NORMALISES, known
 from serenanet_modules.runs.public_folder import CONFIG, PublicFolder
 
 PART, CLASS = "encoder", "serenanet_modules.lobes.pretrained.PublicEncoder"  # of hyper-parameters
@@ -22,7 +22,7 @@ class EncoderFolder(PublicFolder):
 
     def _known(self):
         config, told = self.json(CONFIG), self.json(PREPROCESSOR)
-        _, values = known({**config, "do_normalize": told.get("do_normalize", True)})
+        _, values = known({**config, "do_normalize": told.get("do_normalize", NORMALISES)})
         if told.get("sampling_rate", 16000) != 16000:
             raise ValueError(f"the preprocessor wants {told['sampling_rate']!r} Hz, not 16000")
         return values

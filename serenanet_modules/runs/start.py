@@ -111,7 +111,7 @@ class Start:
         if self.teaches or self.origin.hparams is None:
             return
         taken = (*self.transfer.whole, *self.transfer.by_symbol)
-        for name, here, value in hparams.other_arguments(self.origin.hparams.source):
+        for name, here, value in hparams.other_arguments(self.origin.hparams.source, PARTS):
             begins = PARTS.get(name.partition(".")[0], "")
             if _counts(name) and (begins.startswith(ACOUSTIC) or any(t.startswith(begins) for t in taken)):
                 raise UserError(

@@ -1,6 +1,7 @@
 """What a new model takes of a finished one: all of the acoustic model, heads that fit, rows of shared symbols."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from safetensors.torch import load_file
 from serenanet_modules.config.hparams import Hparams
 from serenanet_modules.data.units import train_units
 from serenanet_modules.errors import UserError
+from serenanet_modules.lobes.pretrained.families import FAMILIES, usual_values
 from tests.support.encoders import TINY, USUAL, settled
 from tests.support.folders import make_random_result
 from tests.support.origins import RUN, make_origin, new_model, start
@@ -180,8 +182,31 @@ def test_the_same_shapes_compute_something_else(tmp_path, name, sizes, change, w
             start(origin, hparams, model, units)
 
 
+@pytest.mark.parametrize("lacks", ["here", "there"])
+def test_an_argument_that_one_of_them_lacks(tmp_path, lacks):
+    """It is what its class takes for it."""
+    origin = make_origin(tmp_path / "1986", "fast_conformer", *FAST, texts=TEXT[:1])
+    units, file = train_units("char", TEXT[:1], None), origin / "hyperparams.yaml"
+    before = file.read_text(encoding="utf-8")
+    if lacks == "there":
+        file.write_text(re.sub("  norm: layer.*\n", "", before), encoding="utf-8")
+        hparams, model = new_model(units, "fast_conformer", *FAST, ("encoder.norm", "batch"))
+        words = "'encoder.norm' is batch, but layer in "
+    else:
+        file.write_text(before.replace("  norm: layer", "  norm: batch"), encoding="utf-8")
+        hparams, model = new_model(units, "fast_conformer", *FAST)
+        del hparams.tree["encoder"]["norm"]
+        hparams.set("encoder", hparams.tree["encoder"])
+        words = "'encoder.norm' is layer, but batch in "
+    assert file.read_text(encoding="utf-8") != before
+    with pytest.raises(UserError, match=words):
+        start(origin, hparams, model, units)
+    file.write_text(re.sub("  norm: layer.*\n", "", before), encoding="utf-8")
+    assert start(origin, *new_model(units, "fast_conformer", *FAST), units).transfer.whole
+
+
 def test_a_public_encoder_that_computes_something_else(tmp_path, monkeypatch):
-    """Values of its configuration count, but for dropouts."""
+    """Values of its configuration count, but for dropouts; what it does not name is as transformers have it."""
     sizes = [("head.n_layers", "1"), ("head.n_heads", "2"), ("head.d_ffn", "32"), ("d_model", "32")]
     units = train_units("char", TEXT[:1], None)
     monkeypatch.setitem(TINY, USUAL, {**TINY[USUAL], "hidden_dropout": 0.1})
@@ -196,5 +221,20 @@ def test_a_public_encoder_that_computes_something_else(tmp_path, monkeypatch):
         return start(folder, hparams, hparams.build()["model"], units)
 
     assert begin(hidden_dropout=0.3).transfer.whole
-    with pytest.raises(UserError, match="'encoder.config.num_attention_heads' is 4, but 2 in "):
-        begin(num_attention_heads=4)
+    assert begin(hidden_act="gelu", do_normalize=True, num_buckets=5).transfer.whole
+    for name, value, before in (("num_attention_heads", 4, 2), ("hidden_act", "relu", "gelu")):
+        with pytest.raises(UserError, match=f"'encoder.config.{name}' is {value}, but {before} in "):
+            begin(**{name: value})
+    with pytest.raises(UserError, match="'encoder.config.do_normalize' is False, but True in "):
+        begin(do_normalize=False)
+    file = folder / "hyperparams.yaml"
+    before = file.read_text(encoding="utf-8")
+    file.write_text(before.replace("num_attention_heads: 2\n", "num_attention_heads: 2\n    layer_norm_eps: 0.001\n"))
+    with pytest.raises(UserError, match="'encoder.config.layer_norm_eps' is 1e-05, but 0.001 in "):
+        begin()
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_all_that_counts_of_a_public_encoder_has_a_usual_value(kind):
+    """Also in parts of a configuration."""
+    assert usual_values(kind).keys() == set(FAMILIES[kind].keys)

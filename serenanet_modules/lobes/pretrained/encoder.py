@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.lengths import zero_padding
 from serenanet_modules.lobes.blocks.parts import Frames
-from serenanet_modules.lobes.pretrained.families import known
+from serenanet_modules.lobes.pretrained.families import known, usual_values
 from serenanet_modules.ops.observers import unobserved
 
 SAMPLE_RATE = 16000
@@ -82,6 +82,13 @@ class PublicEncoder(nn.Module):
         self.d_model = self.n_layers * self.network.size
         self.hop, self.most_seconds = self.network.hop, self.network.most_seconds
         self.frame_seconds = self.hop / SAMPLE_RATE
+
+    @staticmethod
+    def usual(given):
+        """What a configuration among arguments has where it does not name it, by dotted name, as of `config.usual`."""
+        config = given.get("config")
+        usual = usual_values(config.get("model_type")) if isinstance(config, dict) else {}
+        return {f"config.{key}": value for key, value in usual.items()}
 
     def extra_repr(self):
         """What decides its frames beside the weights."""

@@ -6,10 +6,12 @@ such as ``auto_map``, is looked at.
 
 import importlib
 from dataclasses import dataclass
+from operator import attrgetter
 
 MOST_LAYERS, MOST_POSITIONS, MOST_WIDTH = 200, 2**14, 2**15
 MOST_CONTEXT, CONTEXTS = 2**11, ("context_size", "max_pos_emb")  # of Granite, which makes a table of their square
 MOST_TABLE, POSITIONS, WIDTH = 2**24, 5000, 1024  # of relative positions: numbers, and what w2v-BERT has by default
+NORMALISES = True  # a preprocessor that does not say it
 FRONT = ("conv_dim", "conv_stride", "conv_kernel", "conv_bias", "feat_extract_norm", "feat_extract_activation")
 DROPOUTS = ("hidden_dropout", "activation_dropout", "attention_dropout", "feat_proj_dropout")
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act", "layer_norm_eps")
@@ -67,6 +69,16 @@ class Family:
         """This project's class."""
         module, name = self.network.split(":")
         return getattr(importlib.import_module(f"{__package__}.{module}"), name)
+
+
+def usual_values(kind):
+    """What transformers have for the keys of a family, by its ``model_type``; {} where there is no such family."""
+    family = FAMILIES.get(kind) if isinstance(kind, str) else None
+    if family is None:
+        return {}
+    made = family.configuration({})
+    found = {key: NORMALISES if key == "do_normalize" else attrgetter(key)(made) for key in family.keys}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 
 def of_transformers(model, kind, name):

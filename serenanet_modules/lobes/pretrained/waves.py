@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from serenanet_modules.lobes.blocks.lengths import valid_mask, zero_padding
+from serenanet_modules.lobes.pretrained.families import NORMALISES
 from serenanet_modules.lobes.pretrained.network import Network, attention_mask, levelled, normalised
 
 
@@ -22,7 +23,7 @@ class WaveNetwork(Network):
         config = family.configuration(values)
         model = family.base_class()(config)
         self.front, self.projection, self.body = model.feature_extractor, model.feature_projection, model.encoder
-        self.size, self.normalises = config.hidden_size, bool(values.get("do_normalize", True))
+        self.size, self.normalises = config.hidden_size, bool(values.get("do_normalize", NORMALISES))
         self.norm_last = config.do_stable_layer_norm
         self.carries_bias = config.model_type == "wavlm"
         if self.carries_bias:  # whose mask is boolean beside a bias that is not, as torch will not have it some day
