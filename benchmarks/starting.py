@@ -105,6 +105,8 @@ class Row:
         """The row that has made the frames of an encoder that it has read; None where it reads none.
 
         What the frames have cost is the same number in all runs that read them; the first to finish has made them.
+        It is that of dev and test, which all speeds share, and of train at the run's speeds. So what has read frames at
+        several speeds counts dev and test for each, and a row that has made other speeds only does not count them.
         """
         cost = _encoding(self.result)
         makers = [row for row in rows.values() if cost and _encoding(row.result) == cost]
