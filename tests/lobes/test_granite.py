@@ -72,6 +72,13 @@ def test_it_is_transformers_own():
     torch.testing.assert_close(encoder(0.1 * wavs + 0.05, lengths).x, got.x, rtol=0, atol=1e-3)
 
 
+def test_no_exported_file_holds_it():
+    """It reads utterances one by one, and says so to what makes files."""
+    encoder = PublicEncoder("x", known(TINY)[1]).eval()
+    with pytest.raises(NotImplementedError, match="one by one, as no exported file can"):
+        torch.jit.trace(encoder, (torch.randn(2, 16000), torch.tensor([16000, 9000])))
+
+
 def test_layers_are_not_shown():
     with pytest.raises(ValueError, match="layers is 'all'"):
         PublicEncoder("x", known(TINY)[1], layers="all")

@@ -40,7 +40,15 @@ class GraniteNetwork(Network):
         return [self.features], [body.input_linear], [body.out, body.out_mid, self.projector]
 
     def forward(self, wavs, lengths):
-        """As of `Network`; of the outputs of single layers there are none."""
+        """As of `Network`; of the outputs of single layers there are none.
+
+        Raises
+        ------
+        NotImplementedError
+            Where an exported file is made of it.
+        """
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
+            raise NotImplementedError("Granite Speech's encoder reads utterances one by one, as no exported file can")
         wavs = levelled(wavs, lengths)
         rows = [self._one(wav[:n]) for wav, n in zip(wavs, lengths.tolist(), strict=True)]
         frames = torch.tensor([len(row) for row in rows], device=lengths.device)
