@@ -13,6 +13,7 @@ from serenanet_modules.export.command import export
 from serenanet_modules.inference.recognizer import Recognizer
 from serenanet_modules.inference.streaming import Streamer
 from serenanet_modules.lobes.speech_llm import Said
+from serenanet_modules.runs.public_encoder import EncoderFolder
 from serenanet_modules.training.brains.speech_llm import token_loss
 from tests.support import hooks
 from tests.support.encoders import save_encoder
@@ -171,6 +172,26 @@ def test_over_an_acoustic_model_of_this_project(train, sources, tmp_path):
     assert any(name.startswith("model.adapter.") for name in after)
     assert set(run.result["results"]["test"]) == {"decoder/greedy", "llm/greedy"}
     assert isinstance(Recognizer.from_folder(run.folder).transcribe([torch.zeros(16000).numpy()])[0].text, str)
+
+
+@pytest.mark.parametrize("low_rank", [True, False])
+def test_encoder_and_language_model_learn_too(train, sources, low_rank):
+    """Both by low-rank adapters, or all of both; what has learned stands in the folder."""
+    learning = ("--freeze", "null", "--keep_encoder", "copy", "--encoder_cache", "null")
+    adapters = ("--lora.r", 2, "--llm.learns", "lora", "--llm.lora.r", 2)
+    learning += adapters if low_rank else ("--llm.learns", "all", "--keep_llm", "copy")
+    quick = ("--number_of_epochs", 1, "--beam_size", 0)
+    run = train(*quick, hparams=preset("speech_llm"), model=arguments(sources, *learning)).done()
+    held = weights(run.folder)
+    part, before = "model.acoustic.encoder.network.body.layers.0.", EncoderFolder(str(sources[0])).tensors()
+    moved = {
+        name: not torch.equal(held[f"{part}{name}.weight"], before[f"encoder.layers.0.{name}.weight"])
+        for name in ("self_attn.q_proj", "fc1")
+    }
+    assert moved == {"self_attn.q_proj": True, "fc1": not low_rank}
+    assert any(".lora_B." in name for name in held) == low_rank
+    assert any(name.startswith("model.llm.") and ".lora_" not in name for name in held) == (not low_rank)
+    assert Recognizer.from_folder(run.folder)
 
 
 def test_without_a_ctc_head(train, sources, tmp_path):
