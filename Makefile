@@ -26,6 +26,10 @@ else
 PINNED := cat requirements.txt
 endif
 
+# Of what pip says: files of 10 MB and more, and the long silence at the end
+LARGE := s/^ *(Downloading|Using cached) ([^ ]*\/)?([^ ]+)-[0-9][^ ]* \(([0-9]{2,}[0-9.]* MB|[0-9.]+ GB)\).*/  \1 \3, \4/p; \
+	s/^Installing collected packages.*/  Installing all of them/p
+
 # Several processes share the cores: one thread each, and waiting threads sleep.
 CALM := OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1
 
@@ -50,7 +54,7 @@ $(STAMP): requirements.txt setup.py
 	@touch $(UNFINISHED)
 	@echo "installing the pinned versions into $(VENV) (several GB, some minutes)"
 	@$(PINNED) > $(VENV)/pinned.txt
-	@$(PIP) install --quiet --retries 10 --timeout 60 $(WHEELS) -r $(VENV)/pinned.txt
+	@set -o pipefail; $(PIP) install --retries 10 --timeout 60 $(WHEELS) -r $(VENV)/pinned.txt | sed -u -n -E '$(LARGE)'
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@.ci/system-tools
 	@rm $(UNFINISHED)
