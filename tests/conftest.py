@@ -1,5 +1,6 @@
-"""What every test shares: one calm thread per process, and a Ctrl-C that is heard."""
+"""What every test shares: one calm thread per process, a Ctrl-C that is heard, and no log that another one opened."""
 
+import logging
 import os
 import signal
 
@@ -19,6 +20,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks the hub
 # What torch.compile keeps on disk does not know that the shapes of a custom operation's results have changed.
 os.environ.setdefault("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1")
 
+import pytest  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
@@ -29,3 +31,12 @@ from speechbrain.utils.importutils import LazyModule  # noqa: E402
 LazyModule.__file__ = None
 
 pytest_plugins = ["tests.support.recognisers", "tests.support.trains", "tests.support.order"]
+
+
+@pytest.fixture(autouse=True)
+def _no_log_of_another():
+    """A command that a test runs here may let all loggers write to what is the error output at that moment."""
+    before, level = [*logging.root.handlers], logging.root.level
+    yield
+    logging.root.handlers[:] = [handler for handler in logging.root.handlers if handler in before]
+    logging.root.setLevel(level)
