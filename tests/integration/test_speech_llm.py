@@ -21,9 +21,11 @@ from tests.support.language_models import LORA, PROMPT, VOCABULARY, save_languag
 from tests.support.presets import HPARAMS, preset
 from tests.support.tiny import (
     MODEL,
+    PAIRS,
     checkpoints,
     command,
     decoded,
+    distance,
     heard,
     log,
     make_corpus,
@@ -145,6 +147,16 @@ def test_killed_and_resumed(train, run, sources, tmp_path):
     started.kill()
     resumed = train(*QUICK, *CONTEXT, **options).done()
     assert same(resumed, run)
+
+
+def test_two_processes_are_one(train, train_both, sources, tmp_path):
+    """That accumulates twice as many micro-batches, also with contexts that are drawn."""
+    options = {"hparams": preset("speech_llm"), "model": arguments(sources, "--llm.learns", "lora", "--llm.lora.r", 2)}
+    short = ("--number_of_epochs", 1, "--beam_size", 0, *CONTEXT)
+    alone = train(*short, *PAIRS, folder=tmp_path / "alone", **options).done()
+    both = [run.done() for run in train_both(*short, folder=tmp_path / "both", **options)]
+    assert distance(both[0].folder, alone.folder) < 1e-5
+    assert decoded(both[0].folder, "test") == decoded(alone.folder, "test")
 
 
 def test_from_a_ctc_run_and_merged_frames(train, run, sources):
