@@ -16,6 +16,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from serenanet_modules.data import codes
 from serenanet_modules.errors import UserError
 
 SYNCHRONOUS, DONT_EXIT = 2, 1 << 15  # espeak_Initialize: sound comes to a callback, no exit()
@@ -102,9 +103,10 @@ class Espeak:
             Where espeak-ng has none; it lists what is spelled alike.
         """
         languages, tag = self.languages(), locale.lower().replace("_", "-")
-        for name in (tag, RELATED.get(tag), tag.split("-")[0], RELATED.get(tag.split("-")[0])):
-            if name in languages:
-                return name
+        for name in (tag, tag.split("-")[0], codes.language(tag)):
+            for known in (name, RELATED.get(name)):
+                if known in languages:
+                    return known
         near = difflib.get_close_matches(tag, languages, NEAR, cutoff=0.4) or sorted(languages)[:NEAR]
         names = ", ".join(f"{name} ({languages[name]})" for name in near)
         raise UserError(

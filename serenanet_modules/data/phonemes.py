@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Callable
 
+from serenanet_modules.data import codes
 from serenanet_modules.data.espeak import Espeak
 from serenanet_modules.data.letters import Letters
 from serenanet_modules.data.text.marks import KEPT
@@ -39,7 +40,7 @@ def g2p(locale: str, letter_to_sound=None) -> Callable[[str], list[str]]:
     Parameters
     ----------
     locale : str
-        ``sw`` or ``en``, with or without a region.
+        ``sw`` or ``en``, or another code of theirs, with or without a region.
     letter_to_sound : str or Path, optional
         A table of `data.letters` for any other.
 
@@ -58,7 +59,7 @@ def g2p(locale: str, letter_to_sound=None) -> Callable[[str], list[str]]:
     if letter_to_sound:
         return Letters(letter_to_sound)
     languages = {"sw": _swahili, "en": _english}
-    language = re.split("[-_]", locale.lower())[0]
+    language = codes.language(locale)
     if language not in languages:
         raise UserError(
             f"There are no phonemes for locale {locale!r}, only for {', '.join(languages)}; "

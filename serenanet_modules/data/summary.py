@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from serenanet_modules.data.manifest import SPLITS, role
+from serenanet_modules.data.text import ANY, has_rules
 from serenanet_modules.runtime.amounts import duration
 
 SUMMARY = "summary.json"
+MOST_LOCALES = 5  # named in a line
 
 
 def summarise(clips):
@@ -61,6 +63,9 @@ def table(summary):
         yield f"{split:<{width}}{duration(3600 * s['hours']):>10}{numbers}  {in_words(s['rejected']) or 'none'}"
     for warning in summary["warnings"]:
         yield f"note: {warning}"
+    if plain := [locale for locale in summary["locales"] if locale != ANY and not has_rules(locale)]:
+        more = ", …" if len(plain) > MOST_LOCALES else ""
+        yield f"note: default text rules are used; there are none for {', '.join(plain[:MOST_LOCALES])}{more}"
 
 
 def rejected(clips, split):

@@ -86,6 +86,15 @@ def test_what_the_text_rule_changes_is_named(validate, tmp_path):
     assert [line.split()[0] for line in changed] == ["~", "/", "!", "(", ")", "."]
 
 
+@pytest.mark.parametrize(("locale", "without"), [("lug", True), ("swa", False)])
+def test_a_language_without_rules_is_told(validate, tmp_path, locale, without):
+    """Below the table, which a preparation shows too."""
+    noise(tmp_path / "a.wav")
+    (tmp_path / "train.tsv").write_text("path\ttext\na.wav\tabantu 21\n")
+    _, out, _ = validate(tmp_path / "train.tsv", "--locale", locale)
+    assert (f"note: default text rules are used; there are none for {locale}\n" in out) == without
+
+
 def test_nothing_to_train_on(validate, tmp_path):
     """Status 1 where train or dev would be empty; the reasons are told."""
     (tmp_path / "train.tsv").write_text("path\ttext\na.wav\tneno\n")

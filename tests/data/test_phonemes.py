@@ -25,6 +25,11 @@ def english():
     return g2p("en")
 
 
+def test_a_language_has_its_phonemes_by_any_code(swahili, english):
+    assert g2p("swa")("ng'ombe") == g2p("swh-KE")("ng'ombe") == swahili("ng'ombe")
+    assert g2p("eng")("hello") == english("hello")
+
+
 @pytest.mark.parametrize(
     ("word", "phones"),
     [

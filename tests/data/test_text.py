@@ -13,6 +13,23 @@ from serenanet_modules.data.text.marks import KEPT, marks, without_marks
 from serenanet_modules.errors import UserError
 
 
+@pytest.mark.parametrize(
+    ("locale", "code", "text"),
+    [
+        ("swa", "sw", "watu 21"),
+        ("swh-KE", "sw", "watu 21"),
+        ("eng", "en", "21 people"),
+        ("aze", "az", "I"),
+        ("tur", "tr", "I"),
+        ("lug", "xx", "abantu 21"),
+        ("azb", "xx", "سلام"),
+    ],
+)
+def test_a_language_has_its_rules_by_any_code(locale, code, text):
+    """And South Azerbaijani, in Arabic letters, the default."""
+    assert normaliser(locale)(text) == normaliser(code)(text) != ""
+
+
 @pytest.mark.parametrize("apostrophe", characters.APOSTROPHES)
 def test_swahili_keeps_the_apostrophe_of_ng_in_every_spelling(apostrophe):
     assert sw.normalise(f"Ng{apostrophe}ombe ANANG{apostrophe}OA") == "ng'ombe anang'oa"

@@ -11,6 +11,8 @@ import importlib.util
 import re
 from collections.abc import Callable
 
+from serenanet_modules.data import codes
+from serenanet_modules.data.text import default
 from serenanet_modules.data.text.marks import SIGNS, kept, without_marks
 from serenanet_modules.data.text.written import PLAIN, Style, styled
 from serenanet_modules.errors import UserError
@@ -21,13 +23,14 @@ ANY = "und"  # ISO 639's code of a language that nobody has told, whose texts fo
 def normaliser(locale: str, style: Style = PLAIN) -> Callable[[str], str]:
     """Return the rule that turns a sentence of `locale` into what a recogniser should write.
 
-    The file of the whole locale is looked for first, then that of its language, then the default. Before any of them
-    transcribers' marks are left out (`marks.without_marks`). Every rule is idempotent: normalised text stays as it is.
+    The file of the whole locale is looked for first, then that of its language, by whichever ISO 639 code it is named,
+    then the default. Before any of them transcribers' marks are left out (`marks.without_marks`). Every rule is
+    idempotent: normalised text stays as it is.
 
     Parameters
     ----------
     locale : str
-        As Common Voice writes it, such as ``sw``, ``en`` or ``zh-CN``.
+        As Common Voice writes it, such as ``sw``, ``en`` or ``zh-CN``, or with a code of three letters, ``swa``.
     style : Style
         Whether capitals, punctuation and transcribers' marks stay.
 
@@ -96,12 +99,24 @@ def rule_of_others(locale: str, style: Style = PLAIN) -> Callable[[str], str]:
     return lambda text: normalise(rewrite(text))
 
 
+def has_rules(locale):
+    """Whether a language's texts have other rules than the default.
+
+    Examples
+    --------
+    >>> [has_rules(locale) for locale in ("sw", "swh-KE", "eng", "lug")]
+    [True, True, True, False]
+    """
+    return module_of(locale).normalise is not default.normalise
+
+
 def module_of(locale):
     """The module of a locale's rule."""
     name = locale.lower().replace("-", "_")
     if not re.fullmatch(r"[a-z]{2,3}(_[a-z0-9]+)*", name):
         raise UserError(f"locale {locale[:60]!r}: is no code of a language, such as sw, en or zh-CN")
-    for module in (name, name.split("_")[0]):
+    own = name.split("_")[0]
+    for module in (name, own, codes.language(own)):
         if importlib.util.find_spec(f"{__name__}.{module}"):
             return importlib.import_module(f"{__name__}.{module}")
-    return importlib.import_module(f"{__name__}.default")
+    return default
