@@ -102,9 +102,15 @@ class Outputs:
         if _identity(path) in self._files:
             raise UserError(f"{path}: is an input of this command; give another name")
         made = lists.setdefault(path.parent, _made(path.parent)).get(path.name)
-        own = made is not None and made["command"] == self.command and made["sha256"] == sha256(path)
+        written = made is not None and made["command"] == self.command
+        own = written and made["sha256"] == sha256(path)
         if not own and self._folders & {parent.resolve() for parent in path.parents}:
             raise UserError(f"{path}: belongs to an input of this command; give another name")
+        if written and not own and not self.force:
+            raise UserError(
+                f"{path}: has been changed since this command wrote it; give another name, or --force to lose the "
+                "changes"
+            )
         if not own and not self.force:
             raise UserError(
                 f"{path}: exists and was not made by this command; give another name, or --force to write over it"

@@ -100,6 +100,17 @@ def test_files():
     all_hold("places of outputs", PLACES, the_rule)
 
 
+def test_what_somebody_changed_is_told_from_what_is_not_ones_own(tmp_path):
+    outputs, path = Outputs("transcribe"), tmp_path / "a.eaf"
+    outputs.write(path, "made")
+    path.write_text("corrected")
+    told = "has been changed since this command wrote it; give another name, or --force to lose the changes"
+    with pytest.raises(UserError, match=f"a.eaf: {told}$"):
+        outputs.check(path)
+    with pytest.raises(UserError, match="a.eaf: exists and was not made by this command"):
+        Outputs("align").check(path)
+
+
 FOLDERS = {
     "nothing": (True, True),
     "empty": (True, True),
