@@ -12,6 +12,7 @@ from serenanet_modules.data.endings import AUDIO, sounds
 from serenanet_modules.data.tars import member
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime.files import one_line
+from serenanet_modules.runtime.outputs import RUN
 
 STDIN = "-"
 MOST_BYTES = 255  # of a file's name
@@ -120,6 +121,8 @@ def _files(path):
     if not path.is_dir():
         return [AudioFile(path, Path(path.name))]
     found = sounds(path)
+    if not found and (path / RUN).is_file():
+        raise UserError(f"{path}: is a result folder, not audio; give the model first, then the audio")
     if not found:
         raise UserError(f"{path}: holds no audio ({', '.join(AUDIO)})")
     return [AudioFile(file, file.relative_to(path)) for file in found]

@@ -213,6 +213,16 @@ def test_an_empty_name_is_refused(words):
         files.find(words, None)
 
 
+def test_a_model_in_the_place_of_audio_is_told(tmp_path):
+    """As where the arguments change places; any other folder without audio is only that."""
+    with pytest.raises(UserError, match=f"^{tmp_path}: holds no audio"):
+        files.find([tmp_path], None)
+    (tmp_path / "hyperparams.yaml").touch()
+    told = "is a result folder, not audio; give the model first, then the audio"
+    with pytest.raises(UserError, match=f"^{tmp_path}: {told}$"):
+        files.find([tmp_path], None)
+
+
 @pytest.mark.parametrize(
     ("place", "name", "fault", "strategy", "check"),
     [
