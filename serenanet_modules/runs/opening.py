@@ -13,6 +13,7 @@ from serenanet_modules.decoding.confidence import Calibration
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs import hub, whisper
 from serenanet_modules.runs.choice import LM, SPELLINGS
+from serenanet_modules.runs.nearby import meant
 from serenanet_modules.runs.public_parts import referenced, referring, take_weights, weight_files
 from serenanet_modules.runs.recogniser import TOKENIZER, OpenRun
 from serenanet_modules.runs.whole import FILE as SUMS
@@ -104,9 +105,8 @@ def _check_folder(folder):
         )
     missing = [name for name in NEEDED if not (folder / name).is_file()]
     if missing:
-        raise UserError(
-            f"{folder}: {missing[0]} is missing; give results/<dataset>/<experiment>/<seed> of a finished run"
-        )
+        advice = meant(folder, NEEDED) or "give results/<dataset>/<experiment>/<seed> of a finished run"
+        raise UserError(f"{folder}: {missing[0]} is missing; {advice}")
 
 
 def _check_keys(found, names, where):

@@ -11,6 +11,7 @@ from serenanet_modules.data.units import Units, load_units
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs import hub, parakeet, speechbrain, whisper
 from serenanet_modules.runs.clusters import CLUSTERS, describe_clusters
+from serenanet_modules.runs.nearby import meant
 from serenanet_modules.runs.whole import FILE as SUMS
 from serenanet_modules.runs.whole import check_files, read_weights
 from serenanet_modules.runtime import distributed
@@ -106,9 +107,9 @@ def _options(overrides):
 def _of_run(folder, source, about):
     missing = [name for name in NEEDED if not (folder / name).is_file()]
     if missing:
+        advice = meant(folder, NEEDED) or "give results/<dataset>/<experiment>/<seed>"
         raise UserError(
-            f"pretrained: {source} is not the result folder of a finished run ({missing[0]} is missing); give "
-            "results/<dataset>/<experiment>/<seed>"
+            f"pretrained: {source} is not the result folder of a finished run ({missing[0]} is missing); {advice}"
         )
     hparams = Document.of_run(folder)
     check_files(folder, *NEEDED, *MORE)

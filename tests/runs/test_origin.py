@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from serenanet_modules.data.units import train_units
 from serenanet_modules.errors import UserError
+from serenanet_modules.runs.opening import open_run
 from serenanet_modules.runs.origin import NEEDED, open_origin
 from tests.support.origins import make_origin, new_model, start
 
@@ -65,6 +66,25 @@ def test_files_that_are_missing(folder, tmp_path, name):
     (copy / name).unlink()
     with pytest.raises(UserError, match=rf"is not the result folder of a finished run \({name} is missing\)"):
         open_origin(str(copy))
+
+
+def test_a_folder_above_names_the_finished_runs_in_it(folder, tmp_path):
+    """By both ways to open one; so few that they can be read, and else what a run's folder is called."""
+    (tmp_path / "Mine/begun/1").mkdir(parents=True)
+    (tmp_path / "Mine/begun/1/hyperparams.yaml").touch()
+    shutil.copytree(folder, tmp_path / "Mine/done/1986")
+    for path in (tmp_path / "Mine", tmp_path / "Mine/done"):
+        told = f"{path}.*hyperparams.yaml is missing.*; did you mean {tmp_path}/Mine/done/1986\\?$"
+        for opened in (lambda path=path: open_origin(str(path)), lambda path=path: open_run(path, "cpu")):
+            with pytest.raises(UserError, match=told):
+                opened()
+    shutil.copytree(folder, tmp_path / "Mine/done/1987")
+    with pytest.raises(UserError, match="did you mean .*/done/1986 or .*/done/1987\\?$"):
+        open_run(tmp_path / "Mine/done", "cpu")
+    for seed in (1988, 1989):
+        shutil.copytree(folder, tmp_path / f"Mine/done/{seed}")
+    with pytest.raises(UserError, match="give results/<dataset>/<experiment>/<seed> of a finished run$"):
+        open_run(tmp_path / "Mine/done", "cpu")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"experiment": 1}', "[" * 100_000])
