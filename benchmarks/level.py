@@ -40,7 +40,7 @@ CHUNK = SAMPLE_RATE // 5
 def main(argv=None):
     options = parse(argv)
     recognizer = Recognizer.from_folder(options.folder, language=options.language)
-    texts, recordings = spoken(options, recognizer)
+    texts, recordings = spoken(options, recognizer, options.utterances)
     ways = {
         "offline": partial(offline, recognizer),
         "16 bits": lambda sounds: offline(recognizer, map(rounded, sounds)),
@@ -65,13 +65,13 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
-def spoken(options, recognizer):
-    """Texts and recordings (N,) of the data asked for, by utterance."""
+def spoken(options, recognizer, utterances=None):
+    """Texts and recordings (N,) of the data asked for, by utterance; perhaps of about so many of them."""
     chosen = candidates(options.data, recognizer.settings["locale"], options.data_folder, options.split)
     with tempfile.TemporaryDirectory() as work:
         prepared = prepare(chosen, Path(work), Settings(), progress=False)
         rows = list(read_manifest(prepared.manifest))
-        rows = rows[:: max(1, len(rows) // options.utterances)] if options.utterances else rows
+        rows = rows[:: max(1, len(rows) // utterances)] if utterances else rows
         return {u.id: u.text for u in rows}, {u.id: load(prepared.folder / u.path) for u in rows}
 
 
