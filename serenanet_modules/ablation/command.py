@@ -15,6 +15,7 @@ from serenanet_modules.analysis.ranking import write_ranking
 from serenanet_modules.analysis.report import Group, write_report
 from serenanet_modules.config.settings import read_command_line
 from serenanet_modules.data.recipe import Recipe
+from serenanet_modules.runtime.amounts import counted
 from serenanet_modules.runtime.files import locked
 from serenanet_modules.runtime.outputs import Outputs
 
@@ -92,7 +93,7 @@ def listing(plan, price=None):
             )
     done = [run for run, state in states.items() if state == "finished"]
     lines += cost(plan.runs, done, price)
-    return "\n".join([*lines, f"{len(states)} runs, {len(done)} of them finished"])
+    return "\n".join([*lines, f"{counted(len(states), 'run')}, {len(done)} of them finished"])
 
 
 def _default_folder(recipe, suite, arguments):

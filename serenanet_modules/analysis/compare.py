@@ -6,6 +6,7 @@ from serenanet_modules.analysis.bootstrap import Comparison, compare
 from serenanet_modules.analysis.spaces import space_errors
 from serenanet_modules.errors import UserError
 from serenanet_modules.runs.results import in_columns
+from serenanet_modules.runtime.amounts import counted
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,8 @@ def _utterances(a, b, line, count):
     if not chosen:
         yield f"{line.split}, {line.decoder}: every utterance has the same number of {line.measure} errors"
         return
-    yield f"{line.split}, {line.decoder}: the {len(chosen)} utterances whose {line.measure} errors differ most"
+    told = f"the {counted(len(chosen), 'utterance')} whose {line.measure} errors differ most"
+    yield f"{line.split}, {line.decoder}: {told}"
     ours, theirs = a.texts(line.split), b.texts(line.split)
     column = "phonemes" if line.measure == "PER" else "reference"
     for name, errors_a, errors_b in chosen:

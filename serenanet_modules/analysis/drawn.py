@@ -50,14 +50,14 @@ class Drawn:
             return cls(speakers, f"{_count(speakers)} speakers, each with all of its utterances ({len(rows)})")
         whose = f", of {_counted(speakers, 'speaker')}" if speakers else ", whose speakers are not known"
         if recordings and _count(recordings) == len(rows):
-            return cls(utterances, f"{len(rows)} recordings, each of one utterance{whose}")
+            return cls(utterances, f"{_counted(recordings, 'recording')}, each of one utterance{whose}")
         if _count(recordings) >= FEWEST:
             whole = f"{_count(recordings)} recordings, each with all of its utterances ({len(rows)})"
             return cls(recordings, f"{whole}{whose}")
         if recordings:
             return cls(utterances, f"{len(rows)} utterances of only {_counted(recordings, 'recording')}{whose}")
         unknown = whose if speakers else ", whose speakers and recordings are not known"
-        return cls(utterances, f"{len(rows)} utterances{unknown}")
+        return cls(utterances, f"{counted(len(rows), 'utterance')}{unknown}")
 
 
 def _column(rows, name):

@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from serenanet_modules.analysis.palette import BLACK, BLUE, GREEN, ORANGE, PURPLE, SKY
 from serenanet_modules.data.phone_classes import CLASSES
+from serenanet_modules.runtime.amounts import counted
 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY)  # as of the weights over a spectrogram
 
@@ -33,7 +34,7 @@ def figure(found, name):
     panel.set_xticks(range(len(shown)), names)
     panel.set_ylabel("mean gate weight (of 1)")
     panel.set_ylim(bottom=0)
-    panel.set_title(f"{name}, {found.utterances} utterances of dev", fontsize="medium", loc="left")
+    panel.set_title(f"{name}, {counted(found.utterances, 'utterance')} of dev", fontsize="medium", loc="left")
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(axis="y", linewidth=0.4, alpha=0.6)
     panel.set_axisbelow(True)

@@ -5,6 +5,7 @@ import csv
 from serenanet_modules.analysis import gates_plot, pretrainings, sources
 from serenanet_modules.analysis.folders import in_order
 from serenanet_modules.analysis.spaces import SpaceErrors, space_errors
+from serenanet_modules.runtime.amounts import counted
 from serenanet_modules.runtime.files import replacing
 
 DPI = 110
@@ -99,7 +100,7 @@ def _gates(systems, out):
     _save(gates_plot.figure(found, system.name), out / "gates_by_class.png")
     seeds = len(system.results)
     told = (
-        f"Mean gate weights of {system.name} over {found.utterances} utterances of dev ({seeds} seed"
+        f"Mean gate weights of {system.name} over {counted(found.utterances, 'utterance')} of dev ({seeds} seed"
         f"{'s, pooled' if seeds > 1 else ''}) with their 95 % intervals, by a bootstrap over utterances. "
         f"{found.sentence()} Phones come from Gaussians over the cepstra of the same utterances, not from the model. "
         "Affricates count as stops. All figures: [gates.csv](gates.csv)."

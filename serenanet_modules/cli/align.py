@@ -6,6 +6,7 @@ from pathlib import Path
 from serenanet_modules.cli.opening import add_recogniser, add_speakers, opened
 from serenanet_modules.cli.values import add_out, formats_of, place
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.amounts import counted
 
 FORMATS = ("textgrid", "ctm", "eaf", "json", "words")
 SHOWN = 20  # words
@@ -60,8 +61,9 @@ def _align(arguments):
     for format, path in files.items():
         outputs.write(path, write(transcript, format, str(arguments.audio), path))
         print(one_line(str(path)))
+    words, tokens = counted(len(segment.words), "word"), counted(len(segment.tokens), "token")
     kind = "confidence" if transcript.calibrated else "uncalibrated confidence"
-    print(f"{len(segment.words)} words, {len(segment.tokens)} tokens, {kind} {segment.confidence:.2f}")
+    print(f"{words}, {tokens}, {kind} {segment.confidence:.2f}")
     _doubts(transcript)
     return 0
 

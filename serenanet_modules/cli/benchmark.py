@@ -11,6 +11,7 @@ from pathlib import Path
 from serenanet_modules.cli.opening import add_context, add_quantize
 from serenanet_modules.cli.values import add_out, count, pairs, place, positive
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.amounts import counted
 from serenanet_modules.runtime.files import read_json, sha256
 from serenanet_modules.runtime.precision import FOUR_BITS
 
@@ -77,7 +78,8 @@ def _benchmark(arguments):
     write_text(a.out / "benchmark.csv", speed.as_csv(table))
     speed.draw(table, a.out / "wer_rtf.png")
     seconds = sum(u.duration for u in rows)
-    print(f"{len(rows)} utterances, {seconds / 60:.1f} min; {a.speed_runs} measurements of each model\n")
+    told = f"{counted(len(rows), 'utterance')}, {seconds / 60:.1f} min"
+    print(f"{told}; {counted(a.speed_runs, 'measurement')} of each model\n")
     print(speed.markdown(table))
     print(f"{a.out}: benchmark.md, benchmark.csv, wer_rtf.png")
     return 0

@@ -2,6 +2,7 @@
 
 from serenanet_modules.cli.values import add_out, count, place
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.amounts import counted
 
 
 def add(commands, name):
@@ -58,5 +59,5 @@ def _lm(arguments):
     print(f"{arguments.out}: order {arguments.order}, made with {tool}")
     if held_out is not None:
         p = arpa.perplexity(arguments.out, held_out)
-        print(f"{arguments.held_out}: perplexity {p.value:.2f}, {p.oov} of {p.words} words unknown")
+        print(f"{arguments.held_out}: perplexity {p.value:.2f}, {p.oov} of {counted(p.words, 'word')} unknown")
     return 0

@@ -10,6 +10,7 @@ from serenanet_modules.data.copies import Copies, hash_of, length_of, sound_of
 from serenanet_modules.data.manifest import role
 from serenanet_modules.data.sifting import inspect
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.amounts import counted
 
 SHARE = 0.1  # of the corrected recordings: so many choose checkpoints, and so many others measure
 FEW = 5  # recordings: of fewer, utterances are held out
@@ -150,9 +151,9 @@ def pool(corrected, old, share_of_old, seed, judged=None):
     left_out += judged.left_out + unfit
     if len({role(c.split) for c in kept}) < 3:
         told = ", ".join(f"{n} {reason}" for reason, n in left_out.items()) or "nothing"
+        few = f"{counted(len(kept), 'corrected utterance')} {'is' if len(kept) == 1 else 'are'} too few"
         raise UserError(
-            f"{len(kept)} corrected utterances are too few for train, dev and test; correct at "
-            f"least three recordings or sentences (left out: {told})"
+            f"{few} for train, dev and test; correct at least three recordings or sentences (left out: {told})"
         )
     spoken = Counter()
     for c in kept:

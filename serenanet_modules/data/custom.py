@@ -27,6 +27,7 @@ from serenanet_modules.data.tables import SUFFIXES, read_rows
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.data.text.clean import Cleaner
 from serenanet_modules.errors import LayoutError, UserError
+from serenanet_modules.runtime.amounts import counted
 from serenanet_modules.runtime.files import below
 
 logger = logging.getLogger(__name__)
@@ -133,7 +134,8 @@ def _cleaned(rows, cleaner, file):
         return rows
     texts = [cleaner(row.get("text")) for row in rows]
     if not any(texts) and any(row.get("text") for row in rows):
-        raise UserError(f"{file}: --clean {cleaner.path} leaves nothing of its {len(rows)} texts; correct its rules")
+        told = f"--clean {cleaner.path} leaves nothing of its {counted(len(rows), 'text')}"
+        raise UserError(f"{file}: {told}; correct its rules")
     pairs = zip(rows, texts, strict=True)
     return [replace(row, values={**row.values, "text": text.strip()}) for row, text in pairs if text is not None]
 
@@ -297,7 +299,7 @@ def _made(rows, paths, file, division):
     made = division(groups)
     if made is None:
         how = f" by {division.by}" if division.by else ""
-        told = f"{len(rows)} utterances cannot be split{how} into train, dev and test"
+        told = f"{counted(len(rows), 'utterance')} cannot be split{how} into train, dev and test"
         raise SplitError(f"{file}: {told}; add a column 'split'.")
     for line in made.told:
         logger.warning("%s: %s", file, line)

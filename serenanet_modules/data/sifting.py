@@ -12,6 +12,7 @@ from serenanet_modules.data.manifest import role
 from serenanet_modules.data.text import PLAIN, Style, normaliser
 from serenanet_modules.data.text.marks import KEPT, marks, without_marks
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.amounts import counted
 from serenanet_modules.runtime.threads import available_cores
 
 logger = logging.getLogger(__name__)
@@ -129,9 +130,9 @@ def _say_lost(candidates, texts):
     ]
     if lost:
         logger.warning(
-            "%d texts of dev or test have no letter that the rules of %s keep, the first %r; they are scored as empty; "
-            "is --locale right?",
-            len(lost),
+            "%s of dev or test left without a letter by the rules of %s, the first %r, and scored as empty; is "
+            "--locale right?",
+            counted(len(lost), "text"),
             lost[0].locale,
             lost[0].text[:60],
         )

@@ -13,6 +13,7 @@ import torch
 
 from serenanet_modules.errors import Fault
 from serenanet_modules.runtime import distributed
+from serenanet_modules.runtime.amounts import counted
 from serenanet_modules.runtime.faults import out_of_memory
 
 logger = logging.getLogger(__name__)
@@ -103,8 +104,9 @@ class Undivided:
         count = len(batch.utterances)
         result = attempt(0, count)
         if result is None:
+            which = f"micro-batch {batch.plan.number} of epoch {epoch} ({counted(count, 'utterance')})"
             raise Fault(
-                f"micro-batch {batch.plan.number} of epoch {epoch} ({count} utterances) does not fit into memory, and "
+                f"{which} does not fit into memory, and "
                 "--fsdp cannot split it; begin anew with a lower --max_batch_seconds and another --experiment, or with "
                 "more processes"
             )

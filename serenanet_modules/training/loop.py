@@ -23,6 +23,7 @@ from serenanet_modules.data.augment import change_speed
 from serenanet_modules.data.batching import MicroBatch
 from serenanet_modules.errors import UserError
 from serenanet_modules.runtime import bars, distributed
+from serenanet_modules.runtime.amounts import counted
 from serenanet_modules.runtime.eager import eager
 from serenanet_modules.runtime.files import fingerprint
 from serenanet_modules.runtime.lowered import Lowered
@@ -434,8 +435,8 @@ class RecipeBrain(Task, sb.Brain):
         infeasible = self.progress.infeasible
         if infeasible:
             logger.warning(
-                "%d utterances have fewer frames than labels and were left out: %s",
-                len(infeasible),
+                "%s left out, with fewer frames than labels: %s",
+                counted(len(infeasible), "utterance"),
                 ", ".join(infeasible),
             )
         stats = {"epoch": epoch, "lr": f"{self._rate:.2e}"}

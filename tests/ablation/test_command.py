@@ -75,4 +75,4 @@ def test_two_at_a_time_are_refused(tmp_path):
 
 def test_a_dry_run_writes_nothing(tmp_path, capsys):
     assert ablate(RECIPE, SUITE, 1, DATA, out=tmp_path / "out", only=["no_pessl"], dry_run=True) == 0
-    assert capsys.readouterr().out.endswith("1 runs, 0 of them finished\n") and not (tmp_path / "out").exists()
+    assert capsys.readouterr().out.endswith("1 run, 0 of them finished\n") and not (tmp_path / "out").exists()

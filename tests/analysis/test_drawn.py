@@ -22,6 +22,8 @@ def rows(count, speakers=None, recordings=None):
         (rows(12, 1, 4), 12, "12 utterances of only 4 recordings, of 1 speaker"),
         (rows(12, None, 6), 6, "6 recordings, each with all of its utterances (12), whose speakers are not known"),
         (rows(12, 3), 12, "12 utterances, of 3 speakers"),
+        (rows(1), 1, "1 utterance, whose speakers and recordings are not known"),
+        (rows(1, 1, 1), 1, "1 recording, each of one utterance, of 1 speaker"),
         (rows(12), 12, "12 utterances, whose speakers and recordings are not known"),
     ],
 )

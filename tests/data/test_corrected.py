@@ -145,6 +145,8 @@ def test_where_no_recording_is_there(tmp_path):
 
 
 def test_too_little(recordings):
-    """Two sentences cannot teach and measure; the error says what was left out."""
+    """One or two sentences cannot teach and measure; the error says what was left out."""
+    with pytest.raises(UserError, match="^1 corrected utterance is too few "):
+        corrected.pool(said(recordings[:1]), [], 1.0, 1)
     with pytest.raises(UserError, match="2 corrected utterances are too few .*left out: nothing"):
         corrected.pool(said(recordings[:2]), [], 1.0, 1)

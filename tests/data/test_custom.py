@@ -137,6 +137,7 @@ def test_few_speakers_stay_apart(tmp_path, caplog):
         ("path\ttext\tstart", ["a\tx\t-1"], "line 2: start is '-1'"),
         ("path\ttext\tstart\tend", ["a\tx\t2\t1.5"], "line 2: the segment ends at 1.5 s and starts at 2 s"),
         ("path\tspeaker", ["a\ts"], "no row has a text"),
+        ("path\ttext", ["a\tx"], "m.tsv: 1 utterance cannot be split into train, dev and test"),
         ("path\ttext", ["a\tx", "b\tx"], "2 utterances cannot be split into train, dev and test; add a column 'split'"),
     ],
 )

@@ -307,7 +307,7 @@ def test_a_text_of_another_script_is_named(corpus, tmp_path, caplog):
     assert "scored as empty" not in caplog.text
     corpus.add("other", "test", text="кису хики")
     corpus.prepare(tmp_path / "out")
-    assert "1 texts of dev or test have no letter that the rules of sw keep, the first 'кису хики'" in caplog.text
+    assert "1 text of dev or test left without a letter by the rules of sw, the first 'кису хики'" in caplog.text
 
 
 def test_transcribers_marks_as_asked(corpus, tmp_path):

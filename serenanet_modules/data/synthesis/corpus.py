@@ -25,6 +25,7 @@ from serenanet_modules.data.synthesis.release import row, write_list
 from serenanet_modules.data.synthesis.rooms import Room
 from serenanet_modules.data.synthesis.spoken import spoken
 from serenanet_modules.errors import UserError
+from serenanet_modules.runtime.amounts import counted
 from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import locked, read_json, sweep, write_json
 from serenanet_modules.runtime.threads import available_cores
@@ -125,7 +126,9 @@ class Corpus:
                 if hours is not None and total >= 3600 * hours:
                     break
                 if not total:
-                    raise UserError(f"espeak-ng gave no sound for any of {len(made)} sentences; is the language right?")
+                    raise UserError(
+                        f"espeak-ng gave no sound for any of {counted(len(made), 'sentence')}; is the language right?"
+                    )
         return made
 
     def _spoken(self, clip):
