@@ -1,5 +1,6 @@
 """``serenanet export``: write a model, then show that the file is the model."""
 
+import functools
 import importlib.util
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from serenanet_modules.export.check import BATCHES, Eager, Speech, change_beside
 from serenanet_modules.export.network import Network, plain_operations
 from serenanet_modules.export.sidecars import metadata, sidecars, write_sidecars
 from serenanet_modules.runs.opening import open_run
+from serenanet_modules.runtime.amounts import counted
 from serenanet_modules.runtime.bars import Bar
 from serenanet_modules.runtime.files import replacing
 from serenanet_modules.runtime.outputs import Outputs
@@ -18,9 +20,10 @@ NAMES = {"onnx": "model.onnx", "torchscript": "model.pt", "sherpa": "model.sherp
 TOLERANCE = 1e-3  # of a log-probability
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 EXAMPLE = ((30000, 21234), 30000)  # samples of a batch to trace with
+said = functools.partial(print, flush=True)  # at once, into pipes and files too
 
 
-def export(folder, to, int8=False, out=None, check=None, say=print, outputs=None):
+def export(folder, to, int8=False, out=None, check=None, say=said, outputs=None):
     """Export a result folder's network with its features, and compare the file with the model.
 
     Parameters
@@ -81,12 +84,13 @@ def export(folder, to, int8=False, out=None, check=None, say=print, outputs=None
     if speech is not None:
         for line in speech.left_out:
             say(line)
+        say(f"measuring on {counted(len(speech.texts), 'utterance')}, {1 + len(runs)} times")
         for run, name in ((eager, "the model"), *((run, file.name) for file, run in runs.items())):
             say(f"{'PER' if speech.level == 'phone' else 'WER'} % of {name}: {speech.errors(run, name)}")
     return list(runs)
 
 
-def export_step(folder, look_ahead=None, out=None, say=print, outputs=None):
+def export_step(folder, look_ahead=None, out=None, say=said, outputs=None):
     """Export one step of a streaming encoder of chunks, and compare a stream through the file with the model.
 
     Parameters

@@ -1,6 +1,7 @@
 """Exported files in other programs' hands: the script of docs/inference.md without torch, sherpa-onnx, error rates."""
 
 import difflib
+import io
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ import soundfile
 from serenanet_modules import cli
 from serenanet_modules.data.languages import UNKNOWN, UNKNOWN_SURFACE
 from serenanet_modules.decoding.greedy import collapse
+from serenanet_modules.export.check import Speech
 from serenanet_modules.export.onnx_file import OnnxFile
 from serenanet_modules.export.sherpa import AsSherpa
 from tests.support.tiny import ROOT, SAMPLE, read_tsv
@@ -93,12 +95,21 @@ def manifest(tmp_path):
     return tmp_path / "some.tsv"
 
 
-def test_check_prints_error_rates_of_both(exports, manifest, tmp_path, capsys):
-    """``--check`` scores the model and the file on the same utterances."""
+def test_check_prints_error_rates_of_both(exports, manifest, tmp_path, monkeypatch):
+    """``--check`` scores the model and the file on the same utterances; a pipe has all lines before each."""
+    pipe, errors, had = io.BytesIO(), Speech.errors, []
+
+    def measured(*arguments):
+        had.append(len(pipe.getvalue().splitlines()))
+        return errors(*arguments)
+
+    monkeypatch.setattr(Speech, "errors", measured)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe, encoding="utf-8"))
     folder = exports.folder("conmamba")
     arguments = ["export", folder, "--to", "torchscript", "--out", tmp_path / "m.pt", "--check", manifest]
     assert cli.main([str(a) for a in arguments]) == 0
-    written, rejects, model, file = capsys.readouterr().out.splitlines()
+    written, rejects, begun, model, file = pipe.getvalue().decode().splitlines()
+    assert begun == "measuring on 4 utterances, 2 times" and had == [3, 4]
     assert written.startswith(f"{tmp_path / 'm.pt'}: ") and (tmp_path / "m.json").is_file()
     assert rejects == "left out of test: 1 missing"
     words = sum(len(row["sentence"].split()) for row in read_tsv(SAMPLE / "test.tsv")[:4])
