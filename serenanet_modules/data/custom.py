@@ -23,7 +23,7 @@ from serenanet_modules.data.manifest import SPLITS, Candidate, check_split
 from serenanet_modules.data.phonemes import phonemise
 from serenanet_modules.data.placing import Places
 from serenanet_modules.data.splitting import SPLIT_WORDS, SplitError, split_of_name
-from serenanet_modules.data.tables import SUFFIXES, read_rows
+from serenanet_modules.data.tables import COLUMNS, SUFFIXES, begins, read_rows
 from serenanet_modules.data.text import normaliser
 from serenanet_modules.data.text.clean import Cleaner
 from serenanet_modules.errors import LayoutError, UserError
@@ -178,7 +178,9 @@ def _named_after(file):
 def _candidates(rows, file, locale, root, division, needs_text):
     """Those of rows that were read from a file, whose relative paths start at ``root``."""
     if needs_text and not any(row.get("text") for row in rows):
-        raise UserError(f"{file}: no row has a text; the column is called text, sentence, wrd or transcription.")
+        *names, last = COLUMNS["text"]
+        shown = f"; it reads {begins(file)}" if file.suffix.lower() in SUFFIXES else ""
+        raise UserError(f"{file}: no row has a text; the column is called {', '.join(names)} or {last}{shown}.")
     places = Places()
     paths = [places.find(Path(root, ROOT.sub(str(root).replace("\\", r"\\"), row.get("path")))) for row in rows]
     spans = [_span(row) for row in rows]

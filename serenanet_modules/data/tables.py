@@ -15,7 +15,9 @@ from pathlib import Path
 
 from serenanet_modules.errors import UserError
 
-SUFFIXES = (".tsv", ".csv", ".json", ".jsonl", ".ndjson")
+TABLES = (".tsv", ".csv")
+SUFFIXES = (*TABLES, ".json", ".jsonl", ".ndjson")
+SHOWN = 80  # characters of a header
 COLUMNS = {  # what a column is for, and its names: the first that is there counts; upper and lower case are one
     "path": ("path", "wav", "audio_filepath", "audio_path", "audio", "file", "file_name", "filename"),
     "text": ("text", "sentence", "wrd", "transcription", "transcript"),
@@ -74,7 +76,7 @@ def read_rows(path, needed="path"):
     if path.suffix.lower() not in SUFFIXES:
         raise UserError(f"{path}: a manifest is a file that ends in {', '.join(SUFFIXES)}.")
     text = _decoded(path)
-    is_table = path.suffix.lower() in (".tsv", ".csv")
+    is_table = path.suffix.lower() in TABLES
     found = list(_table_rows(text, path, needed) if is_table else _json_rows(text, path))
     if not found:
         raise UserError(f"{path}: holds no utterance.")
@@ -87,6 +89,12 @@ def read_rows(path, needed="path"):
             )
             raise UserError(f"{row.where}: {problem}.")
     return rows
+
+
+def begins(path):
+    """How a manifest begins, to show in a message: a table's header, or the first characters of JSON."""
+    text = _decoded(path)
+    return repr((text.splitlines()[0] if path.suffix.lower() in TABLES else " ".join(text[:SHOWN].split()))[:SHOWN])
 
 
 def rule_lines(path, option):
@@ -134,7 +142,7 @@ def _table_rows(text, path, needed):
         if not any(name.lower() in COLUMNS[needed] for name in names):
             raise UserError(
                 f"{path}: line 1 has no column for the {needed} ({', '.join(COLUMNS[needed])}); "
-                f"it reads {header[:80]!r}."
+                f"it reads {header[:SHOWN]!r}."
             )
         if twice := [name for name, count in Counter(map(str.lower, names)).items() if count > 1 and name in KNOWN]:
             raise UserError(f"{path}: line 1 has the column {twice[0]!r} twice.")

@@ -7,6 +7,7 @@ import pytest
 
 from serenanet_modules.data.custom import candidates
 from serenanet_modules.data.sifting import spoken
+from serenanet_modules.data.tables import COLUMNS
 from serenanet_modules.errors import LayoutError, UserError
 
 
@@ -144,6 +145,18 @@ def test_few_speakers_stay_apart(tmp_path, caplog):
 def test_errors_name_file_and_line(tmp_path, head, rows, message):
     with pytest.raises(UserError, match=message.replace("(", r"\(")):
         candidates(tsv(tmp_path / "m.tsv", *rows, head=head), "sw")
+
+
+def test_a_manifest_without_texts_shows_what_it_has(tmp_path):
+    """Beside all names of the column, which are those that are read."""
+    names = "the column is called text, sentence, wrd, transcription or transcript"
+    assert all(name in names for name in COLUMNS["text"])
+    told = f"m.tsv: no row has a text; {names}; it reads 'path\\\\ttekst'."
+    with pytest.raises(UserError, match=told):
+        candidates(tsv(tmp_path / "m.tsv", "a\tx", head="path\ttekst"), "sw")
+    (tmp_path / "m.json").write_text('[\n  {"path": "a", "tekst": "x"}\n]')
+    with pytest.raises(UserError, match="transcript; it reads '.*tekst"):
+        candidates(tmp_path / "m.json", "sw")
 
 
 def test_folders_that_are_no_corpus(tmp_path):
