@@ -83,7 +83,7 @@ wheel: setup  ## build a wheel, install it into an environment of its own, train
 demo: setup  ## train, evaluate and transcribe on the embedded corpus
 	$(CALM) $(BIN)/serenanet demo
 
-docs-check: setup  ## run the commands of README, docs/ and recipes/, shortened, on a few clips; about an hour
+docs-check: setup  ## run the commands of README, docs/, recipes/ and benchmarks/, shortened, on a few clips; about an hour
 	$(CALM) $(BIN)/python .ci/docs_check.py
 
 gpu:

@@ -2,10 +2,11 @@
 
     python .ci/docs_check.py [PAGE…]
 
-Commands are the lines of blocks marked `bash`. Words in capitals (DIR, ENCODER, …) are put in as `docs_check.yaml`
-says, trainings last an epoch, and what a page takes as given (a trained model, recordings) is made first. A block
-behind the comment `<!-- not run: why -->` is left out, as are commands for which `docs_check.yaml` gives a reason. The
-page of benchmarks is not among them: each of its commands takes minutes to hours (tests/benchmarks runs small ones).
+Commands are the lines of blocks marked `bash`, those behind `$` in blocks that show an output, blocks marked `python`,
+and benchmarks that a sentence names with their options. Words in capitals (DIR, ENCODER, …) are put in as
+`docs_check.yaml` says, trainings last an epoch, ablations are listed and not trained, and what a page takes as given (a
+trained model, recordings) is made first. A block behind the comment `<!-- not run: why -->` is left out, as are
+commands for which `docs_check.yaml` gives a reason.
 The status is 1 where a command failed.
 """
 
@@ -24,9 +25,11 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 PAGES += [str(path.relative_to(ROOT)) for path in sorted((ROOT / "recipes").rglob("*.md"))]
+PAGES.append("benchmarks/README.md")
 LENT = ("serenanet_modules", "hparams", "recipes", "benchmarks", "tests", "docs")  # of the checkout, by links
 HELD = r"error: (?!/)(\S+?)(?:/save/units)? holds (?:a run with other settings|other units)"
-BLOCK = re.compile(r"(<!-- not run: [^>]*-->\n+)?```bash\n(.*?)```", re.DOTALL)
+BLOCK = re.compile(r"(<!-- not run: [^>]*-->\n+)?^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PROGRAM = "python - <<'END'\n"
 
 
 class Place:
@@ -112,16 +115,22 @@ class Place:
 
 
 def commands(page):
-    """Lines of a page's blocks, continued ones joined; what a comment takes out is left out."""
-    for taken_out, block in BLOCK.findall((ROOT / page).read_text(encoding="utf-8")):
-        if not taken_out:
-            yield from (line for line in block.replace("\\\n", " ").splitlines() if line.strip() and line[0] != "#")
+    """Lines of a page's blocks, continued ones joined, programs, benchmarks; what a comment takes out is left out."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for taken_out, language, block in BLOCK.findall(text):
+        lines = [line for line in block.replace("\\\n", " ").splitlines() if line.strip() and line[0] != "#"]
+        if language == "python" and not taken_out:
+            yield f"{PROGRAM}{block}END"
+        elif language in ("", "bash") and not taken_out:
+            yield from (line.removeprefix("$ ") for line in lines if language or line.startswith("$ "))
+    yield from re.findall(r"`(python benchmarks/[^`\n]+)`", text)
 
 
 def shortened(command, rules):
     """A command with the words of `docs_check.yaml` put in; a training of one epoch, whatever it says."""
     for word, meant in rules["words"].items():
         command = re.sub(rf"(?<![\w/$-]){re.escape(word)}(?![\w-])", meant, command)
+    command = command.replace(PROGRAM, PROGRAM + rules["python"])
     command = re.sub(r"\[(--[^\]]+)\]", r"\1", command)  # what a synopsis leaves open
     if re.search(r"(train\.py|serenanet train \S+) hparams", command):
         command = re.sub(r"--number_of_epochs \d+", "", command).split(" #")[0]
@@ -134,17 +143,18 @@ def check(page, place):
     """Run a page's commands; those that failed, with what they said."""
     failed, words = [], []
     for written in commands(page):
+        shown = " ".join(written.split())[:110]
         reason = next((why for what, why in place.rules["not_run"].items() if re.search(what, written)), None)
         if re.fullmatch(r"(export )?[A-Z_]+=\S+( *#.*)?", written):
             words.append(written.split(" #")[0])
         elif reason:
-            print(f"  -      {written[:110]}  ({reason})")
+            print(f"  -      {shown}  ({reason})")
         else:
             started, command = time.time(), "; ".join([*words, shortened(written, place.rules)])
             place.need(command)
             serves = "serenanet serve" in command
             status, said = place.serve(command) if serves else place.anew(command)
-            print(f"  {'ok' if not status else 'FAILED':6} {written[:110]}  {time.time() - started:.0f} s", flush=True)
+            print(f"  {'ok' if not status else 'FAILED':6} {shown}  {time.time() - started:.0f} s", flush=True)
             failed += [(written, said)] if status else []
     place.end()
     return failed
