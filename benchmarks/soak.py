@@ -69,7 +69,7 @@ def parse(argv):
     options = parser.parse_args(argv)
     if options.train is None and not options.files:
         parser.error("give a result folder and files to upload")
-    options.concurrency = [CLIENTS]
+    options.concurrency, options.cores = [CLIENTS], None
     return options
 
 

@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-from tests.support.tiny import ROOT
+from tests.support.folders import make_random_result
+from tests.support.presets import preset
+from tests.support.tiny import ROOT, SAMPLE
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
@@ -54,3 +56,13 @@ def test_plot_and_table(tmp_path):
     soak.plot(runs, tmp_path / "soak.png")
     assert (tmp_path / "soak.png").read_bytes()[:4] == b"\x89PNG"
     assert "| training | +5.0 | +0 | +0.00 |" in soak.table({name: soak.grown(r) for name, r in runs.items()})
+
+
+@pytest.mark.slow
+def test_a_server_is_measured(tmp_path):
+    """While it answers requests, garbage among them."""
+    small = (("d_model", "32"), ("encoder.n_layers", "1"), ("encoder.n_heads", "2"), ("encoder.d_ffn", "32"))
+    folder = make_random_result(tmp_path / "run", preset("serenanet/small"), *small)
+    clip = sorted((SAMPLE / "clips").glob("*.mp3"))[0]
+    found = soak.serving(soak.parse([str(folder), str(clip), "--requests", "20"]))
+    assert [row["count"] for row in found] == list(range(20)) and all(row["memory"] > 100 for row in found)
