@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from serenanet_modules.analysis.bootstrap import compare, with_interval
 from serenanet_modules.analysis.palette import BLACK, BLUE, GREY
 from serenanet_modules.analysis.scoring import score
+from serenanet_modules.runtime.amounts import counted
 from serenanet_modules.runtime.files import replacing
 
 COLUMNS = {  # key -> heading
@@ -129,8 +130,17 @@ def as_csv(rows):
     return out.getvalue()
 
 
-def draw(rows, file):
-    """Error rate over real-time factor, of single utterances (filled) and batched (hollow)."""
+def draw(rows, words, file):
+    """Error rate over real-time factor, of single utterances (filled) and batched (hollow).
+
+    Parameters
+    ----------
+    rows : list of dict
+        Of `summary`.
+    words : int
+        How many the references have.
+    file : Path
+    """
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for row in rows:
@@ -143,7 +153,7 @@ def draw(rows, file):
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("real-time factor: one by one (filled), batched (hollow)")
-    axes.set_ylabel("word error rate, %")
+    axes.set_ylabel(f"word error rate, % of {counted(words, 'word')}")
     most = max(row["WER"] for row in rows) or 1.0
     axes.set_ylim(-0.03 * most, 1.12 * most)  # points at the edges and their names stand inside
     axes.margins(x=0.25)

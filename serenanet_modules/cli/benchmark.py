@@ -76,7 +76,7 @@ def _benchmark(arguments):
     table = speed.summary(runs, {u.id: u.text for u in rows})
     write_text(a.out / "benchmark.md", speed.markdown(table))
     write_text(a.out / "benchmark.csv", speed.as_csv(table))
-    speed.draw(table, a.out / "wer_rtf.png")
+    speed.draw(table, sum(len(u.text.split()) for u in rows), a.out / "wer_rtf.png")
     seconds = sum(u.duration for u in rows)
     told = f"{counted(len(rows), 'utterance')}, {seconds / 60:.1f} min"
     print(f"{told}; {counted(a.speed_runs, 'measurement')} of each model\n")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from serenanet_modules.analysis import speed
 from serenanet_modules.cli import main
@@ -64,9 +65,11 @@ def in_this_process(monkeypatch):
 def test_models_take_turns_and_are_compared(asked, models, monkeypatch, capsys):
     """Measurements are interleaved; a second call measures nothing; another request measures anew."""
     line, out = asked
-    spawned = in_this_process(monkeypatch)
+    spawned, drawn, save = in_this_process(monkeypatch), [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *a, **b: drawn.append(figure) or save(figure, *a, **b))
     assert main(line) == 0
     assert spawned == models * 2
+    assert re.fullmatch(r"word error rate, % of \d+ words", drawn[0].axes[0].get_ylabel())
     with open(out / "benchmark.csv", encoding="utf-8", newline="") as file:
         first, second = csv.DictReader(file)
     assert (first["model"], second["model"]) == ("a", "b") and not first["difference"] and "…" in second["difference"]
