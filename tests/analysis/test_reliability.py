@@ -5,6 +5,7 @@ import random
 import pytest
 
 from serenanet_modules.analysis.reliability import BINS, error_of, judged, pooled, reliability, wilson, words_said
+from serenanet_modules.analysis.reliability_plot import diagram
 from serenanet_modules.data.manifest import Utterance
 
 
@@ -57,3 +58,16 @@ def test_intervals_are_wilsons(hits, count):
     for end in wilson(hits, count):
         assert abs(hits / count - end) == pytest.approx(1.959964 * (end * (1 - end) / count) ** 0.5, abs=1e-7)
         assert -1e-12 <= end <= 1 + 1e-12
+
+
+def test_a_diagram_hides_none_of_its_points():
+    """Errors stand above the panels, names of the lines below all of them."""
+    found = reliability([0.05, 0.95], [True, True])["bins"]
+    drawn = diagram({"decoder/greedy": {"raw": found}, "decoder/beam": {"raw": found, "calibrated": found}})
+    assert not any(panel.get_legend() for panel in drawn.axes)
+    assert [panel.get_title() for panel in drawn.axes[:2]] == [
+        "decoder/greedy\nECE raw 0.500",
+        "decoder/beam\nECE raw 0.500, calibrated 0.500",
+    ]
+    (legend,) = drawn.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["raw confidences", "calibrated confidences"]

@@ -203,7 +203,7 @@ def test_reliability_diagram(tmp_path):
     assert (low, high) == pytest.approx(wilson(4, 20))
     assert [bar.get_height() for bar in counts.patches if bar.get_height()] == [80, 20, 60]
     error = (abs(4 - 1) + abs(12 - 9)) / 80
-    assert [t.get_text() for t in shares.get_legend().get_texts()] == ["raw, ECE 0.750", f"calibrated, ECE {error:.3f}"]
+    assert shares.get_title() == f"decoder/greedy\nECE raw 0.750, calibrated {error:.3f}"
     report([tmp_path / "a"], tmp_path / "with")
     report([tmp_path / "b"], tmp_path / "without")
     assert "](reliability.png)" in (tmp_path / "with/report.md").read_text(encoding="utf-8")
