@@ -48,7 +48,7 @@ def run(root=CHECKOUT):
     os.chdir(root)
     folder = _result_folder()
     if (folder / "result.json").is_file():
-        print(f"{folder} holds a finished run, which is not trained again unless it had fewer epochs (or delete it)")
+        print(f"{folder} holds a finished run, which goes on only where it had fewer epochs (delete it to start anew)")
     _train()
     result = read_json(folder / "result.json")
     print(f"\n{_transcription(folder)}\n\n{summary(result)}")
